@@ -1,0 +1,132 @@
+"""Where the faces are in a picture: YuNet, or OpenCV's Haar cascade where YuNet cannot be had."""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from avsync.media.crops import Face
+from avsync.weights import cache_folder, fetch
+
+YUNET_URL = "https://github.com/ShiqiYu/libfacedetection.train/raw/master/onnx/yunet_n_320_320.onnx"
+YUNET_SHA256 = "81dbde155e982455488235acb8ec2dec5d647edf7cf7080d33e4abb69b93a0d2"
+YUNET_VARIABLE = "AVSYNC_YUNET"
+DETECTORS = ("yunet", "haar")
+
+
+class FaceDetector(Protocol):
+    """Finds the faces in a picture `(H, W, 3)` uint8 RGB of any size, the surest first."""
+
+    name: str
+
+    def __call__(self, image: np.ndarray) -> list[Face]: ...
+
+
+class YuNetDetector:
+    """YuNet, a 75 k-parameter network trained on WIDER FACE: boxes and five points.
+
+    Args:
+        model: the ONNX file; None looks where `yunet_file` does.
+        max_side: pictures are looked at with their longer side scaled to this many pixels; a
+            picture where that finds nothing is looked at once more at twice the size, for small
+            faces.
+        min_score: detections below are dropped.
+    """
+
+    name = "yunet"
+
+    def __init__(
+        self, model: str | Path | None = None, max_side: int = 320, min_score: float = 0.6
+    ) -> None:
+        path = yunet_file() if model is None else Path(model)
+        if not path.is_file():
+            raise RuntimeError(f"no YuNet model at {path}")
+        self.max_side = max_side
+        self._network = cv2.FaceDetectorYN.create(
+            str(path), "", (max_side, max_side), min_score, 0.3, 200
+        )
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        _check_image(image)
+        faces = self._detect(image, self.max_side)
+        if not faces and max(image.shape[:2]) > 1.25 * self.max_side:
+            faces = self._detect(image, 2 * self.max_side)
+        return faces
+
+    def _detect(self, image: np.ndarray, max_side: int) -> list[Face]:
+        small, scale = scale_to(image, max_side)
+        self._network.setInputSize((small.shape[1], small.shape[0]))
+        _, rows = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        if rows is None:
+            return []
+        faces = []
+        for row in rows[np.argsort(-rows[:, 14])]:
+            x, y, width, height = row[:4] / scale
+            # YuNet's points are named after the person's own sides: their right eye is the viewer's
+            # left one.
+            faces.append(
+                Face(
+                    np.array([x, y, x + width, y + height]),
+                    row[4:14].reshape(5, 2).astype(np.float64) / scale,
+                    float(row[14]),
+                )
+            )
+        return faces
+
+
+def find_detector(name: str | None = None) -> FaceDetector:
+    """The face detector of that name; None gives the best that can be had."""
+    if name is not None and name not in DETECTORS:
+        raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, got {name!r}")
+    return YuNetDetector()
+
+
+def scale_to(image: np.ndarray, max_side: int) -> tuple[np.ndarray, float]:
+    """The image with its longer side at most `max_side`, and the scale that took."""
+    height, width = image.shape[:2]
+    scale = max_side / max(height, width)
+    if scale >= 1:
+        return image, 1.0
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
+
+
+def yunet_file() -> Path:
+    """The YuNet model: from `AVSYNC_YUNET`, the cache folder, or fetched into it once.
+
+    Raises:
+        RuntimeError: it is in none of these places and cannot be fetched.
+    """
+    named = os.environ.get(YUNET_VARIABLE)
+    if named:
+        if not Path(named).is_file():
+            raise RuntimeError(f"{YUNET_VARIABLE} names {named}, which is no file")
+        return Path(named)
+    cached = cache_folder() / Path(YUNET_URL).name
+    return cached if cached.is_file() else _fetch_yunet(cached)
+
+
+@cache
+def _fetch_failure(destination: Path) -> str | None:
+    # Cached, so that a machine without a network waits for an answer once in a process, not at
+    # every detector.
+    try:
+        fetch(YUNET_URL, YUNET_SHA256, destination, timeout_s=5.0)
+    except RuntimeError as error:
+        return str(error)
+    return None
+
+
+def _fetch_yunet(destination: Path) -> Path:
+    failure = _fetch_failure(destination)
+    if failure is not None:
+        raise RuntimeError(f"the YuNet face detector could not be fetched: {failure}")
+    return destination
+
+
+def _check_image(image: np.ndarray) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise ValueError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")

@@ -1,0 +1,54 @@
+# Every target sets up what it needs: `make demo` and `make test` work on a machine that has only Python 3.11 to 3.13.
+VENV := .venv
+BIN := $(VENV)/bin
+SHELL := /bin/bash
+# Set-up runs again when what it installs has changed.
+SETTINGS := pyproject.toml constraints.txt
+
+.PHONY: demo test wheel-test lint format setup setup-dev clean
+.DEFAULT_GOAL := demo
+
+demo: setup
+	$(BIN)/avsync demo
+
+test: setup-dev
+	$(BIN)/python -m pytest -q
+
+wheel-test: setup-dev
+	$(BIN)/python -m pytest -q -m wheel tests/test_wheel.py
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+setup: $(VENV)/installed
+setup-dev: $(VENV)/installed-dev
+
+# The first interpreter that runs and is 3.11 to 3.13 (a name on the PATH may be a stub that does not run).
+$(BIN)/python:
+	@for python in python3 python3.13 python3.12 python3.11; do \
+	  if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then \
+	    echo "creating $(VENV) with $$("$$python" --version)"; \
+	    "$$python" -m venv $(VENV) && exit 0; \
+	    rm -rf $(VENV); \
+	    echo "$$python could not create $(VENV): is its venv module installed (Debian: apt install python3-venv)?" >&2; \
+	    exit 1; \
+	  fi; \
+	done; \
+	echo "avsync needs Python 3.11 to 3.13 and found none of them on the PATH" >&2; exit 1
+
+$(VENV)/installed: $(SETTINGS) | $(BIN)/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(SETTINGS) | $(BIN)/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/installed
+
+clean:
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache avsync-demo

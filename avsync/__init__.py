@@ -1,0 +1,67 @@
+"""avsync: where is the voice against the lips, and how to put it back.
+
+The names below load when they are first used, so that `import avsync` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from avsync.media.video import UnreadableMedia
+    from avsync.pipelines.check import check
+    from avsync.pipelines.demo import demo
+    from avsync.pipelines.doctor import doctor
+    from avsync.pipelines.fix import FixRefused, FixResult, fix
+    from avsync.pipelines.prepare import prepare
+    from avsync.pipelines.report import write_report
+    from avsync.registry import create_model, list_models
+    from avsync.scoring.result import CheckResult, TrackResult, to_json
+    from avsync.timing import PROFILES
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PROFILES",
+    "CheckResult",
+    "FixRefused",
+    "FixResult",
+    "TrackResult",
+    "UnreadableMedia",
+    "check",
+    "create_model",
+    "demo",
+    "doctor",
+    "fix",
+    "list_models",
+    "prepare",
+    "to_json",
+    "write_report",
+]
+
+_HOMES = {
+    "PROFILES": "avsync.timing",
+    "CheckResult": "avsync.scoring.result",
+    "FixRefused": "avsync.pipelines.fix",
+    "FixResult": "avsync.pipelines.fix",
+    "TrackResult": "avsync.scoring.result",
+    "UnreadableMedia": "avsync.media.video",
+    "check": "avsync.pipelines.check",
+    "create_model": "avsync.registry",
+    "demo": "avsync.pipelines.demo",
+    "doctor": "avsync.pipelines.doctor",
+    "fix": "avsync.pipelines.fix",
+    "list_models": "avsync.registry",
+    "prepare": "avsync.pipelines.prepare",
+    "to_json": "avsync.scoring.result",
+    "write_report": "avsync.pipelines.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'avsync' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,164 @@
+"""Weights on disk: fetch, verify, load, save.
+
+A checkpoint is `x.safetensors` with its config, `x.json`, beside it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from http.client import HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.request import urlopen
+
+from avsync.atomic import replacing, write_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# What a file that is no safetensors file starts with, and what it then is.
+FOREIGN_STARTS = {
+    b"PK\x03\x04": "a PyTorch or zip archive, which could run code when read",
+    b"\x80": "a Python pickle, which could run code when read",
+    b"<": "a web page: the download was answered with an error page or a login",
+    b"version https://git-lfs": "a Git LFS pointer, not the file itself",
+}
+
+
+class Checkpoint(NamedTuple):
+    """The tensors of a model by name, and the config that its builder needs."""
+
+    state_dict: dict[str, "Tensor"]
+    config: dict[str, Any]
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept: `AVSYNC_CACHE`, else `avsync` in the user's cache folder."""
+    if chosen := os.environ.get("AVSYNC_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avsync"
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file as 64 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch(url: str, sha256: str, destination: str | Path, timeout_s: float = 5.0) -> Path:
+    """Downloads `url` to `destination`, unless the file with that hash is there already.
+
+    RuntimeError where there is no answer for `timeout_s`, or where what came has another hash;
+    whatever was at `destination` before then stays.
+    """
+    destination = Path(destination)
+    if destination.is_file() and sha256_of(destination) == sha256:
+        return destination
+    try:
+        with replacing(destination) as beside:
+            answer = _within(timeout_s, lambda: urlopen(url, timeout=timeout_s))
+            with answer, open(beside, "wb") as file:
+                shutil.copyfileobj(answer, file)
+            if (found := sha256_of(beside)) != sha256:
+                raise RuntimeError(
+                    f"{url} is not the expected file: sha256 {found}, expected {sha256}"
+                )
+    except (OSError, HTTPException) as error:
+        cause = getattr(error, "reason", None) or error or type(error).__name__
+        raise RuntimeError(f"could not fetch {url}: {cause}") from error
+    return destination
+
+
+def save(path: str | Path, state_dict: Mapping[str, "Tensor"], config: Mapping[str, Any]) -> None:
+    """Writes `path` (.safetensors) and the config beside it (.json), each whole or not at all.
+
+    Tensors keep their dtype. ValueError where the suffix is another or the config is no plain JSON.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"path must end in .safetensors, got {path}")
+    try:
+        text = json.dumps(dict(config), indent=2, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"config must be plain JSON: {error}") from error
+    # Clones, because safetensors refuses tensors that share memory (tied weights, slices).
+    tensors = {name: tensor.detach().cpu().clone() for name, tensor in state_dict.items()}
+    with replacing(path) as beside:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, beside)
+    write_text(path.with_suffix(".json"), text)
+
+
+def load(path: str | Path, sha256: str | None = None, as_float32: bool = False) -> Checkpoint:
+    """Reads a checkpoint on the CPU, after its hash where one is given.
+
+    `as_float32` widens half-precision tensors, the form in which weights are shipped.
+    RuntimeError says in plain words what is wrong: missing, another hash, not safetensors, damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    _refuse_foreign(path)
+    if sha256 is not None and (found := sha256_of(path)) != sha256:
+        raise RuntimeError(f"{path} is not the expected file: sha256 {found}, expected {sha256}")
+    try:
+        tensors = load_file(path, device="cpu")
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
+        raise RuntimeError(f"{path} is damaged or cut short: {error}") from error
+    if as_float32:
+        tensors = {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in tensors.items()
+        }
+    return Checkpoint(tensors, _read_config(path.with_suffix(".json")))
+
+
+def _refuse_foreign(path: Path) -> None:
+    if not path.is_file():
+        raise RuntimeError(f"there is no weights file {path}")
+    with open(path, "rb") as file:
+        start = file.read(32)
+    if not start:
+        raise RuntimeError(f"{path} is empty")
+    for signature, meaning in FOREIGN_STARTS.items():
+        # A safetensors file starts with the length of its header, whose low byte may be any of
+        # these; its header's `{` comes at byte 8.
+        if start.startswith(signature) and start[8:9] != b"{":
+            raise RuntimeError(f"{path} is not a safetensors file but {meaning}")
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RuntimeError(f"there is no config {path} beside the weights") from error
+    except (OSError, ValueError) as error:
+        raise RuntimeError(f"the config {path} is damaged: {error}") from error
+    if not isinstance(config, dict):
+        raise RuntimeError(f"the config {path} must be a JSON object, got {type(config).__name__}")
+    return config
+
+
+def _within(timeout_s: float, open_url: Callable[[], Any]) -> Any:
+    # In a thread: a socket's timeout does not cover looking up the name, which can hang for longer.
+    outcome: list[Any] = []
+
+    def work() -> None:
+        try:
+            outcome.append(open_url())
+        except (OSError, HTTPException, ValueError) as error:
+            outcome.append(error)
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(timeout_s)
+    if not outcome:
+        raise TimeoutError(f"no answer within {timeout_s:g} s")
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return outcome[0]

@@ -1,0 +1,298 @@
+"""The `avsync` command: each sub-command is one public function, and Python can do the same.
+
+What is needed to print help is all that this file imports: torch takes seconds.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from avsync import __version__
+from avsync.registry import model_row
+from avsync.timing import DEFAULT_PROFILE, tolerance
+
+if TYPE_CHECKING:
+    from avsync.scoring.result import CheckResult
+
+Files = Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...")]
+File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+Output = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
+JsonPath = Annotated[str | None, tyro.conf.arg(metavar="PATH|-")]
+OutputPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
+Stores = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE...")]
+Detector = Literal["best", "yunet", "haar"]
+Flag = tyro.conf.FlagCreatePairsOff[bool]
+
+DESCRIPTION = "Measures where the voice is against the lips in a video, and repairs it."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code.
+
+    0 in tolerance, 10 out of tolerance, 11 cannot tell, 12 unreadable: the worst of a batch.
+    1 where something went wrong, 2 for wrong usage.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given == ["--version"]:
+        print(f"avsync {__version__}")
+        return 0
+    try:
+        if given and given[0] in GROUPS and given[1:] not in ([], ["-h"], ["--help"]):
+            return GROUPS[given[0]](given[1:])
+        code: int = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog="avsync", description=DESCRIPTION, args=given
+        )
+        sys.stdout.flush()
+        return code
+    except ValueError as error:
+        return _complain(error, 2)
+    except BrokenPipeError:
+        # The reader of our output has left (`avsync check * | head -1`); nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (RuntimeError, OSError) as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+
+
+def check(
+    files: Files,
+    /,
+    profile: str = DEFAULT_PROFILE,
+    model: str = "dense_sync",
+    weights: OutputPath = None,
+    search: float = 1.0,
+    detector: Detector = "best",
+    json: JsonPath = None,
+    csv: OutputPath = None,
+    html: OutputPath = None,
+) -> int:
+    """Say where the voice is against the lips, one line per file.
+
+    Exit code: 0 in tolerance, 10 out of tolerance, 11 cannot tell, 12 unreadable; the worst of all.
+
+    Args:
+        files: videos, or folders of them.
+        profile: what is tolerated: ebu, itu, itu-acceptable, atsc or film.
+        model: a name that `avsync models` lists.
+        weights: a checkpoint of that model instead of the released one.
+        search: seconds searched either way.
+        detector: the face detector; `best` is YuNet where it can be had.
+        json: write the results here as JSON; `-` prints the JSON and nothing else.
+        csv: write the results here as a table.
+        html: write a report page here; for several files, a folder of pages.
+    """
+    from avsync.pipelines.videos import find_videos
+
+    tolerance(profile)
+    model_row(model)
+    videos = find_videos(files)
+    if not videos:
+        raise ValueError("say which FILE to check")
+    from avsync.pipelines import tables, words
+    from avsync.pipelines.check import check as run
+    from avsync.pipelines.progress import progress_bar
+
+    results = []
+    for video in videos:
+        with progress_bar(words.printable(video.name)) as progress:
+            result = run(
+                video,
+                model=model,
+                weights=weights,
+                profile=profile,
+                search_s=search,
+                detector=_named(detector),
+                progress=progress,
+            )
+        results.append(result)
+        if json != "-":
+            _say(words.sentence(result))
+    if json == "-":
+        sys.stdout.write(tables.json_text(results))
+    elif json is not None:
+        tables.write_json(results, json)
+    if csv is not None:
+        tables.write_csv(results, csv)
+    if html is not None:
+        _write_pages(results, html)
+    return words.worst(results)
+
+
+def fix(
+    file: File,
+    /,
+    output: Output,
+    profile: str = DEFAULT_PROFILE,
+    model: str = "dense_sync",
+    weights: OutputPath = None,
+    search: float = 1.0,
+    detector: Detector = "best",
+    min_confidence: float | None = None,
+    force: Flag = False,
+    dry_run: Flag = False,
+) -> int:
+    """Move the sound to the lips without re-encoding, and measure the result.
+
+    Refuses where the offset is unsure or changes over the file. The input is never overwritten.
+
+    Args:
+        file: a video.
+        output: the corrected file.
+        profile: what is tolerated: ebu, itu, itu-acceptable, atsc or film.
+        model: a name that `avsync models` lists.
+        weights: a checkpoint of that model instead of the released one.
+        search: seconds searched either way.
+        detector: the face detector; `best` is YuNet where it can be had.
+        min_confidence: refuse below this confidence.
+        force: write even so.
+        dry_run: say what would be done, and write nothing.
+    """
+    tolerance(profile)
+    model_row(model)
+    from avsync.pipelines import words
+    from avsync.pipelines.fix import FixRefused
+    from avsync.pipelines.fix import fix as run
+    from avsync.pipelines.progress import progress_bar
+
+    with progress_bar(words.printable(file.name)) as progress:
+        try:
+            done = run(
+                file,
+                output,
+                model=model,
+                weights=weights,
+                profile=profile,
+                search_s=search,
+                detector=_named(detector),
+                min_confidence=min_confidence,
+                force=force,
+                dry_run=dry_run,
+                progress=progress,
+            )
+        except FixRefused as refusal:
+            _say(f"before  {words.sentence(refusal.before)}")
+            return _complain(refusal, max(words.CANNOT_TELL, words.exit_code(refusal.before)))
+    _say(f"before  {words.sentence(done.before)}")
+    wrote = "would move" if dry_run else "moved"
+    _say(f"{wrote} the sound by {done.shift_ms:+.0f} ms")
+    if done.after is not None:
+        _say(f"after   {words.sentence(done.after)}")
+    return words.exit_code(done.after or done.before)
+
+
+def models() -> int:
+    """List the models: what they were trained on, their licence, what was measured."""
+    from avsync.registry import list_models
+
+    for row in list_models():
+        print(f"{row.name}: {row.summary}")
+        print(f"  trained on  {row.trained_on}")
+        print(f"  licence     {row.licence}")
+        print(f"  measured    {row.measured}")
+    return 0
+
+
+def prepare(folder: Folder, /, output: Output) -> int:
+    """Turn a folder of videos into a store of clips for training; run again to resume.
+
+    Args:
+        folder: searched with the folders below it.
+        output: the store, a folder.
+    """
+    from avsync.pipelines.prepare import prepare as run
+
+    run(folder, output)
+    return 0
+
+
+def demo(folder: Folder = Path("avsync-demo"), /) -> int:
+    """Render a talking face, shift its sound, then find and repair that. Works offline.
+
+    Args:
+        folder: where the clips and the report page go.
+    """
+    from avsync.pipelines.demo import demo as run
+
+    return 0 if run(folder, say=_say).found else 1
+
+
+def doctor() -> int:
+    """Say what is installed, which device and which face detector are used."""
+    from avsync.pipelines.doctor import doctor as look
+
+    findings = look()
+    width = max(len(finding.topic) for finding in findings)
+    for finding in findings:
+        sign = {True: "ok", False: "!!", None: "  "}[finding.ok]
+        print(f"{sign} {finding.topic:<{width}}  {finding.text}")
+    return 1 if any(finding.ok is False for finding in findings) else 0
+
+
+def train() -> int:
+    """Train a model on prepared clips: `avsync train dense-sync --data STORE`."""
+    raise ValueError("say which model to train: avsync train dense-sync --data STORE")
+
+
+def evaluate() -> int:
+    """Measure a model on prepared clips: `avsync evaluate sync --model NAME --data STORE`."""
+    raise ValueError("say what to evaluate: avsync evaluate sync --model NAME --data STORE")
+
+
+def _train(arguments: Sequence[str]) -> int:
+    # The recipe is the command line, so only here does printing help load torch.
+    from avsync.training.dense_sync import DenseSyncRecipe
+    from avsync.training.dense_sync import train as run
+
+    recipe: Any = tyro.extras.subcommand_cli_from_dict(
+        {"dense-sync": DenseSyncRecipe}, prog="avsync train", args=arguments
+    )
+    run(recipe)
+    return 0
+
+
+def _evaluate(arguments: Sequence[str]) -> int:
+    raise NotImplementedError
+
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "check": check,
+    "fix": fix,
+    "models": models,
+    "prepare": prepare,
+    "train": train,
+    "evaluate": evaluate,
+    "demo": demo,
+    "doctor": doctor,
+}
+# Sub-commands with sub-commands of their own.
+GROUPS: dict[str, Callable[[Sequence[str]], int]] = {"train": _train, "evaluate": _evaluate}
+
+
+def _named(detector: Detector) -> str | None:
+    return None if detector == "best" else detector
+
+
+def _write_pages(results: Sequence["CheckResult"], path: Path) -> None:
+    from avsync.pipelines.report import write_report
+
+    if len(results) == 1:
+        write_report(results[0], path)
+        return
+    for number, result in enumerate(results, start=1):
+        write_report(result, path / f"{number:03d}_{Path(result.file).stem}.html")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"avsync: {error}", file=sys.stderr)
+    return code

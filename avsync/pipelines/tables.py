@@ -1,0 +1,54 @@
+"""The results of a check as files that other programs read: JSON and CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from avsync.atomic import write_text
+from avsync.scoring.result import CheckResult, to_json
+
+COLUMNS = (
+    "file",
+    "status",
+    "reason",
+    "detail",
+    "verdict",
+    "borderline",
+    "offset_ms",
+    "interval_low_ms",
+    "interval_high_ms",
+    "confidence",
+    "duration_s",
+    "model",
+    "profile",
+    "search_s",
+)
+
+
+def json_text(results: Sequence[CheckResult]) -> str:
+    """The results as JSON, schema 1 of docs/json.md; ASCII, so that any file name survives."""
+    return json.dumps(to_json(list(results)), indent=2, allow_nan=False) + "\n"
+
+
+def csv_text(results: Sequence[CheckResult]) -> str:
+    """The results as a table with a header, one row per file; what is not known is empty."""
+    document = to_json(list(results))
+    table = io.StringIO()
+    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for file in document["files"]:
+        low, high = file["interval_ms"] or (None, None)
+        writer.writerow({**document, **file, "interval_low_ms": low, "interval_high_ms": high})
+    return table.getvalue()
+
+
+def write_json(results: Sequence[CheckResult], path: str | Path) -> None:
+    """Writes `json_text` to `path`, whole or not at all."""
+    write_text(path, json_text(results))
+
+
+def write_csv(results: Sequence[CheckResult], path: str | Path) -> None:
+    """Writes `csv_text` to `path`, whole or not at all."""
+    write_text(path, csv_text(results))

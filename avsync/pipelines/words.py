@@ -1,0 +1,59 @@
+"""The answer for a file as one line in plain words, and as the exit code of the command."""
+
+from collections.abc import Iterable
+
+from avsync.scoring.result import CheckResult, Interval
+from avsync.timing import describe_offset, tolerance
+
+IN_TOLERANCE, OUT_OF_TOLERANCE, CANNOT_TELL, UNREADABLE = 0, 10, 11, 12
+
+
+def sentence(result: CheckResult) -> str:
+    """The answer for a file, on one line.
+
+    `a.mp4: audio leads by 83 ms (79 to 88, confidence 0.97): out of tolerance (EBU R37)`, or
+    `b.mp4: cannot tell: no face found`.
+    """
+    return f"{printable(result.file)}: {printable(answer(result))}"
+
+
+def answer(result: CheckResult) -> str:
+    """The same without the file's name."""
+    if result.status != "ok" or result.offset_ms is None:
+        status = "unreadable" if result.status == "unreadable" else "cannot tell"
+        cause = result.detail or (result.reason or "no reason is known").replace("_", " ")
+        return f"{status}: {cause}"
+    limits = tolerance(result.profile)
+    numbers = f"confidence {result.confidence:.2f}"
+    if result.interval_ms is not None:
+        numbers = f"{_range(result.offset_ms, result.interval_ms)}, {numbers}"
+    verdict = "in tolerance" if result.verdict == "in_sync" else "out of tolerance"
+    if result.borderline:
+        verdict += ", borderline"
+    return f"{describe_offset(result.offset_ms)} ({numbers}): {verdict} ({limits.source})"
+
+
+def exit_code(result: CheckResult) -> int:
+    """0 in tolerance, 10 out of tolerance, 11 cannot tell, 12 unreadable."""
+    if result.status == "unreadable":
+        return UNREADABLE
+    if result.status == "cannot_tell" or result.verdict is None:
+        return CANNOT_TELL
+    return IN_TOLERANCE if result.verdict == "in_sync" else OUT_OF_TOLERANCE
+
+
+def worst(results: Iterable[CheckResult]) -> int:
+    """The exit code of a batch: the highest of its files, 0 for none."""
+    return max(map(exit_code, results), default=IN_TOLERANCE)
+
+
+def printable(text: str) -> str:
+    """The text on one line: a file's name may hold line feeds, terminal escapes or stray bytes."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _range(offset_ms: float, interval_ms: Interval) -> str:
+    # Counted the way the words count: `lags by 83 ms (79 to 88)` for the interval -88 to -79.
+    low, high = interval_ms if round(offset_ms) >= 0 else (-interval_ms[1], -interval_ms[0])
+    unit = "" if round(offset_ms) else " ms"
+    return f"{round(low)} to {round(high)}{unit}"

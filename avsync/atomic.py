@@ -24,6 +24,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes UTF-8 text to `path`, whole or not at all."""
+    """Writes UTF-8 text to `path`, whole or not at all; stray bytes of file names as `\\udcff`."""
     with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")

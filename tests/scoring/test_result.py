@@ -1,0 +1,125 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from avsync.scoring.result import (
+    SCHEMA,
+    CheckResult,
+    ScoreMap,
+    TimelinePoint,
+    TrackResult,
+    to_json,
+)
+
+NUMBERS = {"offset_ms", "interval_ms", "confidence"}
+FILE_KEYS = NUMBERS | {"file", "status", "reason", "detail", "verdict", "borderline"}
+FILE_KEYS |= {"duration_s", "tracks"}
+TRACK_KEYS = NUMBERS | {"track", "start_s", "end_s", "box", "status", "reason", "timeline"}
+
+
+@pytest.fixture
+def track():
+    scores = ScoreMap(np.zeros(1), np.zeros(2), np.full((1, 2), np.nan))
+    return TrackResult(
+        track=2,
+        start_s=0.04,
+        end_s=7.96,
+        box=(10.04, 20.0, 110.0, 140.0),
+        status="ok",
+        reason=None,
+        offset_ms=83.26,
+        interval_ms=(79.0, 88.04),
+        confidence=0.97123,
+        timeline=(TimelinePoint(0.5, 83.0, 0.9), TimelinePoint(1.0, None, 0.1)),
+        score_map=scores,
+    )
+
+
+@pytest.fixture
+def result(track):
+    return CheckResult(
+        file="a.mp4",
+        status="ok",
+        reason=None,
+        detail="",
+        verdict="audio_leads",
+        borderline=False,
+        offset_ms=83.26,
+        interval_ms=(79.0, 88.04),
+        confidence=0.97123,
+        duration_s=8.00049,
+        tracks=(track,),
+        model="dense_sync",
+        profile="ebu",
+        search_s=1.0,
+    )
+
+
+@pytest.fixture
+def no_face(result):
+    return replace(
+        result,
+        status="cannot_tell",
+        reason="no_face",
+        detail="no face found",
+        verdict=None,
+        offset_ms=None,
+        interval_ms=None,
+        confidence=0.0,
+        tracks=(),
+    )
+
+
+def test_the_document_names_its_schema_and_what_was_asked(result):
+    document = to_json([result])
+    asked = {key: value for key, value in document.items() if key != "files"}
+    assert asked == {"schema": 1, "model": "dense_sync", "search_s": 1.0, "profile": "ebu"}
+    assert SCHEMA == 1
+
+
+def test_files_and_tracks_have_the_keys_of_the_schema(result):
+    file = to_json([result])["files"][0]
+    assert set(file) == FILE_KEYS
+    assert set(file["tracks"][0]) == TRACK_KEYS
+    assert set(file["tracks"][0]["timeline"][0]) == {"t_s", "offset_ms", "confidence"}
+
+
+def test_numbers_are_rounded_to_what_they_mean(result):
+    file = to_json([result])["files"][0]
+    assert file["offset_ms"] == 83.3
+    assert file["interval_ms"] == [79.0, 88.0]
+    assert file["confidence"] == 0.971
+    assert file["duration_s"] == 8.0
+    assert file["tracks"][0]["box"] == [10.0, 20.0, 110.0, 140.0]
+
+
+def test_a_missing_answer_is_null_and_never_zero(result, no_face):
+    missing = to_json([no_face])["files"][0]
+    assert missing["offset_ms"] is missing["interval_ms"] is missing["verdict"] is None
+    assert to_json([result])["files"][0]["tracks"][0]["timeline"][1]["offset_ms"] is None
+
+
+def test_every_file_of_a_batch_is_there_in_order(result, no_face):
+    files = to_json([no_face, result])["files"]
+    assert [file["status"] for file in files] == ["cannot_tell", "ok"]
+
+
+def test_the_document_is_strict_json_and_survives_a_round_trip(result, no_face):
+    document = to_json([result, no_face])
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+
+
+def test_numpy_numbers_become_plain_ones(result):
+    exact = replace(result, offset_ms=np.float32(83.25), confidence=np.float64(0.5))
+    assert type(json.loads(json.dumps(to_json([exact])))["files"][0]["offset_ms"]) is float
+
+
+def test_two_results_are_equal_whatever_their_score_maps(track):
+    assert track == replace(track, score_map=None)
+
+
+def test_no_results_are_refused():
+    with pytest.raises(ValueError, match="at least one CheckResult"):
+        to_json([])

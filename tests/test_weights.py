@@ -1,0 +1,232 @@
+import hashlib
+import json
+import pickle
+import threading
+import time
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import torch
+
+from avsync.atomic import replacing, write_text
+from avsync.weights import cache_folder, fetch, load, save, sha256_of
+
+STATE = {"proj.weight": torch.arange(6.0).reshape(2, 3), "steps": torch.tensor(7)}
+CONFIG = {"dim": 24, "channels": [1, 2]}
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "m.safetensors"
+    save(path, STATE, CONFIG)
+    return path
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format, *args):
+        pass
+
+
+class Silent(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.released.wait(5)
+
+    def log_message(self, format, *args):
+        pass
+
+
+@pytest.fixture
+def serve():
+    """Starts a server on this machine with a handler; gives its address."""
+    servers = []
+
+    def start(handler):
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.released = threading.Event()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.released.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def site(serve, tmp_path):
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "model.bin").write_bytes(b"0123456789")
+    return serve(partial(Quiet, directory=folder))
+
+
+GOOD = hashlib.sha256(b"0123456789").hexdigest()
+
+
+def test_the_hash_is_the_known_one_of_an_empty_file(tmp_path):
+    (tmp_path / "empty").touch()
+    known = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert sha256_of(tmp_path / "empty") == known
+
+
+def test_what_was_saved_is_loaded(checkpoint):
+    loaded = load(checkpoint, sha256_of(checkpoint))
+    assert loaded.config == CONFIG
+    torch.testing.assert_close(loaded.state_dict, STATE, rtol=0, atol=0)
+
+
+def test_the_config_lies_beside_the_weights_as_json(checkpoint):
+    assert json.loads(checkpoint.with_suffix(".json").read_text()) == CONFIG
+
+
+def test_half_precision_stays_unless_wider_is_asked_for(tmp_path):
+    path = tmp_path / "half.safetensors"
+    save(path, {"w": STATE["proj.weight"].half(), "steps": STATE["steps"]}, {})
+    assert load(path).state_dict["w"].dtype == torch.float16
+    wide = load(path, as_float32=True).state_dict
+    assert (wide["w"].dtype, wide["steps"].dtype) == (torch.float32, torch.int64)
+
+
+def test_tied_and_transposed_tensors_can_be_saved(tmp_path):
+    weight = STATE["proj.weight"]
+    save(tmp_path / "tied.safetensors", {"a": weight, "b": weight, "t": weight.T}, {})
+    torch.testing.assert_close(load(tmp_path / "tied.safetensors").state_dict["t"], weight.T)
+
+
+def test_another_hash_is_refused_and_both_are_named(checkpoint):
+    with pytest.raises(RuntimeError, match=f"sha256 {sha256_of(checkpoint)}, expected {'0' * 64}"):
+        load(checkpoint, "0" * 64)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (pytest.fail, ("the pickle was executed",))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (pickle.dumps(Bomb()), "a Python pickle, which could run code"),
+        (b"PK\x03\x04" + bytes(40), "a PyTorch or zip archive, which could run code"),
+        (b"<!DOCTYPE html><html>Sign in</html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+        (b"\x10\x00\x00\x00\x00\x00\x00\x00not json at all!", "is damaged or cut short"),
+        (b"\xff" * 64, "is damaged or cut short"),
+    ],
+    ids=["empty", "pickle", "zip", "html", "lfs", "no header", "noise"],
+)
+def test_a_file_that_is_no_safetensors_file_is_refused_and_said_to_be_what_it_is(
+    checkpoint, content, message
+):
+    checkpoint.write_bytes(content)
+    with pytest.raises(RuntimeError, match=message):
+        load(checkpoint)
+
+
+@pytest.mark.parametrize("lost_bytes", [1, 20, 60])
+def test_a_file_cut_short_is_refused(checkpoint, lost_bytes):
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-lost_bytes])
+    with pytest.raises(RuntimeError, match="damaged or cut short"):
+        load(checkpoint)
+
+
+def test_a_header_whose_length_looks_like_another_format_is_read(tmp_path):
+    # 0x3c is `<` and 0x80 starts a pickle: both may be the low byte of a header's length.
+    seen = set()
+    for width in range(1, 200):
+        path = tmp_path / "x.safetensors"
+        save(path, {"w" * width: torch.zeros(1)}, {})
+        seen.add(path.read_bytes()[0])
+        load(path)
+    assert 0x80 in seen
+
+
+def test_missing_weights_and_a_missing_config_are_named(checkpoint):
+    with pytest.raises(RuntimeError, match=r"there is no weights file .*none\.safetensors"):
+        load(checkpoint.with_name("none.safetensors"))
+    checkpoint.with_suffix(".json").unlink()
+    with pytest.raises(RuntimeError, match=r"there is no config .*m\.json"):
+        load(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "is damaged"), ("[1]", "must be a JSON object, got list")]
+)
+def test_a_damaged_config_is_refused(checkpoint, text, message):
+    checkpoint.with_suffix(".json").write_text(text)
+    with pytest.raises(RuntimeError, match=message):
+        load(checkpoint)
+
+
+def test_wrong_arguments_of_save_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"must end in \.safetensors, got .*m\.pt"):
+        save(tmp_path / "m.pt", STATE, CONFIG)
+    with pytest.raises(ValueError, match="config must be plain JSON"):
+        save(tmp_path / "m.safetensors", STATE, {"path": tmp_path})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_save_that_fails_leaves_the_old_file_whole(checkpoint):
+    before = checkpoint.read_bytes()
+    with pytest.raises(RuntimeError, match="killed"), replacing(checkpoint) as beside:
+        beside.write_bytes(b"half a fi")
+        raise RuntimeError("killed")
+    assert checkpoint.read_bytes() == before
+    assert {p.name for p in checkpoint.parent.iterdir()} == {"m.safetensors", "m.json"}
+
+
+def test_a_text_is_written_into_folders_that_it_makes(tmp_path):
+    write_text(tmp_path / "a" / "b.txt", "ä\n")
+    assert (tmp_path / "a" / "b.txt").read_bytes() == "ä\n".encode()
+
+
+def test_a_file_is_fetched_once(site, tmp_path):
+    target = tmp_path / "cache" / "model.bin"
+    assert fetch(f"{site}/model.bin", GOOD, target) == target
+    assert target.read_bytes() == b"0123456789"
+    assert fetch("http://127.0.0.1:9/nobody-listens", GOOD, target) == target
+
+
+def test_a_wrong_file_is_refused_and_leaves_nothing(site, tmp_path):
+    with pytest.raises(RuntimeError, match=f"sha256 {GOOD}, expected {'0' * 64}"):
+        fetch(f"{site}/model.bin", "0" * 64, tmp_path / "model.bin")
+    assert {p.name for p in tmp_path.iterdir()} == {"site"}
+
+
+def test_a_page_that_is_not_there_and_a_closed_door_are_said_in_words(site, tmp_path):
+    with pytest.raises(RuntimeError, match=r"could not fetch http://.*none\.bin: .*ot found"):
+        fetch(f"{site}/none.bin", GOOD, tmp_path / "model.bin")
+    with pytest.raises(RuntimeError, match=r"could not fetch .*refused"):
+        fetch("http://127.0.0.1:9/x", GOOD, tmp_path / "model.bin")
+
+
+def test_a_server_that_never_answers_is_given_up(serve, tmp_path):
+    started = time.monotonic()
+    with pytest.raises(RuntimeError, match=r"could not fetch .*(timed out|no answer within 0.3 s)"):
+        fetch(f"{serve(Silent)}/x", GOOD, tmp_path / "model.bin", timeout_s=0.3)
+    assert time.monotonic() - started < 3
+
+
+def test_a_name_that_takes_long_to_look_up_is_given_up(monkeypatch, tmp_path):
+    monkeypatch.setattr("socket.getaddrinfo", lambda *a, **k: time.sleep(1) or [])
+    started = time.monotonic()
+    with pytest.raises(RuntimeError, match=r"no answer within 0\.2 s"):
+        fetch("http://avsync.invalid/x", GOOD, tmp_path / "model.bin", timeout_s=0.2)
+    assert time.monotonic() - started < 0.9
+
+
+def test_a_url_without_sense_is_a_wrong_argument(tmp_path):
+    with pytest.raises(ValueError, match="unknown url type"):
+        fetch("no-url", GOOD, tmp_path / "model.bin")
+
+
+def test_the_cache_folder_can_be_chosen(monkeypatch, tmp_path):
+    monkeypatch.setenv("AVSYNC_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("AVSYNC_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "avsync"

@@ -199,16 +199,38 @@ def models() -> int:
     return 0
 
 
-def prepare(folder: Folder, /, output: Output) -> int:
+def prepare(
+    folder: Folder,
+    /,
+    output: Output,
+    detector: Detector = "best",
+    workers: int = 1,
+    min_face_px: float = 32.0,
+    min_duration_s: float = 1.0,
+) -> int:
     """Turn a folder of videos into a store of clips for training; run again to resume.
+
+    What is rejected, and why, is in rejected.csv in the store.
 
     Args:
         folder: searched with the folders below it.
         output: the store, a folder.
+        detector: the face detector; `best` is YuNet where it can be had.
+        workers: processes.
+        min_face_px: narrower faces are rejected, in pixels of the source.
+        min_duration_s: shorter tracks are rejected.
     """
     from avsync.pipelines.prepare import prepare as run
 
-    run(folder, output)
+    done = run(
+        folder,
+        output,
+        detector=_named(detector),
+        workers=workers,
+        min_face_px=min_face_px,
+        min_duration_s=min_duration_s,
+    )
+    _say(done.describe())
     return 0
 
 

@@ -1,0 +1,67 @@
+"""The wheel alone, in an empty environment away from the checkout. Minutes: `make wheel-test`."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1800)]
+
+
+def run(*command, cwd, **env):
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT, cwd=folder)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The `bin` folder of an environment that has the wheel and what it asks for."""
+    folder = tmp_path_factory.mktemp("empty")
+    run(sys.executable, "-m", "venv", folder / "env", cwd=folder)
+    bin_folder = folder / "env" / "bin"
+    constraints = ("-c", ROOT / "constraints.txt")
+    run(bin_folder / "python", "-m", "pip", "install", "-q", *constraints, wheel, cwd=folder)
+    return bin_folder
+
+
+def test_the_wheel_holds_the_package_with_its_types_and_weights(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"avsync/py.typed", "avsync/pretrained/dense_sync.safetensors"} <= names
+    assert "avsync/pretrained/dense_sync.json" in names
+    outside = {name.split("/")[0] for name in names if not name.startswith("avsync")}
+    assert not outside
+
+
+def test_the_wheel_runs_the_demo(installed, tmp_path):
+    # Without what would lead back to the checkout, and without a face detector fetched before.
+    said = run(installed / "avsync", "demo", cwd=tmp_path, PYTHONPATH="", PATH=str(installed))
+    assert "The shift was found and repaired." in said
+    assert (tmp_path / "avsync-demo" / "report.html").stat().st_size > 10_000
+    fixed = run(installed / "avsync", "check", "avsync-demo/fixed.mp4", cwd=tmp_path)
+    assert "in tolerance" in fixed
+
+
+def test_the_installation_is_consistent(installed, tmp_path):
+    run(installed / "python", "-m", "pip", "check", cwd=tmp_path)
+    code = "import avsync; print(avsync.__file__); print([m.name for m in avsync.list_models()])"
+    said = run(installed / "python", "-c", code, cwd=tmp_path)
+    assert str(ROOT) not in said and "dense_sync" in said

@@ -1,0 +1,136 @@
+"""Opening a media file, choosing its streams, decoding what can be decoded.
+
+A file that cannot be used is an UnreadableMedia with a cause.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+from av.container import InputContainer
+from av.stream import Discard, Disposition, Stream
+
+Unreadable = Literal["no_video_stream", "no_audio_stream", "damaged"]
+
+# Containers of real media. FFmpeg also "plays" text, single pictures, and playlists that name
+# other files.
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,flv,live_flv,asf,mxf,ogg,"
+    "nut,rm,dv,gxf,wtv,h264,hevc,m4v,ivf,obu,mjpeg,wav,w64,aiff,caf,au,mp3,aac,ac3,eac3,flac,amr"
+)
+# A picture is refused before it is allocated: a few bytes of header can ask for gigabytes.
+MAX_PIXELS = 100_000_000
+# A timestamp this far after the one before it is a broken one, not an hour of nothing.
+MAX_GAP_S = 3600.0
+# Reading goes on after so many errors in a row; where a file just ends there is one.
+READ_ERRORS = 16
+
+
+# What PyAV calls streams and frames of either kind; its own types tell them apart by overloads.
+AnyStream = Any
+AnyFrame = Any
+
+
+class UnreadableMedia(RuntimeError):
+    """A file that cannot be used; `str(error)` is the cause in its owner's words."""
+
+    def __init__(self, reason: Unreadable, cause: str) -> None:
+        super().__init__(cause)
+        self.reason: Unreadable = reason
+
+
+def open_media(path: str | os.PathLike[str]) -> InputContainer:
+    """Opens a media file for reading; UnreadableMedia with the cause where it is none."""
+    name = os.fspath(path)
+    if not Path(name).is_file():
+        what = "is a folder, not a file" if Path(name).is_dir() else "does not exist"
+        raise UnreadableMedia("damaged", f"{name} {what}")
+    if Path(name).stat().st_size == 0:
+        raise UnreadableMedia("damaged", "the file is empty (0 bytes)")
+    try:
+        return av.open(
+            # With the protocol spelt out, no name is ever taken for an address or a device.
+            f"file:{name}",
+            options={"max_pixels": str(MAX_PIXELS)},
+            container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
+            metadata_errors="surrogateescape",
+        )
+    except PermissionError:
+        raise UnreadableMedia("damaged", "the file may not be read (permission denied)") from None
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        cause = "not a media file, or its header is damaged or missing"
+        raise UnreadableMedia("damaged", f"{cause} ({_first_line(error)})") from error
+
+
+def video_stream(container: InputContainer) -> av.VideoStream:
+    """The first stream of moving pictures, set up to be decoded; covers are not video."""
+    still = Disposition.attached_pic | Disposition.timed_thumbnails
+    streams = [stream for stream in container.streams.video if not stream.disposition & still]
+    if not streams:
+        raise UnreadableMedia("no_video_stream", "the file has no video stream")
+    stream = streams[0]
+    context = stream.codec_context
+    if context is None:
+        raise UnreadableMedia("damaged", "there is no decoder for the codec of the video")
+    if context.width * context.height > MAX_PIXELS:
+        size = f"{context.width}x{context.height}"
+        limit = f"the limit of {MAX_PIXELS // 10**6} megapixels"
+        raise UnreadableMedia("damaged", f"its pictures of {size} are beyond {limit}")
+    context.options = {"max_pixels": str(MAX_PIXELS)}
+    stream.thread_type = "AUTO"
+    _read_only(container, stream)
+    return stream
+
+
+def audio_stream(container: InputContainer, index: int = 0) -> av.AudioStream:
+    """Audio stream `index`, counted among the audio streams, set up to be decoded."""
+    streams = container.streams.audio
+    if not streams:
+        raise UnreadableMedia("no_audio_stream", "the file has no audio stream")
+    if not 0 <= index < len(streams):
+        raise ValueError(f"stream must be one of the file's {len(streams)} from 0, got {index}")
+    stream = streams[index]
+    if stream.codec_context is None:
+        raise UnreadableMedia("damaged", "there is no decoder for the codec of the audio")
+    _read_only(container, stream)
+    return stream
+
+
+def decoded(container: InputContainer, stream: AnyStream) -> Iterator[AnyFrame]:
+    """Yields the frames of a stream as its decoder gives them; what is damaged is passed over."""
+    for packet in _packets(container, stream):
+        try:
+            yield from stream.decode(packet)
+        except BlockingIOError:
+            # After an error the decoder may sit on frames it was not asked for, and takes nothing
+            # more: it starts afresh at the next key frame.
+            stream.codec_context.flush_buffers()
+        except (av.error.FFmpegError, ValueError):
+            continue
+
+
+def _packets(container: InputContainer, stream: AnyStream) -> Iterator[av.Packet | None]:
+    """The packets of a stream, then None or an empty one, which asks for the frames held back."""
+    errors = 0
+    while errors < READ_ERRORS:
+        try:
+            for packet in container.demux(stream):
+                yield packet
+                errors = 0
+            return
+        except (av.error.FFmpegError, OSError):
+            errors += 1
+    yield None
+
+
+def _read_only(container: InputContainer, wanted: Stream) -> None:
+    # The demuxer then skips the other streams' packets, where it can without reading them.
+    for stream in container.streams:
+        stream.discard = Discard.default if stream is wanted else Discard.all
+
+
+def _first_line(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,117 @@
+"""What a media file holds, read from its header, its first packets and its first picture."""
+
+import os
+from itertools import islice
+from typing import NamedTuple
+
+import av
+from av.container import InputContainer
+from av.stream import Stream
+
+from avsync.media.container import UnreadableMedia as UnreadableMedia
+from avsync.media.container import open_media, video_stream
+from avsync.media.video import Turn, decoded_frames
+
+# Packets looked at for the average frame rate, about ten seconds of video.
+RATE_PACKETS = 300
+# Packets come in decoding order; the newest may be shown after some that are still to come.
+REORDER_PACKETS = 16
+
+
+class AudioStream(NamedTuple):
+    """One sound track; `index` counts them from 0, times are seconds on the file's clock."""
+
+    index: int  # type: ignore[assignment]
+    codec: str
+    sample_rate: int
+    channels: int
+    start_s: float | None
+    duration_s: float | None
+
+
+class MediaInfo(NamedTuple):
+    """What a file holds; times are seconds on the file's clock, sizes those of the upright picture.
+
+    `fps` is the mean over the first seconds, by timestamps. `rotation` says by how many degrees the
+    stored picture is turned clockwise to stand upright. `video_start_s` is when the first picture
+    is shown. `duration_s` is None where the file does not say.
+    """
+
+    path: str
+    container: str
+    duration_s: float | None
+    start_s: float
+    fps: float
+    width: int
+    height: int
+    rotation: int
+    video_codec: str
+    video_start_s: float
+    audio: tuple[AudioStream, ...]
+
+
+def probe(path: str | os.PathLike[str]) -> MediaInfo:
+    """Describes a file, decoding its first picture only; UnreadableMedia where there is none."""
+    with open_media(path) as container:
+        stream = video_stream(container)
+        time_s, frame = next(decoded_frames(container, stream))
+        turn = Turn.of(frame)
+        width, height = turn.size(frame.width, frame.height)
+        return MediaInfo(
+            path=str(os.fspath(path)),
+            container=container.format.name,
+            duration_s=_duration_s(container),
+            start_s=(container.start_time or 0) / av.time_base,
+            fps=_mean_rate(path) or float(stream.guessed_rate or stream.average_rate or 0),
+            width=width,
+            height=height,
+            rotation=turn.rotation,
+            video_codec=stream.codec_context.name,
+            video_start_s=time_s,
+            audio=tuple(_audio(i, each) for i, each in enumerate(container.streams.audio)),
+        )
+
+
+def _audio(index: int, stream: av.AudioStream) -> AudioStream:
+    context = stream.codec_context
+    return AudioStream(
+        index=index,
+        codec=context.name if context else "unknown",
+        sample_rate=context.sample_rate if context else 0,
+        channels=context.channels if context else 0,
+        start_s=_seconds(stream.start_time, stream),
+        duration_s=_seconds(stream.duration, stream),
+    )
+
+
+def _mean_rate(path: str | os.PathLike[str]) -> float | None:
+    """Frames a second over the first packets: the rate fields of VFR files are no clock."""
+    times = []
+    with open_media(path) as container:
+        stream = video_stream(container)
+        try:
+            for packet in islice(container.demux(stream), RATE_PACKETS):
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                if packet.size and stamp is not None and not packet.is_discard:
+                    times.append(stamp)
+        except (av.error.FFmpegError, OSError):
+            pass  # The file breaks here: what came so far is enough.
+        times.sort()
+        if len(times) == RATE_PACKETS:
+            times = times[:-REORDER_PACKETS]
+        if len(times) < 2 or times[-1] == times[0] or stream.time_base is None:
+            return None
+        return float((len(times) - 1) / ((times[-1] - times[0]) * stream.time_base))
+
+
+def _duration_s(container: InputContainer) -> float | None:
+    if container.duration:
+        return container.duration / av.time_base
+    lengths = [_seconds(stream.duration, stream) for stream in container.streams]
+    return max((length for length in lengths if length), default=None)
+
+
+def _seconds(stamp: int | None, stream: Stream) -> float | None:
+    if stamp is None or stream.time_base is None:
+        return None
+    return float(stamp * stream.time_base)

@@ -1,0 +1,191 @@
+"""Clips whose truth can be read back: white frames and clicks at known times, in any container."""
+
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from avsync.media.audio import read_audio
+from avsync.media.video import read_frames
+
+CODECS = {
+    ".mp4": ("libx264", "aac"),
+    ".mov": ("libx264", "aac"),
+    ".mkv": ("libx264", "aac"),
+    ".webm": ("libvpx", "libopus"),
+    ".avi": ("mpeg4", "pcm_s16le"),
+    ".mpg": ("mpeg2video", "mp2"),
+}
+FLASHES = (0.4, 1.2, 1.6)
+CLICK_HZ, CLICK_SIGMA_S = 1000.0, 0.002
+ROTATIONS = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+
+
+@pytest.fixture
+def make_clip(tmp_path: Path) -> Callable[..., Path]:
+    """`make_clip("name.mp4", **options)` writes a clip with `write_clip` and returns its path."""
+
+    def make(name: str, **options: object) -> Path:
+        write_clip(tmp_path / name, **options)  # type: ignore[arg-type]
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture
+def clip_sync() -> Callable[..., np.ndarray]:
+    """`clip_sync(path, stream=0)`: ms from each flash to its click, as avsync reads them."""
+    return _sync_ms
+
+
+@pytest.fixture
+def hear_clicks() -> Callable[..., list[float]]:
+    """`hear_clicks(wav, rate)`: when the clicks of a mono wave are, in seconds from its start."""
+    return _clicks
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data; tests that use it carry the marker `real_data`."""
+    root = Path(__file__).resolve().parents[1]
+    folder = Path(os.environ.get("AVSYNC_SHARED", root.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no real data at {folder}: set AVSYNC_SHARED to the folder that holds data/")
+    return folder
+
+
+def write_clip(
+    path: Path,
+    *,
+    duration_s: float = 2.0,
+    fps: Fraction | int = 25,
+    times: Sequence[float] | None = None,
+    size: tuple[int, int] = (96, 64),
+    rotation: int = 0,
+    video_codec: str | None = None,
+    audio_codec: str | None = None,
+    sample_rate: int = 48000,
+    layout: str = "stereo",
+    video: bool = True,
+    audio: bool = True,
+    video_start_s: float = 0.0,
+    audio_start_s: float = 0.0,
+    flashes: Sequence[float] = FLASHES,
+    clicks: Sequence[float] = FLASHES,
+    silence: tuple[float, float] | None = None,
+    tracks: int = 1,
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Writes a clip whose flashes and clicks lie at the given seconds of the file's clock.
+
+    Args:
+        times: when each frame is shown, for a variable frame rate; else every 1 / fps.
+        rotation: display matrix of mp4 and mov, degrees clockwise.
+        video_start_s: when the first frame is shown; `audio_start_s` likewise the first sample.
+        silence: a stretch of seconds for which no audio packets are written.
+        tracks: how many times the sound is written, as streams of their own.
+    """
+    codecs = CODECS[path.suffix]
+    if times is None:
+        times = np.arange(video_start_s, duration_s - 1e-9, float(1 / Fraction(fps))).tolist()
+    with av.open(path, "w") as container:
+        container.metadata.update(metadata or {})
+        picture = None
+        if video:
+            picture = container.add_stream(video_codec or codecs[0], rate=Fraction(fps))
+            picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
+            picture.codec_context.time_base = 1 / Fraction(fps)
+            if picture.codec_context.name == "libx264":
+                picture.options = {"preset": "ultrafast", "g": "12"}
+                picture.codec_context.time_base = Fraction(1, 90000)
+            elif picture.codec_context.name == "mjpeg":
+                picture.pix_fmt = "yuvj420p"
+            picture.bit_rate = 1_000_000
+        sounds = []
+        for _ in range(tracks if audio else 0):
+            sound = container.add_stream(audio_codec or codecs[1], rate=sample_rate, layout=layout)
+            sound.bit_rate = 128_000 if layout != "5.1" else 384_000
+            sounds.append(sound)
+        sources: list[Iterator[tuple[float, av.Packet]]] = []
+        if picture is not None:
+            sources.append(_video_packets(picture, times, size, flashes))
+        for sound in sounds:
+            sources.append(_audio_packets(sound, audio_start_s, duration_s, clicks, silence))
+        for _, packet in sorted((p for source in sources for p in source), key=lambda p: p[0]):
+            container.mux(packet)
+    if rotation:
+        _set_display_matrix(path, rotation)
+
+
+def _video_packets(stream, times, size, flashes) -> Iterator[tuple[float, av.Packet]]:
+    width, height = size
+    dark = np.full((height, width, 3), 40, np.uint8)
+    dark[: height // 2, : width // 2] = (200, 40, 40)  # The stored picture's top left is red.
+    white = np.full_like(dark, 255)
+    lit = {int(np.argmin(np.abs(np.asarray(times) - flash))) for flash in flashes}
+    base = stream.codec_context.time_base
+    for index, time_s in enumerate(times):
+        frame = av.VideoFrame.from_ndarray(white if index in lit else dark, "rgb24")
+        frame.time_base, frame.pts = base, round(time_s / base)
+        yield from ((time_s, packet) for packet in stream.encode(frame))
+    yield from ((times[-1], packet) for packet in stream.encode(None))
+
+
+def _audio_packets(stream, start_s, end_s, clicks, silence) -> Iterator[tuple[float, av.Packet]]:
+    rate, channels = stream.sample_rate, stream.layout.nb_channels
+    t = np.arange(round(start_s * rate), round(end_s * rate)) / rate
+    wave = 0.6 * sum((_click(t - click) for click in clicks), np.zeros_like(t))
+    for at in range(0, len(t), 1024):
+        block = np.repeat(wave[None, at : at + 1024].astype(np.float32), channels, axis=0)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", stream.layout.name)
+        frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+        frame.pts = round(start_s * rate) + at
+        yield from _sounding(stream.encode(frame), t[at], silence)
+    yield from _sounding(stream.encode(None), t[-1], silence)
+
+
+def _sounding(packets: Iterable[av.Packet], time_s, silence) -> Iterator[tuple[float, av.Packet]]:
+    for packet in packets:
+        at = float(packet.pts * packet.time_base)
+        if silence is None or not silence[0] <= at < silence[1]:
+            yield time_s, packet
+
+
+def _click(t: np.ndarray) -> np.ndarray:
+    return np.exp(-0.5 * (t / CLICK_SIGMA_S) ** 2) * np.cos(2 * np.pi * CLICK_HZ * t)
+
+
+def _clicks(wav: np.ndarray, rate: int = 16000) -> list[float]:
+    t = np.arange(-4 * CLICK_SIGMA_S, 4 * CLICK_SIGMA_S, 1 / rate)
+    window = np.exp(-0.5 * (t / CLICK_SIGMA_S) ** 2) * np.exp(2j * np.pi * CLICK_HZ * t)
+    envelope = np.abs(np.convolve(wav, window, "same"))
+    found = []
+    while len(found) < 20 and envelope.max(initial=0) > 0.3 * 0.6 * CLICK_SIGMA_S * rate:
+        peak = int(envelope.argmax())
+        # "same" is centred on index (len - 1) // 2 of a kernel whose own centre is at len // 2.
+        found.append((peak + (len(window) - 1) // 2 - len(window) // 2) / rate)
+        envelope[max(0, peak - rate // 20) : peak + rate // 20] = 0
+    return sorted(found)
+
+
+def _sync_ms(path: Path, stream: int = 0) -> np.ndarray:
+    frames = [(frame.time_s, frame.image.mean()) for frame in read_frames(path)]
+    flashes = [time_s - frames[0][0] for time_s, light in frames if light > 200]
+    wav = np.concatenate(list(read_audio(path, frames[0][0], 16000, stream)))
+    clicks = _clicks(wav)
+    assert len(clicks) == len(flashes), f"flashes at {flashes}, clicks at {clicks}"
+    return 1000 * (np.asarray(clicks) - np.asarray(flashes))
+
+
+def _set_display_matrix(path: Path, rotation: int) -> None:
+    # PyAV writes no display matrix: it is put into the first track's header by hand.
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 44
+    a, b, c, d = (value << 16 for value in ROTATIONS[rotation])
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)

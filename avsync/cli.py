@@ -7,16 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from avsync import __version__
 from avsync.registry import model_row
 from avsync.timing import DEFAULT_PROFILE, tolerance
-
-if TYPE_CHECKING:
-    from avsync.scoring.result import CheckResult
 
 Files = Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...")]
 File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
@@ -86,31 +83,24 @@ def check(
         detector: the face detector; `best` is YuNet where it can be had.
         json: write the results here as JSON; `-` prints the JSON and nothing else.
         csv: write the results here as a table.
-        html: write a report page here; for several files, a folder of pages.
+        html: write one report page for all files here.
     """
-    from avsync.pipelines.videos import find_videos
-
     tolerance(profile)
     model_row(model)
-    videos = find_videos(files)
-    if not videos:
+    if not files:
         raise ValueError("say which FILE to check")
     from avsync.pipelines import tables, words
-    from avsync.pipelines.check import check as run
-    from avsync.pipelines.progress import progress_bar
+    from avsync.pipelines.batch import check_files
 
     results = []
-    for video in videos:
-        with progress_bar(words.printable(video.name)) as progress:
-            result = run(
-                video,
-                model=model,
-                weights=weights,
-                profile=profile,
-                search_s=search,
-                detector=_named(detector),
-                progress=progress,
-            )
+    for result in check_files(
+        files,
+        model=model,
+        weights=weights,
+        profile=profile,
+        search_s=search,
+        detector=_named(detector),
+    ):
         results.append(result)
         if json != "-":
             _say(words.sentence(result))
@@ -121,7 +111,9 @@ def check(
     if csv is not None:
         tables.write_csv(results, csv)
     if html is not None:
-        _write_pages(results, html)
+        from avsync.pipelines.report import write_report
+
+        write_report(results, html)
     return words.worst(results)
 
 
@@ -299,16 +291,6 @@ GROUPS: dict[str, Callable[[Sequence[str]], int]] = {"train": _train, "evaluate"
 
 def _named(detector: Detector) -> str | None:
     return None if detector == "best" else detector
-
-
-def _write_pages(results: Sequence["CheckResult"], path: Path) -> None:
-    from avsync.pipelines.report import write_report
-
-    if len(results) == 1:
-        write_report(results[0], path)
-        return
-    for number, result in enumerate(results, start=1):
-        write_report(result, path / f"{number:03d}_{Path(result.file).stem}.html")
 
 
 def _say(line: str) -> None:

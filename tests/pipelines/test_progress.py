@@ -1,0 +1,50 @@
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+WORK = """
+import avsync.pipelines.progress as progress
+progress.PATIENCE_S = {patience_s}
+with progress.progress_bar("a[b].mp4") as report:
+    for step in range(5):
+        report(step / 4)
+"""
+
+
+def work_on_a_terminal(patience_s: float) -> str:
+    """What a terminal is sent on stderr while the work is done."""
+    ours, theirs = pty.openpty()
+    code = WORK.format(patience_s=patience_s)
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    done = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=theirs, stdout=subprocess.PIPE, env=env
+    )
+    os.close(theirs)
+    said = b""
+    try:
+        while block := os.read(ours, 4096):
+            said += block
+    except OSError:
+        pass  # Linux says so where the other end has closed
+    os.close(ours)
+    assert done.communicate()[0] == b""
+    assert done.returncode == 0
+    return said.decode()
+
+
+def test_long_work_shows_a_bar_on_a_terminal():
+    assert "a[b].mp4" in work_on_a_terminal(patience_s=0)
+
+
+def test_short_work_shows_none():
+    assert work_on_a_terminal(patience_s=60) == ""
+
+
+@pytest.mark.parametrize("patience_s", [0, 60])
+def test_a_pipe_is_sent_nothing(patience_s):
+    code = WORK.format(patience_s=patience_s)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")

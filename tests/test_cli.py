@@ -1,0 +1,129 @@
+import resource
+import subprocess
+import sys
+
+import pytest
+
+import avsync
+from avsync.cli import COMMANDS, GROUPS, main
+from avsync.registry import MODELS
+from avsync.timing import PROFILES
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs the command in this process; gives exit code, stdout, stderr."""
+
+    def call(*arguments):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as leave:
+            code = leave.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+def test_help_names_every_command(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    for name in COMMANDS:
+        assert name in out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_a_sentence_for_each_option(run, name):
+    code, out, _ = run(name, "--help")
+    assert code == 0
+    assert f"usage: avsync {name}" in out
+
+
+def test_help_names_every_profile(run):
+    out = run("check", "--help")[1]
+    assert all(profile in out for profile in PROFILES)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["check", "--help"]])
+def test_help_takes_under_half_a_second(arguments):
+    def once():
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, "-m", "avsync", *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    # Seconds of processor time, the best of three: the machine may be busy with something else.
+    assert min(once() for _ in range(3)) < 0.5
+
+
+def test_the_version_is_the_packages(run):
+    assert run("--version") == (0, f"avsync {avsync.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check"], "say which FILE to check"),
+        (["check", "a.mp4", "--profile", "pal"], "profile must be one of ebu, itu"),
+        (["check", "a.mp4", "--model", "none"], "model must be one of dense_sync"),
+        (["fix", "a.mp4", "-o", "b.mp4", "--profile", "pal"], "profile must be one of ebu, itu"),
+        (["train"], "say which model to train"),
+        (["evaluate"], "say what to evaluate"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage_is_code_2_and_one_line_on_stderr(run, arguments, message):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"avsync: {message}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "line", ["chek", "check --colour", "fix a.mp4", "check a --search x", "check a --detector x"]
+)
+def test_what_is_not_understood_is_code_2(run, line):
+    code, out, err = run(*line.split())
+    assert (code, out) == (2, "")
+    assert err
+
+
+def test_a_folder_without_videos_is_wrong_usage(run, tmp_path):
+    code, _, err = run("check", tmp_path)
+    assert (code, err) == (2, f"avsync: there is no video in the folder {tmp_path}\n")
+
+
+def test_models_tells_licence_and_origin_of_each(run):
+    code, out, _ = run("models")
+    assert code == 0
+    for row in MODELS.values():
+        assert all(text in out for text in (row.name, row.licence, row.trained_on, row.measured))
+
+
+def test_doctor_names_packages_device_detector_and_model(run, monkeypatch):
+    monkeypatch.setenv("AVSYNC_YUNET", "none.onnx")
+    code, out, _ = run("doctor")
+    assert code in (0, 1)
+    for topic in ("torch", "device", "face detector", "model dense_sync", "cache", "extra train"):
+        assert topic in out
+
+
+def test_doctor_gives_the_command_for_a_missing_extra(monkeypatch):
+    monkeypatch.setenv("AVSYNC_YUNET", "none.onnx")
+    from avsync.pipelines.doctor import EXTRAS, doctor
+
+    extras = [finding for finding in doctor() if finding.topic.startswith("extra")]
+    assert len(extras) == len(EXTRAS)
+    for finding in extras:
+        assert finding.ok or f"pip install 'avsync[{finding.topic[6:]}]'" in finding.text
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback():
+    command = f"{sys.executable} -m avsync models | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+
+
+def test_groups_are_commands():
+    assert set(GROUPS) <= set(COMMANDS)

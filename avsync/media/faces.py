@@ -30,34 +30,34 @@ class YuNetDetector:
 
     Args:
         model: the ONNX file; None looks where `yunet_file` does.
-        max_side: pictures are looked at with their longer side scaled to this many pixels; a
-            picture where that finds nothing is looked at once more at twice the size, for small
-            faces.
+        pixels: pictures are scaled down to this many pixels; one in which that finds nothing is
+            looked at once more at twice the width and height, for small faces.
         min_score: detections below are dropped.
     """
 
     name = "yunet"
 
     def __init__(
-        self, model: str | Path | None = None, max_side: int = 320, min_score: float = 0.6
+        self, model: str | Path | None = None, pixels: int = 320 * 180, min_score: float = 0.6
     ) -> None:
         path = yunet_file() if model is None else Path(model)
         if not path.is_file():
             raise RuntimeError(f"no YuNet model at {path}")
-        self.max_side = max_side
-        self._network = cv2.FaceDetectorYN.create(
-            str(path), "", (max_side, max_side), min_score, 0.3, 200
-        )
+        self.pixels = pixels
+        try:
+            self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), min_score, 0.3)
+        except cv2.error as error:
+            raise RuntimeError(f"{path} is not the YuNet model") from error
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         _check_image(image)
-        faces = self._detect(image, self.max_side)
-        if not faces and max(image.shape[:2]) > 1.25 * self.max_side:
-            faces = self._detect(image, 2 * self.max_side)
+        faces = self._detect(image, self.pixels)
+        if not faces and image.shape[0] * image.shape[1] > 1.5 * self.pixels:
+            faces = self._detect(image, 4 * self.pixels)
         return faces
 
-    def _detect(self, image: np.ndarray, max_side: int) -> list[Face]:
-        small, scale = scale_to(image, max_side)
+    def _detect(self, image: np.ndarray, pixels: int) -> list[Face]:
+        small, scale = scale_down(image, pixels)
         self._network.setInputSize((small.shape[1], small.shape[0]))
         _, rows = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         if rows is None:
@@ -84,10 +84,10 @@ def find_detector(name: str | None = None) -> FaceDetector:
     return YuNetDetector()
 
 
-def scale_to(image: np.ndarray, max_side: int) -> tuple[np.ndarray, float]:
-    """The image with its longer side at most `max_side`, and the scale that took."""
+def scale_down(image: np.ndarray, pixels: int) -> tuple[np.ndarray, float]:
+    """The image with at most about so many pixels, and the scale that took."""
     height, width = image.shape[:2]
-    scale = max_side / max(height, width)
+    scale = float(np.sqrt(pixels / (height * width)))
     if scale >= 1:
         return image, 1.0
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

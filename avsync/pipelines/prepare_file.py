@@ -1,0 +1,174 @@
+"""One video to prepared clips: a row of crops for each face, and the sound that goes with it."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from avsync.data.store import CROP_SIZE, clip_id, samples_in
+from avsync.data.store_writer import GrowingArray, SourceWriter
+from avsync.media.audio import read_audio
+from avsync.media.container import UnreadableMedia
+from avsync.media.crops import cut_face, cut_mouth
+from avsync.media.faces import FaceDetector
+from avsync.media.probe import MediaInfo, probe
+from avsync.media.tracks import TrackedFace, follow_faces
+from avsync.media.video import at_rate, read_frames
+from avsync.timing import FPS, SAMPLE_RATE
+
+# Pictures are read no larger than this: a face that is smaller than its crop in a picture of this
+# size has little detail to lose.
+MAX_SIDE = 1280
+# A clip whose sound never gets this loud (-60 dB of full scale) is silent.
+SILENCE_PEAK = 1e-3
+
+
+class Rules(NamedTuple):
+    """What a clip must be to be kept, and who finds the faces."""
+
+    detector: str
+    min_face_px: float
+    min_duration_s: float
+
+
+def prepare_file(
+    path: Path, name: str, writer: SourceWriter, detector: FaceDetector, rules: Rules
+) -> dict[str, Any]:
+    """Writes the arrays of each clip in a video; the record has a row for each, and each rejection.
+
+    UnreadableMedia where the file cannot be used at all.
+    """
+    info = probe(path)
+    if not info.audio:
+        raise UnreadableMedia("no_audio_stream", "the file has no audio stream")
+    tracks = _write_faces(path, info, writer, detector)
+    record: dict[str, Any] = {"source": name, "clips": [], "rejected": []}
+    kept = []
+    for track in tracks:
+        track.close()
+        if reason := track.flaw(rules):
+            record["rejected"].append(rejection(name, *reason, track))
+            writer.drop(track.number)
+        else:
+            kept.append(track)
+    if not tracks:
+        record["rejected"].append(rejection(name, "no_face", "no face was found in any picture"))
+    peaks = _write_sound(path, info, kept, writer)
+    for track, peak in zip(kept, peaks, strict=True):
+        if peak < SILENCE_PEAK:
+            record["rejected"].append(
+                rejection(name, "silence", "the sound is silent while the face is there", track)
+            )
+            writer.drop(track.number)
+        else:
+            row = track.row(name, info.audio[0].sample_rate)
+            record["clips"].append({"id": clip_id(writer.key, track.number), **row})
+    return record
+
+
+class _Track:
+    """The arrays of one face while its video is read.
+
+    Args:
+        number: the track's.
+        start: index of its first tick.
+        writer: where the arrays go.
+        scale: pixels of the source to one of the pictures that are read.
+    """
+
+    def __init__(self, number: int, start: int, writer: SourceWriter, scale: float) -> None:
+        self.number, self.start, self.scale = number, start, scale
+        self.frames = 0
+        self.widths: list[float] = []
+        self.scores: list[float] = []
+        names = ("face", "mouth", "boxes", "points")
+        self.arrays: dict[str, GrowingArray] = {name: writer.array(number, name) for name in names}
+
+    def add(self, image: np.ndarray, face: TrackedFace) -> None:
+        self.arrays["face"].append(cut_face(image, face.box, CROP_SIZE)[None])
+        self.arrays["mouth"].append(cut_mouth(image, face.points, CROP_SIZE)[None])
+        self.arrays["boxes"].append(self.scale * face.box[None])
+        self.arrays["points"].append(self.scale * face.points[None])
+        self.scores.append(face.score)
+        if face.score > 0:
+            self.frames = len(self.scores)
+            self.widths.append(self.scale * float(face.box[2] - face.box[0]))
+
+    def close(self) -> None:
+        """Ends the arrays where the face was last seen: what was held after that shows no face."""
+        for array in self.arrays.values():
+            array.cut(self.frames)
+            array.close()
+
+    def flaw(self, rules: Rules) -> tuple[str, str] | None:
+        if not self.frames or self.frames / FPS < rules.min_duration_s:
+            return "too_short", f"the face is there for less than {rules.min_duration_s:g} s"
+        if self.face_px < rules.min_face_px:
+            return "face_too_small", f"the face is {self.face_px:.0f} pixels wide"
+        return None
+
+    @property
+    def face_px(self) -> float:
+        return float(np.median(self.widths))
+
+    def row(self, source: str, sample_rate: int) -> dict[str, Any]:
+        return {
+            "source": source,
+            "speaker": Path(source).parent.name,
+            "track": self.number,
+            "start_s": self.start / FPS,
+            "duration_s": self.frames / FPS,
+            "frames": self.frames,
+            "fps": FPS,
+            "face_px": round(self.face_px, 1),
+            "score": round(float(np.mean(self.scores[: self.frames])), 3),
+            "sample_rate": sample_rate,
+        }
+
+
+def _write_faces(
+    path: Path, info: MediaInfo, writer: SourceWriter, detector: FaceDetector
+) -> list[_Track]:
+    tracks: dict[int, _Track] = {}
+    for tick in follow_faces(at_rate(read_frames(path, MAX_SIDE), FPS), detector):
+        scale = info.width / tick.image.shape[1]
+        for face in tick.faces:
+            if face.track not in tracks:
+                tracks[face.track] = _Track(face.track, tick.index, writer, scale)
+            tracks[face.track].add(tick.image, face)
+    return list(tracks.values())
+
+
+def _write_sound(
+    path: Path, info: MediaInfo, tracks: list[_Track], writer: SourceWriter
+) -> list[float]:
+    """Writes each track's sound at 16 kHz and at the source's rate; how loud each gets."""
+    peaks = [0.0 for _ in tracks]
+    source_rate = info.audio[0].sample_rate
+    for name, rate in (("wav_16k", SAMPLE_RATE), ("wav", source_rate)) if tracks else ():
+        arrays = [writer.array(track.number, name) for track in tracks]
+        begins = [track.start * rate // FPS for track in tracks]
+        lengths = [samples_in(track.frames, rate) for track in tracks]
+        ends = [begin + length for begin, length in zip(begins, lengths, strict=True)]
+        position = 0
+        for block in read_audio(path, info.video_start_s, rate):
+            for i, array in enumerate(arrays):
+                piece = block[max(0, begins[i] - position) : max(0, ends[i] - position)]
+                array.append(piece)
+                peaks[i] = max(peaks[i], float(np.abs(piece).max(initial=0)))
+            position += len(block)
+            if position >= max(ends):
+                break
+        for array, length in zip(arrays, lengths, strict=True):
+            array.append(np.zeros(length - array.length, np.float32))
+            array.close()
+    return peaks
+
+
+def rejection(source: str, reason: str, detail: str, track: _Track | None = None) -> dict[str, Any]:
+    """A row of `rejected.csv`, for a track or, without one, for the whole file."""
+    row: dict[str, Any] = {"source": source, "reason": reason, "detail": detail}
+    if track is not None:
+        row |= {"track": track.number, "start_s": track.start / FPS}
+        row |= {"duration_s": track.frames / FPS}
+    return row

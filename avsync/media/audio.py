@@ -16,7 +16,7 @@ from avsync.timing import SAMPLE_RATE
 # they are off by more than JUMP_S at once, or by more than DRIFT_S in their running mean.
 JUMP_S = 0.02
 DRIFT_S = 0.003
-DRIFT_MEMORY = 0.02
+DRIFT_MEMORY = 0.05
 # Silence is handed out in blocks of at most this, however long the gap.
 BLOCK_S = 1.0
 
@@ -156,17 +156,35 @@ def _pieces(
     with open_media(path) as container:
         stream = audio_stream(container, index)
         run: _Run | None = None
-        for frame in decoded(container, stream):
-            if run is None or not run.continues_with(frame):
-                start_s = _start_s(frame, run)
-                layout = "mono" if mono else run.layout if run else frame.layout.name
-                if run is not None:
-                    yield from run.push(None)
-                run = _Run(frame, start_s, rate or (run.rate if run else frame.sample_rate), layout)
+        for time_s, frame in _dated(decoded(container, stream)):
+            if run is None:
+                layout = "mono" if mono else frame.layout.name
+                run = _Run(frame, time_s or 0.0, rate or frame.sample_rate, layout)
+            elif (start_s := run.broken_by(frame, time_s)) is not None:
+                yield from run.push(None)
+                run = _Run(frame, start_s, run.rate, run.layout)
             yield from run.push(frame)
         if run is None:
             raise UnreadableMedia("damaged", "no sound of the audio stream could be decoded")
         yield from run.push(None)
+
+
+def _dated(frames: Iterator[AudioFrame]) -> Iterator[tuple[float | None, AudioFrame]]:
+    """Frames with their times in seconds; None where there is none, or one beyond the next's."""
+    held: tuple[float | None, AudioFrame] | None = None
+    for frame in frames:
+        time_s = None
+        if frame.pts is not None and frame.time_base is not None:
+            time_s = float(frame.pts * frame.time_base)
+        if held is not None:
+            before_s, before = held
+            # One damaged timestamp must not push everything that follows it out of its place.
+            if before_s is not None and time_s is not None and time_s < before_s:
+                before_s = None
+            yield before_s, before
+        held = time_s, frame
+    if held is not None:
+        yield held
 
 
 class _Run:
@@ -188,46 +206,29 @@ class _Run:
             options={"rematrix_maxval": "1.0"},
         )
 
-    @property
-    def end_s(self) -> float:
-        return self.start_s + self.taken / self.source[0]
-
-    def continues_with(self, frame: AudioFrame) -> bool:
-        if _format(frame) != self.source:
-            return False
-        late_s = _time_s(frame, self.end_s) - self.end_s
+    def broken_by(self, frame: AudioFrame, time_s: float | None) -> float | None:
+        """When a new run starts with this frame, in seconds; None where it carries this run on."""
+        end_s = self.start_s + self.taken / self.source[0]
+        late_s = 0.0 if time_s is None or time_s - end_s > MAX_GAP_S else time_s - end_s
         self.drift_s += DRIFT_MEMORY * (late_s - self.drift_s)
-        return (abs(late_s) <= JUMP_S and abs(self.drift_s) <= DRIFT_S) or late_s > MAX_GAP_S
+        if abs(late_s) > JUMP_S:
+            return end_s + late_s
+        if abs(self.drift_s) > DRIFT_S or _format(frame) != self.source:
+            return end_s + self.drift_s
+        return None
 
     def push(self, frame: AudioFrame | None) -> Iterator[_Piece]:
         if frame is not None:
             self.taken += frame.samples
         for out in self.resampler.resample(frame):
-            if (
-                out is not None
-            ):  # What a resampler with nothing to do gives back when it is flushed.
-                block = out.to_ndarray()
-                if self.by_mean:
-                    block = block.mean(0, keepdims=True)
-                yield _Piece(self.start_s, self.given, self.rate, block)
-                self.given += block.shape[1]
+            if out is None:
+                continue  # So a resampler with nothing to do answers when it is flushed.
+            block = out.to_ndarray()
+            if self.by_mean:
+                block = block.mean(0, keepdims=True)
+            yield _Piece(self.start_s, self.given, self.rate, block)
+            self.given += block.shape[1]
 
 
 def _format(frame: AudioFrame) -> tuple[int, str, str]:
     return frame.sample_rate, frame.layout.name, frame.format.name
-
-
-def _time_s(frame: AudioFrame, otherwise_s: float) -> float:
-    if frame.pts is None or frame.time_base is None:
-        return otherwise_s
-    return float(frame.pts * frame.time_base)
-
-
-def _start_s(frame: AudioFrame, before: _Run | None) -> float:
-    """When a new run starts: as its timestamp says, or after slow drift, as their mean says."""
-    if before is None:
-        return _time_s(frame, 0.0)
-    stamp_s = _time_s(frame, before.end_s)
-    if abs(stamp_s - before.end_s) > JUMP_S:
-        return before.end_s if stamp_s - before.end_s > MAX_GAP_S else stamp_s
-    return before.end_s + before.drift_s

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
+from math import inf
 from queue import Empty, Queue
 from threading import Event, Thread
 from typing import Any, NamedTuple, cast
@@ -114,26 +115,36 @@ def decoded_frames(
     container: InputContainer, stream: av.VideoStream
 ) -> Iterator[tuple[float, DecodedFrame]]:
     """Yields times in seconds on the file's clock, rising, and decoded frames: one at least."""
-    last_s: float | None = None
+    given_s = -inf
+    held: tuple[float, DecodedFrame] | None = None
     for frame in decoded(container, stream):
-        time_s = _time_s(frame, stream, last_s)
-        if last_s is None or last_s < time_s <= last_s + MAX_GAP_S:
-            last_s = time_s
-            yield time_s, frame
-    if last_s is None:
+        time_s = _time_s(frame, stream, held)
+        if time_s <= given_s or (held is not None and time_s > held[0] + MAX_GAP_S):
+            continue
+        # One damaged timestamp must not swallow the rest: of two frames out of order the later
+        # dated is left out.
+        if held is not None and held[0] < time_s:
+            given_s = held[0]
+            yield held
+        held = time_s, frame
+    if held is not None:
+        yield held
+    else:
         cause = "no picture of the video could be decoded"
         if not stream.codec_context.width:  # FFmpeg forgets a size that it refuses.
             cause += f"; the size is unknown or beyond {MAX_PIXELS // 10**6} megapixels"
         raise UnreadableMedia("damaged", cause)
 
 
-def _time_s(frame: DecodedFrame, stream: av.VideoStream, last_s: float | None) -> float:
+def _time_s(
+    frame: DecodedFrame, stream: av.VideoStream, before: tuple[float, DecodedFrame] | None
+) -> float:
     stamp = frame.pts if frame.pts is not None else frame.dts
     base = frame.time_base or stream.time_base
     if stamp is not None and base is not None:
         return float(stamp * base)
     rate = stream.guessed_rate or stream.average_rate or FPS
-    return 0.0 if last_s is None else last_s + float(1 / rate)
+    return 0.0 if before is None else before[0] + float(1 / rate)
 
 
 def _frames(path: str | os.PathLike[str], max_side: int | None) -> Generator[VideoFrame]:
@@ -162,7 +173,11 @@ class _Converter:
         fast = 2 * width >= frame.width
         how = Interpolation.FAST_BILINEAR if fast else Interpolation.AREA
         # One thread: the decoder's threads already fill the cores.
-        rgb = self.scaler.reformat(frame, width, height, "rgb24", interpolation=how, threads=1)
+        try:
+            rgb = self.scaler.reformat(frame, width, height, "rgb24", interpolation=how, threads=1)
+        except (av.error.FFmpegError, ValueError) as error:
+            cause = f"pictures of format {frame.format.name} cannot be converted"
+            raise UnreadableMedia("damaged", cause) from error
         return self.turn.apply(rgb.to_ndarray())
 
 

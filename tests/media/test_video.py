@@ -3,6 +3,7 @@
 import threading
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
@@ -111,6 +112,19 @@ def test_a_damaged_stretch_is_passed_over(make_clip):
     assert times == sorted(times)
     assert len(times) > 80
     assert times[-1] - times[0] > 3.8
+
+
+def test_one_damaged_timestamp_swallows_only_its_own_frame(make_clip, tmp_path):
+    damaged = tmp_path / "damaged.mkv"
+    with av.open(make_clip("clip.mkv")) as source, av.open(damaged, "w") as target:
+        copy = target.add_stream_from_template(source.streams.video[0])
+        for index, packet in enumerate(source.demux(video=0)):
+            if packet.dts is not None:
+                packet.pts += 600_000 if index == 5 else 0
+                packet.stream = copy
+                target.mux(packet)
+    times = [frame.time_s for frame in read_frames(damaged)]
+    np.testing.assert_allclose(times, [k / 25 for k in range(50) if k != 5], atol=1e-3)
 
 
 def test_closing_early_stops_the_decoding_thread(make_clip):

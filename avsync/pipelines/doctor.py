@@ -25,10 +25,7 @@ CORE = (
 )
 EXTRAS = {
     "train": ("lightning-fabric", "timm", "torchvision"),
-    "metrics": ("museval", "torchmetrics"),
-    "landmarks": ("mediapipe",),
-    "scale": ("ray",),
-    "hub": ("huggingface_hub",),
+    "metrics": ("museval",),
 }
 
 

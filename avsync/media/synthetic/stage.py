@@ -1,0 +1,147 @@
+"""What stands behind and below the head: the room, neck and shoulders; and the camera that looks at
+it all."""
+
+import cv2
+import numpy as np
+
+from avsync.media.synthetic.canvas import mix, smoothstep
+from avsync.media.synthetic.identity import Identity
+
+# Millimetres of the sheet the shoulders are drawn on.
+_BODY = (-260.0, 60.0, 260.0, 460.0)
+_NOISE_MARGIN = 64
+
+
+def paint_room(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """A wall, a blurred room or a rough surface, `(height, width, 3)` float32 0..255."""
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : width / height : width * 1j].astype(np.float32)
+    tint = rng.uniform(30, 225) * rng.uniform(0.75, 1.1, 3)
+    turn = rng.uniform(0, 2 * np.pi)
+    ramp = np.cos(turn) * (x - x.mean()) + np.sin(turn) * (y - 0.5)
+    room = (tint * (1 + rng.uniform(0, 0.6) * ramp)[..., None]).astype(np.float32)
+    if rng.random() < 0.65:
+        _furnish(rng, room)
+    if rng.random() < 0.5:
+        cells = int(rng.integers(4, 60))
+        coarse = rng.standard_normal((cells, 2 * cells, 1)).astype(np.float32)
+        room *= 1 + rng.uniform(0.02, 0.12) * cv2.resize(coarse, (width, height))[..., None]
+    return np.clip(room, 0, 255)
+
+
+def _furnish(rng: np.random.Generator, room: np.ndarray) -> None:
+    height, width = room.shape[:2]
+    for _ in range(int(rng.integers(2, 14))):
+        colour = [float(c) for c in rng.uniform(10, 245) * rng.uniform(0.6, 1.1, 3)]
+        x, y = int(rng.uniform(0, width)), int(rng.uniform(0, height))
+        w, h = int(rng.uniform(0.03, 0.3) * width), int(rng.uniform(0.05, 0.6) * height)
+        if rng.random() < 0.7:
+            cv2.rectangle(room, (x, y), (x + w, y + h), colour, -1, cv2.LINE_AA)
+        else:
+            cv2.circle(room, (x, y), min(w, h), colour, -1, cv2.LINE_AA)
+    room[:] = cv2.GaussianBlur(room, (0, 0), rng.choice((0.004, 0.015, 0.04)) * width + 0.3)
+
+
+def paint_body(rng: np.random.Generator, who: Identity, scale: float) -> np.ndarray:
+    """Neck, shoulders and clothes, `(h, w, 4)` uint8, colour times alpha and alpha, at pixels per
+    mm."""
+    left, top, right, bottom = _BODY
+    width, height = round((right - left) * scale), round((bottom - top) * scale)
+    x = (left + (np.arange(width, dtype=np.float32) + 0.5) / scale)[None]
+    y = (top + (np.arange(height, dtype=np.float32) + 0.5) / scale)[:, None]
+    rgb = np.zeros((height, width, 3), np.float32)
+    neck_half = who.half_width * rng.uniform(0.68, 0.85)
+    neck_half = neck_half + 0.0022 * np.clip(y - 120, 0, None) ** 2
+    neck = smoothstep((neck_half - np.abs(x)) * 0.4 + 0.5) * (y < 260)
+    round_off = np.sqrt(np.clip(1 - (x / neck_half) ** 2 * 0.8, 0.1, 1))
+    lit = who.ambient + (1 - who.ambient) * (0.5 + 0.5 * who.light[0] * x / neck_half)
+    under_chin = 1 - 0.5 * np.exp(-0.5 * ((y - who.chin_y - 8) / 22) ** 2)
+    rgb += who.skin * (0.85 * round_off * lit * under_chin)[..., None]
+    cloth = rng.uniform(15, 235) * rng.uniform(0.5, 1.15, 3)
+    slope = 158 + rng.uniform(0.25, 0.5) * np.abs(x) + 0.0016 * x**2
+    neckline = 168 + rng.uniform(0.0, 70) * np.exp(-((x / 42) ** 2))
+    cover = smoothstep((y - np.minimum(slope, 400)) / 4) * smoothstep((y - neckline) / 3)
+    cover = cover * smoothstep((rng.uniform(190, 240) - np.abs(x)) / 8)
+    weave = cv2.resize(
+        rng.standard_normal((40, 52)).astype(np.float32),
+        (width, height),
+        interpolation=cv2.INTER_CUBIC,
+    )
+    tone = 0.75 + 0.3 * who.light[0] * x / 250 + 0.07 * weave + 0 * y
+    if rng.random() < 0.4:
+        tone = tone + 0.12 * np.sign(
+            np.sin((x if rng.random() < 0.5 else y + 0 * x) / rng.uniform(2, 8))
+        )
+    shade = 1 - 0.4 * np.exp(-0.5 * ((y - neckline) / 6) ** 2)
+    alpha = np.maximum(neck, cover)
+    mix(rgb, (cloth * np.clip(tone * shade, 0.2, 1.3)[..., None]).astype(np.float32), cover)
+    if who.hair == 3:
+        fall = smoothstep((who.half_width + 8 - np.abs(x)) / 6) * (np.abs(x) > 0.8 * who.half_width)
+        behind = fall * smoothstep((rng.uniform(150, 330) - y) / 12)
+        mix(rgb, who.hair_rgb * 0.55, behind * (1 - 0.3 * np.clip(weave, 0, 1)))
+        alpha = np.maximum(alpha, behind)
+    rgb = np.clip(rgb, 0, 255) * alpha[..., None]
+    return np.concatenate([rgb, 255 * alpha[..., None]], -1).round().astype(np.uint8)
+
+
+def body_origin() -> tuple[float, float]:
+    """Millimetres of the body sheet's upper left corner on the face's sheet."""
+    return _BODY[0], _BODY[1]
+
+
+def place(picture: np.ndarray, layer: np.ndarray, warp: np.ndarray) -> None:
+    """Lays a layer `(h, w, 4)` of colour times alpha over `picture` in place, through the 2x3
+    `warp` to its pixels."""
+    height, width = picture.shape[:2]
+    rows, columns = layer.shape[:2]
+    ends = warp @ np.array([(0, 0, 1), (columns, 0, 1), (0, rows, 1), (columns, rows, 1)]).T
+    x0, y0 = (max(0, int(v)) for v in np.floor(ends.min(1)))
+    x1, y1 = (
+        min(b, int(v) + 1) for b, v in zip((width, height), np.ceil(ends.max(1)), strict=True)
+    )
+    if x1 <= x0 or y1 <= y0:
+        return
+    shifted = warp.copy()
+    shifted[:, 2] -= x0, y0
+    moved = cv2.warpAffine(layer, shifted, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
+    through = cv2.cvtColor(255 - moved[..., 3], cv2.COLOR_GRAY2RGB)
+    under = picture[y0:y1, x0:x1]
+    cv2.multiply(under, through, dst=under, scale=1 / 255)
+    cv2.add(under, moved[..., :3], dst=under)
+
+
+class Camera:
+    """Blur, colour cast, contrast, vignette and noise of one camera.
+
+    Args:
+        rng: draws its character.
+        width, height: of its picture in pixels.
+    """
+
+    def __init__(self, rng: np.random.Generator, width: int, height: int) -> None:
+        self.blur = rng.uniform(0, 1.1) if rng.random() < 0.6 else 0.0
+        gamma, gain = rng.uniform(0.75, 1.3), rng.uniform(0.8, 1.15)
+        cast = rng.normal(1, 0.06, 3)
+        levels = np.linspace(0, 1, 256)[:, None] ** gamma * gain * cast
+        lift = rng.uniform(0, 0.06)
+        self.table = np.clip(255 * (lift + (1 - lift) * levels), 0, 255).round().astype(np.uint8)
+        self.table = self.table[None]
+        strength = rng.uniform(0.3, 6.0) if rng.random() < 0.8 else 0.0
+        grain = rng.standard_normal((height + _NOISE_MARGIN, width + _NOISE_MARGIN, 3))
+        grain = 0.7 * grain + 0.6 * grain[..., :1]
+        self.noise = (strength * grain).round().astype(np.int16)
+        self.grey = bool(rng.random() < 0.06)
+
+    def take(self, picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The picture `(height, width, 3)` uint8 as the camera gives it; `rng` draws this frame's
+        noise."""
+        height, width = picture.shape[:2]
+        if self.blur > 0.3:
+            picture = cv2.GaussianBlur(picture, (0, 0), self.blur)
+        picture = cv2.LUT(picture, self.table)
+        y, x = rng.integers(0, _NOISE_MARGIN, 2)
+        noisy = cv2.add(picture, self.noise[y : y + height, x : x + width], dtype=cv2.CV_8U)
+        return (
+            cv2.cvtColor(cv2.cvtColor(noisy, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+            if self.grey
+            else noisy
+        )

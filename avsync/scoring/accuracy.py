@@ -1,0 +1,177 @@
+"""How well a sync model finds offsets that are known: per window, per context and per clip."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from avsync.data.store import PreparedClip
+from avsync.metrics.sync_accuracy import average_context, best_offsets, score_band
+from avsync.scoring.engine import CroppedTick, SyncModel, score_tracks, to_frames
+from avsync.scoring.offset import Calibration
+from avsync.scoring.result import Interval
+from avsync.scoring.verdict import BEYOND_S, Answer, judge_evidence
+from avsync.tasks.clip_spec import ClipSpec
+from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+
+# Spoken parts of clips, by the stem of their source: first and last second of the words.
+Words = Mapping[str, tuple[float, float]]
+
+
+class ClipAccuracy(NamedTuple):
+    """One clip: offsets found, in frames, by context, less the truth; and the whole clip's answer.
+
+    `inside` `(n,)` tells which windows lie inside the words; None where words are not known.
+    """
+
+    name: str
+    errors: dict[int, Tensor]
+    inside: Tensor | None
+    answer: Answer
+    error_ms: float | None
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The accuracy over clips; every mean is over clips, as in the published protocol."""
+
+    clips: tuple[ClipAccuracy, ...]
+
+    def within(self, context: int, tolerance: int, inside_words: bool = False) -> float:
+        """Share of windows whose offset is at most `tolerance` frames off, in [0, 1]."""
+        return float(np.mean(self.shares(context, tolerance, inside_words)))
+
+    def shares(self, context: int, tolerance: int, inside_words: bool = False) -> list[float]:
+        """The share of every clip; clips without windows inside words are left out."""
+        shares = []
+        for clip in self.clips:
+            errors = clip.errors[context]
+            if inside_words:
+                if clip.inside is None or not clip.inside.any():
+                    continue
+                errors = errors[clip.inside]
+            shares.append(float((errors.abs() <= tolerance).float().mean()))
+        return shares
+
+    def errors_ms(self) -> np.ndarray:
+        """Errors of the clips that were answered, in ms."""
+        return np.array([clip.error_ms for clip in self.clips if clip.error_ms is not None])
+
+    def clips_within(self, tolerance_ms: float) -> int:
+        """How many clips, as a whole, were answered within the tolerance."""
+        return int((np.abs(self.errors_ms()) <= tolerance_ms).sum())
+
+
+def resampled_interval(values: Sequence[float], seed: int = 0, draws: int = 2000) -> Interval:
+    """The central 95 % of the mean over clips drawn anew with replacement."""
+    rng = np.random.default_rng(seed)
+    picks = rng.integers(len(values), size=(draws, len(values)))
+    low, high = np.percentile(np.asarray(values)[picks].mean(1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def measure_clips(
+    model: SyncModel,
+    clips: Iterable[PreparedClip],
+    contexts: Sequence[int],
+    calibration: Calibration,
+    truth_ms: float = 0.0,
+    words: Words | None = None,
+) -> Accuracy:
+    """Measures a model on prepared clips whose offset is known.
+
+    Args:
+        model: a sync task in eval mode.
+        clips: prepared clips.
+        contexts: lengths in frames over which scores are averaged.
+        calibration: of the model.
+        truth_ms: the clips' true offset, positive = the audio leads.
+        words: where the spoken part of each clip lies.
+    """
+    return Accuracy(
+        tuple(_measure(model, clip, contexts, calibration, truth_ms, words) for clip in clips)
+    )
+
+
+def _measure(
+    model: SyncModel,
+    clip: PreparedClip,
+    contexts: Sequence[int],
+    calibration: Calibration,
+    truth_ms: float,
+    words: Words | None,
+) -> ClipAccuracy:
+    crops = crops_for(model.spec, clip)
+    band = score_band(all_pairs(model, crops, np.asarray(clip.wav_16k), truth_ms))
+    errors = {k: best_offsets(average_context(band, k, model.spec.window_frames)) for k in contexts}
+    name = clip.source.rpartition("/")[2].rpartition(".")[0]
+    inside = None
+    if words is not None and name in words:
+        first_s, last_s = words[name]
+        starts_s = clip.start_s + torch.arange(len(band)) / FPS
+        length_s = model.spec.window_frames / FPS
+        inside = (starts_s >= first_s - 1e-6) & (starts_s + length_s <= last_s + 1e-6)
+    answer = answer_clip(model, crops, np.asarray(clip.wav_16k), calibration)
+    error_ms = None if answer.offset_ms is None else answer.offset_ms - truth_ms
+    return ClipAccuracy(name, errors, inside, answer, error_ms)
+
+
+@torch.inference_mode()
+def all_pairs(model: SyncModel, crops: np.ndarray, wav: np.ndarray, truth_ms: float) -> Tensor:
+    """Scores `(n, n)` of every video window with the sound of every window, `truth_ms` taken off.
+
+    n is what VocaLiST's evaluation counts: the frames that have picture and sound, less a window.
+    """
+    windows = min(len(crops), len(wav) // SAMPLES_PER_FRAME) - model.spec.window_frames
+    if windows < 1:
+        raise ValueError(
+            f"a clip must have over {model.spec.window_frames} frames, got {len(crops)}"
+        )
+    video = model.encode_video(to_frames(crops))[0, :windows]
+    pad_s = 1.0 + abs(truth_ms) / 1000
+    padded = np.pad(wav, round(pad_s * SAMPLE_RATE)).astype(np.float32)
+    starts_s = torch.arange(windows) / FPS - truth_ms / 1000 + pad_s
+    audio = model.encode_audio(torch.from_numpy(padded)[None], starts_s)[0]
+    pairs = video.repeat_interleave(windows, 0), audio.repeat(windows, *[1] * (audio.ndim - 1))
+    return model.compare(*pairs).reshape(windows, windows).float()
+
+
+def answer_clip(
+    model: SyncModel,
+    crops: np.ndarray,
+    wav: np.ndarray,
+    calibration: Calibration,
+    search_s: float = 1.0,
+) -> Answer:
+    """The answer for a whole clip by the engine, as `check` would give it."""
+    ticks = (CroppedTick(number, {0: crop}) for number, crop in enumerate(crops))
+    scores = score_tracks(model, ticks, _Wav(wav), search_s + BEYOND_S).tracks[0]
+    return judge_evidence(scores.evidence.sum(0), scores.offsets_ms, search_s, calibration)
+
+
+def crops_for(spec: ClipSpec, clip: PreparedClip) -> np.ndarray:
+    """A prepared clip's crops `(T, H, W, 3)` uint8 as the task wants them."""
+    stored = clip.mouth if spec.crop == "mouth" else clip.face
+    size = (spec.width, spec.width)
+    crops = np.stack([cv2.resize(crop, size, interpolation=cv2.INTER_AREA) for crop in stored])
+    return crops[:, spec.width // 2 :] if spec.lower_half else crops
+
+
+class _Wav:
+    """Sound that lies in memory, as the engine asks for it."""
+
+    def __init__(self, wav: np.ndarray) -> None:
+        self.wav = wav
+        self.end_s = len(wav) / SAMPLE_RATE
+
+    def window(self, start_s: float, end_s: float) -> np.ndarray:
+        start, end = round(start_s * SAMPLE_RATE), round(end_s * SAMPLE_RATE)
+        out = np.zeros(end - start, np.float32)
+        low, high = max(start, 0), min(end, len(self.wav))
+        if low < high:
+            out[low - start : high - start] = self.wav[low:high]
+        return out

@@ -1,0 +1,10 @@
+"""The calibration of each model's scores; `benchmarks/calibration.py` prints the rows."""
+
+from avsync.scoring.offset import Calibration
+
+CALIBRATIONS: dict[str, Calibration] = {"dense_sync": Calibration()}
+
+
+def calibration_of(model: str) -> Calibration:
+    """The calibration of a model's scores, or a cautious one where none was fitted."""
+    return CALIBRATIONS.get(model, Calibration())

@@ -1,0 +1,286 @@
+"""The encode-once engine: every window of picture and sound is encoded once, then compared over the
+search range.
+
+It streams: crops come in tick by tick, sound is asked for as it is needed, and what stays is a row
+of scores per bin of `BIN_WINDOWS` windows, whatever the length of the file.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avsync.tasks.clip_spec import ClipSpec
+from avsync.timing import FRAME_MS, SAMPLE_RATE, exact_div
+
+# Scores are kept as means over this many windows: 0.4 s, about a syllable or two.
+BIN_WINDOWS = 10
+# Distance between the offsets that are tried.
+STEP_MS = 20
+STEP_S = STEP_MS / 1000
+STEPS_PER_FRAME = exact_div(FRAME_MS, STEP_MS)
+STEP_SAMPLES = exact_div(SAMPLE_RATE * STEP_MS, 1000)
+# Ticks that are encoded together: large enough to fill the cores, small enough for any memory.
+BLOCK_TICKS = 250
+# Windows that are compared together, each with every offset.
+COMPARED_WINDOWS = 50
+
+
+class SyncModel(Protocol):
+    """What the engine asks of a task; shapes are in DESIGN's contract of a sync task."""
+
+    spec: ClipSpec
+
+    def encode_video(self, frames: Tensor) -> Tensor: ...
+    def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor: ...
+    def compare(self, video: Tensor, audio: Tensor) -> Tensor: ...
+
+
+class CroppedTick(NamedTuple):
+    """Tick `number` of the steady clock and the crops `(H, W, 3)` uint8 of the faces in it, by
+    track.
+    """
+
+    number: int
+    crops: Mapping[int, np.ndarray]
+
+
+@dataclass(frozen=True)
+class TrackScores:
+    """How well one face fits the sound at every offset, bin by bin.
+
+    Args:
+        first_tick: where the track begins.
+        last_tick: where it ends.
+        offsets_ms: `(K,)`, rising; positive = the audio leads.
+        bins: `(B,)`, rising; bin b holds the windows that start at ticks `b * BIN_WINDOWS` to `(b +
+            1) * BIN_WINDOWS - 1`.
+        evidence: `(B, K)`, summed over the bin's windows: score less the window's mean over all
+            offsets. An offset that asks for sound before the file's beginning or after its end has
+            no evidence for or against: 0.
+        windows: `(B,)`, how many windows each bin sums.
+        motion: `(B,)`, mean change of the crop from tick to tick, in its own contrast.
+    """
+
+    first_tick: int
+    last_tick: int
+    offsets_ms: np.ndarray
+    bins: np.ndarray
+    evidence: np.ndarray
+    windows: np.ndarray
+    motion: np.ndarray
+
+
+class Scores(NamedTuple):
+    """What `score_tracks` found: tracks by number, and the sound's level in dB of full scale at
+    every tick.
+
+    The level is NaN where no face called for sound.
+    """
+
+    tracks: dict[int, TrackScores]
+    level_db: np.ndarray
+
+
+class Sound(Protocol):
+    """Mono sound at 16 kHz that can be asked for by time; `end_s` is None until the end has been
+    read.
+    """
+
+    def window(self, start_s: float, end_s: float) -> np.ndarray: ...
+    @property
+    def end_s(self) -> float | None: ...
+
+
+def score_tracks(
+    model: SyncModel,
+    ticks: Iterable[CroppedTick],
+    sound: Sound,
+    reach_s: float,
+    on_block: Callable[[int], None] | None = None,
+) -> Scores:
+    """Scores every face at every offset within `reach_s` seconds to both sides.
+
+    Args:
+        model: a sync task in eval mode.
+        ticks: crops in order; a track's ticks follow each other without a gap.
+        sound: the file's sound on the video's clock.
+        reach_s: how far offsets go.
+        on_block: told the tick reached after each block, for a progress bar.
+    """
+    engine = _Engine(model, sound, reach_s)
+    number = -1
+    for number, crops in ticks:
+        for track, crop in crops.items():
+            engine.take(track, number, crop)
+        if (number + 1) % BLOCK_TICKS == 0:
+            engine.score_block()
+            if on_block:
+                on_block(number + 1)
+    engine.score_block()
+    return engine.result(ticks=number + 1)
+
+
+def level_db(wav: np.ndarray) -> np.ndarray:
+    """Level of each step of a waveform `(N,)`, `(N // STEP_SAMPLES,)` in dB of full scale."""
+    steps = wav[: len(wav) // STEP_SAMPLES * STEP_SAMPLES].reshape(-1, STEP_SAMPLES)
+    return 10 * np.log10((steps.astype(np.float64) ** 2).mean(1) + 1e-12)
+
+
+class _Engine:
+    def __init__(self, model: SyncModel, sound: Sound, reach_s: float) -> None:
+        self.model, self.spec = model, model.spec
+        self.audio = _AudioEntries(model, sound)
+        reach = round(reach_s * 1000 / STEP_MS)
+        self.steps = torch.arange(-reach, reach + 1)
+        self.pieces: dict[int, _Piece] = {}
+        self.found: dict[int, _Found] = {}
+
+    def take(self, track: int, number: int, crop: np.ndarray) -> None:
+        piece = self.pieces.setdefault(track, _Piece(number, []))
+        piece.crops.append(crop)
+        self.found.setdefault(track, _Found(number)).last_tick = number
+
+    @torch.inference_mode()
+    def score_block(self) -> None:
+        """Scores all windows that are complete; what the next windows overlap stays."""
+        overlap = self.spec.window_frames - 1
+        ready = {t: piece for t, piece in self.pieces.items() if len(piece.crops) > overlap}
+        for track, piece in ready.items():
+            self._score_piece(piece, self.found[track])
+        done = max((piece.start + len(piece.crops) for piece in self.pieces.values()), default=0)
+        self.pieces = {
+            track: piece.tail(overlap)
+            for track, piece in self.pieces.items()
+            if piece.start + len(piece.crops) == done  # others have ended
+        }
+
+    def _score_piece(self, piece: "_Piece", found: "_Found") -> None:
+        crops = np.stack(piece.crops)
+        found.add_motion(piece.start, crops)
+        video = self.model.encode_video(to_frames(crops))[0]
+        first = STEPS_PER_FRAME * piece.start - int(self.steps[-1])
+        last = STEPS_PER_FRAME * (piece.start + len(video) - 1) - int(self.steps[0])
+        audio, known = self.audio.between(first, last)
+        for low in range(0, len(video), COMPARED_WINDOWS):
+            entries = video[low : low + COMPARED_WINDOWS]
+            starts = STEPS_PER_FRAME * (low + torch.arange(len(entries)))
+            # Audio that leads by k steps starts k steps before the picture.
+            index = starts[:, None] - self.steps + int(self.steps[-1])
+            pairs = entries.repeat_interleave(len(self.steps), 0), audio[index.flatten()]
+            scores = self.model.compare(*pairs).reshape(index.shape).float()
+            found.add_scores(piece.start + low, evidence_of(scores, known[index]))
+
+    def result(self, ticks: int) -> Scores:
+        offsets_ms = STEP_MS * self.steps.numpy().astype(np.float64)
+        tracks = {track: found.result(offsets_ms) for track, found in self.found.items()}
+        return Scores(tracks, self.audio.levels(ticks))
+
+
+def to_frames(crops: np.ndarray) -> Tensor:
+    """Crops `(T, H, W, 3)` uint8 as frames `(1, 3, T, H, W)` in [0, 1]."""
+    return torch.from_numpy(crops).permute(3, 0, 1, 2)[None].float() / 255
+
+
+def evidence_of(scores: Tensor, known: Tensor) -> Tensor:
+    """Scores `(W, K)` less their mean over the known offsets of each window; 0 where unknown."""
+    count = known.sum(1, keepdim=True).clamp_min(1)
+    mean = scores.masked_fill(~known, 0).sum(1, keepdim=True) / count
+    return (scores - mean).masked_fill(~known, 0)
+
+
+@dataclass
+class _Piece:
+    """Crops of one track that wait to be scored; `start` is the first one's tick."""
+
+    start: int
+    crops: list[np.ndarray]
+
+    def tail(self, count: int) -> "_Piece":
+        keep = min(count, len(self.crops))
+        return _Piece(self.start + len(self.crops) - keep, self.crops[len(self.crops) - keep :])
+
+
+class _Found:
+    """Sums over the bins of one track."""
+
+    def __init__(self, first_tick: int) -> None:
+        self.first_tick = self.last_tick = first_tick
+        self.evidence: dict[int, np.ndarray] = {}
+        self.windows: dict[int, int] = {}
+        self.motion: dict[int, list[float]] = {}
+
+    def add_scores(self, start: int, evidence: Tensor) -> None:
+        bins = torch.arange(start, start + len(evidence)) // BIN_WINDOWS
+        for number in bins.unique().tolist():
+            rows = evidence[bins == number]
+            self.evidence[number] = self.evidence.get(number, 0) + rows.sum(0).numpy()
+            self.windows[number] = self.windows.get(number, 0) + len(rows)
+
+    def add_motion(self, start: int, crops: np.ndarray) -> None:
+        green = crops[..., 1].astype(np.float32)
+        change = np.abs(np.diff(green, axis=0)).mean((1, 2)) / (green[1:].std((1, 2)) + 4)
+        for tick, value in enumerate(change.tolist(), start):
+            self.motion.setdefault(tick // BIN_WINDOWS, []).append(value)
+
+    def result(self, offsets_ms: np.ndarray) -> TrackScores:
+        bins = sorted(self.evidence)
+        none = np.zeros((0, len(offsets_ms)), np.float32)
+        return TrackScores(
+            first_tick=self.first_tick,
+            last_tick=self.last_tick,
+            offsets_ms=offsets_ms,
+            bins=np.array(bins, np.int64),
+            evidence=np.stack([self.evidence[b] for b in bins]) if bins else none,
+            windows=np.array([self.windows[b] for b in bins], np.int64),
+            motion=np.array([np.mean(self.motion[b]) for b in bins]),
+        )
+
+
+class _AudioEntries:
+    """The sound's entries on the grid of offsets, encoded once as the windows move on."""
+
+    def __init__(self, model: SyncModel, sound: Sound) -> None:
+        self.model, self.spec, self.sound = model, model.spec, sound
+        self.first = 0
+        self.entries: Tensor | None = None
+        self.levels_db: dict[int, np.ndarray] = {}
+
+    def between(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Entries `(n, ...)` at steps first to last, and which of them `(n,)` lie wholly inside the
+        file's sound.
+        """
+        if self.entries is None or first > self.first + len(self.entries):
+            self.first, self.entries = first, self._encode(first, last)
+        elif last >= (end := self.first + len(self.entries)):
+            keep = self.entries[max(0, first - self.first) :]
+            self.first = max(first, self.first)
+            self.entries = torch.cat([keep, self._encode(end, last)])
+        offset = first - self.first
+        if offset < 0:
+            raise ValueError(f"steps must not go back before {self.first}, got {first}")
+        starts_s = torch.arange(first, last + 1) * STEP_S
+        known: Tensor = starts_s + self.spec.audio_from_s > -STEP_S / 2
+        if self.sound.end_s is not None:
+            known &= starts_s + self.spec.audio_until_s < self.sound.end_s + STEP_S / 2
+        return self.entries[offset : offset + last - first + 1], known
+
+    def levels(self, ticks: int) -> np.ndarray:
+        """The sound's level at every tick in dB of full scale, NaN where it was not needed."""
+        steps = np.full(ticks * STEPS_PER_FRAME, np.nan)
+        for first, level in self.levels_db.items():
+            low, high = max(first, 0), min(first + len(level), len(steps))
+            steps[low:high] = level[low - first : max(low, high) - first]
+        return steps.reshape(ticks, STEPS_PER_FRAME).max(1)
+
+    def _encode(self, first: int, last: int) -> Tensor:
+        begin_s = first * STEP_S + self.spec.audio_from_s
+        end_s = last * STEP_S + self.spec.audio_until_s
+        # One step more at the end: rounding of seconds to samples must not cost the last window.
+        wav = torch.from_numpy(self.sound.window(begin_s, end_s + STEP_S))
+        self.levels_db[first] = level_db(wav[: (last - first + 1) * STEP_SAMPLES].numpy())
+        starts_s = torch.arange(last - first + 1) * STEP_S - self.spec.audio_from_s
+        return self.model.encode_audio(wav[None], starts_s)[0]

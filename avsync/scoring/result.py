@@ -1,0 +1,147 @@
+"""What a check says of a file, and the JSON form of it (schema 1, described in docs/json.md)."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from avsync.timing import Verdict
+
+SCHEMA = 1
+
+Status = Literal["ok", "cannot_tell", "unreadable"]
+Reason = Literal[
+    "no_face",
+    "face_too_small",
+    "too_short",
+    "silence",
+    "still_lips",
+    "no_match",
+    "out_of_range",
+    "no_video_stream",
+    "no_audio_stream",
+    "damaged",
+]
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class TimelinePoint:
+    """The offset around one moment of the file; `offset_ms` is None where that moment alone cannot
+    tell.
+    """
+
+    t_s: float
+    offset_ms: float | None
+    confidence: float
+
+
+@dataclass(frozen=True)
+class ScoreMap:
+    """Mean score of every stretch of time against every shift: `scores` `(len(t_s),
+    len(shift_ms))`, NaN where unknown.
+    """
+
+    t_s: np.ndarray
+    shift_ms: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class TrackResult:
+    """One face from its first frame to its last; `box` is its median x0, y0, x1, y1 in pixels of
+    the upright picture.
+    """
+
+    track: int
+    start_s: float
+    end_s: float
+    box: tuple[float, float, float, float]
+    status: Status
+    reason: Reason | None
+    offset_ms: float | None
+    interval_ms: Interval | None
+    confidence: float
+    timeline: tuple[TimelinePoint, ...] = ()
+    score_map: ScoreMap | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The answer for one file. Where `status` is not `ok`, `reason` says why and the numbers are
+    None, never 0.
+
+    `detail` is the reason in words for a person. Offsets are in ms, positive = the audio leads.
+    """
+
+    file: str
+    status: Status
+    reason: Reason | None
+    detail: str
+    verdict: Verdict | None
+    borderline: bool
+    offset_ms: float | None
+    interval_ms: Interval | None
+    confidence: float
+    duration_s: float | None
+    tracks: tuple[TrackResult, ...]
+    model: str
+    profile: str
+    search_s: float
+
+
+def to_json(results: list[CheckResult]) -> dict[str, Any]:
+    """The results of one call of `check` as a JSON document of schema 1."""
+    if not results:
+        raise ValueError("results must hold at least one CheckResult, got an empty list")
+    first = results[0]
+    return {
+        "schema": SCHEMA,
+        "model": first.model,
+        "search_s": first.search_s,
+        "profile": first.profile,
+        "files": [_file_json(result) for result in results],
+    }
+
+
+def _file_json(result: CheckResult) -> dict[str, Any]:
+    keys = ("file", "status", "reason", "detail", "verdict", "borderline")
+    return {
+        **{key: getattr(result, key) for key in keys},
+        **_numbers_json(result),
+        "duration_s": _rounded(result.duration_s, 3),
+        "tracks": [_track_json(track) for track in result.tracks],
+    }
+
+
+def _track_json(track: TrackResult) -> dict[str, Any]:
+    return {
+        "track": track.track,
+        "start_s": _rounded(track.start_s, 3),
+        "end_s": _rounded(track.end_s, 3),
+        "box": [round(side, 1) for side in track.box],
+        "status": track.status,
+        "reason": track.reason,
+        **_numbers_json(track),
+        "timeline": [
+            {
+                "t_s": _rounded(point.t_s, 3),
+                "offset_ms": _rounded(point.offset_ms, 1),
+                "confidence": _rounded(point.confidence, 3),
+            }
+            for point in track.timeline
+        ],
+    }
+
+
+def _numbers_json(result: CheckResult | TrackResult) -> dict[str, Any]:
+    interval = result.interval_ms
+    return {
+        "offset_ms": _rounded(result.offset_ms, 1),
+        "interval_ms": None if interval is None else [_rounded(end, 1) for end in interval],
+        "confidence": _rounded(result.confidence, 3),
+    }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(float(value), digits)

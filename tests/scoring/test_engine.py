@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+import torch
+
+from avsync.scoring import engine
+from avsync.scoring.engine import BIN_WINDOWS, CroppedTick, level_db, score_tracks
+from avsync.tasks.clip_spec import ClipSpec
+from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+
+REACH_S = 0.4
+
+
+class Brightness:
+    """A model that can be worked out by hand: brightness of a frame against level of its sound."""
+
+    spec = ClipSpec("mouth", 4, 4, window_frames=2, audio_from_s=0.0, audio_until_s=0.04)
+
+    def __init__(self):
+        self.encoded_s = 0.0
+
+    def encode_video(self, frames):
+        return frames[:, :, :-1].mean((1, 3, 4))[..., None]
+
+    def encode_audio(self, wav, starts_s):
+        self.encoded_s += wav.shape[1] / SAMPLE_RATE
+        starts = (starts_s * SAMPLE_RATE).round().long()
+        return wav[:, starts[:, None] + torch.arange(SAMPLES_PER_FRAME)].mean(-1)[..., None]
+
+    def compare(self, video, audio):
+        return -((video - audio) ** 2).sum(-1)
+
+
+class Memory:
+    """Sound that lies in memory and lets nobody look behind its end."""
+
+    def __init__(self, wav):
+        self.wav = wav
+        self.read = 0
+
+    @property
+    def end_s(self):
+        return len(self.wav) / SAMPLE_RATE if self.read >= len(self.wav) else None
+
+    def window(self, start_s, end_s):
+        start, end = round(start_s * SAMPLE_RATE), round(end_s * SAMPLE_RATE)
+        self.read = max(self.read, end)
+        padded = np.concatenate([np.zeros(SAMPLE_RATE), self.wav, np.zeros(4 * SAMPLE_RATE)])
+        return padded[start + SAMPLE_RATE : end + SAMPLE_RATE].astype(np.float32)
+
+
+def clip(ticks, lead_ms, seed=0):
+    """Grey frames, and sound whose level is the frames' brightness, `lead_ms` early."""
+    grey = np.random.default_rng(seed).integers(0, 256, ticks).astype(np.uint8)
+    times_s = (np.arange(ticks * SAMPLES_PER_FRAME) / SAMPLE_RATE) + lead_ms / 1000
+    wav = np.interp(times_s * FPS - 0.5, np.arange(ticks), grey / 255)
+    return [np.full((4, 4, 3), g, np.uint8) for g in grey], wav
+
+
+def score(frames, wav, **tracks):
+    spans = tracks or {"0": (0, len(frames))}
+    ticks = [
+        CroppedTick(t, {int(k[-1]): frame for k, (low, high) in spans.items() if low <= t < high})
+        for t, frame in enumerate(frames)
+    ]
+    return score_tracks(Brightness(), ticks, Memory(wav), REACH_S)
+
+
+@pytest.mark.parametrize("lead_ms", [-240, -40, 0, 80, 300])
+def test_the_highest_evidence_is_where_the_sound_was_put(lead_ms):
+    track = score(*clip(100, lead_ms)).tracks[0]
+    assert track.offsets_ms[track.evidence.sum(0).argmax()] == lead_ms
+
+
+def test_blocks_do_not_show(monkeypatch):
+    frames, wav = clip(130, 120)
+    whole = score(frames, wav)
+    monkeypatch.setattr(engine, "BLOCK_TICKS", 40)
+    blocks = score(frames, wav)
+    np.testing.assert_allclose(blocks.tracks[0].evidence, whole.tracks[0].evidence, atol=1e-4)
+    np.testing.assert_array_equal(blocks.tracks[0].windows, whole.tracks[0].windows)
+    np.testing.assert_allclose(blocks.level_db, whole.level_db, atol=1e-3)
+
+
+def test_evidence_is_the_plain_double_loop():
+    frames, wav = clip(40, 0)
+    track = score(frames, wav).tracks[0]
+    model, sound = Brightness(), Memory(wav)
+    grey = torch.tensor([frame[0, 0, 0] / 255 for frame in frames])
+    expected = np.zeros_like(track.evidence)
+    for i in range(len(frames) - 1):
+        scores = np.full(len(track.offsets_ms), np.nan)
+        for k, offset_ms in enumerate(track.offsets_ms):
+            start_s = i / FPS - offset_ms / 1000
+            if start_s > -0.01 and start_s + 0.04 < len(wav) / SAMPLE_RATE + 0.01:
+                window = torch.tensor(sound.window(start_s, start_s + 0.04))
+                scores[k] = -((grey[i] - window.mean()) ** 2)
+        expected[i // BIN_WINDOWS] += np.nan_to_num(scores - np.nanmean(scores))
+    np.testing.assert_allclose(track.evidence, expected, atol=1e-4)
+
+
+def test_sound_outside_the_file_speaks_neither_for_nor_against():
+    frames, wav = clip(12, 0)
+    track = score(frames, wav).tracks[0]
+    # An offset of +400 ms asks every window of 12 frames but the last two for sound before 0.
+    assert track.evidence[0, -1] == 0
+    assert track.evidence[0, len(track.offsets_ms) // 2] > 0
+
+
+def test_every_second_of_sound_is_encoded_once():
+    frames, wav = clip(1000, 0)
+    model = Brightness()
+    ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
+    score_tracks(model, ticks, Memory(wav), REACH_S)
+    length_s = len(wav) / SAMPLE_RATE + 2 * REACH_S
+    assert length_s <= model.encoded_s < length_s + 1
+
+
+def test_tracks_do_not_mix():
+    frames, wav = clip(100, 80)
+    both = score(frames, wav, face_0=(0, 60), face_1=(30, 100))
+    alone = score(frames, wav, face_1=(30, 100))
+    np.testing.assert_allclose(both.tracks[1].evidence, alone.tracks[1].evidence, atol=1e-5)
+    assert (both.tracks[0].first_tick, both.tracks[0].last_tick) == (0, 59)
+    assert both.tracks[1].windows.sum() == 69
+
+
+def test_a_track_that_pauses_for_a_block_is_scored_to_its_end(monkeypatch):
+    monkeypatch.setattr(engine, "BLOCK_TICKS", 20)
+    frames, wav = clip(100, 0)
+    track = score(frames, wav, face_0=(0, 33), face_1=(60, 100)).tracks
+    assert track[0].windows.sum() == 32
+    assert track[1].windows.sum() == 39
+    assert track[1].offsets_ms[track[1].evidence.sum(0).argmax()] == 0
+
+
+def test_frozen_crops_do_not_move_and_others_do():
+    frames, wav = clip(50, 0)
+    noisy = [np.random.default_rng(t).integers(0, 256, (4, 4, 3)).astype(np.uint8) for t in range(50)]
+    assert (score([frames[0]] * 50, wav).tracks[0].motion == 0).all()
+    assert (score(noisy, wav).tracks[0].motion > 0.3).all()
+
+
+def test_a_sine_at_full_scale_is_3_db_down_and_silence_120():
+    sine = np.sin(2 * np.pi * 1000 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)
+    np.testing.assert_allclose(level_db(sine), 10 * np.log10(0.5), atol=1e-6)
+    np.testing.assert_allclose(level_db(np.zeros(SAMPLE_RATE)), -120)

@@ -77,7 +77,7 @@ def save(path: str | Path, state_dict: Mapping[str, "Tensor"], config: Mapping[s
 
     Tensors keep their dtype. ValueError where the suffix is another or the config is no plain JSON.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -89,7 +89,7 @@ def save(path: str | Path, state_dict: Mapping[str, "Tensor"], config: Mapping[s
     # Clones, because safetensors refuses tensors that share memory (tied weights, slices).
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in state_dict.items()}
     with replacing(path) as beside:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, beside)
+        beside.write_bytes(to_bytes({name: each.contiguous() for name, each in tensors.items()}))
     write_text(path.with_suffix(".json"), text)
 
 

@@ -82,6 +82,10 @@ def test_the_config_lies_beside_the_weights_as_json(checkpoint):
     assert json.loads(checkpoint.with_suffix(".json").read_text()) == CONFIG
 
 
+def test_others_may_read_the_weights_where_they_may_read_other_files(checkpoint):
+    assert checkpoint.stat().st_mode == checkpoint.with_suffix(".json").stat().st_mode
+
+
 def test_half_precision_stays_unless_wider_is_asked_for(tmp_path):
     path = tmp_path / "half.safetensors"
     save(path, {"w": STATE["proj.weight"].half(), "steps": STATE["steps"]}, {})

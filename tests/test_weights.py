@@ -216,11 +216,11 @@ def test_a_server_that_never_answers_is_given_up(serve, tmp_path):
 
 
 def test_a_name_that_takes_long_to_look_up_is_given_up(monkeypatch, tmp_path):
-    monkeypatch.setattr("socket.getaddrinfo", lambda *a, **k: time.sleep(1) or [])
+    monkeypatch.setattr("socket.getaddrinfo", lambda *a, **k: time.sleep(5) or [])
     started = time.monotonic()
     with pytest.raises(RuntimeError, match=r"no answer within 0\.2 s"):
         fetch("http://avsync.invalid/x", GOOD, tmp_path / "model.bin", timeout_s=0.2)
-    assert time.monotonic() - started < 0.9
+    assert time.monotonic() - started < 4
 
 
 def test_a_url_without_sense_is_a_wrong_argument(tmp_path):

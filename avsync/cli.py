@@ -5,6 +5,7 @@ What is needed to print help is all that this file imports: torch takes seconds.
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -39,13 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"avsync {__version__}")
         return 0
     try:
-        if given and given[0] in GROUPS and given[1:] not in ([], ["-h"], ["--help"]):
-            return GROUPS[given[0]](given[1:])
-        code: int = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="avsync", description=DESCRIPTION, args=given
-        )
-        sys.stdout.flush()
-        return code
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return _dispatch(given)
     except ValueError as error:
         return _complain(error, 2)
     except BrokenPipeError:
@@ -259,6 +256,17 @@ def evaluate() -> int:
     raise ValueError("say what to evaluate: avsync evaluate sync --model NAME --data STORE")
 
 
+def _dispatch(arguments: Sequence[str]) -> int:
+    name, *rest = arguments or [""]
+    if name in GROUPS and rest not in ([], ["-h"], ["--help"]):
+        return GROUPS[name](rest)
+    code: int = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS, prog="avsync", description=DESCRIPTION, args=arguments
+    )
+    sys.stdout.flush()
+    return code
+
+
 def _train(arguments: Sequence[str]) -> int:
     # The recipe is the command line, so only here does printing help load torch.
     from avsync.training.dense_sync import DenseSyncRecipe
@@ -295,6 +303,10 @@ def _named(detector: Detector) -> str | None:
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"avsync: {message}", file=sys.stderr)
 
 
 def _complain(error: object, code: int) -> int:

@@ -1,6 +1,7 @@
 import resource
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -123,6 +124,11 @@ def test_a_reader_that_leaves_early_gets_no_traceback():
     command = f"{sys.executable} -m avsync models | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
+
+
+def test_a_warning_is_one_plain_line(run, monkeypatch):
+    monkeypatch.setitem(COMMANDS, "models", lambda: warnings.warn("no network", stacklevel=1) or 0)
+    assert run("models") == (0, "", "avsync: no network\n")
 
 
 def test_groups_are_commands():

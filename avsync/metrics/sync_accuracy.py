@@ -30,13 +30,13 @@ def score_band(scores: Tensor, max_shift: int = MAX_SHIFT) -> Tensor:
 def average_context(band: Tensor, context: int, window: int = WINDOW_FRAMES) -> Tensor:
     """Mean of a band `(n, C)` over the windows that a context of that many frames holds.
 
-    h = (context - window) / 2 windows to either side, one more after than before where that does
+    h = (context - window) / 2 windows to either side, one more before than after where that does
     not halve; fewer at the clip's ends. A shift that is unknown for any window of the context stays
     NaN.
     """
     if context < window:
         raise ValueError(f"context must be at least the window of {window} frames, got {context}")
-    before, after = (context - window) // 2, (context - window + 1) // 2
+    before, after = (context - window + 1) // 2, (context - window) // 2
     n = len(band)
     rows = [band[max(0, i - before) : i + after + 1].mean(0) for i in range(n)]
     return torch.stack(rows)

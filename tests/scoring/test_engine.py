@@ -84,7 +84,7 @@ def test_blocks_do_not_show(monkeypatch):
 def test_evidence_is_the_plain_double_loop():
     frames, wav = clip(40, 0)
     track = score(frames, wav).tracks[0]
-    model, sound = Brightness(), Memory(wav)
+    sound = Memory(wav)
     grey = torch.tensor([frame[0, 0, 0] / 255 for frame in frames])
     expected = np.zeros_like(track.evidence)
     for i in range(len(frames) - 1):
@@ -135,7 +135,9 @@ def test_a_track_that_pauses_for_a_block_is_scored_to_its_end(monkeypatch):
 
 def test_frozen_crops_do_not_move_and_others_do():
     frames, wav = clip(50, 0)
-    noisy = [np.random.default_rng(t).integers(0, 256, (4, 4, 3)).astype(np.uint8) for t in range(50)]
+    noisy = [
+        np.random.default_rng(t).integers(0, 256, (4, 4, 3)).astype(np.uint8) for t in range(50)
+    ]
     assert (score([frames[0]] * 50, wav).tracks[0].motion == 0).all()
     assert (score(noisy, wav).tracks[0].motion > 0.3).all()
 

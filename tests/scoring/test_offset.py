@@ -25,7 +25,10 @@ def test_a_higher_peak_is_surer_and_its_interval_narrower():
 
 
 def test_noise_alone_is_not_believed():
-    sure = [confidence(find_peak(curve(0, 0.0, seed=s), OFFSETS, 1000), Calibration()) for s in range(50)]
+    sure = [
+        confidence(find_peak(curve(0, 0.0, seed=s), OFFSETS, 1000), Calibration())
+        for s in range(50)
+    ]
     assert np.mean(np.array(sure) > 0.5) < 0.05
 
 

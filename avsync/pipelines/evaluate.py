@@ -1,0 +1,148 @@
+"""The accuracy of a sync model on prepared clips: `avsync evaluate sync --data STORE`."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from avsync.atomic import write_text
+from avsync.data.splits import clips_of_split
+from avsync.data.store import Store
+from avsync.metrics.sync_accuracy import MAX_SHIFT
+from avsync.pipelines.check import load_model
+from avsync.scoring.accuracy import Accuracy, Words, measure_clips, resampled_interval
+from avsync.scoring.calibrations import calibration_of
+
+TOLERANCES = (1, 5)
+# GRID's alignments count 25000 units a second.
+ALIGNMENT_RATE = 25000
+SILENT_WORDS = ("sil", "sp")
+CLIP_TOLERANCE_MS = 45.0
+
+
+@dataclass(frozen=True)
+class SyncEvaluation:
+    """Scores a sync model on clips whose offset is known.
+
+    Args:
+        data: a store of prepared clips (`avsync prepare`).
+        model: a name that `avsync models` lists.
+        weights: a checkpoint of that model instead of the released one.
+        splits: JSON file of clip names by split.
+        split: which split of that file to measure on.
+        alignments: folder of word alignments NAME.align as GRID has them; windows inside the words
+            are then scored on their own as well.
+        truth_ms: the offset of all clips, such as the one their corpus carries; positive = the
+            audio leads.
+        contexts: lengths in frames over which scores are averaged.
+        json: write the figures here.
+    """
+
+    data: Annotated[Path, tyro.conf.arg(metavar="STORE")]
+    model: str = "dense_sync"
+    weights: Path | None = None
+    splits: Path | None = None
+    split: str = "test"
+    alignments: Path | None = None
+    truth_ms: float = 0.0
+    contexts: tuple[int, ...] = (5, 9, 15, 25)
+    json: Path | None = None
+
+
+def evaluate_sync(evaluation: SyncEvaluation) -> dict[str, Any]:
+    """Runs the evaluation; figures as plain data, written to `json` where that is given."""
+    store = Store(evaluation.data)
+    places = clips_of_split(store, evaluation.splits, evaluation.split)
+    if not places:
+        raise ValueError(f"store {store.path} holds no clips")
+    accuracy = measure_clips(
+        load_model(evaluation.model, evaluation.weights),
+        (store[place] for place in places),
+        evaluation.contexts,
+        calibration_of(evaluation.model),
+        evaluation.truth_ms,
+        None if evaluation.alignments is None else read_words(evaluation.alignments),
+    )
+    figures = _figures(evaluation, accuracy)
+    if evaluation.json is not None:
+        write_text(evaluation.json, json.dumps(figures, indent=2) + "\n")
+    return figures
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures as a table in plain text."""
+    lines = [
+        f"{figures['model']} on {figures['clips']} clips of {figures['data']}",
+        "windows        context  within   accuracy  95 % interval   chance",
+    ]
+    for row in figures["windows"]:
+        low, high = row["interval"]
+        lines.append(
+            f"{row['windows']:<13}  {row['context']:>4} fr.  {row['tolerance']:>2} fr. "
+            f"{100 * row['accuracy']:>8.1f} %  {100 * low:5.1f} to {100 * high:5.1f}  "
+            f"{100 * row['chance']:>6.1f} %"
+        )
+    clip = figures["clip_level"]
+    lines.append(
+        f"whole clips: {clip['within_45_ms']} of {figures['clips']} within 45 ms "
+        f"(chance {100 * clip['chance']:.1f} %), {clip['answered']} answered; "
+        f"error median {clip['median_ms']:+.0f} ms, mean size {clip['mean_abs_ms']:.0f} ms"
+    )
+    return "\n".join(lines)
+
+
+def read_words(folder: str | Path) -> Words:
+    """First and last second of the words of every NAME.align in a folder."""
+    paths = sorted(Path(folder).glob("*.align"))
+    if not paths:
+        raise ValueError(f"alignments must be a folder of .align files, got {folder}")
+    words = {}
+    for path in paths:
+        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+        spoken = [row for row in rows if len(row) == 3 and row[2] not in SILENT_WORDS]
+        if spoken:
+            first_s, last_s = int(spoken[0][0]), int(spoken[-1][1])
+            words[path.stem] = (first_s / ALIGNMENT_RATE, last_s / ALIGNMENT_RATE)
+    return words
+
+
+def _figures(evaluation: SyncEvaluation, accuracy: Accuracy) -> dict[str, Any]:
+    errors_ms = accuracy.errors_ms()
+    kinds = {"all": False} | ({"inside words": True} if evaluation.alignments else {})
+    rows = []
+    for name, inside in kinds.items():
+        for context in evaluation.contexts:
+            for tolerance in TOLERANCES:
+                shares = accuracy.shares(context, tolerance, inside)
+                rows.append(
+                    {
+                        "windows": name,
+                        "context": context,
+                        "tolerance": tolerance,
+                        "accuracy": float(np.mean(shares)),
+                        "interval": resampled_interval(shares),
+                        "chance": (2 * tolerance + 1) / (2 * MAX_SHIFT + 1),
+                    }
+                )
+    return {
+        "model": evaluation.model,
+        "data": evaluation.data.name,
+        "split": evaluation.split if evaluation.splits else None,
+        "clips": len(accuracy.clips),
+        "truth_ms": evaluation.truth_ms,
+        "windows": rows,
+        "clip_level": {
+            "answered": len(errors_ms),
+            "within_45_ms": accuracy.clips_within(CLIP_TOLERANCE_MS),
+            "chance": CLIP_TOLERANCE_MS / 1000,
+            "median_ms": float(np.median(errors_ms)) if len(errors_ms) else float("nan"),
+            "mean_abs_ms": float(np.abs(errors_ms).mean()) if len(errors_ms) else float("nan"),
+            "errors_ms": {
+                clip.name: None if clip.error_ms is None else round(clip.error_ms, 1)
+                for clip in accuracy.clips
+            },
+        },
+    }

@@ -1,0 +1,183 @@
+"""Training of dense_sync: `avsync train dense-sync --data STORE -o FOLDER`."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import tyro
+from torch import Tensor, nn
+
+from avsync import weights as checkpoints
+from avsync.data.augment import augment_mel, augment_mouth
+from avsync.data.splits import clips_of_split
+from avsync.data.store import PreparedClip, Store
+from avsync.data.sync_clips import SyncClips
+from avsync.losses.shift_matching import ShiftMatchingLoss
+from avsync.scoring.accuracy import measure_clips
+from avsync.scoring.calibrations import calibration_of
+from avsync.tasks.dense_sync import DenseSync, DenseSyncConfig, build
+from avsync.timing import SAMPLES_PER_FRAME, exact_div
+from avsync.training.loop import LoopSettings, MakeBatch, fit
+
+WEIGHTS_FILE = "dense_sync.safetensors"
+# Training crops are this much larger than the model's, so that warping them loses no detail.
+CROP_MARGIN = 8
+VALIDATION_CONTEXTS = (5, 15)
+
+
+@dataclass(frozen=True)
+class DenseSyncRecipe:
+    """Trains dense_sync by matching over the shifts of each clip. Run again, it resumes.
+
+    Args:
+        loop: how long, how fast, where to.
+        data: stores of prepared clips to train on (`avsync prepare`).
+        splits: JSON file of clip names by split, for the first store: `train` is trained on, `val`
+            is measured on. Without it all clips are trained on and nothing is measured.
+        share: share of each batch drawn from each store; by default as many clips as it has.
+        batch: stretches per step.
+        frames: video frames per stretch.
+        speed: stretches are played up to this factor faster or slower.
+        init: weights to start from instead of fresh ones.
+        zero_ms: offset of the corpus (positive = its audio leads), taken off the model's answers.
+    """
+
+    loop: Annotated[LoopSettings, tyro.conf.arg(name="")]
+    data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE...")]
+    splits: Path | None = None
+    share: tuple[float, ...] = ()
+    batch: int = 8
+    frames: int = 45
+    speed: float = 1.22
+    init: Path | None = None
+    zero_ms: float = 0.0
+
+
+class ShiftMatching(nn.Module):
+    """A dense_sync model with its loss: one training step's forward pass."""
+
+    def __init__(self, model: DenseSync, first_step: int) -> None:
+        super().__init__()
+        self.model = model
+        hops = exact_div(SAMPLES_PER_FRAME, model.front_end.hop_length)
+        self.criterion = ShiftMatchingLoss(steps_per_window=hops)
+        self.first_step = first_step
+
+    def forward(self, grey: Tensor, mel: Tensor) -> Tensor:
+        """Maps grey mouths `(B, T, H, W)` and log-mel `(B, M, S)` to the loss."""
+        video = self.model.weigh(self.model.mouth.encode_grey(grey))
+        audio = F.normalize(self.model.mel(mel), dim=-1)
+        loss: Tensor = self.criterion(video, audio, self.first_step)
+        return loss
+
+
+def train(recipe: DenseSyncRecipe) -> Path:
+    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    torch.manual_seed(recipe.loop.seed)
+    model = _model(recipe)
+    sources = _sources(recipe, model)
+    margin_hops = exact_div(sources[0].margin, model.front_end.hop_length)
+    task = ShiftMatching(model, margin_hops)
+    held_out = _held_out(recipe)
+
+    def validate(averaged: nn.Module) -> dict[str, float]:
+        if not held_out or not isinstance(averaged, ShiftMatching):
+            return {}
+        measured = measure_clips(
+            averaged.model.eval(), held_out, VALIDATION_CONTEXTS, calibration_of("dense_sync")
+        )
+        return {f"within_1_at_{k}": measured.within(k, 1) for k in VALIDATION_CONTEXTS}
+
+    chance = _chance(model, sources[0])
+    averaged = fit(task, _batches(recipe, sources, model), recipe.loop, chance, validate)
+    return _export(averaged, recipe)
+
+
+def _model(recipe: DenseSyncRecipe) -> DenseSync:
+    # The zero is written into the weights' config alone: training follows the corpus as it is.
+    model = build(DenseSyncConfig())
+    if recipe.init is not None:
+        loaded = checkpoints.load(recipe.init, as_float32=True)
+        model = build(DenseSyncConfig(**{**_tuples(loaded.config), "zero_ms": 0.0}))
+        model.load_state_dict(loaded.state_dict, strict=True)
+    return model
+
+
+def _sources(recipe: DenseSyncRecipe, model: DenseSync) -> list[SyncClips]:
+    if not recipe.data:
+        raise ValueError("data must name at least one store of prepared clips, got none")
+    spec = model.spec
+    sources = []
+    for number, path in enumerate(recipe.data):
+        store = Store(path)
+        places = clips_of_split(store, recipe.splits if number == 0 else None, "train")
+        sources.append(
+            SyncClips(
+                [store[place] for place in places],
+                frames=recipe.frames,
+                size=spec.width + CROP_MARGIN,
+                audio_window_s=spec.audio_until_s - spec.audio_from_s,
+                window_frames=spec.window_frames,
+                max_speed=recipe.speed,
+            )
+        )
+    return sources
+
+
+def _held_out(recipe: DenseSyncRecipe) -> list[PreparedClip]:
+    if recipe.splits is None:
+        return []
+    store = Store(recipe.data[0])
+    return [store[place] for place in clips_of_split(store, recipe.splits, "val")]
+
+
+def _batches(recipe: DenseSyncRecipe, sources: list[SyncClips], model: DenseSync) -> MakeBatch:
+    """Draws a batch: augmented mouths `(B, T, H, W)` and augmented mels `(B, M, S)`."""
+    if recipe.share and len(recipe.share) != len(sources):
+        raise ValueError(f"share must have {len(sources)} values, got {len(recipe.share)}")
+    counts = np.array(recipe.share or [len(source) for source in sources], np.float64)
+    shares = counts / counts.sum()
+    # A copy that stays on the CPU, where the batches are made.
+    front_end = build(DenseSyncConfig()).front_end
+
+    def make_batch(rng: np.random.Generator, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        stretches = []
+        for number in rng.choice(len(sources), recipe.batch, p=shares):
+            place = int(rng.integers(len(sources[number])))
+            stretches.append(sources[number].draw(place, rng))
+        grey = torch.from_numpy(np.stack([stretch.grey for stretch in stretches]))
+        wav = torch.from_numpy(np.stack([stretch.wav for stretch in stretches]))
+        size = model.spec.width
+        return augment_mouth(grey, size, draws), augment_mel(front_end(wav), draws)
+
+    return make_batch
+
+
+def _chance(model: DenseSync, source: SyncClips) -> float:
+    """The loss of a model that knows nothing: the logarithm of the candidates, both ways."""
+    windows = source.frames - model.spec.window_frames + 1
+    front_end = model.front_end
+    columns = 1 + (source.samples - front_end.n_fft) // front_end.hop_length
+    return math.log(columns - model.mel.receptive_columns + 1) + math.log(windows)
+
+
+def _export(averaged: nn.Module, recipe: DenseSyncRecipe) -> Path:
+    """Writes the averaged weights in fp16, with their config beside them."""
+    assert isinstance(averaged, ShiftMatching)
+    model = averaged.model
+    state = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in model.state_dict().items()
+    }
+    path = recipe.loop.output / WEIGHTS_FILE
+    config = asdict(DenseSyncConfig(crop_size=model.spec.width, zero_ms=recipe.zero_ms))
+    checkpoints.save(path, state, config)
+    return path
+
+
+def _tuples(config: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}

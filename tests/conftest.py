@@ -99,13 +99,18 @@ def write_clip(
         if video:
             picture = container.add_stream(video_codec or codecs[0], rate=Fraction(fps))
             picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
+            picture.bit_rate = 1_000_000
             picture.codec_context.time_base = 1 / Fraction(fps)
             if picture.codec_context.name == "libx264":
                 picture.options = {"preset": "ultrafast", "g": "12"}
                 picture.codec_context.time_base = Fraction(1, 90000)
+            elif picture.codec_context.name == "libvpx":
+                picture.options = {"deadline": "realtime", "cpu-used": "8"}
+            elif picture.codec_context.name == "mpeg2video":
+                # Pictures that share a packet of a program stream have no times of their own.
+                picture.codec_context.gop_size, picture.bit_rate = 1, 8_000_000
             elif picture.codec_context.name == "mjpeg":
                 picture.pix_fmt = "yuvj420p"
-            picture.bit_rate = 1_000_000
         sounds = []
         for _ in range(tracks if audio else 0):
             sound = container.add_stream(audio_codec or codecs[1], rate=sample_rate, layout=layout)
@@ -126,7 +131,8 @@ def _video_packets(stream, times, size, flashes) -> Iterator[tuple[float, av.Pac
     width, height = size
     dark = np.full((height, width, 3), 40, np.uint8)
     dark[: height // 2, : width // 2] = (200, 40, 40)  # The stored picture's top left is red.
-    white = np.full_like(dark, 255)
+    grain = np.random.default_rng(0).integers(0, 55, dark.shape, dtype=np.uint8)
+    dark, white = dark + grain, 200 + grain
     lit = {int(np.argmin(np.abs(np.asarray(times) - flash))) for flash in flashes}
     base = stream.codec_context.time_base
     for index, time_s in enumerate(times):

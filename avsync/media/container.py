@@ -100,7 +100,7 @@ def audio_stream(container: InputContainer, index: int = 0) -> av.AudioStream:
 
 def decoded(container: InputContainer, stream: AnyStream) -> Iterator[AnyFrame]:
     """Yields the frames of a stream as its decoder gives them; what is damaged is passed over."""
-    for packet in _packets(container, stream):
+    for packet in packets(container, stream):
         try:
             yield from stream.decode(packet)
         except BlockingIOError:
@@ -111,12 +111,15 @@ def decoded(container: InputContainer, stream: AnyStream) -> Iterator[AnyFrame]:
             continue
 
 
-def _packets(container: InputContainer, stream: AnyStream) -> Iterator[av.Packet | None]:
-    """The packets of a stream, then None or an empty one, which asks for the frames held back."""
+def packets(container: InputContainer, *streams: Stream) -> Iterator[av.Packet | None]:
+    """The packets of streams as far as the file can be read, then empty ones or None.
+
+    Decoding those gives the frames that a decoder holds back.
+    """
     errors = 0
     while errors < READ_ERRORS:
         try:
-            for packet in container.demux(stream):
+            for packet in container.demux(streams):
                 yield packet
                 errors = 0
             return

@@ -19,13 +19,13 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from opening_curve import EXPOSURE_MS, Curve, fit_ramp, lay_over, own_start_ms, start_ms
+from opening_curve import BLUR_MS, Curve, fit_ramp, lay_over, own_start_ms, start_ms
 from plosives import (
     Measure,
     Pictures,
@@ -36,6 +36,7 @@ from plosives import (
     listen,
     look,
 )
+from scipy.stats import spearmanr
 
 from avsync.media.audio import read_audio
 from avsync.media.faces import YuNetDetector
@@ -46,8 +47,11 @@ from avsync.timing import FRAME_MS, SAMPLE_RATE
 ALIGNMENT_RATE = 25000
 # Not "blue": its lips are rounded and part by a pixel or two, too little to date.
 RELEASES = ("place", "bin", "by", "b", "p")
-# The camera's exposure is not known: one field is 20 ms, two blended fields 40.
-EXPOSURES_MS = (0.0, 20.0, 40.0)
+# Clips differ by about a frame among themselves (see `spread`), which blurs what they show together
+# like an exposure of 40 ms; the camera's own, one field of 20 ms or two, adds to it in squares.
+BLURS_MS = (40.0, 50.0, 60.0)
+# Rendered pictures are instants, and rendered clips do not differ.
+RENDERED_BLURS_MS = (0.0, 20.0, 40.0)
 BOOTSTRAPS, SEED = 100, 0
 # Rendered bursts are softer than those of a man close to a microphone.
 RENDERED_BURST_DB = 15.0
@@ -71,25 +75,25 @@ class Clip(NamedTuple):
     repeated: int
 
 
-def by_release(plosives: Sequence[Plosive], exposure_ms: float) -> float:
+def by_release(plosives: Sequence[Plosive], blur_ms: float) -> float:
     """The offset by releases alone: the mean over words, each laid over on its own."""
     words = [[p.release for p in plosives if p.word == word] for word in RELEASES]
-    return float(np.nanmean([start_ms(curves, exposure_ms) for curves in words]))
+    return float(np.nanmean([start_ms(curves, blur_ms) for curves in words]))
 
 
-def by_middle(plosives: Sequence[Plosive], exposure_ms: float) -> float:
+def by_middle(plosives: Sequence[Plosive], blur_ms: float) -> float:
     """The offset by the middle of closure and release, over the plosives with both of them seen."""
     both = [p for p in plosives if p.release is not None and p.closure is not None]
-    release = start_ms([p.release for p in both], exposure_ms)
+    release = start_ms([p.release for p in both], blur_ms)
     # The curve of a closure runs backwards: seen early is a positive start.
-    return (release - start_ms([p.closure for p in both], exposure_ms)) / 2
+    return (release - start_ms([p.closure for p in both], blur_ms)) / 2
 
 
 METHODS = {"release": by_release, "middle": by_middle}
 
 
-def interval(plosives: Sequence[Plosive], method: str) -> tuple[float, float]:
-    """The central 95 % of an estimate over clips drawn with replacement, at 20 ms of exposure."""
+def interval(plosives: Sequence[Plosive], method: str, blur_ms: float) -> tuple[float, float]:
+    """The central 95 % of an estimate over clips drawn with replacement."""
     clips: dict[str, list[Plosive]] = {}
     for plosive in plosives:
         clips.setdefault(plosive.clip, []).append(plosive)
@@ -97,7 +101,7 @@ def interval(plosives: Sequence[Plosive], method: str) -> tuple[float, float]:
     values = []
     for _ in range(BOOTSTRAPS):
         drawn = draw.integers(len(groups), size=len(groups))
-        values.append(METHODS[method]([p for i in drawn for p in groups[i]], EXPOSURE_MS))
+        values.append(METHODS[method]([p for i in drawn for p in groups[i]], blur_ms))
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
 
@@ -109,13 +113,15 @@ def spread(plosives: Sequence[Plosive]) -> dict[str, float]:
     deviations: an offset that changed from clip to clip would show there.
     """
     own: dict[str, list[float]] = {}
+    medians = []
     for word in RELEASES:
         of_word = [p for p in plosives if p.word == word and p.release is not None]
         together = lay_over([p.release for p in of_word])
         if together is None or len(of_word) < 5:
             continue
-        ramp = fit_ramp(together, EXPOSURE_MS)
+        ramp = fit_ramp(together, BLUR_MS)
         starts = [own_start_ms(p.release, ramp) for p in of_word if p.release is not None]
+        medians.append(np.median(starts))
         for plosive, start in zip(of_word, np.array(starts) - np.median(starts), strict=True):
             own.setdefault(plosive.clip, []).append(float(start))
     if not own:
@@ -125,12 +131,20 @@ def spread(plosives: Sequence[Plosive]) -> dict[str, float]:
     beyond = [clip for clip, v in own.items() if abs(float(np.median(v))) > FRAME_MS]
     return {
         "releases": len(every),
+        "mean_ms": float(np.mean(medians)),
         "sd_ms": float(1.4826 * np.median(abs(every - np.median(every)))),
         "pairs_in_one_clip": len(shared),
         "between_clips_sd_ms": float(np.sqrt(max(0.0, np.mean(shared)))) if shared else 0.0,
+        "correlation_in_one_clip": correlation(own.values()),
         "clips_beyond_one_frame": len(beyond),
         "clips": len(own),
     }
+
+
+def correlation(groups: Iterable[list[float]]) -> float:
+    """The rank correlation of the pairs within groups, 0 where there are fewer than 3."""
+    pairs = [(a, b) for group in groups for i, a in enumerate(group) for b in group[i + 1 :]]
+    return float(spearmanr(*zip(*pairs, strict=True)).statistic) if len(pairs) > 2 else 0.0
 
 
 def read_clip(path: Path) -> tuple[Pictures, np.ndarray]:
@@ -194,20 +208,20 @@ def gather_rendered(count: int, measure: Measure) -> list[Plosive]:
     return plosives
 
 
-def summarise(plosives: Sequence[Plosive]) -> dict[str, Any]:
-    """Every figure of one measure."""
+def summarise(plosives: Sequence[Plosive], blurs_ms: Sequence[float]) -> dict[str, Any]:
+    """Every figure of one measure, by blur."""
     words = {}
     for word in (*RELEASES, "blue"):
         curves = [p.release for p in plosives if p.word == word]
         words[word] = {
             "heard": len(curves),
             "seen": sum(curve is not None for curve in curves),
-            "start_ms": {f"{e:.0f}": start_ms(curves, e) for e in EXPOSURES_MS},
+            "start_ms": {f"{e:.0f}": start_ms(curves, e) for e in blurs_ms},
         }
     methods = {
         name: {
-            "offset_ms": {f"{e:.0f}": method(plosives, e) for e in EXPOSURES_MS},
-            "interval_ms": interval(plosives, name),
+            "offset_ms": {f"{e:.0f}": method(plosives, e) for e in blurs_ms},
+            "interval_ms": interval(plosives, name, blurs_ms[1]),
         }
         for name, method in METHODS.items()
     }
@@ -221,7 +235,7 @@ def summarise(plosives: Sequence[Plosive]) -> dict[str, Any]:
 
 
 def declare(measures: dict[str, dict[str, Any]]) -> dict[str, float | tuple[float, float]]:
-    """The answer: the mean over measures, methods and exposures.
+    """The answer: the mean over measures, methods and blurs.
 
     Its interval is half their range and the chance in each, added in squares.
     """
@@ -235,7 +249,7 @@ def declare(measures: dict[str, dict[str, Any]]) -> dict[str, float | tuple[floa
 def show(measures: dict[str, dict[str, Any]]) -> None:
     """Prints the table."""
     print(
-        f"\n{'measure':18} {'estimate':18} {'seen':>9}   exposure 0 / 20 / 40 ms      95 % by clip"
+        f"\n{'measure':18} {'estimate':18} {'seen':>9}   by blur (ms), see JSON        95 % by clip"
     )
     for name, result in measures.items():
         for word, row in result["words"].items():
@@ -271,10 +285,12 @@ def main() -> None:
     plosives, clips = gather(
         args.shared / "data", names, {name: make[name]() for name in args.measures}
     )
-    measures = {name: summarise(found) for name, found in plosives.items()}
+    measures = {name: summarise(found, BLURS_MS) for name, found in plosives.items()}
     answer = declare(measures)
     rendered = {
-        f"rendered {name}": summarise(gather_rendered(args.rendered, make[name]()))
+        f"rendered {name}": summarise(
+            gather_rendered(args.rendered, make[name]()), RENDERED_BLURS_MS
+        )
         for name in args.measures
         if args.rendered
     }

@@ -7,7 +7,8 @@ import numpy as np
 from scipy.optimize import least_squares
 
 FITTED_MS = (-80.0, 70.0)
-EXPOSURE_MS = 20.0
+# Of many clips laid over each other, and of one alone.
+BLUR_MS, EXPOSURE_MS = 50.0, 20.0
 
 
 class Curve(NamedTuple):
@@ -30,9 +31,9 @@ class Ramp(NamedTuple):
     start_ms: float
     rise_ms: float
 
-    def __call__(self, at_ms: np.ndarray, exposure_ms: float) -> np.ndarray:
-        """The curve at times `(n,)` as seen by a camera, open for `exposure_ms` around each."""
-        half = max(exposure_ms, 0.1) / 2
+    def __call__(self, at_ms: np.ndarray, blur_ms: float) -> np.ndarray:
+        """The curve at times `(n,)` each the mean over `blur_ms` around it."""
+        half = max(blur_ms, 0.1) / 2
         rise = self._grown(at_ms - self.start_ms + half) - self._grown(at_ms - self.start_ms - half)
         return self.base + self.height * rise / (2 * half)
 
@@ -41,12 +42,12 @@ class Ramp(NamedTuple):
         return np.where(t > 0, t + self.rise_ms * np.expm1(-np.maximum(t, 0) / self.rise_ms), 0.0)
 
 
-def fit_ramp(curve: Curve, exposure_ms: float) -> Ramp:
+def fit_ramp(curve: Curve, blur_ms: float) -> Ramp:
     """The ramp nearest to the points of a curve, by robust squares."""
     use = (curve.at_ms > FITTED_MS[0]) & (curve.at_ms < FITTED_MS[1])
     at_ms, opening = curve.at_ms[use], curve.opening[use]
     fit = least_squares(
-        lambda p: Ramp(*p)(at_ms, exposure_ms) - opening,
+        lambda p: Ramp(*p)(at_ms, blur_ms) - opening,
         [0, 1, 5, 25],
         bounds=([-0.5, 0.2, -60, 4], [0.5, 3, 60, 90]),
         loss="soft_l1",
@@ -63,12 +64,12 @@ def lay_over(curves: Sequence[Curve | None]) -> Curve | None:
     return Curve(*(np.concatenate(part) for part in zip(*there, strict=True)))
 
 
-def start_ms(curves: Sequence[Curve | None], exposure_ms: float) -> float:
+def start_ms(curves: Sequence[Curve | None], blur_ms: float) -> float:
     """When the lips of some curves leave zero together; NaN where fewer than 5 were seen."""
     seen = lay_over(curves)
     if seen is None or sum(curve is not None for curve in curves) < 5:
         return float("nan")
-    return fit_ramp(seen, exposure_ms).start_ms
+    return fit_ramp(seen, blur_ms).start_ms
 
 
 def own_start_ms(curve: Curve, ramp: Ramp) -> float:

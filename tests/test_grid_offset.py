@@ -86,22 +86,22 @@ def test_brightness_alone_is_no_opening(plosives):
     assert plosives.lip_opening(grey) == 0
 
 
-def curve_of(bench, offset_ms: float, exposure_ms: float, clips: int = 60, noise: float = 0.05):
+def curve_of(bench, offset_ms: float, blur_ms: float, clips: int = 60, noise: float = 0.05):
     """Openings of lips that part at `offset_ms` after the burst, each release at its own phase."""
     rng = np.random.default_rng(1)
     truth = importlib.import_module("opening_curve").Ramp(0.0, 1.0, offset_ms, 20.0)
     curves = []
     for _ in range(clips):
         at_ms = np.arange(-4, 4) * 40.0 + rng.uniform(0, 40)
-        opening = truth(at_ms, exposure_ms) + noise * rng.standard_normal(len(at_ms))
+        opening = truth(at_ms, blur_ms) + noise * rng.standard_normal(len(at_ms))
         curves.append(bench.Curve(at_ms, opening))
     return curves
 
 
 @pytest.mark.parametrize("offset_ms", [-40.0, -7.0, 0.0, 23.0, 40.0])
 def test_the_offset_of_many_releases_is_found_far_inside_a_frame(bench, offset_ms):
-    curves = curve_of(bench, offset_ms, exposure_ms=20)
-    assert bench.start_ms(curves, exposure_ms=20) == pytest.approx(offset_ms, abs=3)
+    curves = curve_of(bench, offset_ms, blur_ms=20)
+    assert bench.start_ms(curves, blur_ms=20) == pytest.approx(offset_ms, abs=3)
 
 
 def test_lips_that_part_after_the_burst_say_that_the_audio_leads(bench):

@@ -1,30 +1,15 @@
-"""The `avsync` command: each sub-command is one public function, and Python can do the same.
-
-What is needed to print help is all that this file imports: torch takes seconds.
-"""
+"""The `avsync` command: finds the sub-command and turns errors into plain lines and exit codes."""
 
 import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import tyro
 
 from avsync import __version__
-from avsync.registry import model_row
-from avsync.timing import DEFAULT_PROFILE, tolerance
-
-Files = Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...")]
-File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
-Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
-Output = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
-JsonPath = Annotated[str | None, tyro.conf.arg(metavar="PATH|-")]
-OutputPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
-Stores = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE...")]
-Detector = Literal["best", "yunet", "haar"]
-Flag = tyro.conf.FlagCreatePairsOff[bool]
+from avsync.commands import check, demo, doctor, fix, models, prepare
 
 DESCRIPTION = "Measures where the voice is against the lips in a video, and repairs it."
 
@@ -55,197 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain("interrupted", 130)
 
 
-def check(
-    files: Files,
-    /,
-    profile: str = DEFAULT_PROFILE,
-    model: str = "dense_sync",
-    weights: OutputPath = None,
-    search: float = 1.0,
-    detector: Detector = "best",
-    json: JsonPath = None,
-    csv: OutputPath = None,
-    html: OutputPath = None,
-) -> int:
-    """Say where the voice is against the lips, one line per file.
-
-    Exit code: 0 in tolerance, 10 out of tolerance, 11 cannot tell, 12 unreadable; the worst of all.
-
-    Args:
-        files: videos, or folders of them.
-        profile: what is tolerated: ebu, itu, itu-acceptable, atsc or film.
-        model: a name that `avsync models` lists.
-        weights: a checkpoint of that model instead of the released one.
-        search: seconds searched either way.
-        detector: the face detector; `best` is YuNet where it can be had.
-        json: write the results here as JSON; `-` prints the JSON and nothing else.
-        csv: write the results here as a table.
-        html: write one report page for all files here.
-    """
-    tolerance(profile)
-    model_row(model)
-    if not files:
-        raise ValueError("say which FILE to check")
-    from avsync.pipelines import tables, words
-    from avsync.pipelines.batch import check_files
-
-    results = []
-    for result in check_files(
-        files,
-        model=model,
-        weights=weights,
-        profile=profile,
-        search_s=search,
-        detector=_named(detector),
-    ):
-        results.append(result)
-        if json != "-":
-            _say(words.sentence(result))
-    if json == "-":
-        sys.stdout.write(tables.json_text(results))
-    elif json is not None:
-        tables.write_json(results, json)
-    if csv is not None:
-        tables.write_csv(results, csv)
-    if html is not None:
-        from avsync.pipelines.report import write_report
-
-        write_report(results, html)
-    return words.worst(results)
-
-
-def fix(
-    file: File,
-    /,
-    output: Output,
-    profile: str = DEFAULT_PROFILE,
-    model: str = "dense_sync",
-    weights: OutputPath = None,
-    search: float = 1.0,
-    detector: Detector = "best",
-    min_confidence: float | None = None,
-    force: Flag = False,
-    dry_run: Flag = False,
-) -> int:
-    """Move the sound to the lips without re-encoding, and measure the result.
-
-    Refuses where the offset is unsure or changes over the file. The input is never overwritten.
-
-    Args:
-        file: a video.
-        output: the corrected file.
-        profile: what is tolerated: ebu, itu, itu-acceptable, atsc or film.
-        model: a name that `avsync models` lists.
-        weights: a checkpoint of that model instead of the released one.
-        search: seconds searched either way.
-        detector: the face detector; `best` is YuNet where it can be had.
-        min_confidence: refuse below this confidence.
-        force: write even so.
-        dry_run: say what would be done, and write nothing.
-    """
-    tolerance(profile)
-    model_row(model)
-    from avsync.pipelines import words
-    from avsync.pipelines.fix import FixRefused
-    from avsync.pipelines.fix import fix as run
-    from avsync.pipelines.progress import progress_bar
-
-    with progress_bar(words.printable(file.name)) as progress:
-        try:
-            done = run(
-                file,
-                output,
-                model=model,
-                weights=weights,
-                profile=profile,
-                search_s=search,
-                detector=_named(detector),
-                min_confidence=min_confidence,
-                force=force,
-                dry_run=dry_run,
-                progress=progress,
-            )
-        except FixRefused as refusal:
-            _say(f"before  {words.sentence(refusal.before)}")
-            return _complain(refusal, max(words.CANNOT_TELL, words.exit_code(refusal.before)))
-    _say(f"before  {words.sentence(done.before)}")
-    wrote = "would move" if dry_run else "moved"
-    _say(f"{wrote} the sound by {done.shift_ms:+.0f} ms")
-    if done.after is not None:
-        _say(f"after   {words.sentence(done.after)}")
-    return words.exit_code(done.after or done.before)
-
-
-def models() -> int:
-    """List the models: what they were trained on, their licence, what was measured."""
-    from avsync.registry import list_models
-
-    for row in list_models():
-        print(f"{row.name}: {row.summary}")
-        print(f"  trained on  {row.trained_on}")
-        print(f"  licence     {row.licence}")
-        print(f"  measured    {row.measured}")
-    return 0
-
-
-def prepare(
-    folder: Folder,
-    /,
-    output: Output,
-    detector: Detector = "best",
-    workers: int = 1,
-    min_face_px: float = 32.0,
-    min_duration_s: float = 1.0,
-) -> int:
-    """Turn a folder of videos into a store of clips for training; run again to resume.
-
-    What is rejected, and why, is in rejected.csv in the store.
-
-    Args:
-        folder: searched with the folders below it.
-        output: the store, a folder.
-        detector: the face detector; `best` is YuNet where it can be had.
-        workers: processes.
-        min_face_px: narrower faces are rejected, in pixels of the source.
-        min_duration_s: shorter tracks are rejected.
-    """
-    from avsync.pipelines.prepare import prepare as run
-
-    done = run(
-        folder,
-        output,
-        detector=_named(detector),
-        workers=workers,
-        min_face_px=min_face_px,
-        min_duration_s=min_duration_s,
-    )
-    _say(done.describe())
-    return 0
-
-
-def demo(folder: Folder = Path("avsync-demo"), /) -> int:
-    """Render a talking face, shift its sound, then find and repair that. Works offline.
-
-    Args:
-        folder: where the clips and the report page go.
-    """
-    from avsync.pipelines.demo import demo as run
-
-    return 0 if run(folder, say=_say).found else 1
-
-
-def doctor() -> int:
-    """Say what is installed, which device and which face detector are used."""
-    from avsync.pipelines.doctor import doctor as look
-
-    findings = look()
-    width = max(len(finding.topic) for finding in findings)
-    for finding in findings:
-        sign = {True: "ok", False: "!!", None: "  "}[finding.ok]
-        print(f"{sign} {finding.topic:<{width}}  {finding.text}")
-    return 1 if any(finding.ok is False for finding in findings) else 0
-
-
 def train() -> int:
     """Train a model on prepared clips: `avsync train dense-sync --data STORE`."""
     raise ValueError("say which model to train: avsync train dense-sync --data STORE")
@@ -272,15 +66,20 @@ def _train(arguments: Sequence[str]) -> int:
     from avsync.training.dense_sync import DenseSyncRecipe
     from avsync.training.dense_sync import train as run
 
-    recipe: Any = tyro.extras.subcommand_cli_from_dict(
-        {"dense-sync": DenseSyncRecipe}, prog="avsync train", args=arguments
-    )
-    run(recipe)
+    weights = run(_asked("avsync train", {"dense-sync": DenseSyncRecipe}, arguments))
+    print(f"the weights are in {weights}")
     return 0
 
 
 def _evaluate(arguments: Sequence[str]) -> int:
-    raise NotImplementedError
+    from avsync.pipelines.evaluate import SyncEvaluation, evaluate_sync, table
+
+    print(table(evaluate_sync(_asked("avsync evaluate", {"sync": SyncEvaluation}, arguments))))
+    return 0
+
+
+def _asked(prog: str, choices: dict[str, Callable[..., Any]], arguments: Sequence[str]) -> Any:
+    return tyro.extras.subcommand_cli_from_dict(choices, prog=prog, args=arguments)
 
 
 COMMANDS: dict[str, Callable[..., int]] = {
@@ -295,14 +94,6 @@ COMMANDS: dict[str, Callable[..., int]] = {
 }
 # Sub-commands with sub-commands of their own.
 GROUPS: dict[str, Callable[[Sequence[str]], int]] = {"train": _train, "evaluate": _evaluate}
-
-
-def _named(detector: Detector) -> str | None:
-    return None if detector == "best" else detector
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:

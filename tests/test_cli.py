@@ -1,14 +1,19 @@
+import json
 import resource
 import subprocess
 import sys
 import warnings
 
 import pytest
+import torch
 
 import avsync
 from avsync.cli import COMMANDS, GROUPS, main
-from avsync.registry import MODELS
+from avsync.registry import MODELS, create_model
 from avsync.timing import PROFILES
+from avsync.weights import save
+
+TINY = {"dim": 8, "mouth_channels": [4, 4, 4, 4], "mel_channels": [4, 4, 4, 4, 4]}
 
 
 @pytest.fixture
@@ -38,6 +43,13 @@ def test_every_command_has_help_with_a_sentence_for_each_option(run, name):
     code, out, _ = run(name, "--help")
     assert code == 0
     assert f"usage: avsync {name}" in out
+
+
+@pytest.mark.parametrize("line", ["train dense-sync --help", "evaluate sync --help"])
+def test_recipes_are_the_options_of_training_and_evaluation(run, line):
+    code, out, _ = run(*line.split())
+    assert code == 0
+    assert "--data STORE" in out
 
 
 def test_help_names_every_profile(run):
@@ -129,6 +141,80 @@ def test_a_reader_that_leaves_early_gets_no_traceback():
 def test_a_warning_is_one_plain_line(run, monkeypatch):
     monkeypatch.setitem(COMMANDS, "models", lambda: warnings.warn("no network", stacklevel=1) or 0)
     assert run("models") == (0, "", "avsync: no network\n")
+
+
+@pytest.fixture
+def offline(tmp_path):
+    """Options that need no network and no released weights: a model that has learnt nothing."""
+    torch.manual_seed(0)
+    path = tmp_path / "weights" / "untrained.safetensors"
+    save(path, create_model("dense_sync", config=TINY).state_dict(), TINY)
+    return ["--weights", path, "--detector", "haar"]
+
+
+@pytest.fixture
+def batch(make_clip, tmp_path):
+    """Files that cannot be judged, by the start of the answer that each must get."""
+    make_clip("faceless.mp4")
+    make_clip("mute.mp4", audio=False)
+    make_clip("blind.mp4", video=False)
+    whole = (tmp_path / "faceless.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 3])
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("this is a text\n" * 100)
+    return {
+        "blind.mp4": "unreadable: ",
+        "cut.mp4": "unreadable: ",
+        "empty.mp4": "unreadable: ",
+        "faceless.mp4": "cannot tell: no face found",
+        "mute.mp4": "unreadable: ",
+        "text.mp4": "unreadable: ",
+    }
+
+
+def test_each_file_of_a_batch_gets_its_line_and_the_worst_its_code(run, batch, offline, tmp_path):
+    code, out, err = run("check", tmp_path, *offline)
+    assert (code, err) == (12, "")
+    for line, (name, answer) in zip(out.splitlines(), batch.items(), strict=True):
+        assert line.startswith(f"{tmp_path / name}: {answer}")
+
+
+def test_a_file_that_cannot_be_judged_is_code_11(run, batch, offline, tmp_path):
+    code, out, _ = run("check", tmp_path / "faceless.mp4", *offline)
+    assert (code, out) == (11, f"{tmp_path / 'faceless.mp4'}: cannot tell: no face found\n")
+
+
+def test_a_file_that_is_not_there_is_code_12(run, offline, tmp_path):
+    code, out, _ = run("check", tmp_path / "none.mp4", *offline)
+    assert code == 12
+    assert "does not exist" in out
+
+
+def test_json_on_stdout_is_alone_there(run, batch, offline, tmp_path):
+    code, out, _ = run("check", tmp_path, *offline, "--json", "-")
+    files = {file["file"]: file for file in json.loads(out)["files"]}
+    assert code == 12
+    assert set(files) == {str(tmp_path / name) for name in batch}
+    faceless = files[str(tmp_path / "faceless.mp4")]
+    assert (faceless["status"], faceless["reason"]) == ("cannot_tell", "no_face")
+
+
+def test_results_are_written_as_json_csv_and_a_page(run, batch, offline, tmp_path):
+    out = tmp_path / "out"
+    paths = [f"--{kind}={out / kind}" for kind in ("json", "csv", "html")]
+    assert run("check", tmp_path / "faceless.mp4", *offline, *paths)[0] == 11
+    assert json.loads((out / "json").read_text())["files"][0]["reason"] == "no_face"
+    assert (out / "csv").read_text().count("\n") == 2
+    assert "faceless.mp4" in (out / "html").read_text()
+
+
+def test_weights_that_cannot_be_used_are_code_1_and_one_line(run, batch, tmp_path):
+    page = tmp_path / "page.safetensors"
+    page.write_text("<html>")
+    code, out, err = run("check", tmp_path / "faceless.mp4", "--weights", page)
+    assert (code, out) == (1, "")
+    assert "is not a safetensors file but a web page" in err
+    assert err.count("\n") == 1
 
 
 def test_groups_are_commands():

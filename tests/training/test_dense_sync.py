@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from avsync.registry import create_model
+from avsync.training.dense_sync import DenseSyncRecipe, train
+from avsync.training.loop import LOG_FILE, LoopSettings
+
+
+def recipe(store, folder, **changes):
+    loop = LoopSettings(output=folder, steps=2, warmup=1, validate_every=0, device="cpu")
+    splits = store.path / "splits.json"
+    small = dict(data=(store.path,), splits=splits, batch=2, frames=12)
+    return DenseSyncRecipe(**{"loop": loop, **small, **changes})
+
+
+def test_a_recipe_gives_weights_that_the_registry_loads(store, tmp_path):
+    path = train(recipe(store, tmp_path, zero_ms=25.0))
+    model = create_model("dense_sync", weights=path)
+    assert model.spec.audio_from_s == pytest.approx(0.025)
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+    assert "within_1_at_5=" in (tmp_path / LOG_FILE).read_text()
+
+
+def test_training_goes_on_from_given_weights(store, tmp_path):
+    first = train(recipe(store, tmp_path / "first"))
+    still = LoopSettings(output=tmp_path / "on", steps=1, lr=0.0, ema=0.0, device="cpu")
+    second = train(recipe(store, tmp_path, loop=still, init=first))
+    weights = [create_model("dense_sync", weights=path).state_dict() for path in (first, second)]
+    name = "mel.head.1.weight"
+    torch.testing.assert_close(weights[0][name], weights[1][name], atol=1e-3, rtol=1e-2)
+
+
+def test_shares_must_fit_the_stores(store, tmp_path):
+    with pytest.raises(ValueError, match="share must have 1 values, got 2"):
+        train(recipe(store, tmp_path, share=(0.5, 0.5)))
+    with pytest.raises(ValueError, match="data must name at least one store"):
+        train(recipe(store, tmp_path, data=()))

@@ -54,12 +54,7 @@ def shift_audio(
     if not abs(shift_ms) <= MAX_SHIFT_MS:
         raise ValueError(f"shift_ms must lie within an hour, got {shift_ms}")
     source, destination = Path(source), Path(destination)
-    if source.exists() and destination.exists() and source.samefile(destination):
-        raise ValueError(f"destination must not be the source itself, got {destination}")
-    if destination.exists() and not overwrite:
-        raise FileExistsError(f"{destination} exists already and is not overwritten")
-    if not destination.parent.is_dir():
-        raise FileNotFoundError(f"the folder {destination.parent} does not exist")
+    refuse_destination(source, destination, overwrite=overwrite)
     with open_media(source) as reading, _becoming(destination) as partial:
         try:
             _copy(reading, partial, Fraction(shift_ms) / 1000, _first_dts_s(source))
@@ -67,6 +62,16 @@ def shift_audio(
             kind = destination.suffix or "a file without extension"
             cause = f"{source.name} cannot be copied into {kind}: {error}"
             raise RuntimeError(cause) from error
+
+
+def refuse_destination(source: Path, destination: Path, *, overwrite: bool = False) -> None:
+    """Raises the error of a destination that must not or cannot be written; else does nothing."""
+    if source.exists() and destination.exists() and source.samefile(destination):
+        raise ValueError(f"destination must not be the source itself, got {destination}")
+    if destination.exists() and not overwrite:
+        raise FileExistsError(f"{destination} exists already and is not overwritten")
+    if not destination.parent.is_dir():
+        raise FileNotFoundError(f"the folder {destination.parent} does not exist")
 
 
 @contextmanager

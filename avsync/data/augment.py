@@ -12,105 +12,109 @@ from torch import Generator, Tensor
 
 
 def augment_mouth(grey: Tensor, size: int, generator: Generator) -> Tensor:
-    """Maps grey mouth crops `(B, T, H, W)` in [0, 1] to altered ones `(B, T, size, size)`, about
-    [0, 1].
+    """Maps grey mouth crops `(B, T, H, W)` in [0, 1] to altered ones `(B, T, size, size)`.
+
+    Every clip has a strength of its own, from untouched to heavy.
     """
-    grey = warp(grey, size, generator)
-    grey = relight(grey, generator)
-    grey = occlude(grey, generator)
-    return soften(grey, generator)
+    strength = _uniform((len(grey), 1), generator)
+    grey = warp(grey, size, strength, generator)
+    grey = relight(grey, strength, generator)
+    grey = occlude(grey, strength, generator)
+    return soften(grey, strength, generator)
 
 
 def augment_mel(mel: Tensor, generator: Generator) -> Tensor:
-    """Maps log-mel powers `(B, M, S)` to altered ones: another throat, room, microphone and noise
-    floor.
+    """Maps log-mel powers `(B, M, S)` to altered ones: another throat, room, microphone, noise.
+
+    Every clip has a strength of its own, from untouched to heavy.
     """
-    mel = warp_bands(mel, generator)
-    mel = reverberate(mel, generator)
-    batch, bands, _ = mel.shape
-    ramp = torch.linspace(-1, 1, bands)
-    bumps = F.interpolate(_normal((batch, 1, 6), generator), bands, mode="linear")
-    gain = 2.0 * _normal((batch, 1), generator) + 1.0 * _normal((batch, 1), generator) * ramp
-    mel = mel + (gain + 0.5 * bumps[:, 0])[..., None]
-    return add_noise_floor(mel, generator)
+    strength = _uniform((len(mel), 1), generator)
+    mel = warp_bands(mel, strength, generator)
+    mel = reverberate(mel, strength, generator)
+    mel = colour(mel, strength, generator)
+    return add_noise_floor(mel, strength, generator)
 
 
-def warp(grey: Tensor, size: int, generator: Generator) -> Tensor:
-    """Scale, aspect, roll, shear, shift and mirror of each clip, with a slow drift of place and
-    scale.
-    """
+def warp(grey: Tensor, size: int, strength: Tensor, generator: Generator) -> Tensor:
+    """Scale, aspect, roll, shear, shift and mirror of each clip, with a slow drift of the place."""
     batch, frames, _, _ = grey.shape
-    log_scale = 0.13 * _normal((batch, 1), generator) + 0.02 * _drift(batch, frames, generator)
-    log_aspect = 0.10 * _normal((batch, 1), generator)
-    roll = 0.13 * _normal((batch, 1), generator) + 0.03 * _drift(batch, frames, generator)
-    shear = 0.08 * _normal((batch, 1), generator)
+
+    def varied(clip_sd: float, drift_sd: float) -> Tensor:
+        clip = clip_sd * _normal((batch, 1), generator)
+        return strength * (clip + drift_sd * _drift(batch, frames, generator))
+
+    log_scale, log_aspect, shear = varied(0.15, 0.02), varied(0.12, 0.0), varied(0.1, 0.0)
+    roll, shift_x, shift_y = varied(0.16, 0.03), varied(0.11, 0.03), varied(0.11, 0.03)
     mirror = torch.where(_uniform((batch, 1), generator) < 0.5, -1.0, 1.0)
-    across = torch.exp(log_scale + log_aspect) * mirror
-    down = torch.exp(log_scale - log_aspect)
-    shift_x = 0.09 * _normal((batch, 1), generator) + 0.03 * _drift(batch, frames, generator)
-    shift_y = 0.09 * _normal((batch, 1), generator) + 0.03 * _drift(batch, frames, generator)
+    across, down = torch.exp(log_scale + log_aspect) * mirror, torch.exp(log_scale - log_aspect)
     cos, sin = torch.cos(roll), torch.sin(roll)
-    rows = [
-        across * cos,
-        down * (shear * cos - sin),
-        shift_x,
-        across * sin,
-        down * (shear * sin + cos),
-        shift_y,
-    ]
-    theta = torch.stack(rows, dim=-1).reshape(batch * frames, 2, 3)
+    top = [across * cos, down * (shear * cos - sin), shift_x]
+    bottom = [across * sin, down * (shear * sin + cos), shift_y]
+    theta = torch.stack(top + bottom, dim=-1).reshape(batch * frames, 2, 3)
     grid = F.affine_grid(theta, [batch * frames, 1, size, size], align_corners=False)
     flat = grey.reshape(batch * frames, 1, *grey.shape[2:])
     out = F.grid_sample(flat, grid, padding_mode="reflection", align_corners=False)
     return out.reshape(batch, frames, size, size)
 
 
-def relight(grey: Tensor, generator: Generator) -> Tensor:
+def relight(grey: Tensor, strength: Tensor, generator: Generator) -> Tensor:
     """Gamma, contrast, a lighting gradient, slow flicker, and now and then the negative."""
     batch, frames, height, width = grey.shape
     each = (batch, 1, 1, 1)
-    grey = grey.clamp(0, 1) ** torch.exp(0.4 * _normal(each, generator))
+    strong = strength[..., None, None]
+    grey = grey.clamp(0, 1) ** torch.exp(0.5 * strong * _normal(each, generator))
     y = torch.linspace(-1, 1, height)[:, None]
     x = torch.linspace(-1, 1, width)
-    slope = 0.35 * _normal(each, generator) * x + 0.35 * _normal(each, generator) * y
-    flicker = 0.03 * _drift(batch, frames, generator)[..., None, None]
-    grey = grey * torch.exp(slope + flicker + 0.2 * _normal(each, generator))
-    negative = _uniform(each, generator) < 0.1
+    slope = 0.45 * (_normal(each, generator) * x + _normal(each, generator) * y)
+    flicker = 0.04 * _drift(batch, frames, generator)[..., None, None]
+    grey = grey * torch.exp(strong * (slope + flicker + 0.2 * _normal(each, generator)))
+    negative = _uniform(each, generator) < 0.15 * strong
     return torch.where(negative, 1 - grey, grey)
 
 
-def occlude(grey: Tensor, generator: Generator) -> Tensor:
+def occlude(grey: Tensor, strength: Tensor, generator: Generator) -> Tensor:
     """A still patch over part of some clips: a microphone, a hand, a caption."""
     batch, _, height, width = grey.shape
     each = (batch, 1, 1, 1)
     angle = 2 * math.pi * _uniform(each, generator)
-    reach = 0.55 + 0.4 * _uniform(each, generator)
+    reach = 0.6 + 0.4 * _uniform(each, generator)
     y = torch.linspace(-1, 1, height)[:, None] - reach * torch.sin(angle)
     x = torch.linspace(-1, 1, width) - reach * torch.cos(angle)
     size_x = 0.15 + 0.4 * _uniform(each, generator)
     size_y = 0.15 + 0.4 * _uniform(each, generator)
     inside = (x / size_x) ** 4 + (y / size_y) ** 4 < 1
-    hidden = inside & (_uniform(each, generator) < 0.35)
+    hidden = inside & (_uniform(each, generator) < 0.5 * strength[..., None, None])
     return torch.where(hidden, _uniform(each, generator).expand_as(grey), grey)
 
 
-def soften(grey: Tensor, generator: Generator) -> Tensor:
+def soften(grey: Tensor, strength: Tensor, generator: Generator) -> Tensor:
     """Blur (down and up again) of some clips, sensor noise on all."""
     batch, frames, height, width = grey.shape
-    small = F.interpolate(
-        grey, scale_factor=0.4 + 0.4 * float(_uniform((1,), generator)), mode="area"
-    )
+    strong = strength[..., None, None]
+    scale = 0.4 + 0.4 * float(_uniform((1,), generator))
+    small = F.interpolate(grey, scale_factor=scale, mode="area")
     blurred = F.interpolate(small, (height, width), mode="bilinear")
-    grey = torch.where(_uniform((batch, 1, 1, 1), generator) < 0.35, blurred, grey)
-    level = 0.04 * _uniform((batch, 1, 1, 1), generator) ** 2
+    grey = torch.where(_uniform((batch, 1, 1, 1), generator) < 0.6 * strong, blurred, grey)
+    level = 0.05 * strong * _uniform((batch, 1, 1, 1), generator) ** 2
     return grey + level * _normal((batch, frames, height, width), generator)
 
 
-def warp_bands(mel: Tensor, generator: Generator) -> Tensor:
+def colour(mel: Tensor, strength: Tensor, generator: Generator) -> Tensor:
+    """Gain, spectral tilt and a few broad bumps: another microphone."""
+    batch, bands, _ = mel.shape
+    tilt = 1.5 * _normal((batch, 1), generator) * torch.linspace(-1, 1, bands)
+    knots = 0.7 * _normal((batch, 1, 6), generator)
+    bumps = F.interpolate(knots, bands, mode="linear", align_corners=True)[:, 0]
+    gain = 2.0 * _normal((batch, 1), generator)
+    return mel + (gain + strength * (tilt + bumps))[..., None]
+
+
+def warp_bands(mel: Tensor, strength: Tensor, generator: Generator) -> Tensor:
     """Stretches the frequency axis: a shorter or longer vocal tract (Jaitly and Hinton, 2013)."""
     batch, bands, steps = mel.shape
-    stretch = torch.exp(0.12 * _normal((batch, 1, 1), generator))
-    shift = 0.04 * _normal((batch, 1, 1), generator)
+    strong = strength[..., None]
+    stretch = torch.exp(0.15 * strong * _normal((batch, 1, 1), generator))
+    shift = 0.05 * strong * _normal((batch, 1, 1), generator)
     y = (torch.linspace(-1, 1, bands)[None, :, None] + 1) * stretch - 1 + shift
     x = torch.linspace(-1, 1, steps)[None, None, :]
     grid = torch.stack([x.expand(batch, bands, steps), y.expand(batch, bands, steps)], dim=-1)
@@ -118,7 +122,7 @@ def warp_bands(mel: Tensor, generator: Generator) -> Tensor:
     return warped[:, 0]
 
 
-def reverberate(mel: Tensor, generator: Generator) -> Tensor:
+def reverberate(mel: Tensor, strength: Tensor, generator: Generator) -> Tensor:
     """Smears the power of some clips over later columns, decaying as in a room (60 dB in 0.15 to
     0.6 s).
     """
@@ -128,21 +132,23 @@ def reverberate(mel: Tensor, generator: Generator) -> Tensor:
     tail = (
         10 ** (-6 * torch.arange(1, length) * 0.01 / decay) * 0.3 * _uniform((batch, 1), generator)
     )
-    wet = _uniform((batch, 1), generator) < 0.35
+    wet = _uniform((batch, 1), generator) < 0.6 * strength
     impulse = torch.cat([torch.ones(batch, 1), torch.where(wet, tail, 0.0)], dim=1)
     power = F.pad(mel.exp(), (length - 1, 0))
     smeared = F.conv1d(power.transpose(0, 1), impulse.flip(1)[:, None], groups=batch)
     return smeared.transpose(0, 1).clamp_min(1e-8).log()
 
 
-def add_noise_floor(mel: Tensor, generator: Generator) -> Tensor:
-    """Adds noise of a random colour, 5 to 50 dB below the clip's loud parts."""
+def add_noise_floor(mel: Tensor, strength: Tensor, generator: Generator) -> Tensor:
+    """Adds noise of a random colour, 5 to 70 dB below the clip's loud parts."""
     batch, bands, _ = mel.shape
     loud = mel.amax(1).quantile(0.9, dim=-1)[:, None, None]
-    depth = (5 + 45 * _uniform((batch, 1, 1), generator)) * math.log(10) / 10
-    colour = 0.8 * _normal((batch, 1, 1), generator) * torch.linspace(-1, 1, bands)[:, None]
+    quietest = 70 - 30 * strength[..., None]
+    depth_db = quietest - 35 * strength[..., None] * _uniform((batch, 1, 1), generator)
+    depth = depth_db * math.log(10) / 10
+    tilt = 0.8 * _normal((batch, 1, 1), generator) * torch.linspace(-1, 1, bands)[:, None]
     grain = 0.5 * _normal(tuple(mel.shape), generator)
-    return torch.logaddexp(mel, loud - depth + colour + grain)
+    return torch.logaddexp(mel, loud - depth + tilt + grain)
 
 
 def _drift(batch: int, frames: int, generator: Generator) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from avsync.data.store import PreparedClip
 from avsync.metrics.sync_accuracy import average_context, best_offsets, score_band
-from avsync.scoring.engine import CroppedTick, SyncModel, score_tracks, to_frames
+from avsync.scoring.engine import CroppedTick, SyncModel, TrackScores, score_tracks, to_frames
 from avsync.scoring.offset import Calibration
 from avsync.scoring.result import Interval
 from avsync.scoring.verdict import BEYOND_S, Answer, judge_evidence
@@ -148,9 +148,16 @@ def answer_clip(
     search_s: float = 1.0,
 ) -> Answer:
     """The answer for a whole clip by the engine, as `check` would give it."""
-    ticks = (CroppedTick(number, {0: crop}) for number, crop in enumerate(crops))
-    scores = score_tracks(model, ticks, _Wav(wav), search_s + BEYOND_S).tracks[0]
+    scores = score_clip(model, crops, wav, search_s)
     return judge_evidence(scores.evidence.sum(0), scores.offsets_ms, search_s, calibration)
+
+
+def score_clip(
+    model: SyncModel, crops: np.ndarray, wav: np.ndarray, search_s: float = 1.0
+) -> TrackScores:
+    """The engine's scores of crops `(T, H, W, 3)` uint8 and sound `(N,)` at 16 kHz."""
+    ticks = (CroppedTick(number, {0: crop}) for number, crop in enumerate(crops))
+    return score_tracks(model, ticks, _Wav(wav), search_s + BEYOND_S).tracks[0]
 
 
 def crops_for(spec: ClipSpec, clip: PreparedClip) -> np.ndarray:

@@ -94,6 +94,7 @@ def fix(
     min_confidence: float | None = None,
     force: Flag = False,
     dry_run: Flag = False,
+    overwrite: Flag = False,
 ) -> int:
     """Move the sound to the lips without re-encoding, and measure the result.
 
@@ -107,9 +108,10 @@ def fix(
         weights: a checkpoint of that model instead of the released one.
         search: seconds searched either way.
         detector: the face detector; `best` is YuNet where it can be had.
-        min_confidence: refuse below this confidence.
+        min_confidence: refuse below this confidence; 0.8 where it is not given.
         force: write even so.
         dry_run: say what would be done, and write nothing.
+        overwrite: replace a file that is there.
     """
     tolerance(profile)
     model_row(model)
@@ -131,6 +133,7 @@ def fix(
                 min_confidence=min_confidence,
                 force=force,
                 dry_run=dry_run,
+                overwrite=overwrite,
                 progress=progress,
             )
         except FixRefused as refusal:

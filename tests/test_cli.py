@@ -208,6 +208,23 @@ def test_results_are_written_as_json_csv_and_a_page(run, batch, offline, tmp_pat
     assert "faceless.mp4" in (out / "html").read_text()
 
 
+@pytest.mark.parametrize(("name", "code"), [("faceless.mp4", 11), ("text.mp4", 12)])
+def test_a_file_without_an_offset_is_not_fixed(run, batch, offline, tmp_path, name, code):
+    found, out, err = run("fix", tmp_path / name, "-o", tmp_path / "fixed.mp4", *offline)
+    assert found == code
+    assert out.startswith(f"before  {tmp_path / name}: {batch[name]}")
+    assert "nothing was written" in err
+    assert not (tmp_path / "fixed.mp4").exists()
+
+
+def test_neither_the_input_nor_another_file_is_overwritten(run, batch, offline, tmp_path):
+    source, other = tmp_path / "faceless.mp4", tmp_path / "text.mp4"
+    before = source.read_bytes(), other.read_bytes()
+    assert run("fix", source, "-o", source, *offline, "--force", "--overwrite")[0] == 2
+    assert run("fix", source, "-o", other, *offline, "--force")[0] == 1
+    assert (source.read_bytes(), other.read_bytes()) == before
+
+
 def test_weights_that_cannot_be_used_are_code_1_and_one_line(run, batch, tmp_path):
     page = tmp_path / "page.safetensors"
     page.write_text("<html>")

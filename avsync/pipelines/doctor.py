@@ -2,6 +2,7 @@
 
 import platform
 import sys
+import warnings
 from importlib import metadata
 from typing import NamedTuple
 
@@ -74,7 +75,8 @@ def _device() -> Finding:
 
 def _detector() -> Finding:
     try:
-        detector = find_detector()
+        with warnings.catch_warnings(action="ignore"):  # what it warns of is said below
+            detector = find_detector()
     except RuntimeError as error:
         return Finding("face detector", False, str(error))
     if detector.name == "yunet":

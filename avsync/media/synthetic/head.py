@@ -28,7 +28,8 @@ def paint_head(canvas: Canvas, who: Identity) -> Head:
     rng = np.random.default_rng(who.texture_seed)
     x, y = canvas.x, canvas.y
     half = outline(y, who)
-    inside = smoothstep((half - np.abs(x)) * 0.6 + 0.5) * (half > 1)
+    # Cut a little inside the relief, whose rim is too steep to be lit well.
+    inside = smoothstep((outline(y + 1.5 * np.sign(y), who) - 1 - np.abs(x)) * 0.5) * (half > 1)
     depth, relief = _relief(x, y, half, who, rng)
     shade, glint = _light(relief, canvas.scale, who)
     rgb = _skin(canvas, who, rng)
@@ -47,9 +48,9 @@ def paint_head(canvas: Canvas, who: Identity) -> Head:
 def outline(y: np.ndarray, who: Identity) -> np.ndarray:
     """Half the width of the face at each height, in mm; 0 above the skull and below the chin."""
     below = np.clip(y / who.chin_y, 0, 1)
-    above = np.clip(-y / 118.0, 0, 1)
+    above = np.clip(-y / 112.0, 0, 1)
     return who.half_width * np.where(
-        y > 0, (1 - below**who.jaw_power) ** 0.5, (1 - above**2.3) ** 0.5
+        y > 0, (1 - below**who.jaw_power) ** 0.5, (1 - above**2.9) ** 0.5
     )
 
 
@@ -60,6 +61,7 @@ def _relief(
     across = np.clip(x / np.maximum(half, 1), -1, 1)
     upright = np.clip((y - 5) / 125, -1, 1)
     depth = 80 * np.sqrt(1 - 0.98 * across**2) * np.sqrt(1 - 0.9 * upright**4)
+    depth = depth * smoothstep(half / 14)
     length, wide = who.nose_long, who.nose_wide
     along = np.clip((y + 6) / length, 0, 1)
     ridge = along**1.3 * smoothstep((length + 6 - y) / 9)
@@ -124,14 +126,16 @@ def _skin(canvas: Canvas, who: Identity, rng: np.random.Generator) -> np.ndarray
 def _paint_nose(canvas: Canvas, who: Identity, rgb: np.ndarray) -> None:
     x, y, wide, base = canvas.x, canvas.y, who.nose_wide, who.nose_long + 1
     away = -9 * who.light[0]
-    under = bump(x, y, (away, base + 4), (12 * wide, 3.2))
-    mix(rgb, rgb * 0.5, np.clip(0.65 * under, 0, 1))
+    under = bump(x, y, (away, base + 4), (11 * wide, 3.0))
+    mix(rgb, rgb * 0.6, np.clip(0.6 * under, 0, 1))
     # The shadow the nose throws to the side that is away from the lamp.
     cast = bump(x, y, (np.sign(away) * 12 * wide, base - 12), (4.5, 13))
     mix(rgb, rgb * 0.6, np.clip(abs(who.light[0]) * 0.7 * cast, 0, 1))
     for side in (-1, 1):
-        hole = bump(x, y, (side * 7 * wide, base - 0.5), (3.1 * wide, 1.7))
-        mix(rgb, rgb * 0.22, np.clip(1.2 * hole, 0, 0.95))
+        slant = base - 0.3 + 0.16 * side * (x - side * 7 * wide)
+        hole = np.exp(-0.5 * ((x - side * 7 * wide) / (2.5 * wide)) ** 2)
+        hole = hole * np.exp(-0.5 * ((y - slant) / 1.3) ** 2)
+        mix(rgb, rgb * 0.25, np.clip(1.3 * hole, 0, 0.9))
         edge = bump(x, y, (side * 18 * wide, base - 5), (1.5, 4.5))
         mix(rgb, rgb * 0.62, np.clip(0.7 * edge, 0, 1))
 
@@ -180,7 +184,7 @@ def _paint_whiskers(
 
 def _paint_brows(canvas: Canvas, who: Identity, rgb: np.ndarray, rng: np.random.Generator) -> None:
     x, y = canvas.x, canvas.y
-    hairs = np.clip(0.85 + 0.3 * canvas.noise(rng, 1.3), 0.3, 1)
+    hairs = np.clip(0.88 + 0.13 * canvas.noise(rng, 1.3), 0.5, 1)
     for side in (-1, 1):
         t = (side * x - (who.eye_x - 20)) / 42
         middle = (
@@ -202,20 +206,22 @@ def _paint_hair(
 ) -> np.ndarray:
     """Paints the hair; returns the head's alpha with the hair's volume in it."""
     x, y = canvas.x, canvas.y
-    rough = canvas.noise(rng, 9)
+    rough = 0.6 * canvas.noise(rng, 22) + 0.25 * canvas.noise(rng, 6)
     strands = 0.55 * canvas.noise(rng, 1.4, 7) + 0.45 * canvas.noise(rng, 5, 5)
     if who.hair == 0:
         stubble = smoothstep((who.hairline_y - 12 + 0.006 * x**2 - y + 4 * rough) / 14)
         mix(rgb, rgb * 0.78, 0.5 * stubble * alpha)
         return alpha
     volume = (4.0, 8.0, 11.0)[who.hair - 1]
-    skull = np.hypot(x / (who.half_width + volume), (y - 2) / (118 + volume))
+    skull = (
+        np.abs(x / (who.half_width + volume)) ** 2.5 + np.abs((y - 2) / (114 + volume)) ** 2.5
+    ) ** 0.4
     mass = smoothstep((1 - skull) * 18 + 0.5 + 0.25 * rough)
     fringe = who.hairline_y + (16 if who.hair == 2 else 0) + 0.0055 * x**2
-    fringe = fringe + 5 * np.sin(x / 17 + 6 * rng.random()) + 2.5 * rough
+    fringe = fringe + 5 * np.sin(x / 24 + 6 * rng.random()) + 4 * rough
     on_top = smoothstep((fringe - y) / 6)
     sides_y = (8.0, 22.0, 150.0)[who.hair - 1]
-    inner = who.half_width - (3, 6, 9)[who.hair - 1] + 2 * rough
+    inner = np.maximum(outline(np.minimum(y, 30), who), 20) - (7, 9, 11)[who.hair - 1] + 2 * rough
     beside = smoothstep((np.abs(x) - inner) / 5) * smoothstep((sides_y - y) / 10)
     if who.hair == 3:
         fall = smoothstep((who.half_width + 13 + 3 * rough - np.abs(x)) / 5) * (y > 0)
@@ -223,5 +229,6 @@ def _paint_hair(
     cover = mass * np.maximum(on_top, beside * (y > fringe - 8))
     sheen = 0.72 + 0.16 * strands + 0.5 * bump(x, y, (60 * who.light[0], -100), (45, 22))
     lit = who.hair_rgb * (sheen * (0.55 + 0.45 * np.clip(shade, 0.4, 1.2)))[..., None]
-    mix(rgb, lit.astype(np.float32), cover)
+    # Beyond the face there is no skin for thin hair to show.
+    mix(rgb, lit.astype(np.float32), np.where(alpha > 0.5, cover, np.clip(4 * cover, 0, 1)))
     return np.maximum(alpha, cover)

@@ -10,6 +10,7 @@ from avsync.media.synthetic.canvas import Canvas, mix, smoothstep
 from avsync.media.synthetic.identity import Identity
 
 # How far lips, folds and their shadows may reach around the mouth at rest, in mm.
+_CLEAR_MM = 11.0
 _REACH = (-46.0, -26.0, 46.0, 58.0)
 
 
@@ -49,20 +50,24 @@ class MouthPainter:
         left, top, right, bottom = _REACH
         self.window = canvas.window(left, who.mouth_y + top, right, who.mouth_y + bottom)
         rows, columns = self.window
-        self.x, self.y = canvas.x[0, columns], canvas.y[rows]
+        self.x, self.all_y = canvas.x[0, columns], canvas.y[rows]
         self.scale = canvas.scale
-        self.light = shade[self.window][..., None] ** np.array([0.92, 1.0, 1.05], np.float32)
+        self.all_light = shade[self.window][..., None] ** np.array([0.92, 1.0, 1.05], np.float32)
         rng = np.random.default_rng(who.texture_seed + 1)
         # Fine vertical creases of the lips; they stretch with them, so they are drawn over u.
         creases = cv2.GaussianBlur(rng.standard_normal((1, 64)).astype(np.float32), (5, 1), 0.7)
-        self.creases = creases[0] / creases.std()
+        self.creases = (creases[0] / creases.std()).astype(np.float32)
         pale = who.skin * np.array([0.95, 0.74, 0.72])
         red = np.array([0.5, 0.5, 0.5]) * pale + np.array([95.0, 22.0, 28.0])
+        self.glint_u = 0.3 * float(who.light[0])
         self.lip_rgb = (pale + (red - pale) * who.lip_red).astype(np.float32)
 
     def paint(self, rgb: np.ndarray, pose: Pose) -> None:
         """Draws into `rgb` (h, w, 3) float32 0..255, the window's part of the skin."""
         edges = lip_edges(self.x, pose, self.who)
+        # Nothing is drawn far below the lower lip: a mouth hardly open costs less.
+        rows = np.searchsorted(self.all_y[:, 0], edges.lower_outer.max() + _CLEAR_MM)
+        rgb, self.y, self.light = rgb[:rows], self.all_y[:rows], self.all_light[:rows]
         self._shadows(rgb, edges, pose)
         lips, inner = self._cover(edges)
         self._inside(rgb, edges, pose, inner)
@@ -129,14 +134,13 @@ class MouthPainter:
         v_up = (y - edges.upper_outer) / np.maximum(edges.upper_inner - edges.upper_outer, 0.5)
         v_low = (edges.lower_outer - y) / np.maximum(edges.lower_outer - edges.lower_inner, 0.5)
         crease = np.interp(u, np.linspace(-1, 1, len(self.creases)), self.creases)
+        crease = crease.astype(np.float32)
         tall = 0.86 + 0.12 * np.clip(v_up, 0, 1) - 0.30 * smoothstep(v_up * 2 - 1)
         full = 0.86 + 0.26 * np.sin(np.pi * np.clip(v_low, 0, 1)) - 0.22 * smoothstep(v_low * 3 - 2)
         tone = np.where(y < (edges.upper_inner + edges.lower_inner) / 2, tall, full)
         tone = tone * (1 + 0.05 * crease) * (1 - 0.18 * np.clip(np.abs(u), 0, 1) ** 3)
         colour = self.lip_rgb * (tone[..., None] * self.light)
-        wet = np.exp(
-            -0.5 * ((v_low - 0.55) / 0.16) ** 2 - 0.5 * ((u - 0.3 * who.light[0]) / 0.33) ** 2
-        )
+        wet = np.exp(-0.5 * ((v_low - 0.55) / 0.16) ** 2 - 0.5 * ((u - self.glint_u) / 0.33) ** 2)
         colour += (110 * who.lip_gloss * wet * (0.85 + 0.1 * crease))[..., None]
         mix(rgb, colour, lips * np.maximum(upper, lower) * (0.45 + 0.55 * who.lip_red**0.3))
         line = np.exp(-0.5 * ((y - edges.upper_inner) / 0.8) ** 2)

@@ -39,6 +39,11 @@ class Person:
         self.depth = (75 * (1 - across**2) * (1 - upright**4) + 0.7 * nose).astype(np.float32)
         grid_x, grid_y = np.meshgrid(np.arange(canvas.width), np.arange(canvas.height))
         self.grid_x, self.grid_y = grid_x.astype(np.float32), grid_y.astype(np.float32)
+        # No face is the same on both sides: a slow random field bends it by a millimetre or two.
+        rng = np.random.default_rng(who.texture_seed + 2)
+        self.bend_x, self.bend_y = (0.7 * scale * canvas.noise(rng, 45) for _ in range(2))
+        self.grid_x += self.bend_x
+        self.grid_y += self.bend_y
         self.brows = (
             np.exp(-0.5 * ((canvas.y - who.brow_y - 4) / 9) ** 2) * np.exp(-((canvas.x / 62) ** 4))
         ).astype(np.float32)
@@ -75,9 +80,11 @@ class Person:
         )
         pixels = self.canvas.pixels(at)
         nearest = np.round(pixels).astype(int)
-        depth = self.depth[nearest[:, 1], nearest[:, 0]]
+        at_points = (nearest[:, 1], nearest[:, 0])
+        depth = self.depth[at_points]
+        bend = np.column_stack([self.bend_x[at_points], self.bend_y[at_points]])
         turn = np.array([np.sin(head.yaw), np.sin(head.pitch)])
-        return pixels + self.canvas.scale * depth[:, None] * turn
+        return pixels - bend + self.canvas.scale * depth[:, None] * turn
 
     def _repaint(
         self,
@@ -103,8 +110,8 @@ class Person:
         hollow = np.exp(-0.5 * ((np.abs(x) - 52) / 14) ** 2)
         hollow = np.sign(x) * hollow * np.exp(-0.5 * ((y - who.mouth_y) / 24) ** 2)
         self.hollow = hollow.astype(np.float32)
-        self.low_x = self.grid_x[: len(y)].copy()
-        self.low_y = self.grid_y[: len(y)].copy()
+        low_x, low_y = np.meshgrid(np.arange(x.shape[1]), np.arange(len(y)))
+        self.low_x, self.low_y = low_x.astype(np.float32), low_y.astype(np.float32)
 
     def _move_jaw(self, mouth: Pose) -> np.ndarray:
         s = self.canvas.scale

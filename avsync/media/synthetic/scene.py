@@ -36,7 +36,6 @@ class Scene:
         rng = np.random.default_rng([seed, 4])
         self.seed = seed
         self.room = paint_room(rng, width, height).round().astype(np.uint8)
-        self.camera = Camera(rng, width, height)
         self.slot = width / faces
         most = min(height / _HEAD_MM, self.slot / _ROOM_MM)
         self.pixels_per_mm = most * rng.uniform(0.55, 1.0)
@@ -57,6 +56,8 @@ class Scene:
             self.people.append(Person(who, 1.1 * self.pixels_per_mm))
             self.bodies.append(paint_body(rng, who, self.pixels_per_mm))
             self.motions.append(Motion(rng))
+        lit = [0.9 * p.who.skin.mean() * (1 + p.who.ambient) / 2 for p in self.people]
+        self.camera = Camera(rng, width, height, subject=float(min(lit)))
 
     def view(self, index: int, time_s: float, mouths: tuple[Pose, ...]) -> View:
         """The picture of frame `index` at its time, everybody's mouth as given."""

@@ -182,7 +182,8 @@ def _sing_phrase(rng: np.random.Generator, writer: _Writer, until: float) -> lis
     notes = []
     for _ in range(int(rng.integers(3, 9))):
         length = beat_s * rng.choice((0.5, 1.0, 1.0, 1.0, 2.0, 3.0))
-        if until - writer.now < length + 0.3:
+        length = min(length, until - writer.now - 0.05)
+        if length < 0.25:
             break
         degree = int(np.clip(degree + rng.integers(-3, 4), -3, 9))
         octave, step = divmod(degree, len(scale))

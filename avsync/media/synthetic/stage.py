@@ -10,6 +10,7 @@ from avsync.media.synthetic.identity import Identity
 # Millimetres of the sheet the shoulders are drawn on.
 _BODY = (-260.0, 60.0, 260.0, 460.0)
 _NOISE_MARGIN = 64
+_LEAST_BRIGHTNESS = 62.0
 
 
 def paint_room(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
@@ -49,17 +50,19 @@ def paint_body(rng: np.random.Generator, who: Identity, scale: float) -> np.ndar
     x = (left + (np.arange(width, dtype=np.float32) + 0.5) / scale)[None]
     y = (top + (np.arange(height, dtype=np.float32) + 0.5) / scale)[:, None]
     rgb = np.zeros((height, width, 3), np.float32)
-    neck_half = who.half_width * rng.uniform(0.68, 0.85)
-    neck_half = neck_half + 0.0022 * np.clip(y - 120, 0, None) ** 2
-    neck = smoothstep((neck_half - np.abs(x)) * 0.4 + 0.5) * (y < 260)
+    neck_half = who.half_width * rng.uniform(0.62, 0.80)
+    # Neck and shoulders are one line: straight down, then ever flatter.
+    spread = rng.uniform(0.008, 0.02)
+    shoulders = 118 + np.sqrt(np.clip(np.abs(x) - neck_half, 0, None) / spread)
+    neck_half = neck_half + spread * np.clip(y - 118, 0, None) ** 2
+    neck = smoothstep((neck_half - np.abs(x)) * 0.4 + 0.5) * (np.abs(x) < 95)
     round_off = np.sqrt(np.clip(1 - (x / neck_half) ** 2 * 0.8, 0.1, 1))
     lit = who.ambient + (1 - who.ambient) * (0.5 + 0.5 * who.light[0] * x / neck_half)
     under_chin = 1 - 0.5 * np.exp(-0.5 * ((y - who.chin_y - 8) / 22) ** 2)
     rgb += who.skin * (0.85 * round_off * lit * under_chin)[..., None]
     cloth = rng.uniform(15, 235) * rng.uniform(0.5, 1.15, 3)
-    slope = 158 + rng.uniform(0.25, 0.5) * np.abs(x) + 0.0016 * x**2
-    neckline = 168 + rng.uniform(0.0, 70) * np.exp(-((x / 42) ** 2))
-    cover = smoothstep((y - np.minimum(slope, 400)) / 4) * smoothstep((y - neckline) / 3)
+    neckline = 140 + rng.uniform(8, 60) * np.exp(-((x / 40) ** 2))
+    cover = smoothstep((y - shoulders + 3) / 4) * smoothstep((y - neckline) / 3)
     cover = cover * smoothstep((rng.uniform(190, 240) - np.abs(x)) / 8)
     weave = cv2.resize(
         rng.standard_normal((40, 52)).astype(np.float32),
@@ -75,7 +78,9 @@ def paint_body(rng: np.random.Generator, who: Identity, scale: float) -> np.ndar
     alpha = np.maximum(neck, cover)
     mix(rgb, (cloth * np.clip(tone * shade, 0.2, 1.3)[..., None]).astype(np.float32), cover)
     if who.hair == 3:
-        fall = smoothstep((who.half_width + 8 - np.abs(x)) / 6) * (np.abs(x) > 0.8 * who.half_width)
+        inner = 0.55 * who.half_width
+        fall = smoothstep((who.half_width + 10 - np.abs(x)) / 6)
+        fall = fall * smoothstep((np.abs(x) - inner) / 8)
         behind = fall * smoothstep((rng.uniform(150, 330) - y) / 12)
         mix(rgb, who.hair_rgb * 0.55, behind * (1 - 0.3 * np.clip(weave, 0, 1)))
         alpha = np.maximum(alpha, behind)
@@ -115,11 +120,13 @@ class Camera:
     Args:
         rng: draws its character.
         width, height: of its picture in pixels.
+        subject: brightness 0..255 of the faces, which it will not leave in the dark.
     """
 
-    def __init__(self, rng: np.random.Generator, width: int, height: int) -> None:
+    def __init__(self, rng: np.random.Generator, width: int, height: int, subject: float) -> None:
         self.blur = rng.uniform(0, 1.1) if rng.random() < 0.6 else 0.0
         gamma, gain = rng.uniform(0.75, 1.3), rng.uniform(0.8, 1.15)
+        gain *= max(1.0, _LEAST_BRIGHTNESS / (255 * (subject / 255) ** gamma * gain))
         cast = rng.normal(1, 0.06, 3)
         levels = np.linspace(0, 1, 256)[:, None] ** gamma * gain * cast
         lift = rng.uniform(0, 0.06)
@@ -127,8 +134,10 @@ class Camera:
         self.table = self.table[None]
         strength = rng.uniform(0.3, 6.0) if rng.random() < 0.8 else 0.0
         grain = rng.standard_normal((height + _NOISE_MARGIN, width + _NOISE_MARGIN, 3))
-        grain = 0.7 * grain + 0.6 * grain[..., :1]
-        self.noise = (strength * grain).round().astype(np.int16)
+        grain = (strength * (0.7 * grain + 0.6 * grain[..., :1])).round()
+        # Kept as what it adds and what it takes: adding bytes is far faster than mixing types.
+        self.lighter = np.clip(grain, 0, 255).astype(np.uint8)
+        self.darker = np.clip(-grain, 0, 255).astype(np.uint8)
         self.grey = bool(rng.random() < 0.06)
 
     def take(self, picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -139,7 +148,8 @@ class Camera:
             picture = cv2.GaussianBlur(picture, (0, 0), self.blur)
         picture = cv2.LUT(picture, self.table)
         y, x = rng.integers(0, _NOISE_MARGIN, 2)
-        noisy = cv2.add(picture, self.noise[y : y + height, x : x + width], dtype=cv2.CV_8U)
+        part = (slice(y, y + height), slice(x, x + width))
+        noisy = cv2.subtract(cv2.add(picture, self.lighter[part]), self.darker[part])
         return (
             cv2.cvtColor(cv2.cvtColor(noisy, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
             if self.grey

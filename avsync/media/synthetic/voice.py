@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, fftconvolve, lfilter, resample_poly, sosfilt
 
 from avsync.media.synthetic.articulation import CONTROL_HZ, Articulation
@@ -14,9 +15,10 @@ from avsync.media.synthetic.score import PASSAGE_S
 # Below this the pulses would alias audibly: lower rates are made at a multiple and brought down.
 _LEAST_HZ = 32000
 _FIXED_FORMANTS_HZ = (3500.0, 4500.0, 5500.0, 6600.0)
-_BANDWIDTHS_HZ = (75.0, 100.0, 150.0, 220.0, 300.0, 400.0, 500.0)
-# Throat filters are held for this long; shorter costs time, longer is heard.
-_HOLD_S = 0.0025
+# Of the fixed ones, then of the first three.
+_BANDWIDTHS_HZ = (220.0, 300.0, 400.0, 500.0, 75.0, 100.0, 150.0)
+# The throat takes a new shape this often, and what it rings of a moment is heard for so long.
+_HOP_S, _RING_S = 0.005, 0.022
 
 
 class Voice(NamedTuple):
@@ -108,23 +110,41 @@ def _glottis(
 
 
 def _throat(source: np.ndarray, formants: np.ndarray, voice: Voice, rate: int) -> np.ndarray:
-    """A cascade of resonators, after Klatt (1980), its formants `(3, n)` held for `_HOLD_S` at a
-    time."""
-    hold = round(_HOLD_S * rate)
-    starts = np.arange(0, len(source), hold)
-    middle = np.minimum((starts + hold / 2) * CONTROL_HZ / rate, formants.shape[1] - 1).astype(int)
-    fixed = np.array(_FIXED_FORMANTS_HZ)[:, None] / voice.tract
-    hz = np.concatenate([formants[:, middle], np.broadcast_to(fixed, (len(fixed), len(starts)))])
-    hz = np.minimum(hz, 0.46 * rate)
-    radius = np.exp(-np.pi * np.array(_BANDWIDTHS_HZ)[:, None] / rate)
-    a1 = -2 * radius * np.cos(2 * np.pi * hz / rate)
-    a2 = np.broadcast_to(radius**2, hz.shape)
-    sos = np.zeros((len(starts), len(hz), 6))
-    sos[:, :, 0], sos[:, :, 3], sos[:, :, 4], sos[:, :, 5] = (1 + a1 + a2).T, 1, a1.T, a2.T
-    out, state = np.empty_like(source), np.zeros((len(hz), 2))
-    for section, start in zip(sos, starts, strict=True):
-        out[start : start + hold], state = sosfilt(section, source[start : start + hold], zi=state)
-    return out
+    """A cascade of resonators after Klatt (1980), their formants `(3, n)` moving every `_HOP_S`.
+
+    The source is cut into overlapping pieces; each rings through the throat of its own moment, and
+    the rings are added up: all pieces at once, and no click where a formant moves.
+    """
+    hop = round(_HOP_S * rate)
+    size = next_fast_len(2 * hop + round(_RING_S * rate), real=True)
+    count = len(source) // hop + 2
+    padded = np.zeros((count + 1) * hop)
+    padded[hop : hop + len(source)] = source
+    pieces = np.lib.stride_tricks.sliding_window_view(padded, 2 * hop)[::hop]
+    fade = np.sin(np.pi * (np.arange(2 * hop) + 0.5) / (2 * hop)) ** 2
+    moment = np.minimum(np.arange(count) * hop * CONTROL_HZ // rate, formants.shape[1] - 1)
+    bins = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size).astype(np.complex64)
+    fixed = np.array(_FIXED_FORMANTS_HZ)[:, None, None] / voice.tract
+    below = np.ones_like(bins)
+    for hz, width in zip((*fixed, *formants[:, moment, None]), _BANDWIDTHS_HZ, strict=True):
+        below = below * _resonance(hz, width, bins, rate)
+    rings = irfft(rfft((pieces * fade).astype(np.float32), size) / below, size)
+    out = np.zeros((count + size // hop + 1) * hop)
+    for start in range(0, size, hop):
+        part = rings[:, start : start + hop]
+        whole = np.zeros((count, hop))
+        whole[:, : part.shape[1]] = part
+        out[start : start + count * hop] += whole.ravel()
+    return out[hop : hop + len(source)]
+
+
+def _resonance(hz: np.ndarray, width: float, bins: np.ndarray, rate: int) -> np.ndarray:
+    """The denominator over the numerator of a resonator that leaves the lowest tones as they
+    are."""
+    radius = np.exp(-np.pi * width / rate)
+    a1 = -2 * radius * np.cos(2 * np.pi * np.minimum(hz, 0.46 * rate) / rate)
+    a1 = a1.astype(np.float32)
+    return (1 + a1 * bins + np.float32(radius**2) * bins * bins) / (1 + a1 + np.float32(radius**2))
 
 
 def _murmur(source: np.ndarray, rate: int) -> np.ndarray:

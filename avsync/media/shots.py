@@ -15,14 +15,16 @@ from avsync.media.video import Tick
 
 # A cut changes a picture by at least this (see `difference`), and by this many times what changed
 # around it.
-MIN_JUMP = 0.2
+MIN_JUMP = 0.25
 JUMP_OVER_MOTION = 3.0
 # Ticks before a picture that tell how much moves; ticks after it that tell a cut from a flash.
 RECENT = 8
 AHEAD = 3
 THUMB_WIDTH, THUMB_HEIGHT = 48, 32
 # Variance, in grey levels squared, below which a thumbnail is as good as flat.
-FLAT = 25.0
+FLAT = 150.0
+# Lights that are switched on change a picture's contrast by at most this factor.
+MAX_GAIN = 4.0
 
 
 def mark_shots(ticks: Iterable[Tick]) -> Iterator[tuple[Tick, bool]]:
@@ -79,10 +81,10 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:
-    """0 for thumbnails alike up to brightness, about 1 for unrelated ones, 2 for opposites.
+    """0 for thumbnails alike up to brightness and contrast, about 1 for unrelated ones.
 
-    The structure term of SSIM over the whole picture: two flat pictures are alike, a flat and a
-    rich one are not.
+    Correlation, but two flat pictures are alike, and a flat and a rich one are not.
     """
-    shared = 2 * float(np.mean(a * b)) + FLAT
-    return 1 - shared / (float(np.mean(a * a)) + float(np.mean(b * b)) + FLAT)
+    poorer, richer = sorted((float(np.mean(a * a)), float(np.mean(b * b))))
+    alike = (float(np.mean(a * b)) + FLAT) / (np.sqrt(poorer * richer) + FLAT)
+    return float(1 - alike * min(1.0, (MAX_GAIN**2 * poorer + FLAT) / (richer + FLAT)))

@@ -1,0 +1,116 @@
+import cv2
+import numpy as np
+import pytest
+
+from avsync.media.crops import PADDING_GREY, cut_face, cut_mouth, mouth_square, s3fd_box
+from avsync.media.faces import YuNetDetector
+from avsync.media.video import read_frames
+
+# Eyes, nose and mouth corners of a face of 60 pixels between the eyes.
+POINTS = np.array([[120.0, 90], [180, 90], [150, 125], [130, 155], [170, 155]])
+
+
+def gradient(height: int = 240, width: int = 320) -> np.ndarray:
+    """Red grows to the right and green downwards, so that a crop tells where it was cut."""
+    x, y = np.meshgrid(np.arange(width) * 255 / width, np.arange(height) * 255 / height)
+    return np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)
+
+
+def test_the_box_of_the_reference_is_nearly_the_detectors():
+    np.testing.assert_allclose(s3fd_box(np.array([50.0, 100, 150, 300])), [50, 98.8, 150, 300.8])
+
+
+def test_a_face_crop_is_the_box_stretched_to_a_square():
+    crop = cut_face(gradient(), np.array([80.0, 60, 180, 220]), 96).astype(float)
+    box = s3fd_box(np.array([80.0, 60, 180, 220]))
+    for k in (0, 40, 95):
+        x = box[0] + (k + 0.5) * (box[2] - box[0]) / 96 - 0.5
+        y = box[1] + (k + 0.5) * (box[3] - box[1]) / 96 - 0.5
+        assert crop[48, k, 0] == pytest.approx(x * 255 / 320, abs=1.5)
+        assert crop[k, 48, 1] == pytest.approx(y * 255 / 240, abs=1.5)
+
+
+def test_a_face_crop_is_what_slicing_and_resizing_give():
+    image = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8), (0, 0), 4
+    )
+    box = np.array([64.0, 40, 160, 200])
+    x0, y0, x1, y1 = s3fd_box(box).round().astype(int)
+    sliced = cv2.resize(image[y0:y1, x0:x1], (96, 96), interpolation=cv2.INTER_LINEAR)
+    assert np.abs(cut_face(image, box, 96).astype(int) - sliced).mean() < 1.5
+
+
+def test_a_face_over_the_edge_repeats_the_edge():
+    crop = cut_face(np.full((100, 100, 3), 200, np.uint8), np.array([-40.0, -50, 60, 70]), 96)
+    assert (crop == 200).all()
+
+
+@pytest.mark.parametrize("size", [48, 96, 224])
+def test_crops_of_any_size_show_the_same(size):
+    box = np.array([80.0, 60, 180, 220])
+    crop, big = cut_face(gradient(), box, size), cut_face(gradient(), box, 96)
+    assert crop.shape == (size, size, 3)
+    assert np.abs(crop.mean(axis=(0, 1)) - big.mean(axis=(0, 1))).max() < 1
+
+
+def test_fine_detail_is_averaged_not_sampled():
+    board = np.indices((800, 800)).sum(0) % 2 * 255
+    image = np.repeat(board[..., None], 3, axis=-1).astype(np.uint8)
+    crop = cut_face(image, np.array([0.0, 0, 768, 768]), 96)
+    assert np.abs(crop[8:-8, 8:-8].astype(int) - 127).max() < 40
+
+
+def test_a_mouth_crop_is_centred_on_the_mouth():
+    centre, side, roll = mouth_square(POINTS)
+    np.testing.assert_allclose(centre, [150, 155])
+    assert side == pytest.approx(1.7 * 65) and roll == 0
+    middle = cut_mouth(gradient(), POINTS, 96)[47:49, 47:49].mean(axis=(0, 1))
+    np.testing.assert_allclose(middle[:2], [150 * 255 / 320, 155 * 255 / 240], atol=1.5)
+
+
+@pytest.mark.parametrize("degrees", [-30, 15, 40])
+def test_a_mouth_crop_is_upright_whatever_the_roll(degrees):
+    image = np.full((300, 300, 3), 60, np.uint8)
+    for x, y in POINTS:
+        cv2.circle(image, (int(x), int(y)), 6, (250, 200, 150), -1)
+    turn = cv2.getRotationMatrix2D((150.0, 150.0), degrees, 1.0)
+    turned = cv2.warpAffine(image, turn, (300, 300), borderValue=(60, 60, 60))
+    points = POINTS @ turn[:, :2].T + turn[:, 2]
+    upright, levelled = cut_mouth(image, POINTS, 96), cut_mouth(turned, points, 96)
+    assert np.abs(upright.astype(int) - levelled).mean() < 4
+
+
+def test_a_mouth_over_the_edge_is_padded_with_grey():
+    crop = cut_mouth(np.zeros((160, 320, 3), np.uint8), POINTS, 96)
+    assert (crop[-10:] == PADDING_GREY).all()
+
+
+@pytest.mark.real_data
+def test_the_lower_half_of_a_real_face_holds_mouth_and_chin(shared):
+    detector = YuNetDetector(shared / "models" / "yunet_n_320_320.onnx")
+    data = shared / "data"
+    clips = [
+        *sorted((data / "grid_other_speakers").iterdir()),
+        *sorted((data / "wild_lrs3").iterdir()),
+    ]
+    for clip in clips[::3]:
+        face = detector(next(iter(read_frames(clip))).image)[0]
+        box = s3fd_box(face.box)
+        heights = (face.points[:, 1] - box[1]) / (box[3] - box[1])
+        eyes, mouth = heights[:2].mean(), heights[3:].mean()
+        assert 0.25 < eyes < 0.47, clip.name
+        assert 0.65 < mouth < 0.8, clip.name
+        # The chin lies about two thirds of the way from eyes to mouth below the mouth.
+        assert 0.9 < mouth + 0.67 * (mouth - eyes) < 1.02, clip.name
+
+
+@pytest.mark.real_data
+def test_the_box_is_the_one_that_lrs3_was_cut_by(shared):
+    detector = YuNetDetector(shared / "models" / "yunet_n_320_320.onnx")
+    edges = []
+    for clip in sorted((shared / "data" / "wild_lrs3").iterdir())[::2]:
+        images = [f.image for i, f in enumerate(read_frames(clip)) if i % 20 == 5]
+        edges.append(np.mean([s3fd_box(detector(image)[0].box)[[1, 3]] for image in images], 0))
+    # Its clips are 1.4 times the height of the detector's box, from the box's top edge down.
+    np.testing.assert_allclose(np.mean(edges, 0), [0, 224 / 1.4], atol=2.5)
+    assert np.std(edges, 0).max() < 6

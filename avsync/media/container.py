@@ -61,7 +61,7 @@ def open_media(path: str | os.PathLike[str]) -> InputContainer:
         raise UnreadableMedia("damaged", "the file may not be read (permission denied)") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
         cause = "not a media file, or its header is damaged or missing"
-        raise UnreadableMedia("damaged", f"{cause} ({_first_line(error)})") from error
+        raise UnreadableMedia("damaged", f"{cause} ({first_line(error)})") from error
 
 
 def video_stream(container: InputContainer) -> av.VideoStream:
@@ -134,6 +134,7 @@ def _read_only(container: InputContainer, wanted: Stream) -> None:
         stream.discard = Discard.default if stream is wanted else Discard.all
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error of FFmpeg says, without the numbers and names around it."""
     text = getattr(error, "strerror", None) or str(error)
     return text.splitlines()[0] if text else type(error).__name__

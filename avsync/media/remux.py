@@ -11,9 +11,9 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer, OutputContainer
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
-from avsync.media.container import open_media, packets
+from avsync.media.container import first_line, open_media, packets
 from avsync.media.untimed_sound import UntimedSound
 
 # Streams that a new container may leave out where it has no place for them.
@@ -23,6 +23,7 @@ INTERLEAVE_US = 10_000_000
 # Codecs whose packets are counted one by one in an AVI.
 BLOCKLESS = ("aac", "ac3", "eac3", "dca", "mp2", "mp3", "mp3float")
 TEMPLATE_PACKETS = 8
+MAX_BACK_S = 1.0
 MAX_SHIFT_MS = 3_600_000.0
 
 
@@ -60,7 +61,7 @@ def shift_audio(
             _copy(reading, partial, Fraction(shift_ms) / 1000, _first_dts_s(source))
         except (av.error.FFmpegError, ValueError) as error:
             kind = destination.suffix or "a file without extension"
-            cause = f"{source.name} cannot be copied into {kind}: {error}"
+            cause = f"{source.name} cannot be copied into {kind}: {first_line(error)}"
             raise RuntimeError(cause) from error
 
 
@@ -95,19 +96,27 @@ def _copy(reading: InputContainer, partial: Path, shift_s: Fraction, video_dts_s
     except (av.error.FFmpegError, ValueError):
         writing, copies = _begin(reading, partial, shift_s, OPTIONAL)
     with writing:
-        untimed = {}
+        untimed: dict[int, UntimedSound] = {}
+        last_dts: dict[int, int] = {}
         if writing.format.name == "avi":
             sounds = reading.streams.audio
             zero_s = min(video_dts_s, Fraction(0))
             untimed = {sound.index: UntimedSound(sound, zero_s) for sound in sounds}
         for packet in packets(reading, *(reading.streams[index] for index in copies)):
-            if packet is None or packet.dts is None:
+            if packet is None:
+                continue
+            if packet.size and packet.stream.disposition & Disposition.attached_pic:
+                packet.pts = packet.dts = 0  # A cover has no time of its own.
+            if packet.dts is None:
                 continue
             index, copy = packet.stream_index, copies[packet.stream_index]
             if index in untimed:
                 moved = list(untimed[index].place(packet, shift_s))
             else:
-                moved = [_move(packet, copy, shift_s if copy.type == "audio" else Fraction(0))]
+                _move(packet, copy, shift_s if copy.type == "audio" else Fraction(0))
+                _keep_order(packet, last_dts.get(index))
+                last_dts[index] = packet.dts
+                moved = [packet]
             for each in moved:
                 each.stream = copy
                 writing.mux_one(each)
@@ -140,6 +149,8 @@ def _begin(
 
 
 def _add(writing: OutputContainer, stream: Stream) -> Stream:
+    if stream.codec_context is None and stream.type not in OPTIONAL:
+        raise ValueError(f"its {stream.type} stream (number {stream.index}) is of an unknown codec")
     template = stream
     if writing.format.name == "avi" and stream.type == "audio":
         template = _without_block_size(stream)
@@ -175,17 +186,27 @@ def _without_block_size(stream: Stream) -> Stream:
     return av.open(header).streams[0]
 
 
-def _move(packet: av.Packet, copy: Stream, shift_s: Fraction) -> av.Packet:
-    if shift_s and copy.time_base is not None:
-        # In the copy's units, which may be finer: an AVI counts whole packets.
-        units = packet.time_base / copy.time_base
-        shift = shift_s / copy.time_base
-        if packet.pts is not None:
-            packet.pts = round(packet.pts * units + shift)
-        packet.dts = round((packet.dts or 0) * units + shift)
-        packet.duration = round((packet.duration or 0) * units)
-        packet.time_base = copy.time_base
-    return packet
+def _move(packet: av.Packet, copy: Stream, shift_s: Fraction) -> None:
+    base = copy.time_base or packet.time_base
+    # In the copy's units, which may be finer: an AVI counts whole packets.
+    units, shift = packet.time_base / base, shift_s / base
+    if packet.pts is not None:
+        packet.pts = round(packet.pts * units + shift)
+    packet.dts = round((packet.dts or 0) * units + shift)
+    packet.duration = round((packet.duration or 0) * units)
+    packet.time_base = base
+
+
+def _keep_order(packet: av.Packet, last_dts: int | None) -> None:
+    """Muxers take times that rise only; those that fall back a little are lifted, as players do."""
+    if last_dts is None or packet.dts is None or packet.dts > last_dts:
+        return
+    back_s = float((last_dts - packet.dts) * packet.time_base)
+    if back_s > MAX_BACK_S:
+        raise ValueError(f"its timestamps are damaged, they jump back by {back_s:.1f} s")
+    packet.dts = last_dts + 1
+    if packet.pts is not None:
+        packet.pts = max(packet.pts, packet.dts)
 
 
 def _first_dts_s(source: Path) -> Fraction:

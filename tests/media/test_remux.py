@@ -10,7 +10,7 @@ import pytest
 from avsync.media.audio import read_audio
 from avsync.media.container import UnreadableMedia
 from avsync.media.probe import probe
-from avsync.media.remux import shift_audio
+from avsync.media.remux import _keep_order, shift_audio
 from avsync.media.video import read_frames
 
 LATE = {"flashes": (0.8, 1.2, 1.6), "clicks": (0.8, 1.2, 1.6)}
@@ -110,6 +110,35 @@ def test_subtitles_chapters_languages_and_dispositions_are_kept(make_clip, tmp_p
         assert [c["metadata"] for c in after.chapters()] == [{"title": "One"}]
         said = [(p.pts, bytes(p)) for p in after.demux(subtitles=0) if p.size]
         assert said == [(500, b"Hello")]
+
+
+def test_a_cover_is_kept(make_clip, clip_sync, tmp_path):
+    clip, covered, new = make_clip("clip.mp4", **LATE), tmp_path / "cover.mp4", tmp_path / "new.mp4"
+    with av.open(clip) as source, av.open(covered, "w") as container:
+        copies = [container.add_stream_from_template(stream) for stream in source.streams]
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")
+        container.mux(cover.encode(picture) + cover.encode(None))
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = copies[packet.stream_index]
+                container.mux(packet)
+    shift_audio(covered, new, 200.0)
+    with av.open(new) as container:
+        assert container.streams[2].disposition == av.stream.Disposition.attached_pic
+        assert next(container.demux(video=1)).size > 100
+    np.testing.assert_allclose(clip_sync(new), 200, atol=1)
+
+
+def test_times_that_fall_back_are_lifted_a_little_or_refused():
+    packet = av.Packet(b"sound")
+    packet.time_base, packet.pts, packet.dts = Fraction(1, 1000), 940, 940
+    _keep_order(packet, 1000)
+    assert (packet.pts, packet.dts) == (1001, 1001)
+    with pytest.raises(ValueError, match=r"its timestamps are damaged, they jump back by 5\.0 s"):
+        _keep_order(packet, 6001)
 
 
 def test_the_source_is_never_written_to(make_clip, tmp_path):

@@ -1,5 +1,6 @@
 """Clips whose truth can be read back: white frames and clicks at known times, in any container."""
 
+import json
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,8 +11,11 @@ import av
 import numpy as np
 import pytest
 
+from avsync.data.store import CROP_SIZE, Store
+from avsync.data.store_writer import SourceWriter, write_tables
 from avsync.media.audio import read_audio
 from avsync.media.video import read_frames
+from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 CODECS = {
     ".mp4": ("libx264", "aac"),
@@ -23,6 +27,7 @@ CODECS = {
 }
 FLASHES = (0.4, 1.2, 1.6)
 CLICK_HZ, CLICK_SIGMA_S = 1000.0, 0.002
+STORED_FRAMES = 40
 ROTATIONS = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 
 
@@ -57,6 +62,40 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real data at {folder}: set AVSYNC_SHARED to the folder that holds data/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store of clips whose frames are as bright as their sound is loud, and `splits.json`."""
+    path = tmp_path_factory.mktemp("store")
+    records = {}
+    for number, name in enumerate(["one", "two", "three"]):
+        level = np.random.default_rng(number).uniform(0.1, 1, STORED_FRAMES)
+        crops = np.zeros((STORED_FRAMES, CROP_SIZE, CROP_SIZE, 3), np.uint8)
+        crops += (200 * level).astype(np.uint8)[:, None, None, None]
+        crops[:, ::3, ::4] += 40
+        at = np.arange(STORED_FRAMES * SAMPLES_PER_FRAME) / SAMPLES_PER_FRAME - 0.5
+        wav = np.interp(at, np.arange(STORED_FRAMES), level)
+        row = {"id": f"{name}.0", "source": f"folder/{name}.mp4", "speaker": "folder"}
+        row |= {"track": 0, "frames": STORED_FRAMES, "start_s": 0.0, "face_px": 80.0}
+        row |= {"score": 0.9, "sample_rate": SAMPLE_RATE}
+        arrays = {
+            "face": crops,
+            "mouth": crops,
+            "boxes": np.zeros((STORED_FRAMES, 4)),
+            "points": np.zeros((STORED_FRAMES, 5, 2)),
+            "wav_16k": wav,
+            "wav": wav,
+        }
+        with SourceWriter(path, name) as writer:
+            for array, values in arrays.items():
+                writer.array(0, array).append(values)
+            record = {"source": row["source"], "clips": [row], "rejected": []}
+            writer.finish(record)
+        records[name] = record
+    write_tables(path, records)
+    (path / "splits.json").write_text(json.dumps({"train": ["one", "two"], "val": ["three"]}))
+    return Store(path)
 
 
 def write_clip(

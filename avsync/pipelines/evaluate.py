@@ -88,9 +88,11 @@ def table(figures: dict[str, Any]) -> str:
     clip = figures["clip_level"]
     lines.append(
         f"whole clips: {clip['within_45_ms']} of {figures['clips']} within 45 ms "
-        f"(chance {100 * clip['chance']:.1f} %), {clip['answered']} answered; "
-        f"error median {clip['median_ms']:+.0f} ms, mean size {clip['mean_abs_ms']:.0f} ms"
+        f"(chance {100 * clip['chance']:.1f} %), {clip['answered']} answered"
     )
+    if clip["median_ms"] is not None:
+        median_ms, size_ms = clip["median_ms"], clip["mean_abs_ms"]
+        lines.append(f"their error: median {median_ms:+.0f} ms, mean size {size_ms:.0f} ms")
     return "\n".join(lines)
 
 
@@ -123,7 +125,7 @@ def _figures(evaluation: SyncEvaluation, accuracy: Accuracy) -> dict[str, Any]:
                         "context": context,
                         "tolerance": tolerance,
                         "accuracy": float(np.mean(shares)),
-                        "interval": resampled_interval(shares),
+                        "interval": list(resampled_interval(shares)),
                         "chance": (2 * tolerance + 1) / (2 * MAX_SHIFT + 1),
                     }
                 )
@@ -138,8 +140,8 @@ def _figures(evaluation: SyncEvaluation, accuracy: Accuracy) -> dict[str, Any]:
             "answered": len(errors_ms),
             "within_45_ms": accuracy.clips_within(CLIP_TOLERANCE_MS),
             "chance": CLIP_TOLERANCE_MS / 1000,
-            "median_ms": float(np.median(errors_ms)) if len(errors_ms) else float("nan"),
-            "mean_abs_ms": float(np.abs(errors_ms).mean()) if len(errors_ms) else float("nan"),
+            "median_ms": float(np.median(errors_ms)) if len(errors_ms) else None,
+            "mean_abs_ms": float(np.abs(errors_ms).mean()) if len(errors_ms) else None,
             "errors_ms": {
                 clip.name: None if clip.error_ms is None else round(clip.error_ms, 1)
                 for clip in accuracy.clips

@@ -47,7 +47,7 @@ def frames_of(folder: Path, step: int) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def people(shared) -> list[np.ndarray]:
     data = shared / "data"
-    sets = (("grid_s1", 300), ("grid_other_speakers", 3), ("wild_lrs3", 4))
+    sets = (("grid_s1", 250), ("grid_other_speakers", 2), ("wild_lrs3", 2))
     return [image for name, step in sets for image in frames_of(data / name, step)]
 
 
@@ -77,7 +77,7 @@ def test_haar_draws_the_same_boxes_and_points_as_yunet(yunet, people):
         if same:
             error = same[0].points[3:].mean(0) - truth.points[3:].mean(0)
             mouth_errors.append(np.hypot(*error) / (truth.box[3] - truth.box[1]))
-    assert hits >= 0.85 * len(people)
+    assert hits >= 0.8 * len(people)
     assert extras == 0
     assert np.median(mouth_errors) < 0.05
 

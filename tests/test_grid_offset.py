@@ -89,11 +89,12 @@ def test_brightness_alone_is_no_opening(plosives):
 def curve_of(bench, offset_ms: float, blur_ms: float, clips: int = 60, noise: float = 0.05):
     """Openings of lips that part at `offset_ms` after the burst, each release at its own phase."""
     rng = np.random.default_rng(1)
-    truth = importlib.import_module("opening_curve").Ramp(0.0, 1.0, offset_ms, 20.0)
+    exposure = np.linspace(-blur_ms / 2, blur_ms / 2, 41)
     curves = []
     for _ in range(clips):
         at_ms = np.arange(-4, 4) * 40.0 + rng.uniform(0, 40)
-        opening = truth(at_ms, blur_ms) + noise * rng.standard_normal(len(at_ms))
+        parted_ms = np.maximum(0, at_ms[:, None] + exposure - offset_ms)
+        opening = (1 - np.exp(-parted_ms / 20)).mean(1) + noise * rng.standard_normal(len(at_ms))
         curves.append(bench.Curve(at_ms, opening))
     return curves
 

@@ -38,7 +38,8 @@ class Performance:
         self.voices = tuple(Voice.draw(rng) for _ in range(faces))
         self.manners = tuple(Manner.draw(rng, voice.pitch_hz) for voice in self.voices)
         self.expressiveness = rng.uniform(0.65, 1.25, faces) * (1.3 if mode == "singing" else 1.0)
-        self.turns = bool(rng.random() < 0.5)
+        # The one who is heard; None where they take turns.
+        self.lead = int(rng.integers(faces)) if faces == 1 or rng.random() < 0.5 else None
         self.start_s = round(float(rng.uniform(0, _LATEST_START_S)), 2)
         self._kept: dict[int, tuple[Act, ...]] = {}
 
@@ -77,12 +78,12 @@ class Performance:
 
     def _perform(self, passage: int) -> tuple[Act, ...]:
         rng = np.random.default_rng([self.seed, 2, passage])
-        scores = write_passage(rng, self.manners, self.mode, self.turns)
+        scores = write_passage(rng, self.manners, self.mode, self.lead)
         acts = []
         for face, score in enumerate(scores):
             style = (self.manners[face], float(self.expressiveness[face]))
             articulation = articulate(score, *style, rng)
-            if face > 0 and not self.turns:
+            if self.lead is not None and face != self.lead:
                 articulation = articulation._replace(mouth=fidget(articulation.mouth, rng))
             acts.append(Act(score, articulation))
         return tuple(acts)

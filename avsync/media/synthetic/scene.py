@@ -57,7 +57,7 @@ class Scene:
             self.bodies.append(paint_body(rng, who, self.pixels_per_mm))
             self.motions.append(Motion(rng))
         lit = [0.9 * p.who.skin.mean() * (1 + p.who.ambient) / 2 for p in self.people]
-        self.camera = Camera(rng, width, height, subject=float(min(lit)))
+        self.camera = Camera(rng, width, height, subject=float(np.mean(lit)))
 
     def view(self, index: int, time_s: float, mouths: tuple[Pose, ...]) -> View:
         """The picture of frame `index` at its time, everybody's mouth as given."""

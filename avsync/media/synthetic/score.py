@@ -111,14 +111,13 @@ class _Writer:
 
 
 def write_passage(
-    rng: np.random.Generator, manners: tuple[Manner, ...], mode: Mode, turns: bool = True
+    rng: np.random.Generator, manners: tuple[Manner, ...], mode: Mode, lead: int | None = 0
 ) -> tuple[Score, ...]:
-    """A passage for people with these manners: with `turns` they take turns, else only the first is
-    heard."""
+    """A passage for people with these manners: only number `lead` is heard, or they take turns."""
     writers = tuple(_Writer(manner) for manner in manners)
     notes: tuple[list[Note], ...] = tuple([] for _ in manners)
     until = PASSAGE_S - _CLOSING_S
-    now, who = rng.uniform(0.1, 0.35), int(rng.integers(len(writers))) if turns else 0
+    now, who = rng.uniform(0.1, 0.35), int(rng.integers(len(writers))) if lead is None else lead
     while until - now > 0.8:
         writer = writers[who]
         if writer.now < now:
@@ -128,7 +127,7 @@ def write_passage(
         else:
             _say_phrase(rng, writer, until)
         now = writer.now + writer.manner.pause_s * rng.uniform(0.5, 2.2)
-        if turns and rng.random() < 0.6:
+        if lead is None and rng.random() < 0.6:
             who = int(rng.integers(len(writers)))
     for writer in writers:
         writer.rest(PASSAGE_S - writer.now)

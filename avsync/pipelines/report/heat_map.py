@@ -1,0 +1,107 @@
+"""The scores of a file, time across and shift upwards, as a small PNG picture."""
+
+import base64
+import struct
+import zlib
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from avsync.scoring.result import TrackResult
+
+COLUMNS = 720
+LINES = 200
+# Fewer colours than a byte holds: the eye sees no difference and the picture packs better.
+COLOURS = 48
+
+
+class HeatMap(NamedTuple):
+    """A picture from `low_ms` at the bottom to `high_ms` at the top; unknown is see-through."""
+
+    data_uri: str
+    low_ms: float
+    high_ms: float
+    worst_score: float
+    best_score: float
+
+
+def draw_heat_map(tracks: tuple[TrackResult, ...], end_s: float) -> HeatMap | None:
+    """The scores of faces that follow each other, from 0 to `end_s`; None where there are none."""
+    maps = [track.score_map for track in tracks if track.score_map is not None]
+    maps = [scores for scores in maps if np.isfinite(scores.scores).any()]
+    if not maps or end_s <= 0:
+        return None
+    step_s = _step([scores.t_s for scores in maps])
+    step_ms = _step([scores.shift_ms for scores in maps])
+    low = float(min(scores.shift_ms.min() for scores in maps)) - step_ms / 2
+    high = float(max(scores.shift_ms.max() for scores in maps)) + step_ms / 2
+    columns = np.linspace(0, end_s, COLUMNS + 1)
+    lines = np.linspace(low, high, min(LINES, max(1, round((high - low) / step_ms))) + 1)
+    picture = np.full((COLUMNS, len(lines) - 1), np.nan)
+    for scores in maps:
+        ends = scores.t_s[0] - step_s / 2, scores.t_s[-1] + step_s / 2
+        first, last = np.searchsorted(columns, ends)
+        here = slice(max(first - 1, 0), min(last, COLUMNS))
+        if here.start >= here.stop:
+            continue
+        narrow = _resample(scores.scores, scores.t_s, step_s, columns[here.start : here.stop + 1])
+        part = _resample(narrow.T, scores.shift_ms, step_ms, lines).T
+        picture[here] = np.where(np.isfinite(part), part, picture[here])
+    if not np.isfinite(picture).any():
+        return None
+    worst, best = np.nanpercentile(picture, (2, 99.8))
+    levels = (picture - worst) / max(best - worst, 1e-9)
+    return HeatMap(_png_uri(levels.T[::-1]), low, high, float(worst), float(best))
+
+
+def _step(axes: list[np.ndarray]) -> float:
+    """The usual distance between neighbours; 1 where nothing has a neighbour."""
+    steps = np.concatenate([np.diff(axis) for axis in axes])
+    return float(np.median(steps)) if len(steps) else 1.0
+
+
+def _resample(
+    values: np.ndarray, centres: np.ndarray, width: float, borders: np.ndarray
+) -> np.ndarray:
+    """Maps cells `(n, m)`, `width` wide, to the means `(k, m)` between `borders` `(k + 1,)`."""
+    # A new cell is looked at in as many places as it holds old ones: averaging leaves none out.
+    fine = int(np.ceil(np.diff(borders).max() / width)) + 1
+    places = borders[:-1, None] + np.diff(borders)[:, None] * (np.arange(fine) + 0.5) / fine
+    index = np.searchsorted(centres - width / 2, places, side="right") - 1
+    nearest = index.clip(0)
+    inside = (index >= 0) & (places <= centres[nearest] + width / 2 * (1 + 1e-6))
+    total = np.zeros((len(borders) - 1, values.shape[1]))
+    count = np.zeros_like(total)
+    for step in range(fine):
+        cells = np.where(inside[:, step, None], values[nearest[:, step]], np.nan)
+        known = np.isfinite(cells)
+        total += np.where(known, cells, 0)
+        count += known
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _png_uri(levels: np.ndarray) -> str:
+    """Levels `(H, W)` in [0, 1] as a PNG with a palette, which packs far better than colours do."""
+    height, width = levels.shape
+    known = np.isfinite(levels)
+    colour = np.where(known, 1 + (levels.clip(0, 1) * (COLOURS - 1)).round(), 0).astype(np.uint8)
+    packed = zlib.compress(np.hstack([np.zeros((height, 1), np.uint8), colour]).tobytes(), 6)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
+        (b"PLTE", bytes(3) + viridis(COLOURS).tobytes()),
+        (b"tRNS", bytes(1)),
+        (b"IDAT", packed),
+        (b"IEND", b""),
+    )
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def viridis(colours: int) -> np.ndarray:
+    """`(colours, 3)` uint8 RGB from dark to bright; as easy to tell apart for the colour-blind."""
+    ramp = np.linspace(0, 255, colours).round().astype(np.uint8)[:, None]
+    return cv2.cvtColor(cv2.applyColorMap(ramp, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)[:, 0]

@@ -1,0 +1,221 @@
+"""Pictures of a face at a few moments of a file, and how loud the sound is around each.
+
+Only the wanted moments are read, by seeking, and only for as long as a budget lasts: a report never
+takes the time of a second pass over the file.
+"""
+
+import base64
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+
+from avsync.media.container import UnreadableMedia, audio_stream, open_media, video_stream
+from avsync.media.video import Turn, decoded_frames
+from avsync.pipelines.report.rows import Row
+from avsync.scoring.result import TimelinePoint
+from avsync.timing import Tolerance
+
+MOMENTS = 5
+PICTURE = 184
+# A box holds brow to chin; twice its size shows whose face it is.
+MARGIN = 2.0
+JPEG_QUALITY = 80
+# Sound is drawn this far to both sides of a picture, in this many bars.
+AROUND_S = 0.6
+BARS = 80
+# Some containers seek to somewhere past the place asked for: then again from further ahead.
+LEADS_S = (0.0, 1.0, 4.0, 12.0)
+# Times come from floats and from clocks of few ticks a second.
+CLOSE_S = 0.005
+Box = tuple[float, float, float, float]
+
+
+class Moment(NamedTuple):
+    """A moment worth a look; `t_s` counts from the first video frame, no `box`: all of it."""
+
+    t_s: float
+    box: Box | None = None
+    point: TimelinePoint | None = None
+    note: str = ""
+
+
+class Picture(NamedTuple):
+    """A JPEG, its size in pixels, and the loudness `(BARS,)` in [0, 1] around it, if any."""
+
+    data_uri: str
+    width: int
+    height: int
+    loudness: np.ndarray | None
+
+
+def choose_moments(row: Row, limits: Tolerance) -> list[Moment]:
+    """The furthest from sync, the surest, and others spread over the time the faces are in view."""
+    measured = row.measured
+    if not measured:
+        shown = [row.tracks[k] for k in _evenly(len(row.tracks))]
+        parts = MOMENTS // len(shown)
+        return [
+            Moment(t_s, track.box)
+            for track in shown
+            for t_s in spread(track.start_s, track.end_s, parts)
+        ]
+    trusted = max(point.confidence for point in measured) / 2
+    candidates = [point for point in measured if point.confidence >= trusted]
+    worst = max(candidates, key=lambda point: _strain(point, limits))
+    surest = max(candidates, key=lambda point: point.confidence)
+    others = [measured[k] for k in _evenly(len(measured))]
+    notes = {surest: "surest", worst: "furthest from sync"}
+    chosen = list(dict.fromkeys([worst, surest, *others]))[:MOMENTS]
+    chosen.sort(key=lambda point: point.t_s)
+    return [
+        Moment(point.t_s, _box_at(row, point.t_s), point, notes.get(point, "")) for point in chosen
+    ]
+
+
+def spread(start_s: float, end_s: float, parts: int = MOMENTS) -> list[float]:
+    """The middles of equal parts of a stretch of time."""
+    return [start_s + (end_s - start_s) * (k + 0.5) / parts for k in range(parts)]
+
+
+def read_pictures(path: str, moments: list[Moment], budget_s: float = 6.0) -> list[Picture | None]:
+    """One picture for each moment, None where the budget ran out or nothing could be decoded there.
+
+    Raises UnreadableMedia where the file is gone or holds no video.
+    """
+    deadline = time.monotonic() + budget_s
+    with open_media(path) as container:
+        stream = video_stream(container)
+        first = next(decoded_frames(container, stream), None)
+        if first is None:
+            raise UnreadableMedia("damaged", "no picture of the video could be decoded")
+        origin_s = first[0]
+        images = [
+            _picture_at(container, stream, origin_s + moment.t_s, moment.box, deadline)
+            for moment in moments
+        ]
+    loud = _loudness(path, [origin_s + moment.t_s for moment in moments], deadline)
+    return [
+        None if image is None else Picture(_jpeg_uri(image), image.shape[1], image.shape[0], sound)
+        for image, sound in zip(images, loud, strict=True)
+    ]
+
+
+def _evenly(count: int) -> list[int]:
+    """Up to MOMENTS of the numbers below count, first and last among them."""
+    return sorted({round(k) for k in np.linspace(0, count - 1, MOMENTS)})
+
+
+def _strain(point: TimelinePoint, limits: Tolerance) -> float:
+    """How much of the tolerance an offset uses up; 1 is the limit."""
+    offset = point.offset_ms or 0.0
+    return max(offset / limits.early_ms, -offset / limits.late_ms)
+
+
+def _box_at(row: Row, t_s: float) -> Box:
+    return min(row.tracks, key=lambda track: max(track.start_s - t_s, t_s - track.end_s)).box
+
+
+def _picture_at(
+    container: InputContainer,
+    stream: av.VideoStream,
+    at_s: float,
+    box: Box | None,
+    deadline: float,
+) -> np.ndarray | None:
+    """The picture on screen at a time of the file, cut to the box; None where none came in time."""
+    for lead_s in LEADS_S:
+        try:
+            container.seek(int((at_s - lead_s) * av.time_base), backward=True)
+        except (av.error.FFmpegError, OSError, OverflowError):
+            continue
+        shown = None
+        for time_s, frame in decoded_frames(container, stream):
+            if time.monotonic() > deadline:
+                return None
+            if time_s > at_s + CLOSE_S:
+                break
+            shown = time_s, frame
+        if shown is not None and at_s - shown[0] < 0.5:
+            image = Turn.of(shown[1]).apply(shown[1].to_ndarray(format="rgb24"))
+            return _shrink(image if box is None else _around(image, box))
+    return None
+
+
+def _around(image: np.ndarray, box: Box) -> np.ndarray:
+    """The square about a face, moved inside the picture where it reaches over the edge."""
+    height, width = image.shape[:2]
+    side = int(min(MARGIN * max(box[2] - box[0], box[3] - box[1], 16), height, width))
+    left = int(np.clip((box[0] + box[2] - side) / 2, 0, width - side))
+    top = int(np.clip((box[1] + box[3] - side) / 2, 0, height - side))
+    return image[top : top + side, left : left + side]
+
+
+def _shrink(image: np.ndarray) -> np.ndarray:
+    # Twice the size shown, for dense screens, but never more pixels than there are.
+    scale = min(1.0, 1.5 * PICTURE / max(image.shape[:2]))
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _jpeg_uri(image: np.ndarray) -> str:
+    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    assert done
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+
+
+def _loudness(path: str, times_s: list[float], deadline: float) -> list[np.ndarray | None]:
+    """Loudness `(BARS,)` around each time against the loudest of all; None where none was read."""
+    try:
+        with open_media(path) as container:
+            stream = audio_stream(container)
+            energies = [_energy(container, stream, at_s, deadline) for at_s in times_s]
+    except (UnreadableMedia, av.error.FFmpegError, OSError):
+        return [None] * len(times_s)
+    loudest = max((float(energy.max()) for energy in energies if energy is not None), default=0.0)
+    return [None if energy is None else (energy / max(loudest, 1e-3)) ** 0.6 for energy in energies]
+
+
+def _energy(
+    container: InputContainer, stream: av.AudioStream, at_s: float, deadline: float
+) -> np.ndarray | None:
+    """Effective amplitude `(BARS,)` of the sound within AROUND_S of a time on the file's clock."""
+    start_s = at_s - AROUND_S
+    container.seek(int(max(start_s - 0.3, 0) * av.time_base), backward=True)
+    resampler = av.AudioResampler(format="fltp", layout="mono")
+    squares, counts = np.zeros(BARS), np.zeros(BARS)
+    for frame in _sound(container, stream):
+        if frame.pts is None or frame.time_base is None or time.monotonic() > deadline:
+            return None
+        begin_s = float(frame.pts * frame.time_base)
+        if begin_s > at_s + AROUND_S:
+            break
+        for mono in resampler.resample(frame):
+            wav = mono.to_ndarray()[0].astype(np.float64)
+            bars = (
+                (begin_s - start_s + np.arange(len(wav)) / mono.sample_rate) / (2 * AROUND_S) * BARS
+            ).astype(int)
+            inside = (bars >= 0) & (bars < BARS)
+            squares += np.bincount(bars[inside], wav[inside] ** 2, BARS)
+            counts += np.bincount(bars[inside], minlength=BARS)
+    return np.sqrt(squares / np.maximum(counts, 1)) if counts.any() else None
+
+
+def _sound(container: InputContainer, stream: av.AudioStream) -> Iterator[av.AudioFrame]:
+    # After a seek the first packet may be half a frame, and a damaged file breaks anywhere.
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.error.FFmpegError, OSError):
+            return
+        if packet is None:
+            return
+        try:
+            yield from packet.decode()
+        except av.error.FFmpegError:
+            continue

@@ -141,6 +141,16 @@ def test_times_that_fall_back_are_lifted_a_little_or_refused():
         _keep_order(packet, 6001)
 
 
+def test_a_copy_that_breaks_off_leaves_nothing_behind(make_clip, tmp_path):
+    clip = make_clip("clip.mpg")
+    clip.write_bytes(clip.read_bytes() * 2)  # Its times begin again in the middle.
+    (tmp_path / "new.mpg").write_bytes(b"precious")
+    with pytest.raises(RuntimeError, match="its timestamps are damaged, they jump back by"):
+        shift_audio(clip, tmp_path / "new.mpg", 40.0, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mpg", "new.mpg"]
+    assert (tmp_path / "new.mpg").read_bytes() == b"precious"
+
+
 def test_the_source_is_never_written_to(make_clip, tmp_path):
     clip = make_clip("clip.mp4")
     link = tmp_path / "link.mp4"

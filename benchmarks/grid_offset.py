@@ -25,7 +25,15 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from opening_curve import BLUR_MS, Curve, fit_ramp, lay_over, own_start_ms, start_ms
+from opening_curve import (
+    BLUR_MS,
+    LEAST_CURVES,
+    Curve,
+    fit_ramp,
+    lay_over,
+    own_start_ms,
+    start_ms,
+)
 from plosives import (
     Measure,
     Pictures,
@@ -117,7 +125,7 @@ def spread(plosives: Sequence[Plosive]) -> dict[str, float]:
     for word in RELEASES:
         of_word = [p for p in plosives if p.word == word and p.release is not None]
         together = lay_over([p.release for p in of_word])
-        if together is None or len(of_word) < 5:
+        if together is None or len(of_word) < LEAST_CURVES:
             continue
         ramp = fit_ramp(together, BLUR_MS)
         starts = [own_start_ms(p.release, ramp) for p in of_word if p.release is not None]
@@ -213,9 +221,12 @@ def summarise(plosives: Sequence[Plosive], blurs_ms: Sequence[float]) -> dict[st
     words = {}
     for word in (*RELEASES, "blue"):
         curves = [p.release for p in plosives if p.word == word]
+        seen = sum(curve is not None for curve in curves)
+        if seen < LEAST_CURVES:
+            continue
         words[word] = {
             "heard": len(curves),
-            "seen": sum(curve is not None for curve in curves),
+            "seen": seen,
             "start_ms": {f"{e:.0f}": start_ms(curves, e) for e in blurs_ms},
         }
     methods = {
@@ -271,7 +282,7 @@ def main() -> None:
     )
     here = Path(__file__).parent
     parser.add_argument("--output", type=Path, default=here / "results" / "grid_offset.json")
-    parser.add_argument("--rendered", type=int, default=60, help="rendered clips as a check")
+    parser.add_argument("--rendered", type=int, default=30, help="rendered clips as a check")
     args = parser.parse_args()
     began = time.time()
     cv2.setNumThreads(1)

@@ -9,6 +9,7 @@ from scipy.optimize import least_squares
 FITTED_MS = (-80.0, 70.0)
 # Of many clips laid over each other, and of one alone.
 BLUR_MS, EXPOSURE_MS = 50.0, 20.0
+LEAST_CURVES = 5
 
 
 class Curve(NamedTuple):
@@ -65,9 +66,9 @@ def lay_over(curves: Sequence[Curve | None]) -> Curve | None:
 
 
 def start_ms(curves: Sequence[Curve | None], blur_ms: float) -> float:
-    """When the lips of some curves leave zero together; NaN where fewer than 5 were seen."""
+    """When the lips of some curves leave zero together; NaN where too few were seen."""
     seen = lay_over(curves)
-    if seen is None or sum(curve is not None for curve in curves) < 5:
+    if seen is None or sum(curve is not None for curve in curves) < LEAST_CURVES:
         return float("nan")
     return fit_ramp(seen, blur_ms).start_ms
 

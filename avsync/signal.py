@@ -31,7 +31,7 @@ class LogMel(nn.Module):
         hop_length: int = 160,
         f_min: float = 60.0,
         f_max: float = 7600.0,
-        floor: float = 1e-6,
+        floor: float = 1e-8,
     ) -> None:
         super().__init__()
         self.n_fft, self.hop_length, self.floor = n_fft, hop_length, floor

@@ -140,15 +140,19 @@ def reverberate(mel: Tensor, strength: Tensor, generator: Generator) -> Tensor:
 
 
 def add_noise_floor(mel: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """Adds noise of a random colour, 5 to 70 dB below the clip's loud parts."""
+    """Adds noise of a random colour, 5 to 70 dB below its loud parts, to half of the clips.
+
+    The others keep what is heard in their silence: breath and lips that part.
+    """
     batch, bands, _ = mel.shape
+    quiet = _uniform((batch, 1, 1), generator) < 0.5
     loud = mel.amax(1).quantile(0.9, dim=-1)[:, None, None]
     quietest = 70 - 30 * strength[..., None]
     depth_db = quietest - 35 * strength[..., None] * _uniform((batch, 1, 1), generator)
     depth = depth_db * math.log(10) / 10
     tilt = 0.8 * _normal((batch, 1, 1), generator) * torch.linspace(-1, 1, bands)[:, None]
     grain = 0.5 * _normal(tuple(mel.shape), generator)
-    return torch.logaddexp(mel, loud - depth + tilt + grain)
+    return torch.where(quiet, mel, torch.logaddexp(mel, loud - depth + tilt + grain))
 
 
 def _drift(batch: int, frames: int, generator: Generator) -> Tensor:

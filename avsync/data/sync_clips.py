@@ -10,9 +10,6 @@ import numpy as np
 from avsync.data.store import PreparedClip
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
-# A frame counts as voiced where it is within this factor of the clip's loudest.
-VOICED = 0.05
-
 
 class Stretch(NamedTuple):
     """Grey frames `(T, S, S)` float32 in [0, 1]; sound `(N,)` at 16 kHz from `margin` samples
@@ -23,9 +20,8 @@ class Stretch(NamedTuple):
 
 
 class SyncClips:
-    """Draws stretches of equal length from clips; of two draws the one with more voice is kept.
-
-    Half of a recording may be silence, where there is nothing to learn.
+    """Draws stretches of equal length from clips, silence and all: breath and lips that part before
+    a word tell as well.
 
     Args:
         clips: prepared clips; those shorter than `frames` are left out.
@@ -68,17 +64,10 @@ class SyncClips:
             speed = math.exp(rng.uniform(-limit, limit))
         if (self.frames - 1) * speed + 1 > len(clip.mouth):
             speed = 1.0
-        latest = len(clip.mouth) - ((self.frames - 1) * speed + 1)
-        starts = rng.uniform(0, latest, 2)
-        start = max(starts, key=lambda s: self._voiced(clip, s, speed))
+        start = rng.uniform(0, len(clip.mouth) - ((self.frames - 1) * speed + 1))
         # At its own speed a stretch starts on a frame: nothing needs blending.
-        start = float(int(start)) if speed == 1 else float(start)
+        start = float(int(start)) if speed == 1 else start
         return Stretch(self._frames(clip, start, speed), self._sound(clip, start, speed))
-
-    def _voiced(self, clip: PreparedClip, start: float, speed: float) -> float:
-        power = (np.asarray(clip.wav_16k).reshape(-1, SAMPLES_PER_FRAME) ** 2).mean(1)
-        voiced = power > VOICED**2 * power.max()
-        return float(voiced[int(start) : int(start + self.frames * speed)].mean())
 
     def _frames(self, clip: PreparedClip, start: float, speed: float) -> np.ndarray:
         at = start + speed * np.arange(self.frames)

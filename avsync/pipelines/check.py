@@ -32,7 +32,7 @@ from avsync.timing import DEFAULT_PROFILE, FPS, is_borderline, judge, tolerance
 
 # Pictures are scaled down to this while they are decoded: faces of talking people stay large
 # enough, and 4K costs what HD does.
-MAX_SIDE = 960
+MAX_SIDE = 1280
 MAX_SEARCH_S = 5.0
 
 DETAILS: dict[Reason, str] = {

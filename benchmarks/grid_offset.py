@@ -252,6 +252,8 @@ def declare(measures: dict[str, dict[str, Any]]) -> dict[str, float | tuple[floa
     """
     methods = [method for measure in measures.values() for method in measure["methods"].values()]
     values = np.array([v for method in methods for v in method["offset_ms"].values()])
+    if not np.isfinite(values).all():
+        raise SystemExit("too few plosives were seen for an answer: take more clips")
     chance = np.mean([(m["interval_ms"][1] - m["interval_ms"][0]) / 2 for m in methods])
     centre, half = float(values.mean()), float(np.hypot(np.ptp(values) / 2, chance))
     return {"offset_ms": centre, "interval_ms": (centre - half, centre + half)}

@@ -4,6 +4,8 @@ import shlex
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from avsync.pipelines.check import MAX_SEARCH_S
+from avsync.pipelines.fix import doubt
 from avsync.pipelines.words import printable
 from avsync.scoring.result import CheckResult, TrackResult
 from avsync.timing import Tolerance, describe_offset, judge, tolerance
@@ -62,9 +64,6 @@ WHAT_TO_TRY = {
         "again."
     ),
 }
-# What `check` takes at most; imported from there, it would bring the models with it.
-WIDEST_SEARCH_S = 5.0
-UNSTEADY = "the offset moves in the course of the file"
 
 
 class Command(NamedTuple):
@@ -84,17 +83,15 @@ class Advice(NamedTuple):
     command: Command | None
 
 
-def advise(result: CheckResult, steady: bool = True) -> Advice:
-    """The words for one result; `steady`: the offset is about the same from beginning to end."""
+def advise(result: CheckResult) -> Advice:
+    """The words for one result."""
     if result.status == "unreadable":
         reason = result.reason or "damaged"
         return Advice("broken", "Unreadable", _cause(result), WHAT_TO_TRY[reason], None)
     if result.status == "cannot_tell" or result.offset_ms is None:
-        todo = (
-            WHAT_TO_TRY[result.reason] if result.reason else "Check another part of the programme."
-        )
+        todo = WHAT_TO_TRY[result.reason] if result.reason else "Check another part of the file."
         return Advice("unsure", "Cannot tell", _cause(result), todo, _wider_search(result))
-    return _in_numbers(result, result.offset_ms, steady)
+    return _in_numbers(result, result.offset_ms)
 
 
 def tone_of(result: CheckResult | TrackResult, limits: Tolerance) -> Tone:
@@ -120,29 +117,30 @@ def limits_in_words(limits: Tolerance) -> str:
     return f"{limits.source} tolerates sound up to {early} and {late}"
 
 
-def _in_numbers(result: CheckResult, offset_ms: float, steady: bool) -> Advice:
+def _in_numbers(result: CheckResult, offset_ms: float) -> Advice:
     words = _sentence(describe_offset(offset_ms))
     allowed = limits_in_words(tolerance(result.profile))
     if result.verdict == "in_sync":
         meaning = f"{words}. That is in tolerance: {allowed}."
-        return Advice("good", "In sync", meaning, _while_in_sync(result, steady), _fix(result))
+        return Advice("good", "In sync", meaning, _while_in_sync(result), _fix(result))
     early = result.verdict == "audio_leads"
     heard = f"The voice is heard {'before' if early else 'after'} the lips move."
     todo = f"{'Delay' if early else 'Advance'} the sound by {abs(offset_ms):.0f} ms."
     if result.borderline:
         todo = f"Borderline: the interval reaches into tolerance. To be safe, {_inner(todo)}"
-    if not steady:
-        todo += f" Look at the timeline first: {UNSTEADY}, and one shift cannot repair all of it."
+    if doubt(result):
+        todo += " But look at the timeline first."
     return Advice("bad", words, f"Out of tolerance: {allowed}. {heard}", todo, _fix(result))
 
 
-def _while_in_sync(result: CheckResult, steady: bool) -> str:
+def _while_in_sync(result: CheckResult) -> str:
     if result.borderline:
         return (
             "Borderline: the interval reaches over the limit. Check a longer part before you pass "
             "the file, or repair it now."
         )
-    return "Nothing needs repair." if steady else f"Look at the timeline: {UNSTEADY}."
+    cause = doubt(result)
+    return f"Look at the timeline: {cause}." if cause else "Nothing needs repair."
 
 
 def _fix(result: CheckResult) -> Command | None:
@@ -152,11 +150,14 @@ def _fix(result: CheckResult) -> Command | None:
     source = Path(result.file)
     fixed = source.with_name(f"{source.stem}_fixed{source.suffix}") if source.name else source
     line = f"avsync fix {_argument(result.file)} -o {_argument(str(fixed))}"
-    return Command("Writes a corrected copy without re-encoding and measures it again", line)
+    purpose = "Writes a corrected copy without re-encoding and measures it again"
+    if cause := doubt(result):
+        purpose += f". Refuses without --force: {cause}"
+    return Command(purpose, line)
 
 
 def _wider_search(result: CheckResult) -> Command | None:
-    wider_s = min(3 * result.search_s, WIDEST_SEARCH_S)
+    wider_s = min(3 * result.search_s, MAX_SEARCH_S)
     may_help = result.reason in ("no_match", "out_of_range") and wider_s > result.search_s
     if not may_help or not _can_be_typed(result.file):
         return None

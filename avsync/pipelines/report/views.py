@@ -76,8 +76,7 @@ def view_of(result: CheckResult) -> FileView:
     if not chosen and end_s > 0 and result.status != "unreadable":
         chosen = [[Moment(t_s) for t_s in spread(0, end_s)]]
     shots, no_pictures = _shots(result, chosen)
-    steady = not rows or abs(rows[0].drift_ms) <= FRAME_MS
-    advice = advise(replace(result, detail=shown_result.detail), steady)
+    advice = advise(replace(result, detail=shown_result.detail))
     return FileView(
         result=shown_result,
         name=Path(shown_result.file).name or shown_result.file,

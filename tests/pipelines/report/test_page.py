@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from avsync.pipelines.check import MAX_SEARCH_S
 from avsync.pipelines.report import page as page_module
 from avsync.pipelines.report import write_report
-from avsync.pipelines.report.advice import WIDEST_SEARCH_S
 from avsync.scoring.result import TimelinePoint
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -131,8 +129,7 @@ def test_a_wider_search_is_offered_where_it_may_help(report, make_result):
     assert "--search" not in report(make_result(None, reason="no_face")).text
 
 
-def test_the_widest_search_that_check_takes_is_the_widest_offered(report, make_result):
-    assert WIDEST_SEARCH_S == MAX_SEARCH_S
+def test_no_search_is_offered_that_check_would_refuse(report, make_result):
     assert "--search 5" in report(make_result(None, reason="no_match", search_s=2.0)).text
     assert "--search" not in report(make_result(None, reason="no_match", search_s=5.0)).text
 
@@ -148,12 +145,17 @@ def test_the_profile_decides(report, make_result):
     )
 
 
-def test_an_offset_that_moves_is_said(report, make_result, make_track):
+def test_a_repair_that_would_be_refused_is_said(report, make_result, make_track):
     track = make_track(50.0)
-    points = tuple(replace(p, offset_ms=3 * p.t_s - 40) for p in track.timeline)
-    moving = make_result(50.0, tracks=(replace(track, timeline=points),))
-    assert "one shift cannot repair all of it" in report(moving).text
-    assert "one shift cannot" not in report(make_result(50.0)).text
+    points = tuple(replace(p, offset_ms=6 * p.t_s - 130) for p in track.timeline)
+    moving = report(make_result(50.0, tracks=(replace(track, timeline=points),))).text
+    assert "the offset is not the same all along" in moving
+    assert "--force" in moving
+    assert "From the first third to the last, the offset moves by +240 ms" in moving
+    assert "--force" not in report(make_result(50.0)).text
+    unsure = report(make_result(83.2, confidence=0.41)).text
+    assert "known with a confidence of 0.41" in unsure
+    assert "--force" in unsure
 
 
 def test_the_command_is_ready_to_paste(report, make_result):

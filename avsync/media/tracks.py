@@ -167,8 +167,6 @@ class FaceTrack:
         values = triangle @ interpolate(
             np.array(self._ticks), np.array(self._values), tick + offsets
         )
-        if self.last_seen < tick:
-            values[SCORE] = 0.0
         return values
 
     def _append(self, tick: int, values: np.ndarray) -> None:

@@ -1,4 +1,7 @@
+import io
 import json
+import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +92,7 @@ def test_what_a_killed_writer_left_does_not_count_and_is_written_over(folder):
     (left / "0").mkdir(parents=True)
     (left / "0" / "old.npy").touch()
     (left / "source.json").write_text('{"source": "c", "clips": [], "rejected": []}')
-    assert "c" not in finished_sources(folder)
+    assert sorted(finished_sources(folder)) == ["a", "b"]
     write_source(folder, "c")
     assert not left.exists()
     assert not (folder / "clips" / "c" / "0" / "old.npy").exists()
@@ -166,9 +169,28 @@ def test_a_damaged_or_evil_line_of_the_table_is_refused(folder, line):
 
 
 def test_pickled_arrays_are_never_unpickled(folder):
-    np.save(clip_folder(folder, "a.0") / "boxes.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(RuntimeError, match=r"boxes\.npy is missing or damaged"):
-        Store(folder)["a.0"]
+    boxes = clip_folder(folder, "a.0") / "boxes.npy"
+    for evil in (pickle.dumps(Evil(folder / "ran")), object_array(Evil(folder / "ran"))):
+        boxes.write_bytes(evil)
+        with pytest.raises(RuntimeError, match=r"boxes\.npy is missing or damaged"):
+            Store(folder)["a.0"]
+    assert not (folder / "ran").exists()
+
+
+class Evil:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def object_array(thing: object) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.array([thing], dtype=object), allow_pickle=True)
+    return file.getvalue()
 
 
 def test_arrays_of_a_wrong_shape_or_type_are_refused(folder):

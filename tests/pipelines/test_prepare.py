@@ -93,6 +93,8 @@ def test_a_second_run_does_nothing_and_a_changed_file_is_done_again(videos, tmp_
     make_clip("anna/two.mkv", duration_s=1.6, flashes=())
     assert prepare(videos, store, detector=RedDetector())[:3] == (1, 1, 2)
     assert [len(clip.face) for clip in Store(store)] == [50, 40]
+    os.utime(videos / "one.mp4", (1, 1))
+    assert prepare(videos, store, detector=RedDetector())[:3] == (1, 1, 2)
     assert len(list((store / "clips").iterdir())) == 2
 
 

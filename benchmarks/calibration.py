@@ -3,8 +3,8 @@
 python benchmarks/calibration.py --data GRID_STORE --splits SPLITS.json --more RENDERED_STORE
 
 Stretches of 1 to 3 s are cut from held-out clips and their sound is shifted by up to 0.9 s,
-exchanged for another clip's, or left. The rows printed go into `avsync/scoring/calibrations.py`. One half of
-the clips fits, the other is reported: expected calibration error, coverage of the interval.
+exchanged for another clip's, or left. The row printed goes into `avsync/scoring/calibrations.py`.
+One half of the clips fits, the other is reported: expected calibration error, interval coverage.
 """
 
 import argparse

@@ -204,7 +204,9 @@ def gather_rendered(count: int, measure: Measure) -> list[Plosive]:
     plosives = []
     for seed in range(count):
         clip = render(seed=seed, size=(480, 360), sample_rate=SAMPLE_RATE)
-        pictures = Pictures(list(clip.frames), np.arange(len(clip.frames)) / clip.fps)
+        # A rendered picture is the instant in the middle of its time on screen.
+        times_s = (np.arange(len(clip.frames)) + 0.5) / clip.fps
+        pictures = Pictures(list(clip.frames), times_s)
         level = high_band_db(clip.wav)
         for name, closed_s, parted_s in clip.closures[0]:
             burst = find_burst(level, parted_s - 0.06, parted_s + 0.06)

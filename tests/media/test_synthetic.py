@@ -24,7 +24,7 @@ def envelope(clip: SyntheticClip) -> np.ndarray:
     """Loudness in the 40 ms around each frame's instant, `(T,)`."""
     half = clip.sample_rate // 50
     padded = np.pad(clip.wav.astype(np.float64), half)
-    at = np.round(np.arange(len(clip.frames)) / clip.fps * clip.sample_rate).astype(int)
+    at = np.round((np.arange(len(clip.frames)) + 0.5) / clip.fps * clip.sample_rate).astype(int)
     return np.array([np.sqrt(np.mean(padded[i : i + 2 * half] ** 2)) for i in at])
 
 
@@ -64,8 +64,8 @@ def test_closed_lips_of_p_b_m_are_seen_in_the_frame_they_are_heard_in(speech):
     (closures,) = speech.closures
     assert len(closures) >= 2
     for closure in closures:
-        first = int(np.ceil(closure.start_s * speech.fps))
-        last = int(np.floor(closure.release_s * speech.fps))
+        first = int(np.ceil(closure.start_s * speech.fps - 0.5))
+        last = int(np.floor(closure.release_s * speech.fps - 0.5))
         for k in range(first, last + 1):
             assert speech.aperture_mm[0, k] < 0.05
         # One frame after the release the lips have parted, unless they close again at once.

@@ -16,7 +16,9 @@ _LEAST_SIDE, _LEAST_RATE_HZ = 64, 8000
 
 
 class SyntheticClip(NamedTuple):
-    """A rendered clip; sample 0 of `wav` is the time of frame 0, frame k is the instant k / fps.
+    """A rendered clip; sample 0 of `wav` is the time of frame 0. Frame k is shown from
+    k / fps to (k + 1) / fps and is the instant in the middle, so that lips and voice lie together
+    for who watches.
 
     `frames` (T, H, W, 3) uint8 RGB, `wav` (N,) float32 in [-1, 1]. The truth, per face and frame:
     `aperture_mm`, `rounding`, `jaw_mm` (faces, T); `points` (faces, T, 5, 2) in pixels: eyes, nose,
@@ -57,14 +59,15 @@ def render(
     points, boxes = np.empty((faces, total, 5, 2)), np.empty((faces, total, 4))
     speaking = np.empty((faces, total), bool)
     for k in range(total):
-        poses = tuple(performance.mouth(face, k / fps) for face in range(faces))
-        frames[k], points[:, k], boxes[:, k] = scene.view(k, k / fps, poses)
+        time_s = (k + 0.5) / fps
+        poses = tuple(performance.mouth(face, time_s) for face in range(faces))
+        frames[k], points[:, k], boxes[:, k] = scene.view(k, time_s, poses)
         mouth[:, :, k] = [
             [p.aperture_mm for p in poses],
             [p.rounding for p in poses],
             [p.jaw_mm for p in poses],
         ]
-        speaking[:, k] = [performance.speaks(face, k / fps) for face in range(faces)]
+        speaking[:, k] = [performance.speaks(face, time_s) for face in range(faces)]
     wav = np.concatenate(
         list(iter_sound(performance, round(duration_s * sample_rate), sample_rate))
     )
@@ -86,7 +89,7 @@ def iter_frames(
     check_request(seed, duration_s, mode, faces, size, fps, _LEAST_RATE_HZ)
     performance, scene = Performance(seed, mode, faces), Scene(seed, faces, *size)
     for k in range(max(1, round(duration_s * fps))):
-        time_s = float(k / fps)
+        time_s = float((k + Fraction(1, 2)) / fps)
         poses = tuple(performance.mouth(face, time_s) for face in range(faces))
         yield scene.view(k, time_s, poses).image
 

@@ -67,10 +67,11 @@ WHAT_TO_TRY = {
 
 
 class Command(NamedTuple):
-    """A command line ready to copy, and what it is for."""
+    """A command line ready to copy, what it is for, and why it would refuse, if it would."""
 
     purpose: str
     line: str
+    refusal: str | None = None
 
 
 class Advice(NamedTuple):
@@ -151,9 +152,7 @@ def _fix(result: CheckResult) -> Command | None:
     fixed = source.with_name(f"{source.stem}_fixed{source.suffix}") if source.name else source
     line = f"avsync fix {_argument(result.file)} -o {_argument(str(fixed))}"
     purpose = "Writes a corrected copy without re-encoding and measures it again"
-    if cause := doubt(result):
-        purpose += f". Refuses without --force: {cause}"
-    return Command(purpose, line)
+    return Command(purpose, line, doubt(result))
 
 
 def _wider_search(result: CheckResult) -> Command | None:

@@ -14,9 +14,9 @@ from torch import Generator, Tensor
 def augment_mouth(grey: Tensor, size: int, generator: Generator) -> Tensor:
     """Maps grey mouth crops `(B, T, H, W)` in [0, 1] to altered ones `(B, T, size, size)`.
 
-    Every clip has a strength of its own, from untouched to heavy.
+    Every clip has a strength of its own, from untouched to heavy, light ones more often.
     """
-    strength = _uniform((len(grey), 1), generator)
+    strength = _uniform((len(grey), 1), generator) ** 1.5
     grey = warp(grey, size, strength, generator)
     grey = relight(grey, strength, generator)
     grey = occlude(grey, strength, generator)
@@ -26,10 +26,10 @@ def augment_mouth(grey: Tensor, size: int, generator: Generator) -> Tensor:
 def augment_mel(mel: Tensor, generator: Generator) -> Tensor:
     """Maps log-mel powers `(B, M, S)` to altered ones: another throat, room, microphone, noise.
 
-    Every clip has a strength of its own, from untouched to heavy.
+    Every clip has a strength of its own, from untouched to heavy, light ones more often.
     """
-    strength = _uniform((len(mel), 1), generator)
-    mel = warp_bands(mel, strength, generator)
+    mel = warp_bands(mel, _uniform((len(mel), 1), generator), generator)
+    strength = _uniform((len(mel), 1), generator) ** 2
     mel = reverberate(mel, strength, generator)
     mel = colour(mel, strength, generator)
     return add_noise_floor(mel, strength, generator)

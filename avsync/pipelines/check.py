@@ -181,9 +181,11 @@ class _Crops:
         for number, _, image, faces in follow_faces(ticks, self.detector):
             self.ticks = number + 1
             self.scale = self.info.width / image.shape[1]
-            for face in faces:
+            # A score of 0 marks a face that was lost and is held where it was: nothing to look at.
+            there = [face for face in faces if face.score > 0]
+            for face in there:
                 self.seen.setdefault(face.track, _Seen(number)).add(number, face.box)
-            yield CroppedTick(number, {face.track: self.cut(image, face) for face in faces})
+            yield CroppedTick(number, {face.track: self.cut(image, face) for face in there})
 
     def cut(self, image: np.ndarray, face: TrackedFace) -> np.ndarray:
         size = self.spec.width
@@ -205,7 +207,7 @@ class _Seen:
     boxes: list[np.ndarray] = field(default_factory=list)
 
     def add(self, number: int, box: np.ndarray) -> None:
-        if (number - self.first) % FPS == 0:
+        if number >= self.first + FPS * len(self.boxes):
             self.boxes.append(box)
         self.last = number
 

@@ -139,32 +139,46 @@ class _Engine:
         self.pieces: dict[int, _Piece] = {}
         self.found: dict[int, _Found] = {}
 
+    @torch.inference_mode()
     def take(self, track: int, number: int, crop: np.ndarray) -> None:
-        piece = self.pieces.setdefault(track, _Piece(number, []))
+        piece = self.pieces.get(track)
+        if piece is not None and piece.end != number:
+            # The face was lost for a while: no window reaches over the gap.
+            self._score_piece(piece, self.found[track])
+            piece = None
+        if piece is None:
+            piece = self.pieces[track] = _Piece(number, [])
         piece.crops.append(crop)
         self.found.setdefault(track, _Found(number)).last_tick = number
 
     @torch.inference_mode()
     def score_block(self) -> None:
         """Scores all windows that are complete; what the next windows overlap stays."""
-        overlap = self.spec.window_frames - 1
-        ready = {t: piece for t, piece in self.pieces.items() if len(piece.crops) > overlap}
-        for track, piece in ready.items():
+        for track, piece in self.pieces.items():
             self._score_piece(piece, self.found[track])
-        done = max((piece.start + len(piece.crops) for piece in self.pieces.values()), default=0)
+        done = max((piece.end for piece in self.pieces.values()), default=0)
+        overlap = self.spec.window_frames - 1
         self.pieces = {
             track: piece.tail(overlap)
             for track, piece in self.pieces.items()
-            if piece.start + len(piece.crops) == done  # others have ended
+            if piece.end == done  # others have ended
         }
+        self.audio.forget(self._earliest_step(done))
+
+    def _earliest_step(self, default: int) -> int:
+        """The first step of sound that a window still waiting may ask for."""
+        start = min((piece.start for piece in self.pieces.values()), default=default)
+        return STEPS_PER_FRAME * start - int(self.steps[-1])
 
     def _score_piece(self, piece: "_Piece", found: "_Found") -> None:
+        if len(piece.crops) < self.spec.window_frames:
+            return
         crops = np.stack(piece.crops)
         found.add_motion(piece.start, crops)
         video = self.model.encode_video(to_frames(crops))[0]
         first = STEPS_PER_FRAME * piece.start - int(self.steps[-1])
         last = STEPS_PER_FRAME * (piece.start + len(video) - 1) - int(self.steps[0])
-        audio, known = self.audio.between(first, last)
+        audio, known = self.audio.between(first, last, self._earliest_step(piece.start))
         for low in range(0, len(video), COMPARED_WINDOWS):
             entries = video[low : low + COMPARED_WINDOWS]
             starts = STEPS_PER_FRAME * (low + torch.arange(len(entries)))
@@ -199,9 +213,13 @@ class _Piece:
     start: int
     crops: list[np.ndarray]
 
+    @property
+    def end(self) -> int:
+        return self.start + len(self.crops)
+
     def tail(self, count: int) -> "_Piece":
         keep = min(count, len(self.crops))
-        return _Piece(self.start + len(self.crops) - keep, self.crops[len(self.crops) - keep :])
+        return _Piece(self.end - keep, self.crops[len(self.crops) - keep :])
 
 
 class _Found:
@@ -249,24 +267,27 @@ class _AudioEntries:
         self.entries: Tensor | None = None
         self.levels_db: dict[int, np.ndarray] = {}
 
-    def between(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+    def between(self, first: int, last: int, earliest: int) -> tuple[Tensor, Tensor]:
         """Entries `(n, ...)` at steps first to last, and which of them `(n,)` lie wholly inside the
-        file's sound.
+        file's sound. Steps from `earliest` on are kept until they are forgotten.
         """
-        if self.entries is None or first > self.first + len(self.entries):
-            self.first, self.entries = first, self._encode(first, last)
+        if self.entries is None or earliest > self.first + len(self.entries):
+            self.first, self.entries = earliest, self._encode(earliest, last)
         elif last >= (end := self.first + len(self.entries)):
-            keep = self.entries[max(0, first - self.first) :]
-            self.first = max(first, self.first)
-            self.entries = torch.cat([keep, self._encode(end, last)])
+            self.entries = torch.cat([self.entries, self._encode(end, last)])
         offset = first - self.first
-        if offset < 0:
-            raise ValueError(f"steps must not go back before {self.first}, got {first}")
         starts_s = torch.arange(first, last + 1) * STEP_S
         known: Tensor = starts_s + self.spec.audio_from_s > -STEP_S / 2
         if self.sound.end_s is not None:
             known &= starts_s + self.spec.audio_until_s < self.sound.end_s + STEP_S / 2
         return self.entries[offset : offset + last - first + 1], known
+
+    def forget(self, before: int) -> None:
+        """Lets go of the entries before a step."""
+        if self.entries is not None and before > self.first:
+            # A copy, so that what is let go is freed.
+            self.entries = self.entries[before - self.first :].clone()
+            self.first = before
 
     def levels(self, ticks: int) -> np.ndarray:
         """The sound's level at every tick in dB of full scale, NaN where it was not needed."""

@@ -133,6 +133,20 @@ def test_a_track_that_pauses_for_a_block_is_scored_to_its_end(monkeypatch):
     assert track[1].offsets_ms[track[1].evidence.sum(0).argmax()] == 0
 
 
+def test_a_face_that_is_lost_for_a_while_is_scored_on_both_sides_of_the_gap(monkeypatch):
+    frames, wav = clip(120, 80)
+    seen = [t for t in range(120) if not 30 <= t < 47]
+    ticks = [CroppedTick(t, {0: frames[t]} if t in seen else {}) for t in range(120)]
+    whole = score_tracks(Brightness(), ticks, Memory(wav), REACH_S).tracks[0]
+    assert whole.windows.sum() == 29 + 72
+    assert whole.offsets_ms[whole.evidence.sum(0).argmax()] == 80
+    other = [CroppedTick(t, {**crops, 1: frames[t]}) for t, crops in ticks]
+    monkeypatch.setattr(engine, "BLOCK_TICKS", 40)
+    both = score_tracks(Brightness(), other, Memory(wav), REACH_S).tracks
+    np.testing.assert_allclose(both[0].evidence, whole.evidence, atol=1e-4)
+    np.testing.assert_allclose(both[1].evidence, score(frames, wav).tracks[0].evidence, atol=1e-4)
+
+
 def test_frozen_crops_do_not_move_and_others_do():
     frames, wav = clip(50, 0)
     noisy = [

@@ -23,7 +23,7 @@ FRAME_MS = exact_div(1000, FPS)
 
 
 class Tolerance(NamedTuple):
-    """How far audio may be early or late (both positive, in ms) before a viewer is thought to mind."""
+    """How far audio may be early or late, both positive in ms, before a viewer is said to mind."""
 
     name: str
     early_ms: float

@@ -13,7 +13,7 @@ from avsync.data.splits import clips_of_split
 from avsync.data.store import Store
 from avsync.metrics.sync_accuracy import MAX_SHIFT
 from avsync.pipelines.check import load_model
-from avsync.scoring.accuracy import Accuracy, Words, measure_clips, resampled_interval
+from avsync.scoring.accuracy import Accuracy, Windows, Words, measure_clips, resampled_interval
 from avsync.scoring.calibrations import calibration_of
 
 TOLERANCES = (1, 5)
@@ -76,15 +76,17 @@ def table(figures: dict[str, Any]) -> str:
     """The figures as a table in plain text."""
     lines = [
         f"{figures['model']} on {figures['clips']} clips of {figures['data']}",
-        "windows        context  within   accuracy  95 % interval   chance",
+        "windows         context  within   accuracy  95 % interval   chance",
     ]
     for row in figures["windows"]:
         low, high = row["interval"]
         lines.append(
-            f"{row['windows']:<13}  {row['context']:>4} fr.  {row['tolerance']:>2} fr. "
+            f"{row['windows']:<14}  {row['context']:>4} fr.  {row['tolerance']:>2} fr. "
             f"{100 * row['accuracy']:>8.1f} %  {100 * low:5.1f} to {100 * high:5.1f}  "
             f"{100 * row['chance']:>6.1f} %"
         )
+    for context, share in figures["touching_words"].items():
+        lines.append(f"{100 * share:.1f} % of windows touch the words at {context} frames")
     clip = figures["clip_level"]
     lines.append(
         f"whole clips: {clip['within_45_ms']} of {figures['clips']} within 45 ms "
@@ -113,15 +115,17 @@ def read_words(folder: str | Path) -> Words:
 
 def _figures(evaluation: SyncEvaluation, accuracy: Accuracy) -> dict[str, Any]:
     errors_ms = accuracy.errors_ms()
-    kinds = {"all": False} | ({"inside words": True} if evaluation.alignments else {})
+    kinds: tuple[Windows, ...] = ("all",)
+    if evaluation.alignments:
+        kinds = ("all", "inside words", "touching words")
     rows = []
-    for name, inside in kinds.items():
+    for kind in kinds:
         for context in evaluation.contexts:
             for tolerance in TOLERANCES:
-                shares = accuracy.shares(context, tolerance, inside)
+                shares = accuracy.shares(context, tolerance, kind)
                 rows.append(
                     {
-                        "windows": name,
+                        "windows": kind,
                         "context": context,
                         "tolerance": tolerance,
                         "accuracy": float(np.mean(shares)),
@@ -136,6 +140,11 @@ def _figures(evaluation: SyncEvaluation, accuracy: Accuracy) -> dict[str, Any]:
         "clips": len(accuracy.clips),
         "truth_ms": evaluation.truth_ms,
         "windows": rows,
+        "touching_words": {
+            str(context): accuracy.touching_share(context)
+            for context in evaluation.contexts
+            if evaluation.alignments
+        },
         "clip_level": {
             "answered": len(errors_ms),
             "within_45_ms": accuracy.clips_within(CLIP_TOLERANCE_MS),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,17 +20,21 @@ from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 # Spoken parts of clips, by the stem of their source: first and last second of the words.
 Words = Mapping[str, tuple[float, float]]
+# Which windows are counted.
+Windows = Literal["all", "inside words", "touching words"]
 
 
 class ClipAccuracy(NamedTuple):
     """One clip: offsets found, in frames, by context, less the truth; and the whole clip's answer.
 
     `inside` `(n,)` tells which windows lie inside the words; None where words are not known.
+    `touching` tells by context which windows' contexts hold at least one window inside them.
     """
 
     name: str
     errors: dict[int, Tensor]
     inside: Tensor | None
+    touching: dict[int, Tensor]
     answer: Answer
     error_ms: float | None
 
@@ -41,21 +45,31 @@ class Accuracy:
 
     clips: tuple[ClipAccuracy, ...]
 
-    def within(self, context: int, tolerance: int, inside_words: bool = False) -> float:
+    def within(self, context: int, tolerance: int, windows: Windows = "all") -> float:
         """Share of windows whose offset is at most `tolerance` frames off, in [0, 1]."""
-        return float(np.mean(self.shares(context, tolerance, inside_words)))
+        return float(np.mean(self.shares(context, tolerance, windows)))
 
-    def shares(self, context: int, tolerance: int, inside_words: bool = False) -> list[float]:
-        """The share of every clip; clips without windows inside words are left out."""
+    def shares(self, context: int, tolerance: int, windows: Windows = "all") -> list[float]:
+        """The share of every clip that has such windows.
+
+        `inside words`: windows that lie inside the words. `touching words`: windows whose context
+        holds at least one of these. The others have silence and closed lips to go by.
+        """
         shares = []
         for clip in self.clips:
             errors = clip.errors[context]
-            if inside_words:
-                if clip.inside is None or not clip.inside.any():
+            chosen = torch.ones(len(errors), dtype=torch.bool)
+            if windows != "all":
+                if clip.inside is None:
                     continue
-                errors = errors[clip.inside]
-            shares.append(float((errors.abs() <= tolerance).float().mean()))
+                chosen = clip.inside if windows == "inside words" else clip.touching[context]
+            if chosen.any():
+                shares.append(float((errors[chosen].abs() <= tolerance).float().mean()))
         return shares
+
+    def touching_share(self, context: int) -> float:
+        """Mean share of windows whose context touches the words."""
+        return float(np.mean([clip.touching[context].float().mean() for clip in self.clips]))
 
     def errors_ms(self) -> np.ndarray:
         """Errors of the clips that were answered, in ms."""
@@ -115,9 +129,15 @@ def _measure(
         starts_s = clip.start_s + torch.arange(len(band)) / FPS
         length_s = model.spec.window_frames / FPS
         inside = (starts_s >= first_s - 1e-6) & (starts_s + length_s <= last_s + 1e-6)
+    touching = {}
+    if inside is not None:
+        # A context touches the words where the mean of "inside" over it is not 0.
+        mask = inside.float()[:, None]
+        length = model.spec.window_frames
+        touching = {k: average_context(mask, k, length)[:, 0] > 0 for k in contexts}
     answer = answer_clip(model, crops, np.asarray(clip.wav_16k), calibration)
     error_ms = None if answer.offset_ms is None else answer.offset_ms - truth_ms
-    return ClipAccuracy(name, errors, inside, answer, error_ms)
+    return ClipAccuracy(name, errors, inside, touching, answer, error_ms)
 
 
 @torch.inference_mode()

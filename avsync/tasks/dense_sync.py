@@ -1,10 +1,8 @@
-"""dense_sync, the default sync model: both streams are encoded once, then compared by a dot
-product.
+"""dense_sync, the default sync model: both streams encoded once, compared by a dot product.
 
-Every window shares the work of its neighbours, because the encoders' temporal convolutions are
-valid (unpadded) ones. The length of a video token says how much that window can tell (silence and
-still lips: little), the audio tokens have length one; so scores add up over windows as
-log-likelihoods do.
+Every window shares the work of its neighbours, because the encoders' temporal convolutions are valid
+(unpadded) ones. Audio tokens have length one; the length of a video token is learnt, a weight in
+nats, so that scores add up over windows as log-likelihoods do.
 """
 
 from dataclasses import dataclass
@@ -114,7 +112,7 @@ class DenseSync(nn.Module):
         return (video * audio).sum(-1)
 
     def weigh(self, tokens: Tensor) -> Tensor:
-        """Gives tokens `(..., D)` a length in (0, max_weight) that is learnt from the token itself."""
+        """Gives tokens `(..., D)` a learnt length in (0, max_weight)."""
         weight = self.max_weight * torch.sigmoid(self.weight(tokens))
         return weight * F.normalize(tokens, dim=-1)
 

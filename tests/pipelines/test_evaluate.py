@@ -32,7 +32,7 @@ def test_figures_are_per_window_kind_context_and_tolerance(store, untrained, tmp
     rows = {(r["windows"], r["context"], r["tolerance"]): r for r in figures["windows"]}
     assert set(rows) == {
         (kind, context, tolerance)
-        for kind in ("all", "inside words")
+        for kind in ("all", "inside words", "touching words")
         for context in (5, 15)
         for tolerance in (1, 5)
     }
@@ -47,7 +47,8 @@ def test_the_table_shows_accuracy_interval_and_chance():
     row = dict(windows="all", context=5, tolerance=1, accuracy=0.875, interval=(0.8, 0.95))
     clip = dict(answered=9, within_45_ms=8, chance=0.045, median_ms=3.0, mean_abs_ms=11.0)
     figures = dict(model="dense_sync", clips=10, data="store", windows=[row | {"chance": 3 / 31}])
-    text = table(figures | {"clip_level": clip})
+    text = table(figures | {"clip_level": clip, "touching_words": {"5": 1.0}})
+    assert "100.0 % of windows touch the words at 5 frames" in text
     assert "87.5 %   80.0 to  95.0     9.7 %" in text
     assert "8 of 10 within 45 ms (chance 4.5 %), 9 answered" in text
 

@@ -63,12 +63,15 @@ def test_windows_inside_the_words_are_counted_on_their_own():
     starts = one.inside.nonzero().flatten()
     assert (int(starts[0]), int(starts[-1])) == (25, 45)
     assert len(one.inside) == FRAMES - 5
+    # 15 frames average 11 windows, 5 to either side.
+    assert one.touching[15].nonzero().flatten().tolist() == list(range(20, 51))
+    assert one.touching[5].equal(one.inside)
 
 
 def test_accuracy_is_the_mean_of_clips_not_of_windows():
     answer = cannot_tell("no_match")
-    long = ClipAccuracy("a", {5: torch.zeros(90)}, None, answer, None)
-    short = ClipAccuracy("b", {5: torch.full((10,), 9)}, None, answer, None)
+    long = ClipAccuracy("a", {5: torch.zeros(90)}, None, {}, answer, None)
+    short = ClipAccuracy("b", {5: torch.full((10,), 9)}, None, {}, answer, None)
     assert Accuracy((long, short)).within(5, 1) == 0.5
     assert len(Accuracy((long, short)).errors_ms()) == 0
 

@@ -2,10 +2,7 @@
 
 import os
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import suppress
 from math import inf
-from queue import Empty, Queue
-from threading import Event, Thread
 from typing import Any, NamedTuple, cast
 
 import av
@@ -14,11 +11,12 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame as DecodedFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from avsync.media.ahead import ahead
 from avsync.media.container import MAX_GAP_S, MAX_PIXELS, decoded, open_media, video_stream
 from avsync.media.container import UnreadableMedia as UnreadableMedia
 from avsync.timing import FPS
 
-# Pictures decoded ahead of the caller. Two is the least with which closing early cannot block.
+# Pictures decoded ahead of the caller.
 AHEAD = 4
 
 
@@ -53,7 +51,7 @@ def read_frames(path: str | os.PathLike[str], max_side: int | None = None) -> It
     """
     if max_side is not None and max_side < 2:
         raise ValueError(f"max_side must be at least 2 pixels, got {max_side}")
-    return _ahead(_frames(path, max_side))
+    return ahead(_frames(path, max_side), AHEAD)
 
 
 def at_rate(frames: Iterable[VideoFrame], fps: float = FPS) -> Iterator[Tick]:
@@ -184,40 +182,3 @@ class _Converter:
 def _fit(width: int, height: int, max_side: int | None) -> tuple[int, int]:
     scale = min(1.0, (max_side or max(width, height)) / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-class _End(NamedTuple):
-    error: BaseException | None
-
-
-def _ahead(frames: Generator[VideoFrame]) -> Iterator[VideoFrame]:
-    """The same frames, made by a thread of their own that ends when this generator does."""
-    queue: Queue[VideoFrame | _End] = Queue(AHEAD)
-    stop = Event()
-
-    def work() -> None:
-        error: BaseException | None = None
-        try:
-            for frame in frames:
-                queue.put(frame)
-                if stop.is_set():
-                    break
-        except BaseException as caught:  # Raised again where the caller can see it.
-            error = caught
-        frames.close()
-        queue.put(_End(error))
-
-    thread = Thread(target=work, name="avsync-decode", daemon=True)
-    thread.start()
-    try:
-        while not isinstance(item := queue.get(), _End):
-            yield item
-        if item.error is not None:
-            raise item.error
-    finally:
-        stop.set()
-        # Room for the one frame under way and the end: the thread cannot block any more.
-        with suppress(Empty):
-            while True:
-                queue.get_nowait()
-        thread.join()

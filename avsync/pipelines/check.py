@@ -1,12 +1,13 @@
 """A video in, its verdict out: where the voice is against the lips."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from avsync.media.ahead import ahead
 from avsync.media.audio import AudioClock
 from avsync.media.container import UnreadableMedia
 from avsync.media.crops import cut_face, cut_mouth
@@ -34,6 +35,7 @@ from avsync.timing import DEFAULT_PROFILE, FPS, is_borderline, judge, tolerance
 # enough, and 4K costs what HD does.
 MAX_SIDE = 1280
 MAX_SEARCH_S = 5.0
+CROPS_AHEAD = 100
 
 DETAILS: dict[Reason, str] = {
     "no_face": "no face found",
@@ -177,6 +179,10 @@ class _Crops:
         self.seen: dict[int, _Seen] = {}
 
     def __iter__(self) -> Iterator[CroppedTick]:
+        # Faces are found and cut by a thread of their own while the model scores the last block.
+        return ahead(self._cropped(), CROPS_AHEAD)
+
+    def _cropped(self) -> Generator[CroppedTick]:
         ticks = at_rate(read_frames(self.info.path, MAX_SIDE), self.spec.fps)
         for number, _, image, faces in follow_faces(ticks, self.detector):
             self.ticks = number + 1

@@ -1,8 +1,8 @@
 """dense_sync, the default sync model: both streams encoded once, compared by a dot product.
 
-Every window shares the work of its neighbours, because the encoders' temporal convolutions are valid
-(unpadded) ones. Audio tokens have length one; the length of a video token is learnt, a weight in
-nats, so that scores add up over windows as log-likelihoods do.
+Every window shares the work of its neighbours, because the encoders' temporal convolutions are
+valid (unpadded) ones. Audio tokens have length one; the length of a video token is learnt, a weight
+in nats, so that scores add up over windows as log-likelihoods do.
 """
 
 from dataclasses import dataclass

@@ -26,9 +26,13 @@ HAAR_POINTS = np.array([[0.32, 0.405], [0.68, 0.405], [0.5, 0.619], [0.339, 0.78
 
 
 class FaceDetector(Protocol):
-    """Finds the faces in a picture `(H, W, 3)` uint8 RGB of any size, the surest first."""
+    """Finds the faces in a picture `(H, W, 3)` uint8 RGB of any size, the surest first.
+
+    `every` is how many ticks may lie between two looks: what it costs against how steady it is.
+    """
 
     name: str
+    every: int
 
     def __call__(self, image: np.ndarray) -> list[Face]: ...
 
@@ -44,6 +48,7 @@ class YuNetDetector:
     """
 
     name = "yunet"
+    every = 5
 
     def __init__(
         self, model: str | Path | None = None, pixels: int = 320 * 180, min_score: float = 0.6
@@ -96,6 +101,7 @@ class HaarDetector:
     """
 
     name = "haar"
+    every = 10
 
     def __init__(self, pixels: int = 320 * 180) -> None:
         self.pixels = pixels

@@ -184,7 +184,7 @@ class _Crops:
 
     def _cropped(self) -> Generator[CroppedTick]:
         ticks = at_rate(read_frames(self.info.path, MAX_SIDE), self.spec.fps)
-        for number, _, image, faces in follow_faces(ticks, self.detector):
+        for number, _, image, faces in follow_faces(ticks, self.detector, self.detector.every):
             self.ticks = number + 1
             self.scale = self.info.width / image.shape[1]
             # A score of 0 marks a face that was lost and is held where it was: nothing to look at.

@@ -49,7 +49,8 @@ def find_peak(evidence: np.ndarray, offsets_ms: np.ndarray, search_ms: float) ->
         return None
     smooth = np.convolve(np.pad(evidence, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
     best = int(np.argmax(np.where(inside, smooth, -np.inf)))
-    far = np.abs(offsets_ms - offsets_ms[best]) > PEAK_MS
+    # Where no window could be asked the evidence is exactly 0, which is no noise.
+    far = (np.abs(offsets_ms - offsets_ms[best]) > PEAK_MS) & (evidence != 0)
     if far.sum() < 8:
         return None
     # The median and the spread are of the rest: a high peak must not hide in its own variance.

@@ -23,6 +23,8 @@ from avsync.scoring.offset import Calibration, Peak, confidence, find_peak, inte
 from avsync.timing import FPS, SAMPLES_PER_FRAME
 
 TOLERANCE_MS = 45.0
+# No interval is narrower than this: single clips of a corpus differ by as much.
+LEAST_FLOOR_MS = 12.0
 
 
 class Trial(NamedTuple):
@@ -85,6 +87,9 @@ def fit(found: list[Trial]) -> Calibration:
         return float(np.where(errors > half, 0.9 * (errors - half), 0.1 * (half - errors)).mean())
 
     floor, blur = np.abs(minimize(pinball, [20.0, 100.0], method="Nelder-Mead").x)
+    if floor < LEAST_FLOOR_MS:
+        floor = LEAST_FLOOR_MS
+        blur = abs(minimize(lambda b: pinball(np.array([floor, b[0]])), [blur]).x[0])
     return Calibration(*(round(float(v), 3) for v in (slope, middle, margin_slope, floor, blur)))
 
 

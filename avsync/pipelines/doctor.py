@@ -22,7 +22,6 @@ CORE = (
     "tyro",
     "rich",
     "jinja2",
-    "matplotlib",
 )
 EXTRAS = {
     "train": ("lightning-fabric", "timm", "torchvision"),

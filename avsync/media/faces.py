@@ -194,9 +194,8 @@ def _fetch_failure(destination: Path) -> str | None:
 @cache
 def _warn_of_haar(cause: str) -> None:
     warnings.warn(
-        f"The YuNet face detector cannot be had ({cause}). Faces are looked for with OpenCV's Haar "
-        f"cascade instead: it finds fewer, and none that are turned away. To use YuNet, put "
-        f"{YUNET_URL} somewhere and set {YUNET_VARIABLE} to its place.",
+        "Faces are looked for with OpenCV's Haar cascade, which loses turned heads, because the "
+        f"YuNet detector cannot be had: {cause}. Set {YUNET_VARIABLE} to its file to use it.",
         RuntimeWarning,
         stacklevel=3,
     )

@@ -127,7 +127,7 @@ def test_the_model_is_taken_from_where_the_variable_says(monkeypatch, tmp_path):
 
 
 def test_without_yunet_haar_is_taken_and_said_once(no_yunet):
-    with pytest.warns(RuntimeWarning, match="Haar cascade instead") as warned:
+    with pytest.warns(RuntimeWarning, match="OpenCV's Haar cascade") as warned:
         assert find_detector().name == "haar"
         assert find_detector().name == "haar"
     assert len(warned) == 1

@@ -4,7 +4,7 @@ from avsync.scoring.offset import Calibration
 
 CALIBRATIONS: dict[str, Calibration] = {
     "dense_sync": Calibration(
-        slope=0.38, middle=9.201, margin_slope=0.433, floor_ms=12.0, blur_ms=160.0
+        slope=0.244, middle=5.971, margin_slope=0.284, floor_ms=12.0, blur_ms=149.4
     )
 }
 

@@ -71,12 +71,13 @@ class _Cuts:
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
     """An image `(H, W, 3)` uint8 as `(32, 48, 3)` float32 without its mean colour."""
-    rows = np.arange(2 * THUMB_HEIGHT) * image.shape[0] // (2 * THUMB_HEIGHT)
-    columns = np.arange(2 * THUMB_WIDTH) * image.shape[1] // (2 * THUMB_WIDTH)
-    # Four samples a pixel are enough to tell shots apart, and cost the same for every size.
-    small = cv2.resize(
-        image[rows][:, columns], (THUMB_WIDTH, THUMB_HEIGHT), interpolation=cv2.INTER_AREA
-    ).astype(np.float32)
+    # Four samples a pixel or a few more are enough to tell shots apart, and cost little.
+    down = max(1, image.shape[0] // (2 * THUMB_HEIGHT))
+    across = max(1, image.shape[1] // (2 * THUMB_WIDTH))
+    sampled = np.ascontiguousarray(image[::down, ::across])
+    small = cv2.resize(sampled, (THUMB_WIDTH, THUMB_HEIGHT), interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    )
     return small - small.mean(axis=(0, 1))
 
 

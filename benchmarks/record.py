@@ -36,10 +36,15 @@ def commit() -> str:
     return described.stdout.strip() or "unknown"
 
 
+def _named(argument: str) -> str:
+    """An argument without the folders of this machine."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
+
+
 def write_record(name: str, figures: dict[str, Any]) -> Path:
     """Writes `results/NAME.json` with the figures, command, commit, machine and date."""
     record = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python", f"benchmarks/{name}.py", *map(_named, sys.argv[1:])]),
         "commit": commit(),
         "machine": machine(),
         "date": time.strftime("%Y-%m-%d"),

@@ -1,9 +1,10 @@
 """Training of dense_sync: `avsync train dense-sync --data STORE -o FOLDER`."""
 
 import math
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -17,9 +18,10 @@ from avsync.data.splits import clips_of_split
 from avsync.data.store import PreparedClip, Store
 from avsync.data.sync_clips import SyncClips
 from avsync.losses.shift_matching import ShiftMatchingLoss
+from avsync.registry import create_model
 from avsync.scoring.accuracy import measure_clips
 from avsync.scoring.calibrations import calibration_of
-from avsync.tasks.dense_sync import DenseSync, DenseSyncConfig, build
+from avsync.tasks.dense_sync import DenseSync, DenseSyncConfig
 from avsync.timing import SAMPLES_PER_FRAME, exact_div
 from avsync.training.loop import LoopSettings, MakeBatch, fit
 
@@ -87,9 +89,9 @@ def train(recipe: DenseSyncRecipe) -> Path:
     def validate(averaged: nn.Module) -> dict[str, float]:
         if not held_out or not isinstance(averaged, ShiftMatching):
             return {}
-        measured = measure_clips(
-            averaged.model.eval(), held_out, VALIDATION_CONTEXTS, calibration_of("dense_sync")
-        )
+        # A copy on the CPU, where prepared clips are.
+        model = deepcopy(averaged.model).cpu().eval()
+        measured = measure_clips(model, held_out, VALIDATION_CONTEXTS, calibration_of("dense_sync"))
         return {f"within_1_at_{k}": measured.within(k, 1) for k in VALIDATION_CONTEXTS}
 
     chance = _chance(model, sources[0])
@@ -99,12 +101,9 @@ def train(recipe: DenseSyncRecipe) -> Path:
 
 def _model(recipe: DenseSyncRecipe) -> DenseSync:
     # The zero is written into the weights' config alone: training follows the corpus as it is.
-    model = build(DenseSyncConfig())
-    if recipe.init is not None:
-        loaded = checkpoints.load(recipe.init, as_float32=True)
-        model = build(DenseSyncConfig(**{**_tuples(loaded.config), "zero_ms": 0.0}))
-        model.load_state_dict(loaded.state_dict, strict=True)
-    return model
+    model = create_model("dense_sync", weights=recipe.init, config={"zero_ms": 0.0})
+    assert isinstance(model, DenseSync)
+    return model.train()
 
 
 def _sources(recipe: DenseSyncRecipe, model: DenseSync) -> list[SyncClips]:
@@ -142,7 +141,7 @@ def _batches(recipe: DenseSyncRecipe, sources: list[SyncClips], model: DenseSync
     counts = np.array(recipe.share or [len(source) for source in sources], np.float64)
     shares = counts / counts.sum()
     # A copy that stays on the CPU, where the batches are made.
-    front_end = build(DenseSyncConfig()).front_end
+    front_end = deepcopy(model.front_end)
 
     def make_batch(rng: np.random.Generator, draws: torch.Generator) -> tuple[Tensor, Tensor]:
         stretches = []
@@ -174,10 +173,7 @@ def _export(averaged: nn.Module, recipe: DenseSyncRecipe) -> Path:
         for name, value in model.state_dict().items()
     }
     path = recipe.loop.output / WEIGHTS_FILE
-    config = asdict(DenseSyncConfig(crop_size=model.spec.width, zero_ms=recipe.zero_ms))
+    sizes = {} if recipe.init is None else checkpoints.load(recipe.init).config
+    config = {**asdict(DenseSyncConfig()), **sizes, "zero_ms": recipe.zero_ms}
     checkpoints.save(path, state, config)
     return path
-
-
-def _tuples(config: dict[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}

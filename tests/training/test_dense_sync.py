@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from avsync import weights as checkpoints
 from avsync.registry import create_model
 from avsync.training.dense_sync import DenseSyncRecipe, train
 from avsync.training.loop import LOG_FILE, LoopSettings
@@ -28,6 +29,16 @@ def test_training_goes_on_from_given_weights(store, tmp_path):
     weights = [create_model("dense_sync", weights=path).state_dict() for path in (first, second)]
     name = "mel.head.1.weight"
     torch.testing.assert_close(weights[0][name], weights[1][name], atol=1e-3, rtol=1e-2)
+
+
+def test_weights_of_another_size_are_saved_with_their_own_config(store, tmp_path):
+    sizes = dict(dim=16, mouth_channels=[4, 8, 8, 16], mel_channels=[4, 8, 8, 8, 16], n_mels=32)
+    first = tmp_path / "small.safetensors"
+    checkpoints.save(first, create_model("dense_sync", config=sizes).state_dict(), sizes)
+    second = train(recipe(store, tmp_path, init=first, zero_ms=10.0))
+    model = create_model("dense_sync", weights=second)
+    assert model.encode_video(torch.rand(1, 3, 6, 56, 56)).shape == (1, 2, 16)
+    assert model.spec.audio_from_s == pytest.approx(0.01)
 
 
 def test_shares_must_fit_the_stores(store, tmp_path):

@@ -1,0 +1,48 @@
+"""The block of the Wav2Lip and VocaLiST encoders: convolution, batch norm, residual, ReLU."""
+
+from torch import Tensor, nn
+
+
+class ConvBlock(nn.Module):
+    """Convolution with bias, batch norm, the input added where `residual`, then ReLU.
+
+    Args:
+        conv: a 2-D or 3-D convolution.
+        norm: the batch norm that follows it.
+        residual: add the block's input; the convolution must keep its shape.
+    """
+
+    def __init__(self, conv: nn.Module, norm: nn.Module, residual: bool = False) -> None:
+        super().__init__()
+        self.conv, self.norm, self.residual = conv, norm, residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps `(B, C, ...)` to `(B, C', ...)`, never negative."""
+        y: Tensor = self.norm(self.conv(x))
+        return (y + x if self.residual else y).relu_()
+
+
+def conv_block_2d(
+    in_channels: int,
+    out_channels: int,
+    kernel: int | tuple[int, int],
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] = 0,
+    residual: bool = False,
+) -> ConvBlock:
+    """A block over `(B, C, H, W)`."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding)
+    return ConvBlock(conv, nn.BatchNorm2d(out_channels), residual)
+
+
+def conv_block_3d(
+    in_channels: int,
+    out_channels: int,
+    kernel: int | tuple[int, int, int],
+    stride: int | tuple[int, int, int] = 1,
+    padding: int | tuple[int, int, int] = 0,
+    residual: bool = False,
+) -> ConvBlock:
+    """A block over `(B, C, T, H, W)`."""
+    conv = nn.Conv3d(in_channels, out_channels, kernel, stride, padding)
+    return ConvBlock(conv, nn.BatchNorm3d(out_channels), residual)

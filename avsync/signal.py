@@ -1,9 +1,15 @@
 """Waveform to spectral features. The only file that imports torchaudio."""
 
+import math
+
+import torch
+import torch.nn.functional as F
 import torchaudio
 from torch import Tensor, nn
 
 from avsync.timing import SAMPLE_RATE
+
+INT16_SCALE = 32768
 
 
 class LogMel(nn.Module):
@@ -56,3 +62,151 @@ class LogMel(nn.Module):
         if wav.ndim != 2 or wav.shape[1] < self.n_fft:
             raise ValueError(f"wav must be (B, N) with N >= {self.n_fft}, got {tuple(wav.shape)}")
         return (self.mel(wav) + self.floor).log()
+
+
+class DecibelMel(nn.Module):
+    """Log-mel of VocaLiST and of the lip expert, 80 columns a second: magnitudes on 80 Slaney bands
+    from 55 to 7600 Hz, in decibels, scaled so that -80 dB and less is -4, 20 dB and more is 4.
+
+    A column sees 800 samples about its own, so what stands beyond the ends of the sound matters to
+    the two columns at either end. The public code has it both ways: its tests take columns from the
+    mel of a whole clip (`forward`), in which they see the neighbouring sound; its training cut the
+    window's samples first and mirrored them at their ends (`forward` of the cut, less its last
+    column). The first two and the last of a window's 16 columns differ between the two, by up to a
+    third of the range. `columns` pads nothing, and gives what lies inside `forward` of the whole.
+
+    Args:
+        preemphasis: this share of the sample before is taken off each one; 0 for VocaLiST, 0.97 for
+            the lip expert. Their columns are 0.6 apart on average: they cannot be exchanged.
+    """
+
+    n_mels, n_fft, hop_length = 80, 800, 200
+    f_min, f_max = 55.0, 7600.0
+
+    def __init__(self, preemphasis: float = 0.0) -> None:
+        super().__init__()
+        self.preemphasis = preemphasis
+        # Samples that `columns` needs before the first column's own.
+        self.samples_before = 1 if preemphasis else 0
+        # Not a buffer: a model cast to bfloat16 must keep its filters whole.
+        self.filters = torchaudio.functional.melscale_fbanks(
+            n_freqs=self.n_fft // 2 + 1,
+            f_min=self.f_min,
+            f_max=self.f_max,
+            n_mels=self.n_mels,
+            sample_rate=SAMPLE_RATE,
+            norm="slaney",
+            mel_scale="slaney",
+        )
+
+    def forward(self, wav: Tensor) -> Tensor:
+        """Maps a waveform `(B, N)` at 16 kHz to `(B, 80, 1 + N // 200)` in [-4, 4]; column k is
+        centred on sample 200 k, and the ends are mirrored.
+        """
+        _check_wav(wav, self.n_fft // 2 + 1)
+        sound = self._emphasised(F.pad(wav, (self.samples_before, 0)))
+        reach = self.n_fft // 2
+        return self._decibels(F.pad(sound, (reach, reach), mode="reflect")).to(wav.dtype)
+
+    def columns(self, wav: Tensor) -> Tensor:
+        """Maps a waveform `(B, N)` at 16 kHz to columns `(B, 80, S)` without any padding.
+
+        Column k sees samples `[200 k, 200 k + 800)`; with pre-emphasis the one before as well, so
+        that everything lies one sample later: S = 1 + (N - samples_before - 800) // 200.
+        """
+        _check_wav(wav, self.n_fft + self.samples_before)
+        return self._decibels(self._emphasised(wav)).to(wav.dtype)
+
+    def _emphasised(self, wav: Tensor) -> Tensor:
+        if not self.preemphasis:
+            return wav.to(torch.promote_types(wav.dtype, torch.float32))
+        # In float64, as the public code: neighbours nearly cancel.
+        sound = wav.double()
+        return sound[:, 1:] - self.preemphasis * sound[:, :-1]
+
+    def _decibels(self, sound: Tensor) -> Tensor:
+        spectrum = torch.stft(
+            sound,
+            self.n_fft,
+            self.hop_length,
+            window=torch.hann_window(self.n_fft, dtype=sound.dtype, device=sound.device),
+            center=False,
+            return_complex=True,
+        )
+        mel = (spectrum.abs().mT @ self.filters.to(sound)).mT
+        decibels = 20 * mel.clamp_min(1e-5).log10() - 20
+        return (8 * (decibels + 100) / 100 - 4).clamp(-4, 4)
+
+
+class Mfcc(nn.Module):
+    """Mel-frequency cepstra as python_speech_features defines them, 100 columns a second: what
+    SyncNet hears.
+
+    Thirteen cepstra of 26 triangular filters, spectra of 25 ms under a rectangular window, the log
+    energy in place of the first cepstrum. The waveform is scaled to the range of 16-bit samples,
+    which only the log energy feels. Computed in float64, as the original is.
+    """
+
+    n_mfcc, n_filters, n_fft, win_length, hop_length = 13, 26, 512, 400, 160
+    preemphasis, lifter = 0.97, 22
+    # Samples that `columns` needs before the first column's own, for the pre-emphasis.
+    samples_before = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Not buffers: a model cast to float32 or less must keep them whole.
+        self.filters = _psf_filters(self.n_filters, self.n_fft)
+        order = torch.arange(self.n_mfcc, dtype=torch.float64)
+        band = torch.arange(self.n_filters, dtype=torch.float64) + 0.5
+        cosines = torch.cos(math.pi / self.n_filters * order[:, None] * band)
+        cosines *= math.sqrt(2 / self.n_filters)
+        cosines[0] /= math.sqrt(2)
+        lift = 1 + self.lifter / 2 * torch.sin(math.pi / self.lifter * order)
+        self.cosines = lift[:, None] * cosines
+
+    def forward(self, wav: Tensor) -> Tensor:
+        """Maps a waveform `(B, N)` in [-1, 1] at 16 kHz to `(B, 13, 1 + ceil((N - 400) / 160))`;
+        zeros follow the sound where the last column reaches over its end.
+        """
+        _check_wav(wav, 1)
+        steps = max(0, -(-(wav.shape[1] - self.win_length) // self.hop_length))
+        reach = steps * self.hop_length + self.win_length
+        sound = self._emphasised(F.pad(wav.double(), (1, 0)))
+        return self._cepstra(F.pad(sound, (0, reach - wav.shape[1]))).to(wav.dtype)
+
+    def columns(self, wav: Tensor) -> Tensor:
+        """Maps a waveform `(B, N)` in [-1, 1] at 16 kHz to columns `(B, 13, 1 + (N - 401) // 160)`
+        without any padding: column k sees samples `[160 k, 160 k + 401)`.
+        """
+        _check_wav(wav, self.win_length + self.samples_before)
+        return self._cepstra(self._emphasised(wav.double())).to(wav.dtype)
+
+    def _emphasised(self, wav: Tensor) -> Tensor:
+        return INT16_SCALE * (wav[:, 1:] - self.preemphasis * wav[:, :-1])
+
+    def _cepstra(self, sound: Tensor) -> Tensor:
+        frames = sound.unfold(1, self.win_length, self.hop_length)
+        power = torch.fft.rfft(frames, self.n_fft).abs().square() / self.n_fft
+        bands = _finite_log(power @ self.filters.to(sound).mT)
+        cepstra = (bands @ self.cosines.to(sound).mT).mT
+        return torch.cat([_finite_log(power.sum(-1))[:, None], cepstra[:, 1:]], dim=1)
+
+
+def _check_wav(wav: Tensor, samples: int) -> None:
+    if wav.ndim != 2 or wav.shape[1] < samples:
+        raise ValueError(f"wav must be (B, N) with N >= {samples}, got {tuple(wav.shape)}")
+
+
+def _finite_log(x: Tensor) -> Tensor:
+    return torch.where(x == 0, torch.finfo(x.dtype).eps, x).log()
+
+
+def _psf_filters(count: int, n_fft: int) -> Tensor:
+    """Triangles `(count, 1 + n_fft // 2)` between whole bins, evenly spaced in HTK mels."""
+    mel_max = 2595 * math.log10(1 + SAMPLE_RATE / 2 / 700)
+    mel = torch.linspace(0, mel_max, count + 2, dtype=torch.float64)
+    edges = ((n_fft + 1) / SAMPLE_RATE * 700 * (10 ** (mel / 2595) - 1)).floor()
+    bins = torch.arange(1 + n_fft // 2)
+    low, peak, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    rising, falling = (bins - low) / (peak - low), (high - bins) / (high - peak)
+    return torch.minimum(rising, falling).clamp_min(0)

@@ -51,10 +51,11 @@ def weights(
     shapes: Mapping[str, tuple[int, ...]], gain: Callable[[str], float]
 ) -> dict[str, Tensor]:
     """A reference state dict of the given names and shapes, rounded to float32."""
-    return {
-        key: torch.from_numpy(np.asarray(_value(key, shape, gain(key)), np.float32))
-        for key, shape in shapes.items()
-    }
+    state = {}
+    for key, shape in shapes.items():
+        dtype = np.int64 if key.endswith("num_batches_tracked") else np.float32
+        state[key] = torch.from_numpy(np.asarray(_value(key, shape, gain(key)), dtype))
+    return state
 
 
 def _value(key: str, shape: tuple[int, ...], gain: float) -> np.ndarray:

@@ -1,7 +1,18 @@
 import pytest
 import torch
+from golden.recipe import hash_u, numbers
 
-from avsync.metrics.sync_accuracy import average_context, best_offsets, score_band
+from avsync.metrics.sync_accuracy import (
+    BARRED,
+    average_context,
+    bar_ends,
+    best_offsets,
+    candidate_windows,
+    measure_band,
+    score_band,
+)
+
+PUBLISHED = {name: run for name, run in numbers("golden_eval").items() if name.startswith("test_")}
 
 
 def matrix(n, lead, seed=0):
@@ -19,15 +30,16 @@ def test_audio_that_leads_has_a_positive_offset(lead):
 
 
 def test_the_band_is_the_plain_loop():
-    scores = torch.rand(20, 20)
-    band = score_band(scores, max_shift=4)
+    scores, empty = torch.rand(20, 20), torch.rand(20)
+    band, filled = score_band(scores), score_band(scores, empty)
     for i in range(20):
-        for c in range(9):
-            j = i + c - 4
+        for c in range(31):
+            j = i + c - 15
             if 0 <= j < 20:
-                assert band[i, c] == scores[i, j]
+                assert band[i, c] == filled[i, c] == scores[i, j]
             else:
                 assert band[i, c].isnan()
+                assert filled[i, c] == empty[i]
 
 
 def test_odd_contexts_average_evenly_and_ends_over_fewer_windows():
@@ -52,3 +64,55 @@ def test_shifts_unknown_inside_the_context_are_barred():
     averaged = average_context(band, 9)
     assert averaged[0, :15].isnan().all()
     assert (best_offsets(averaged)[15:25] == 0).all()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_offsets_and_accuracies_are_those_of_the_public_evaluation(name):
+    tag, count = name.rsplit("_n", 1)
+    n = int(count)
+    lead = torch.arange(n)[:, None] - torch.arange(n) - 1.0
+    noise = torch.from_numpy(2 * hash_u(f"eval.{tag}.{n}", n * n)).reshape(n, n)
+    scores = (1.5 * torch.exp(-(lead.double() ** 2) / 6) + noise).float()
+    empty = torch.from_numpy(2 * hash_u(f"eval.{tag}.{n}.pad", n)).float()
+    band = score_band(scores, empty)
+    # One script has a model for the context itself: nothing is averaged.
+    window = 25 if "specific" in name else 5
+    for context, expected in PUBLISHED[name]["contexts"].items():
+        for tolerance in (1, 5):
+            found = measure_band(band, int(context), window, tolerance)
+            assert found.offsets.tolist() == expected["offsets"]
+            assert found.accuracy == pytest.approx(expected[f"acc_tol{tolerance}"], abs=1e-7)
+
+
+@pytest.mark.parametrize(("n", "left"), [(10, 105), (20, 55), (29, 1), (30, 0), (50, 0)])
+def test_short_clips_keep_empty_candidates_on_the_right_as_the_public_code_does(n, left):
+    index = candidate_windows(n)
+    outside = (index < 0) | (index >= n)
+    barred = bar_ends(torch.zeros(n, 31)) == BARRED
+    assert int((outside & ~barred).sum()) == left
+    assert not (barred & ~outside).any()
+    assert barred[index < 0].sum() == (index < 0)[:15].sum()
+
+
+def test_the_first_of_equal_scores_wins():
+    band = torch.zeros(40, 31)
+    offsets = measure_band(band, 5).offsets
+    assert (offsets[15:] == 15).all()  # column 0: the audio 15 frames earlier
+    assert offsets[:15].tolist() == list(range(15))
+
+
+def test_accuracy_is_the_share_within_the_tolerance():
+    band = torch.zeros(40, 31)
+    band[:30, 15] = 1.0
+    band[30:, 13] = 1.0
+    assert measure_band(band, 5, tolerance=1).accuracy == pytest.approx(0.75)
+    assert measure_band(band, 5, tolerance=2).accuracy == 1
+
+
+def test_wrong_shapes_are_named():
+    with pytest.raises(ValueError, match=r"band must be \(n, 31\), got \(4, 9\)"):
+        measure_band(torch.zeros(4, 9), 5)
+    with pytest.raises(ValueError, match=r"scores must be \(n, n\), got \(3, 4\)"):
+        score_band(torch.zeros(3, 4))
+    with pytest.raises(ValueError, match=r"outside must be \(3,\), got \(4,\)"):
+        score_band(torch.zeros(3, 3), torch.zeros(4))

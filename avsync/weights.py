@@ -19,10 +19,11 @@ from avsync.atomic import replacing, write_text
 if TYPE_CHECKING:
     from torch import Tensor
 
+CONVERT_FIRST = "run `avsync convert NAME FILE -o OUT.safetensors` on published weights first"
 # What a file that is no safetensors file starts with, and what it then is.
 FOREIGN_STARTS = {
-    b"PK\x03\x04": "a PyTorch or zip archive, which could run code when read",
-    b"\x80": "a Python pickle, which could run code when read",
+    b"PK\x03\x04": f"a PyTorch or zip archive, which could run code when read; {CONVERT_FIRST}",
+    b"\x80": f"a Python pickle, which could run code when read; {CONVERT_FIRST}",
     b"<": "a web page: the download was answered with an error page or a login",
     b"version https://git-lfs": "a Git LFS pointer, not the file itself",
 }
@@ -99,23 +100,28 @@ def load(path: str | Path, sha256: str | None = None, as_float32: bool = False) 
     `as_float32` widens half-precision tensors, the form in which weights are shipped.
     RuntimeError says in plain words what is wrong: missing, another hash, not safetensors, damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     path = Path(path)
     _refuse_foreign(path)
     if sha256 is not None and (found := sha256_of(path)) != sha256:
         raise RuntimeError(f"{path} is not the expected file: sha256 {found}, expected {sha256}")
-    try:
-        tensors = load_file(path, device="cpu")
-    except (SafetensorError, ValueError, KeyError, OSError) as error:
-        raise RuntimeError(f"{path} is damaged or cut short: {error}") from error
+    tensors = read_tensors(path)
     if as_float32:
         tensors = {
             name: tensor.float() if tensor.is_floating_point() else tensor
             for name, tensor in tensors.items()
         }
     return Checkpoint(tensors, _read_config(path.with_suffix(".json")))
+
+
+def read_tensors(path: str | Path) -> dict[str, "Tensor"]:
+    """The tensors of a safetensors file by name, on the CPU; RuntimeError where it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path, device="cpu")
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
+        raise RuntimeError(f"{path} is damaged or cut short: {error}") from error
 
 
 def _refuse_foreign(path: Path) -> None:

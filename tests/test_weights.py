@@ -114,8 +114,8 @@ class Bomb:
     ("content", "message"),
     [
         (b"", "is empty"),
-        (pickle.dumps(Bomb()), "a Python pickle, which could run code"),
-        (b"PK\x03\x04" + bytes(40), "a PyTorch or zip archive, which could run code"),
+        (pickle.dumps(Bomb()), "a Python pickle, which could run code .* run `avsync convert NAME"),
+        (b"PK\x03\x04" + bytes(40), "a PyTorch or zip archive, .* run `avsync convert NAME FILE"),
         (b"<!DOCTYPE html><html>Sign in</html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
         (b"\x10\x00\x00\x00\x00\x00\x00\x00not json at all!", "is damaged or cut short"),

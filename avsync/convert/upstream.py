@@ -7,6 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from avsync.convert.pickle_scan import shown
+from avsync.convert.torch_file import PICKLE_START, ZIP_START, read_torch_file
+from avsync.weights import FOREIGN_STARTS, read_tensors
+
 NAMED = 5  # keys that a message names of each kind
 # Counts batches in training and nothing else. Files older than PyTorch 0.4.1 have none; torch too
 # takes it for 0 there.
@@ -21,10 +25,9 @@ def read_upstream(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise RuntimeError(f"{path} could not be read: {error}") from error
-    return _tensors(path, content)
+        return _tensors(path, _content(path))
+    except OSError as error:
+        raise RuntimeError(f"{path} could not be read: {error.strerror or error}") from error
 
 
 def convert_state(
@@ -103,23 +106,50 @@ def _fits(tensor: Tensor, wanted: Tensor) -> bool:
 
 def _mismatch(name: str, source: Tensor, wanted: Tensor) -> str:
     if source.is_floating_point() != wanted.is_floating_point():
-        return f"{name} {source.dtype}"
-    return f"{name} {tuple(source.shape)}, which does not give {tuple(wanted.shape)}"
+        return f"{shown(name)} {source.dtype}"
+    return f"{shown(name)} {tuple(source.shape)}, which does not give {tuple(wanted.shape)}"
 
 
 def _list(fault: str, names: list[str]) -> list[str]:
     if not names:
         return []
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return [f"{len(names)} {fault}: {', '.join(names[:NAMED])}{more}"]
+    return [f"{len(names)} {fault}: {', '.join(map(shown, names[:NAMED]))}{more}"]
+
+
+def _content(path: Path) -> Any:
+    if not path.exists():
+        raise RuntimeError(f"there is no checkpoint {path}")
+    if not path.is_file():
+        raise RuntimeError(f"{path} is not a file")
+    with open(path, "rb") as file:
+        start = file.read(32)
+    if not start:
+        raise RuntimeError(f"{path} is empty")
+    if start[8:9] == b"{":
+        return read_tensors(path)
+    if start.startswith((ZIP_START, PICKLE_START)):
+        return read_torch_file(path)
+    # A page may open with line feeds or the mark of its encoding.
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    for signature, meaning in FOREIGN_STARTS.items():
+        if text.startswith(signature):
+            raise RuntimeError(f"{path} is not a checkpoint but {meaning}")
+    raise RuntimeError(f"{path} is not a checkpoint: neither torch.save nor safetensors wrote it")
 
 
 def _tensors(path: Path, content: Any) -> dict[str, Tensor]:
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or not any(isinstance(v, Tensor) for v in content.values()):
-        raise RuntimeError(f"{path} holds no tensors by name")
-    strange = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
-    if strange:
+        names = [shown(str(name)) for name in content][:NAMED] if isinstance(content, dict) else []
+        found = f" but {', '.join(names)}" if names else ""
+        raise RuntimeError(f"{path} holds no tensors by name{found}")
+    tensors = {
+        name: value.detach()
+        for name, value in content.items()
+        if isinstance(name, str) and isinstance(value, Tensor)
+    }
+    if strange := [shown(str(name)) for name in content if name not in tensors]:
         raise RuntimeError(f"{path} holds more than tensors: {', '.join(strange[:NAMED])}")
-    return {str(name): tensor.detach() for name, tensor in content.items()}
+    return tensors

@@ -1,0 +1,120 @@
+"""Files that `torch.save` wrote, both kinds, looked through before torch reads them.
+
+torch's `weights_only` reader runs no code, but it allocates what a file asks for. So the file is
+first compared with itself: every size that it declares must be the size of what is there.
+"""
+
+import io
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from avsync.convert.pickle_scan import LIMIT, Scanned, foreign_names, scan, shown
+
+ZIP_START, PICKLE_START = b"PK\x03\x04", b"\x80"
+MAGIC = 0x1950A86A20F9469CFC6C  # opens a file of the kind that torch wrote before 1.6
+PROTOCOL = 1001
+END, END_64, LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
+END_BYTES, END_64_BYTES, LOCATOR_64_BYTES = 22, 56, 20
+
+
+def read_torch_file(path: Path) -> Any:
+    """What `torch.save` was given, on the CPU; RuntimeError says why it was not read."""
+    with open(path, "rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        is_zip = file.read(len(ZIP_START)) == ZIP_START
+        try:
+            check = _check_zip if is_zip else _check_legacy
+            check(file, size)
+            file.seek(0)
+            # From memory: of a file on disk, torch would first try whether it is a tar archive.
+            source = file if is_zip else io.BytesIO(file.read())
+            return torch.load(source, map_location="cpu", weights_only=True, mmap=False)
+        except (zipfile.BadZipFile, UnicodeDecodeError) as error:
+            raise RuntimeError(f"{path} is damaged or cut short: {error}") from error
+        # Whatever else torch, zipfile or pickletools stumble over in a file made to confuse them.
+        except Exception as error:
+            cause = (str(error) or type(error).__name__).splitlines()[0]
+            raise RuntimeError(f"{path} was not read: {cause}") from error
+
+
+def _check_zip(file: BinaryIO, size: int) -> None:
+    _check_directory(file, size)
+    with zipfile.ZipFile(file) as archive:
+        records = {entry.filename.casefold(): entry for entry in archive.infolist()}
+        if len(records) != len(archive.infolist()):
+            raise zipfile.BadZipFile("it holds two records of one name")
+        if sum(entry.file_size for entry in records.values()) > size or any(
+            entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size
+            for entry in records.values()
+        ):
+            raise ValueError("it would unpack to more than it is, which torch.save never writes")
+        folder = next(iter(records), "").partition("/")[0]
+        if f"{folder}/constants.pkl" in records:
+            raise ValueError("it is a TorchScript archive, which is a program")
+        if f"{folder}/data.pkl" not in records:
+            raise ValueError("it is a zip archive, but not one that torch.save wrote")
+        if broken := archive.testzip():
+            raise zipfile.BadZipFile(f"the checksum of {shown(broken)} is another")
+        pickle = records[f"{folder}/data.pkl"]
+        if pickle.file_size > LIMIT:
+            raise ValueError(f"its pickle has {pickle.file_size} bytes: it holds more than tensors")
+        scanned = _scan(io.BytesIO(archive.read(pickle)))
+        for storage in scanned.storages.values():
+            record = records.get(f"{folder}/data/{storage.key}")
+            if record is None or record.file_size != storage.size:
+                found = "are missing" if record is None else f"are {record.file_size}"
+                raise zipfile.BadZipFile(f"{storage.size} bytes of a tensor {found}")
+
+
+def _check_directory(file: BinaryIO, size: int) -> None:
+    # torch and zipfile must see the same archive, and neither a directory that fills the memory:
+    # it ends where the closing record starts, and nothing comes after that.
+    tail_bytes = min(size, END_64_BYTES + LOCATOR_64_BYTES + END_BYTES)
+    file.seek(size - tail_bytes)
+    tail = file.read(tail_bytes)
+    end = tail[-END_BYTES:]
+    if not end.startswith(END) or end[-2:] != b"\0\0":
+        raise zipfile.BadZipFile("its end is missing")
+    length, start = struct.unpack("<II", end[12:20])
+    close = size - END_BYTES
+    if tail[-END_BYTES - LOCATOR_64_BYTES :].startswith(LOCATOR_64):
+        close -= LOCATOR_64_BYTES + END_64_BYTES
+        (declared,) = struct.unpack("<Q", tail[-END_BYTES - LOCATOR_64_BYTES + 8 :][:8])
+        if declared != close or not tail.startswith(END_64):
+            raise zipfile.BadZipFile("its end makes no sense")
+        length, start = struct.unpack("<QQ", tail[40:56])
+    if start + length != close:
+        raise zipfile.BadZipFile("its list of records is not where it should be")
+    if length > LIMIT:
+        raise ValueError(f"it lists {length} bytes of records: it holds more than tensors")
+
+
+def _check_legacy(file: BinaryIO, size: int) -> None:
+    file.seek(0)
+    head = io.BytesIO(file.read(LIMIT))
+    if _scan(head).content != MAGIC or _scan(head).content != PROTOCOL:
+        raise ValueError("it is a Python pickle that torch.save did not write; it could run code")
+    _scan(head)  # byte order and word sizes of the machine that wrote it
+    storages = _scan(head).storages
+    keys = _scan(head).content
+    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+        raise ValueError("it is damaged: its list of tensors is not that of its names")
+    end = head.tell() + sum(8 + storage.size for storage in storages.values())
+    if end != size:
+        raise ValueError(f"it is damaged or cut short: {size} bytes where {end} should be")
+
+
+def _scan(stream: BinaryIO) -> Scanned:
+    start = stream.tell()
+    if names := foreign_names(stream):
+        few = ", ".join(names[:3])
+        if any(name.startswith("torch.nn.modules.") for name in names):
+            raise ValueError(f"it is a whole pickled model, whose code ({few}) would have to run")
+        raise ValueError(f"it is a pickle that would run {few} when read")
+    stream.seek(start)
+    return scan(stream)

@@ -1,6 +1,6 @@
-"""From a face in a picture to the crop a model looks at: the whole face box, or the mouth.
+"""From a face in a picture to the crop a model looks at: the face box, the mouth, or the head.
 
-Both geometries follow a detector's box and five points only, so that any detector serves.
+All geometries follow a detector's box and five points only, so that any detector serves.
 """
 
 from typing import Literal, NamedTuple
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
-CropKind = Literal["face", "mouth"]
+CropKind = Literal["face", "mouth", "head"]
 
 # Side of the mouth crop in units of the face's scale (see `mouth_square`): lips, cheeks and chin,
 # not the eyes.
@@ -20,6 +20,9 @@ MOUTH_SIDE = 1.7
 # which puts that box at 0 to 160 of 224 pixels; YuNet's lies at 1.0 to 159.4 there (mean of 20
 # clips).
 S3FD_MARGINS = (0.0, 0.006, 0.0, 0.004)
+# How far the SyncNet pipeline's crop reaches over the square around its box, in halves of the
+# square's side: this much to the left and right, twice as much below, not at all above.
+HEAD_MARGIN = 0.4
 # Grey where a crop reaches over the picture's edge, as the SyncNet pipeline pads.
 PADDING_GREY = 110
 
@@ -79,6 +82,20 @@ def cut_face(image: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
     # Edges are repeated, not grey: the reference clips the box to the picture and stretches what is
     # left.
     return _warp(image, warp, size, oversample, cv2.BORDER_REPLICATE)
+
+
+def cut_head(image: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
+    """The head around a face's box `(4,)` in an image `(H, W, C)` uint8, as `(size, size, C)`.
+
+    A square as the SyncNet pipeline cuts it: with bs half the longer side of `s3fd_box` and its
+    middle at (mx, my), columns mx - 1.4 bs to mx + 1.4 bs and rows my - bs to my + 1.8 bs. Theirs
+    cuts at whole pixels.
+    """
+    x0, y0, x1, y1 = s3fd_box(box.astype(np.float64))
+    half = max(x1 - x0, y1 - y0) / 2
+    # Pixel centres lie at halves, for the box as for the crop.
+    centre = np.array([x0 + x1 - 1, y0 + y1 - 1 + 2 * HEAD_MARGIN * half]) / 2
+    return _cut_square(image, centre, 2 * (1 + HEAD_MARGIN) * half, 0.0, size)
 
 
 def _cut_square(

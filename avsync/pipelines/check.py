@@ -10,7 +10,7 @@ import numpy as np
 from avsync.media.ahead import ahead
 from avsync.media.audio import AudioClock
 from avsync.media.container import UnreadableMedia
-from avsync.media.crops import cut_face, cut_mouth
+from avsync.media.crops import cut_face, cut_head, cut_mouth
 from avsync.media.faces import FaceDetector, find_detector
 from avsync.media.probe import MediaInfo, probe
 from avsync.media.tracks import TrackedFace, follow_faces
@@ -197,6 +197,8 @@ class _Crops:
         size = self.spec.width
         if self.spec.crop == "mouth":
             return cut_mouth(image, face.points, size)
+        if self.spec.crop == "head":
+            return cut_head(image, face.box, size)
         crop = cut_face(image, face.box, size)
         return crop[size // 2 :] if self.spec.lower_half else crop
 

@@ -2,7 +2,14 @@ import cv2
 import numpy as np
 import pytest
 
-from avsync.media.crops import PADDING_GREY, cut_face, cut_mouth, mouth_square, s3fd_box
+from avsync.media.crops import (
+    PADDING_GREY,
+    cut_face,
+    cut_head,
+    cut_mouth,
+    mouth_square,
+    s3fd_box,
+)
 from avsync.media.faces import YuNetDetector
 from avsync.media.video import read_frames
 
@@ -83,6 +90,49 @@ def test_a_mouth_crop_is_upright_whatever_the_roll(degrees):
 def test_a_mouth_over_the_edge_is_padded_with_grey():
     crop = cut_mouth(np.zeros((160, 320, 3), np.uint8), POINTS, 96)
     assert (crop[-10:] == PADDING_GREY).all()
+
+
+def reference_head(image, box, size):
+    """The crop of the SyncNet pipeline: slices of a picture with a grey border, then resized."""
+    x0, y0, x1, y1 = s3fd_box(box)
+    bs = max(x1 - x0, y1 - y0) / 2
+    border = int(bs * 1.8)
+    padded = np.pad(image, ((border,) * 2, (border,) * 2, (0, 0)), constant_values=110)
+    my, mx = (y0 + y1) / 2 + border, (x0 + x1) / 2 + border
+    rows = slice(round(my - bs), round(my + 1.8 * bs))
+    columns = slice(round(mx - 1.4 * bs), round(mx + 1.4 * bs))
+    return cv2.resize(padded[rows, columns], (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+@pytest.mark.parametrize("box", [(90, 60, 190, 160), (100, 50, 160, 150), (-20, 120, 60, 230)])
+def test_a_head_crop_is_the_syncnet_pipelines(box):
+    image = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8), (0, 0), 4
+    )
+    crop = cut_head(image, np.array(box, float), 224)
+    expected = reference_head(image, np.array(box, float), 224)
+    assert crop.shape == (224, 224, 3) and crop.dtype == np.uint8
+    # Whole pixels there, fractions here.
+    assert np.abs(crop.astype(int) - expected).max() <= 4
+
+
+def test_a_head_crop_has_the_chin_above_its_lower_edge():
+    # Of 2.8 halves of the box, one lies above its middle and 1.8 below.
+    box = np.array([100.0, 80, 160, 140])
+    crop = cut_head(gradient(), box, 224).astype(float)
+    x, y, half = 130, 110, 30 * 1.01
+    for k in (0, 100, 223):
+        share = (k + 0.5) / 224
+        down = y - half + 2.8 * half * share - 0.5
+        across = x - 1.4 * half + 2.8 * half * share - 0.5
+        assert crop[k, 112, 1] == pytest.approx(down * 255 / 240, abs=1.1)
+        assert crop[112, k, 0] == pytest.approx(across * 255 / 320, abs=1.1)
+
+
+def test_a_head_over_the_edge_is_padded_with_grey():
+    crop = cut_head(np.zeros((200, 200, 3), np.uint8), np.array([0.0, 120, 80, 200]), 224)
+    assert (crop[-20:] == PADDING_GREY).all() and (crop[:, :10] == PADDING_GREY).all()
+    assert (crop[20:100, 60:] == 0).all()
 
 
 @pytest.mark.real_data

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from avsync.media.crops import CropKind
 from avsync.timing import FPS, SAMPLE_RATE
 
@@ -21,6 +24,7 @@ class ClipSpec:
             negative.
         audio_until_s: where it ends, in seconds from the window's start.
         lower_half: the crop is the lower half of a square of `width` pixels.
+        step_ms: distance between the offsets that are tried in a search; divides a frame.
     """
 
     crop: CropKind
@@ -32,3 +36,21 @@ class ClipSpec:
     fps: int = FPS
     sample_rate: int = SAMPLE_RATE
     lower_half: bool = False
+    step_ms: int = 20
+
+    def cut_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
+        """The audio of the windows that start at `starts_s` `(S,)` seconds of `wav` `(B, N)`: `(B,
+        S, n)`.
+
+        Starts are rounded to a sample. ValueError where a window reaches outside the waveform.
+        """
+        starts = ((starts_s + self.audio_from_s) * self.sample_rate).round().long()
+        length = round((self.audio_until_s - self.audio_from_s) * self.sample_rate)
+        if not len(starts) or starts.min() < 0 or starts.max() + length > wav.shape[1]:
+            span = f"{starts_s.min():.3f} to {starts_s.max():.3f}" if len(starts_s) else "none"
+            raise ValueError(
+                "starts_s must leave each window's audio, "
+                f"{self.audio_from_s:+.3f} to {self.audio_until_s:+.3f} s around its start, "
+                f"inside wav of {wav.shape[1] / self.sample_rate:.3f} s, got {span}"
+            )
+        return wav[:, starts.to(wav.device)[:, None] + torch.arange(length, device=wav.device)]

@@ -1,0 +1,156 @@
+"""Cross-modal transformer: one stream asks, the other answers, layer after layer.
+
+Tsai et al., Multimodal Transformer for Unaligned Multimodal Language Sequences (ACL 2019), as used
+by VocaLiST (Kadandale et al., Interspeech 2022). There is no self-attention: every layer attends to
+the same embedded context.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from avsync.fusion.positions import ZeroChannelPositions
+
+
+class KeysValues(NamedTuple):
+    """Keys and values of every layer, `(..., depth, heads, L, D / heads)`: all that is asked of a
+    context.
+    """
+
+    keys: Tensor
+    values: Tensor
+
+
+class CrossModalTransformer(nn.Module):
+    """Lets the tokens of one stream attend to those of another.
+
+    Args:
+        dim: width of the tokens of both streams.
+        depth: layers.
+        heads: attention heads; must divide `dim`.
+        ffn_dim: hidden width of the feed-forward layers, 4 `dim` where not given.
+        positions: tokens `(..., L, D)` -> what is added to them; the reference's where not given.
+        embed_dropout: on tokens with their positions.
+        dropout: after each sub-layer and inside the feed-forward one.
+    """
+
+    def __init__(
+        self,
+        dim: int = 512,
+        depth: int = 4,
+        heads: int = 8,
+        ffn_dim: int | None = None,
+        positions: nn.Module | None = None,
+        embed_dropout: float = 0.25,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"heads must divide dim, got {heads} heads for dim {dim}")
+        self.scale = math.sqrt(dim)
+        self.positions = ZeroChannelPositions() if positions is None else positions
+        self.embed_dropout = nn.Dropout(embed_dropout)
+        self.layers = nn.ModuleList(
+            CrossModalLayer(dim, heads, ffn_dim or 4 * dim, dropout) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, queries: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Maps queries `(..., L, D)` and a context `(..., K, D)` to tokens `(..., L, D)`.
+
+        `mask` `(L, K)` is added to the attention's logits; see `band_mask`.
+        """
+        # Embedded twice: in training, keys and values drop different numbers.
+        cache = self.keys_values(self.embed(context), self.embed(context))
+        return self.attend(self.embed(queries), cache, mask)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Maps tokens `(..., L, D)` to scaled tokens with positions `(..., L, D)`."""
+        embedded: Tensor = self.embed_dropout(self.scale * tokens + self.positions(tokens))
+        return embedded
+
+    def keys_values(self, for_keys: Tensor, for_values: Tensor | None = None) -> KeysValues:
+        """Maps an embedded context `(..., K, D)` to the keys and values of all layers."""
+        for_values = for_keys if for_values is None else for_values
+        pairs = [layer.keys_values(for_keys, for_values) for layer in self.layers]
+        keys, values = (torch.stack(each, dim=-4) for each in zip(*pairs, strict=True))
+        return KeysValues(keys, values)
+
+    def attend(self, x: Tensor, cache: KeysValues, mask: Tensor | None = None) -> Tensor:
+        """Maps embedded queries `(..., L, D)` to tokens `(..., L, D)`, given the context's keys and
+        values.
+        """
+        for i, layer in enumerate(self.layers):
+            x = layer(x, cache.keys[..., i, :, :, :], cache.values[..., i, :, :, :], mask)
+        return self.norm(x)
+
+
+class CrossModalLayer(nn.Module):
+    """Attention to the context, then a feed-forward layer, each after a layer norm and added to its
+    input.
+
+    Queries, keys and values pass the same layer norm.
+    """
+
+    def __init__(self, dim: int, heads: int, ffn_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(dim)
+        self.in_proj = nn.Linear(dim, 3 * dim)
+        self.out_proj = nn.Linear(dim, dim)
+        self.ffn_norm = nn.LayerNorm(dim)
+        self.fc1 = nn.Linear(dim, ffn_dim)
+        self.fc2 = nn.Linear(ffn_dim, dim)
+        self.dropout = nn.Dropout(dropout)
+        for linear in (self.in_proj, self.out_proj, self.fc1, self.fc2):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        """Maps `(..., L, D)` to the same, given keys and values `(..., heads, K, D / heads)`."""
+        weights = self.logits(self.attention_norm(x), keys)
+        if mask is not None:
+            weights = weights + mask
+        # In float32 whatever the dtype, as in the reference.
+        weights = weights.float().softmax(-1).to(x.dtype)
+        attended = rearrange(weights @ values, "... h l d -> ... l (h d)")
+        return self.feed_forward(x + self.dropout(self.out_proj(attended)))
+
+    def logits(self, x: Tensor, keys: Tensor) -> Tensor:
+        """Maps normed queries `(..., L, D)` to attention logits `(..., heads, L, K)`."""
+        queries = self._split(self._project(x, 0)) * keys.shape[-1] ** -0.5
+        return queries @ keys.transpose(-1, -2)
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        hidden = F.relu(self.fc1(self.ffn_norm(x)), inplace=True)
+        out: Tensor = x + self.dropout(self.fc2(self.dropout(hidden)))
+        return out
+
+    def keys_values(self, for_keys: Tensor, for_values: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps an embedded context `(..., K, D)` to keys and values `(..., heads, K, D/heads)`."""
+        keys = self._project(self.attention_norm(for_keys), 1)
+        values = self._project(self.attention_norm(for_values), 2)
+        return self._split(keys), self._split(values)
+
+    def _project(self, x: Tensor, part: int) -> Tensor:
+        """Queries, keys or values: the three thirds of the projection."""
+        weight, bias = self.in_proj.weight.chunk(3)[part], self.in_proj.bias.chunk(3)[part]
+        return F.linear(x, weight, bias)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return rearrange(x, "... l (h d) -> ... h l d", h=self.heads)
+
+
+def band_mask(queries: int, keys: int, like: Tensor) -> Tensor:
+    """The reference's mask `(queries, keys)`: 0, and -inf where key j lies `1 + |keys - queries|`
+    or more after query i.
+
+    Plain causal for equal lengths; by index, not by time.
+    """
+    blocked = torch.ones(queries, keys, dtype=torch.bool, device=like.device)
+    blocked = blocked.triu(1 + abs(keys - queries))
+    return like.new_zeros(queries, keys).masked_fill(blocked, -torch.inf)

@@ -1,0 +1,145 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from avsync.fusion.cross_modal import CrossModalTransformer, KeysValues, band_mask
+from avsync.fusion.few_keys import attend_few
+from avsync.fusion.positions import Positions, ZeroChannelPositions, sinusoids
+
+B, Q, K, D = 3, 12, 5, 16
+
+
+@pytest.fixture
+def transformer():
+    torch.manual_seed(0)
+    module = CrossModalTransformer(D, depth=3, heads=4).double().eval()
+    for parameter in module.parameters():  # biases too, so that none can be forgotten
+        nn.init.normal_(parameter, std=0.3)
+    return module
+
+
+@pytest.fixture
+def streams():
+    g = torch.Generator().manual_seed(1)
+    return (torch.randn(B, n, D, generator=g, dtype=torch.float64).relu() for n in (Q, K))
+
+
+def test_attention_is_torchs_own(transformer, streams):
+    queries, context = streams
+    mask = band_mask(Q, K, queries)
+    x, context_x = transformer.embed(queries), transformer.embed(context)
+    for layer in transformer.layers:
+        theirs = nn.MultiheadAttention(D, layer.heads, batch_first=True).double()
+        theirs.in_proj_weight, theirs.in_proj_bias = layer.in_proj.weight, layer.in_proj.bias
+        theirs.out_proj = layer.out_proj
+        norm = layer.attention_norm
+        attended, _ = theirs(norm(x), norm(context_x), norm(context_x), attn_mask=mask)
+        x = layer.feed_forward(x + attended)
+    expected = transformer.norm(x)
+    got = transformer(queries, context, mask)
+    # Ours takes the softmax in float32.
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(got, transformer(queries, context.flip(0), mask), atol=1e-3)
+
+
+def test_few_keys_folded_give_the_same_tokens(transformer, streams):
+    queries, context = streams
+    x, cache = transformer.embed(queries), transformer.keys_values(transformer.embed(context))
+    torch.testing.assert_close(
+        attend_few(transformer, x, cache), transformer.attend(x, cache), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_keys_and_values_of_one_context_serve_many_queries(transformer, streams):
+    queries, context = streams
+    cache = transformer.keys_values(transformer.embed(context[:1]))
+    assert isinstance(cache, KeysValues) and cache.keys.shape == (1, 3, 4, K, D // 4)
+    together = transformer.attend(transformer.embed(queries), cache)
+    expected = transformer(queries, context[:1].expand(B, -1, -1))
+    torch.testing.assert_close(together, expected)
+
+
+def test_batch_items_do_not_mix(transformer, streams):
+    queries, context = streams
+    alone = [transformer(q[None], c[None])[0] for q, c in zip(queries, context, strict=True)]
+    torch.testing.assert_close(transformer(queries, context), torch.stack(alone))
+
+
+def test_a_masked_key_has_no_say(transformer, streams):
+    queries, context = streams
+    mask = torch.zeros(Q, K, dtype=torch.float64)
+    mask[:, 3] = -torch.inf
+    other = context.clone()
+    other[:, 3] += 1
+    torch.testing.assert_close(
+        transformer(queries, context, mask), transformer(queries, other, mask)
+    )
+    assert not torch.allclose(transformer(queries, context), transformer(queries, other))
+
+
+def test_the_mask_bars_keys_well_after_the_query():
+    like = torch.zeros(1)
+    assert (band_mask(16, 5, like) == 0).all()
+    assert (band_mask(5, 16, like)[0] == -torch.inf).nonzero()[:, 0].tolist() == [12, 13, 14, 15]
+    assert (band_mask(5, 16, like)[4] == 0).all()
+    causal = torch.full((4, 4), -torch.inf).triu(1)
+    torch.testing.assert_close(band_mask(4, 4, like), causal)
+
+
+def test_keys_and_values_drop_different_numbers_in_training():
+    torch.manual_seed(0)
+    transformer = CrossModalTransformer(D, depth=1, heads=2, embed_dropout=0.5).train()
+    seen = []
+    layer = transformer.layers[0]
+    keys_values = layer.keys_values
+    layer.keys_values = lambda k, v: seen.append((k, v)) or keys_values(k, v)
+    transformer(torch.randn(1, Q, D), torch.randn(1, K, D))
+    (for_keys, for_values), *_ = seen
+    assert not torch.equal(for_keys == 0, for_values == 0)
+
+
+def test_linear_layers_start_as_xavier_with_zero_biases():
+    layer = CrossModalTransformer(64, depth=1).layers[0]
+    for linear in (layer.in_proj, layer.out_proj, layer.fc1, layer.fc2):
+        rows, columns = linear.weight.shape
+        assert linear.weight.abs().max() <= math.sqrt(6 / (rows + columns)) + 1e-6
+        assert linear.weight.std().item() == pytest.approx(math.sqrt(2 / (rows + columns)), rel=0.1)
+        assert (linear.bias == 0).all()
+
+
+def test_positions_are_sines_then_cosines_from_position_one():
+    table = sinusoids(3, 6)
+    rates = [1.0, 10000**-0.5, 10000**-1.0]
+    for step in range(3):
+        expected = [math.sin((step + 1) * r) for r in rates]
+        expected += [math.cos((step + 1) * r) for r in rates]
+        torch.testing.assert_close(table[step], torch.tensor(expected), atol=1e-6, rtol=1e-5)
+    assert (sinusoids(3, 7)[:, -1] == 0).all()
+
+
+def test_a_step_whose_first_number_is_zero_has_no_position():
+    tokens = torch.ones(2, 4, D)
+    tokens[0, 1, 0] = 0
+    positions = ZeroChannelPositions()(tokens)
+    assert (positions[0, 1] == 0).all()
+    # The steps after it keep their own positions.
+    torch.testing.assert_close(positions[0, 2:], sinusoids(4, D)[2:])
+    torch.testing.assert_close(positions[1], sinusoids(4, D))
+    torch.testing.assert_close(Positions()(tokens), sinusoids(4, D))
+
+
+def test_positions_can_be_exchanged(streams):
+    queries, context = streams
+    queries[:, :, 0] = 0
+    torch.manual_seed(0)
+    plain = CrossModalTransformer(D, depth=1, positions=Positions()).double().eval()
+    torch.manual_seed(0)
+    quirk = CrossModalTransformer(D, depth=1).double().eval()
+    assert not torch.allclose(plain(queries, context), quirk(queries, context), atol=1e-3)
+
+
+def test_heads_that_do_not_divide_are_named():
+    with pytest.raises(ValueError, match="heads must divide dim, got 3 heads for dim 16"):
+        CrossModalTransformer(D, heads=3)

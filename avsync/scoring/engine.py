@@ -13,20 +13,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avsync.scoring.entries import Entries, bytes_of, count, each, joined, place_of
 from avsync.tasks.clip_spec import ClipSpec
 from avsync.timing import FRAME_MS, SAMPLE_RATE, exact_div
 
 # Scores are kept as means over this many windows: 0.4 s, about a syllable or two.
 BIN_WINDOWS = 10
-# Distance between the offsets that are tried.
-STEP_MS = 20
-STEP_S = STEP_MS / 1000
-STEPS_PER_FRAME = exact_div(FRAME_MS, STEP_MS)
-STEP_SAMPLES = exact_div(SAMPLE_RATE * STEP_MS, 1000)
 # Ticks that are encoded together: large enough to fill the cores, small enough for any memory.
 BLOCK_TICKS = 250
-# Windows that are compared together, each with every offset.
+# Windows that are compared together, each with every offset; fewer where the entries of their sound
+# are large.
 COMPARED_WINDOWS = 50
+COMPARED_BYTES = 2**26
+
+
+class Step(NamedTuple):
+    """The distance between the offsets that are tried."""
+
+    ms: int
+
+    @property
+    def seconds(self) -> float:
+        return self.ms / 1000
+
+    @property
+    def per_frame(self) -> int:
+        return exact_div(FRAME_MS, self.ms)
+
+    @property
+    def samples(self) -> int:
+        return exact_div(SAMPLE_RATE * self.ms, 1000)
 
 
 class SyncModel(Protocol):
@@ -34,9 +50,9 @@ class SyncModel(Protocol):
 
     spec: ClipSpec
 
-    def encode_video(self, frames: Tensor) -> Tensor: ...
-    def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor: ...
-    def compare(self, video: Tensor, audio: Tensor) -> Tensor: ...
+    def encode_video(self, frames: Tensor) -> Entries: ...
+    def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Entries: ...
+    def compare(self, video: Entries, audio: Entries) -> Tensor: ...
 
 
 class CroppedTick(NamedTuple):
@@ -124,17 +140,20 @@ def score_tracks(
     return engine.result(ticks=number + 1)
 
 
-def level_db(wav: np.ndarray) -> np.ndarray:
-    """Level of each step of a waveform `(N,)`, `(N // STEP_SAMPLES,)` in dB of full scale."""
-    steps = wav[: len(wav) // STEP_SAMPLES * STEP_SAMPLES].reshape(-1, STEP_SAMPLES)
+def level_db(wav: np.ndarray, samples: int) -> np.ndarray:
+    """Level of each stretch of `samples` of a waveform `(N,)`, `(N // samples,)` in dB of full
+    scale.
+    """
+    steps = wav[: len(wav) // samples * samples].reshape(-1, samples)
     return 10 * np.log10((steps.astype(np.float64) ** 2).mean(1) + 1e-12)
 
 
 class _Engine:
     def __init__(self, model: SyncModel, sound: Sound, reach_s: float) -> None:
-        self.model, self.spec = model, model.spec
+        self.model, self.spec, self.step = model, model.spec, Step(model.spec.step_ms)
+        self.place = place_of(model)
         self.audio = _AudioEntries(model, sound)
-        reach = round(reach_s * 1000 / STEP_MS)
+        reach = round(reach_s / self.step.seconds)
         self.steps = torch.arange(-reach, reach + 1)
         self.pieces: dict[int, _Piece] = {}
         self.found: dict[int, _Found] = {}
@@ -168,28 +187,37 @@ class _Engine:
     def _earliest_step(self, default: int) -> int:
         """The first step of sound that a window still waiting may ask for."""
         start = min((piece.start for piece in self.pieces.values()), default=default)
-        return STEPS_PER_FRAME * start - int(self.steps[-1])
+        return self.step.per_frame * start - int(self.steps[-1])
 
     def _score_piece(self, piece: "_Piece", found: "_Found") -> None:
         if len(piece.crops) < self.spec.window_frames:
             return
         crops = np.stack(piece.crops)
         found.add_motion(piece.start, crops)
-        video = self.model.encode_video(to_frames(crops))[0]
-        first = STEPS_PER_FRAME * piece.start - int(self.steps[-1])
-        last = STEPS_PER_FRAME * (piece.start + len(video) - 1) - int(self.steps[0])
+        frames = to_frames(crops).to(self.place.device, self.place.dtype)
+        video = each(lambda entries: entries[0], self.model.encode_video(frames))
+        windows, per_frame = count(video), self.step.per_frame
+        first = per_frame * piece.start - int(self.steps[-1])
+        last = per_frame * (piece.start + windows - 1) - int(self.steps[0])
         audio, known = self.audio.between(first, last, self._earliest_step(piece.start))
-        for low in range(0, len(video), COMPARED_WINDOWS):
-            entries = video[low : low + COMPARED_WINDOWS]
-            starts = STEPS_PER_FRAME * (low + torch.arange(len(entries)))
+        room = COMPARED_BYTES // (bytes_of(audio) // count(audio) * len(self.steps))
+        some = max(1, min(COMPARED_WINDOWS, room))
+        for low in range(0, windows, some):
+            high = min(low + some, windows)
             # Audio that leads by k steps starts k steps before the picture.
+            starts = per_frame * torch.arange(low, high)
             index = starts[:, None] - self.steps + int(self.steps[-1])
-            pairs = entries.repeat_interleave(len(self.steps), 0), audio[index.flatten()]
-            scores = self.model.compare(*pairs).reshape(index.shape).float()
+            scores = self._compare(video, audio, low, index).float().cpu()
             found.add_scores(piece.start + low, evidence_of(scores, known[index]))
 
+    def _compare(self, video: Entries, audio: Entries, low: int, index: Tensor) -> Tensor:
+        """Scores of the windows from `low` on, each with its row of `index` `(W, K)`."""
+        places = index.to(self.place.device)
+        one = each(lambda entries: entries[low : low + len(index), None], video)
+        return self.model.compare(one, each(lambda entries: entries[places], audio))
+
     def result(self, ticks: int) -> Scores:
-        offsets_ms = STEP_MS * self.steps.numpy().astype(np.float64)
+        offsets_ms = self.step.ms * self.steps.numpy().astype(np.float64)
         tracks = {track: found.result(offsets_ms) for track, found in self.found.items()}
         return Scores(tracks, self.audio.levels(ticks))
 
@@ -263,45 +291,50 @@ class _AudioEntries:
 
     def __init__(self, model: SyncModel, sound: Sound) -> None:
         self.model, self.spec, self.sound = model, model.spec, sound
+        self.step, self.device = Step(model.spec.step_ms), place_of(model).device
         self.first = 0
-        self.entries: Tensor | None = None
+        self.entries: Entries | None = None
         self.levels_db: dict[int, np.ndarray] = {}
 
-    def between(self, first: int, last: int, earliest: int) -> tuple[Tensor, Tensor]:
+    def between(self, first: int, last: int, earliest: int) -> tuple[Entries, Tensor]:
         """Entries `(n, ...)` at steps first to last, and which of them `(n,)` lie wholly inside the
         file's sound. Steps from `earliest` on are kept until they are forgotten.
         """
-        if self.entries is None or earliest > self.first + len(self.entries):
+        if self.entries is None or earliest > self.first + count(self.entries):
             self.first, self.entries = earliest, self._encode(earliest, last)
-        elif last >= (end := self.first + len(self.entries)):
-            self.entries = torch.cat([self.entries, self._encode(end, last)])
+        elif last >= (end := self.first + count(self.entries)):
+            self.entries = joined(self.entries, self._encode(end, last))
         offset = first - self.first
-        starts_s = torch.arange(first, last + 1) * STEP_S
-        known: Tensor = starts_s + self.spec.audio_from_s > -STEP_S / 2
+        starts_s, half_s = torch.arange(first, last + 1) * self.step.seconds, self.step.seconds / 2
+        known: Tensor = starts_s + self.spec.audio_from_s > -half_s
         if self.sound.end_s is not None:
-            known &= starts_s + self.spec.audio_until_s < self.sound.end_s + STEP_S / 2
-        return self.entries[offset : offset + last - first + 1], known
+            known &= starts_s + self.spec.audio_until_s < self.sound.end_s + half_s
+        stop = offset + last - first + 1
+        return each(lambda entries: entries[offset:stop], self.entries), known
 
     def forget(self, before: int) -> None:
         """Lets go of the entries before a step."""
         if self.entries is not None and before > self.first:
             # A copy, so that what is let go is freed.
-            self.entries = self.entries[before - self.first :].clone()
+            skip = before - self.first
+            self.entries = each(lambda entries: entries[skip:].clone(), self.entries)
             self.first = before
 
     def levels(self, ticks: int) -> np.ndarray:
         """The sound's level at every tick in dB of full scale, NaN where it was not needed."""
-        steps = np.full(ticks * STEPS_PER_FRAME, np.nan)
+        steps = np.full(ticks * self.step.per_frame, np.nan)
         for first, level in self.levels_db.items():
             low, high = max(first, 0), min(first + len(level), len(steps))
             steps[low:high] = level[low - first : max(low, high) - first]
-        return steps.reshape(ticks, STEPS_PER_FRAME).max(1)
+        return steps.reshape(ticks, self.step.per_frame).max(1)
 
-    def _encode(self, first: int, last: int) -> Tensor:
-        begin_s = first * STEP_S + self.spec.audio_from_s
-        end_s = last * STEP_S + self.spec.audio_until_s
+    def _encode(self, first: int, last: int) -> Entries:
+        step = self.step
+        begin_s = first * step.seconds + self.spec.audio_from_s
+        end_s = last * step.seconds + self.spec.audio_until_s
         # One step more at the end: rounding of seconds to samples must not cost the last window.
-        wav = torch.from_numpy(self.sound.window(begin_s, end_s + STEP_S))
-        self.levels_db[first] = level_db(wav[: (last - first + 1) * STEP_SAMPLES].numpy())
-        starts_s = torch.arange(last - first + 1) * STEP_S - self.spec.audio_from_s
-        return self.model.encode_audio(wav[None], starts_s)[0]
+        wav = self.sound.window(begin_s, end_s + step.seconds)
+        self.levels_db[first] = level_db(wav[: (last - first + 1) * step.samples], step.samples)
+        starts_s = torch.arange(last - first + 1) * step.seconds - self.spec.audio_from_s
+        batch = torch.from_numpy(wav)[None].to(self.device)
+        return each(lambda entries: entries[0], self.model.encode_audio(batch, starts_s))

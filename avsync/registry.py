@@ -1,7 +1,7 @@
 """The released models: name -> how it is built, where its weights are, what is known of them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,14 +17,15 @@ Config = Mapping[str, Any]
 class ModelRow(NamedTuple):
     """A released model.
 
-    `file` lies in the package, beside its config; `sha256` is its hash, None until weights are
-    released. `measured` gives figures with the command that prints them.
+    `file` lies in the package, beside its config; `sha256` is its hash. Both are None for models
+    whose weights are others' to give: users bring theirs with `avsync convert`. `measured` gives
+    figures with the command that prints them, or where they were published.
     """
 
     name: str
     summary: str
     build: Callable[[Config], "nn.Module"]
-    file: str
+    file: str | None
     sha256: str | None
     licence: str
     trained_on: str
@@ -34,7 +35,43 @@ class ModelRow(NamedTuple):
 def _dense_sync(config: Config) -> "nn.Module":
     from avsync.tasks.dense_sync import DenseSyncConfig, build
 
-    return build(_filled(DenseSyncConfig, config))
+    return build(_filled(DenseSyncConfig(), config))
+
+
+def _vocalist(config: Config) -> "nn.Module":
+    from avsync.tasks.vocalist import VocalistConfig, build
+
+    return build(_filled(VocalistConfig(), config))
+
+
+def _mtdvocalist(config: Config) -> "nn.Module":
+    from avsync.tasks.vocalist import MTDVOCALIST, build
+
+    return build(_filled(MTDVOCALIST, config))
+
+
+def _syncnet(config: Config) -> "nn.Module":
+    from avsync.tasks.syncnet import SyncNetConfig, build
+
+    return build(_filled(SyncNetConfig(), config))
+
+
+def _lip_expert(config: Config) -> "nn.Module":
+    from avsync.tasks.lip_expert import LipExpertConfig, build
+
+    return build(_filled(LipExpertConfig(), config))
+
+
+def _reference(
+    name: str,
+    summary: str,
+    build: Callable[[Config], "nn.Module"],
+    licence: str,
+    trained_on: str,
+    measured: str,
+) -> ModelRow:
+    """A published model whose weights users bring themselves."""
+    return ModelRow(name, summary, build, None, None, licence, trained_on, measured)
 
 
 MODELS = {
@@ -53,6 +90,39 @@ MODELS = {
                 "clips within 45 ms (avsync evaluate sync); LRS3: 20 of 20 clips of 2 s within "
                 "45 ms (benchmarks/shifted_clips.py)"
             ),
+        ),
+        _reference(
+            "vocalist",
+            "VocaLiST: 3-D lips, mel and three cross-modal transformers, 80.1 M parameters",
+            _vocalist,
+            licence="published weights: CC BY-NC 4.0, not shipped; see docs/vocalist.md",
+            trained_on="LRS2, or Acappella (published weights)",
+            measured="published: LRS2 92.8 % of 5-frame windows within a frame (Kadandale 2022)",
+        ),
+        _reference(
+            "mtdvocalist",
+            "MTDVocaLiST: VocaLiST distilled to 13.3 M parameters",
+            _mtdvocalist,
+            licence="published weights: no licence stated, not shipped; see docs/mtdvocalist.md",
+            trained_on="LRS2 (published weights)",
+            measured="published: LRS2 91.5 % of 5-frame windows within a frame (authors' log)",
+        ),
+        _reference(
+            "syncnet",
+            "SyncNet: the model that LSE-D and LSE-C are measured with, 13.6 M parameters",
+            _syncnet,
+            licence="published weights: MIT-style, not shipped; see docs/syncnet.md",
+            trained_on="BBC television (published weights)",
+            measured="published: LRS2 75.8 % of 5-frame windows within a frame (Kadandale 2022)",
+        ),
+        _reference(
+            "lip_expert",
+            "SyncNet*: Wav2Lip's lip expert, cosine of two embeddings, 16.4 M parameters",
+            _lip_expert,
+            licence="published weights: non-commercial research, not shipped; see "
+            "docs/lip_expert.md",
+            trained_on="LRS2 (published weights)",
+            measured="published: Acappella 57.7 % of 5-frame windows within 5 frames (2022)",
         ),
     )
 }
@@ -100,17 +170,21 @@ def create_model(
 
 
 def _released(row: ModelRow) -> checkpoints.Checkpoint:
-    if row.sha256 is None:
-        raise RuntimeError(f"no weights are released for model {row.name}; pass weights=PATH")
+    if row.file is None:
+        raise RuntimeError(
+            f"avsync ships no weights for {row.name}: turn the published ones into ours with "
+            f"`avsync convert {row.name} FILE -o OUT.safetensors` and give those as weights"
+        )
     return checkpoints.load(PRETRAINED / row.file, row.sha256, as_float32=True)
 
 
-def _filled(config_class: type, config: Config) -> Any:
-    names = [field.name for field in fields(config_class)]
+def _filled(defaults: Any, config: Config) -> Any:
+    names = [field.name for field in fields(defaults)]
     if unknown := sorted(set(config) - set(names)):
         raise ValueError(
-            f"config of {config_class.__name__} has no field {', '.join(unknown)}; "
+            f"config of {type(defaults).__name__} has no field {', '.join(unknown)}; "
             f"its fields are {', '.join(names)}"
         )
     # JSON knows lists only; the fields of a frozen config are tuples.
-    return config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+    return replace(defaults, **given)

@@ -15,10 +15,11 @@ import numpy as np
 from record import machine, write_record
 from scipy.optimize import minimize
 
+from avsync.data.clip_crops import crops_for
 from avsync.data.splits import clips_of_split
 from avsync.data.store import PreparedClip, Store
 from avsync.pipelines.check import load_model
-from avsync.scoring.accuracy import crops_for, score_clip
+from avsync.scoring.accuracy import score_clip
 from avsync.scoring.offset import Calibration, Peak, confidence, find_peak, interval
 from avsync.timing import FPS, SAMPLES_PER_FRAME
 

@@ -17,6 +17,7 @@ import numpy as np
 from avsync.timing import FPS, SAMPLES_PER_FRAME
 
 CROP_SIZE = 96
+HEAD_SIZE = 224
 CLIPS_TABLE = "clips.jsonl"
 REJECTED_TABLE = "rejected.csv"
 CLIPS_FOLDER = "clips"
@@ -30,7 +31,10 @@ ARRAYS: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
     "points": ((5, 2), np.float32),
     "wav_16k": ((), np.float32),
     "wav": ((), np.float32),
+    "head": ((HEAD_SIZE, HEAD_SIZE, 3), np.uint8),
 }
+# Arrays that a store has where they were asked for.
+OPTIONAL = ("head",)
 ROW_TYPES = {"id": str, "source": str, "speaker": str, "track": int, "frames": int}
 ROW_TYPES |= {"start_s": float, "face_px": float, "score": float, "sample_rate": int}
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -42,7 +46,8 @@ class PreparedClip(NamedTuple):
     `face` and `mouth` are crops `(T, 96, 96, 3)` uint8 RGB; `boxes` `(T, 4)` and `points` `(T, 5,
     2)` are in pixels of the upright source. `wav_16k` `(T * 640,)` and `wav`, at `sample_rate`, are
     mono float32 and start with the first frame, which is `start_s` seconds after the source's first
-    picture. `source` is the file, `speaker` its folder.
+    picture. `source` is the file, `speaker` its folder. `head`, crops `(T, 224, 224, 3)` as SyncNet
+    takes them, is None where the store was made without.
     """
 
     id: str
@@ -57,6 +62,7 @@ class PreparedClip(NamedTuple):
     points: np.ndarray
     wav_16k: np.ndarray
     wav: np.ndarray
+    head: np.ndarray | None = None
 
     @property
     def times_s(self) -> np.ndarray:
@@ -103,9 +109,12 @@ class Store:
         """
         row = self.rows[self._places[clip] if isinstance(clip, str) else clip]
         folder = clip_folder(self.path, row["id"])
-        arrays = {name: _map(folder / f"{name}.npy", name) for name in ARRAYS}
-        lengths = {name: len(arrays[name]) for name in ("face", "mouth", "boxes", "points")}
-        expected = {name: row["frames"] for name in lengths} | {
+        arrays = {
+            name: _map(path, name)
+            for name in ARRAYS
+            if (path := folder / f"{name}.npy").exists() or name not in OPTIONAL
+        }
+        expected = dict.fromkeys(arrays, row["frames"]) | {
             "wav_16k": row["frames"] * SAMPLES_PER_FRAME,
             "wav": samples_in(row["frames"], row["sample_rate"]),
         }

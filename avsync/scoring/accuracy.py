@@ -4,19 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from avsync.data.clip_crops import crops_for
 from avsync.data.store import PreparedClip
-from avsync.metrics.sync_accuracy import average_context, best_offsets, score_band
-from avsync.scoring.engine import CroppedTick, SyncModel, TrackScores, score_tracks, to_frames
+from avsync.metrics.sync_accuracy import average_context, best_offsets
+from avsync.scoring.clip_band import WavInMemory, clip_band
+from avsync.scoring.engine import CroppedTick, SyncModel, TrackScores, score_tracks
 from avsync.scoring.offset import Calibration
 from avsync.scoring.result import Interval
 from avsync.scoring.verdict import BEYOND_S, Answer, judge_evidence
-from avsync.tasks.clip_spec import ClipSpec
-from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from avsync.timing import FPS
 
 # Spoken parts of clips, by the stem of their source: first and last second of the words.
 Words = Mapping[str, tuple[float, float]]
@@ -120,7 +120,8 @@ def _measure(
     words: Words | None,
 ) -> ClipAccuracy:
     crops = crops_for(model.spec, clip)
-    band = score_band(all_pairs(model, crops, np.asarray(clip.wav_16k), truth_ms))
+    wav = np.asarray(clip.wav_16k)
+    band = clip_band(model, crops, wav, truth_ms, empty_windows=False).band
     errors = {k: best_offsets(average_context(band, k, model.spec.window_frames)) for k in contexts}
     name = clip.source.rpartition("/")[2].rpartition(".")[0]
     inside = None
@@ -135,29 +136,9 @@ def _measure(
         mask = inside.float()[:, None]
         length = model.spec.window_frames
         touching = {k: average_context(mask, k, length)[:, 0] > 0 for k in contexts}
-    answer = answer_clip(model, crops, np.asarray(clip.wav_16k), calibration)
+    answer = answer_clip(model, crops, wav, calibration)
     error_ms = None if answer.offset_ms is None else answer.offset_ms - truth_ms
     return ClipAccuracy(name, errors, inside, touching, answer, error_ms)
-
-
-@torch.inference_mode()
-def all_pairs(model: SyncModel, crops: np.ndarray, wav: np.ndarray, truth_ms: float) -> Tensor:
-    """Scores `(n, n)` of every video window with the sound of every window, `truth_ms` taken off.
-
-    n is what VocaLiST's evaluation counts: the frames that have picture and sound, less a window.
-    """
-    windows = min(len(crops), len(wav) // SAMPLES_PER_FRAME) - model.spec.window_frames
-    if windows < 1:
-        raise ValueError(
-            f"a clip must have over {model.spec.window_frames} frames, got {len(crops)}"
-        )
-    video = model.encode_video(to_frames(crops))[0, :windows]
-    pad_s = 1.0 + abs(truth_ms) / 1000
-    padded = np.pad(wav, round(pad_s * SAMPLE_RATE)).astype(np.float32)
-    starts_s = torch.arange(windows) / FPS - truth_ms / 1000 + pad_s
-    audio = model.encode_audio(torch.from_numpy(padded)[None], starts_s)[0]
-    pairs = video.repeat_interleave(windows, 0), audio.repeat(windows, *[1] * (audio.ndim - 1))
-    return model.compare(*pairs).reshape(windows, windows).float()
 
 
 def answer_clip(
@@ -177,28 +158,4 @@ def score_clip(
 ) -> TrackScores:
     """The engine's scores of crops `(T, H, W, 3)` uint8 and sound `(N,)` at 16 kHz."""
     ticks = (CroppedTick(number, {0: crop}) for number, crop in enumerate(crops))
-    return score_tracks(model, ticks, _Wav(wav), search_s + BEYOND_S).tracks[0]
-
-
-def crops_for(spec: ClipSpec, clip: PreparedClip) -> np.ndarray:
-    """A prepared clip's crops `(T, H, W, 3)` uint8 as the task wants them."""
-    stored = clip.mouth if spec.crop == "mouth" else clip.face
-    size = (spec.width, spec.width)
-    crops = np.stack([cv2.resize(crop, size, interpolation=cv2.INTER_AREA) for crop in stored])
-    return crops[:, spec.width // 2 :] if spec.lower_half else crops
-
-
-class _Wav:
-    """Sound that lies in memory, as the engine asks for it."""
-
-    def __init__(self, wav: np.ndarray) -> None:
-        self.wav = wav
-        self.end_s = len(wav) / SAMPLE_RATE
-
-    def window(self, start_s: float, end_s: float) -> np.ndarray:
-        start, end = round(start_s * SAMPLE_RATE), round(end_s * SAMPLE_RATE)
-        out = np.zeros(end - start, np.float32)
-        low, high = max(start, 0), min(end, len(self.wav))
-        if low < high:
-            out[low - start : high - start] = self.wav[low:high]
-        return out
+    return score_tracks(model, ticks, WavInMemory(wav), search_s + BEYOND_S).tracks[0]

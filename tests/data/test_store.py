@@ -233,3 +233,12 @@ def test_keys_must_be_plain_names(tmp_path):
 def test_samples_of_rates_that_do_not_divide_are_rounded_down():
     assert samples_in(3, 16000) == 1920
     assert samples_in(1, 22050 + 1) == 882
+
+
+def test_head_crops_are_there_where_they_were_asked_for(folder):
+    assert Store(folder)["a.0"].head is None
+    damage(folder, "head", np.zeros((FRAMES, 224, 224, 3), np.uint8))
+    assert Store(folder)["a.0"].head.shape == (FRAMES, 224, 224, 3)
+    damage(folder, "head", np.zeros((FRAMES - 1, 224, 224, 3), np.uint8))
+    with pytest.raises(RuntimeError, match=r"clip a\.0 is damaged: head must have 30 items"):
+        Store(folder)["a.0"]

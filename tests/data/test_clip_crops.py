@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from avsync.data.clip_crops import crops_for
+from avsync.data.store import PreparedClip
+from avsync.tasks.clip_spec import ClipSpec
+
+
+def clip(head=None):
+    face = np.zeros((3, 96, 96, 3), np.uint8)
+    face[:, 48:] = 200
+    none = np.zeros(3)
+    return PreparedClip("a.0", "f/a.mp4", "f", 0, 0.0, 16000, face, face + 1, none, none, none,
+                        none, head)  # fmt: skip
+
+
+def spec(crop, height, width, lower_half=False):
+    return ClipSpec(crop, height, width, 5, 0.0, 0.2, lower_half=lower_half)
+
+
+def test_the_lower_half_of_the_face_has_the_height_that_the_task_declares():
+    crops = crops_for(spec("face", 48, 96, lower_half=True), clip())
+    assert crops.shape == (3, 48, 96, 3)
+    assert (crops == 200).all()
+
+
+def test_crops_are_scaled_to_the_task():
+    crops = crops_for(spec("mouth", 32, 32), clip())
+    assert crops.shape == (3, 32, 32, 3)
+    assert crops[0, 0, 0, 0] == 1 and crops[0, -1, 0, 0] == 201
+
+
+def test_crops_of_the_right_size_stay_where_they_are():
+    one = clip()
+    assert np.shares_memory(crops_for(spec("face", 96, 96), one), one.face)
+
+
+def test_a_store_without_heads_is_told_how_to_get_them():
+    assert crops_for(spec("head", 224, 224), clip(np.zeros((3, 224, 224, 3)))).shape[1] == 224
+    with pytest.raises(ValueError, match=r"clip a\.0 has no head crops.* prepare --crops head"):
+        crops_for(spec("head", 224, 224), clip())

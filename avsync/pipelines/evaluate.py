@@ -1,21 +1,30 @@
 """The accuracy of a sync model on prepared clips: `avsync evaluate sync --data STORE`."""
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
 
 from avsync.atomic import write_text
 from avsync.data.splits import clips_of_split
-from avsync.data.store import Store
-from avsync.metrics.sync_accuracy import MAX_SHIFT
+from avsync.data.store import PreparedClip, Store
 from avsync.pipelines.check import load_model
-from avsync.scoring.accuracy import Accuracy, Windows, Words, measure_clips, resampled_interval
+from avsync.pipelines.progress import Report, progress_bar
+from avsync.pipelines.published_figures import (
+    accuracy_lines,
+    accuracy_row,
+    published_figures,
+    published_lines,
+)
+from avsync.scoring.accuracy import Accuracy, Windows, Words, measure_clips
 from avsync.scoring.calibrations import calibration_of
+from avsync.scoring.protocol import PUBLISHED, measure_published
 
+CONTEXTS = (5, 9, 15, 25)
 TOLERANCES = (1, 5)
 # GRID's alignments count 25000 units a second.
 ALIGNMENT_RATE = 25000
@@ -35,9 +44,11 @@ class SyncEvaluation:
         split: which split of that file to measure on.
         alignments: folder of word alignments NAME.align as GRID has them; windows inside the words
             are then scored on their own as well.
+        protocol: `clips` scores windows and whole clips as `avsync check` would; `lrs2` and
+            `acappella` are the published evaluations of these corpora, with their contexts.
         truth_ms: the offset of all clips, such as the one their corpus carries; positive = the
             audio leads.
-        contexts: lengths in frames over which scores are averaged.
+        contexts: lengths in frames over which scores are averaged by protocol `clips`.
         json: write the figures here.
     """
 
@@ -47,9 +58,20 @@ class SyncEvaluation:
     splits: Path | None = None
     split: str = "test"
     alignments: Path | None = None
+    protocol: Literal["clips", "lrs2", "acappella"] = "clips"
     truth_ms: float = 0.0
-    contexts: tuple[int, ...] = (5, 9, 15, 25)
+    contexts: tuple[int, ...] = CONTEXTS
     json: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.protocol != "clips" and self.protocol not in PUBLISHED:
+            names = ", ".join(["clips", *PUBLISHED])
+            raise ValueError(f"protocol must be one of {names}, got {self.protocol!r}")
+        if self.protocol != "clips" and (self.alignments or self.contexts != CONTEXTS):
+            raise ValueError(
+                f"protocol {self.protocol} has contexts of its own and knows no words: contexts "
+                "and alignments are for protocol clips"
+            )
 
 
 def evaluate_sync(evaluation: SyncEvaluation) -> dict[str, Any]:
@@ -58,15 +80,8 @@ def evaluate_sync(evaluation: SyncEvaluation) -> dict[str, Any]:
     places = clips_of_split(store, evaluation.splits, evaluation.split)
     if not places:
         raise ValueError(f"store {store.path} holds no clips")
-    accuracy = measure_clips(
-        load_model(evaluation.model, evaluation.weights),
-        (store[place] for place in places),
-        evaluation.contexts,
-        calibration_of(evaluation.model),
-        evaluation.truth_ms,
-        None if evaluation.alignments is None else read_words(evaluation.alignments),
-    )
-    figures = _figures(evaluation, accuracy)
+    with progress_bar(f"evaluating {evaluation.model}") as report:
+        figures = _measured(evaluation, _reported(store, places, report))
     if evaluation.json is not None:
         write_text(evaluation.json, json.dumps(figures, indent=2) + "\n")
     return figures
@@ -74,17 +89,12 @@ def evaluate_sync(evaluation: SyncEvaluation) -> dict[str, Any]:
 
 def table(figures: dict[str, Any]) -> str:
     """The figures as a table in plain text."""
-    lines = [
-        f"{figures['model']} on {figures['clips']} clips of {figures['data']}",
-        "windows         context  within   accuracy  95 % interval   chance",
-    ]
-    for row in figures["windows"]:
-        low, high = row["interval"]
-        lines.append(
-            f"{row['windows']:<14}  {row['context']:>4} fr.  {row['tolerance']:>2} fr. "
-            f"{100 * row['accuracy']:>8.1f} %  {100 * low:5.1f} to {100 * high:5.1f}  "
-            f"{100 * row['chance']:>6.1f} %"
-        )
+    protocol = figures["protocol"]
+    lines = [f"{figures['model']} on {figures['clips']} clips of {figures['data']}"]
+    if protocol != "clips":
+        lines[0] += f", protocol {protocol}"
+        return "\n".join(lines + published_lines(figures))
+    lines += accuracy_lines(figures["windows"])
     for context, share in figures["touching_words"].items():
         lines.append(f"{100 * share:.1f} % of windows touch the words at {context} frames")
     clip = figures["clip_level"]
@@ -113,32 +123,50 @@ def read_words(folder: str | Path) -> Words:
     return words
 
 
+def _reported(store: Store, places: Sequence[int], report: Report) -> Iterator[PreparedClip]:
+    """The clips, and each time the next one is asked for, the share of frames that are done."""
+    frames = [store.rows[place]["frames"] for place in places]
+    done = 0
+    for place, length in zip(places, frames, strict=True):
+        yield store[place]
+        done += length
+        report(done / sum(frames))
+
+
+def _measured(evaluation: SyncEvaluation, clips: Iterator[PreparedClip]) -> dict[str, Any]:
+    model = load_model(evaluation.model, evaluation.weights)
+    figures: dict[str, Any] = {
+        "model": evaluation.model,
+        "data": evaluation.data.name,
+        "split": evaluation.split if evaluation.splits else None,
+        "protocol": evaluation.protocol,
+        "truth_ms": evaluation.truth_ms,
+    }
+    if evaluation.protocol == "clips":
+        words = None if evaluation.alignments is None else read_words(evaluation.alignments)
+        calibration = calibration_of(evaluation.model)
+        accuracy = measure_clips(
+            model, clips, evaluation.contexts, calibration, evaluation.truth_ms, words
+        )
+        return figures | {"clips": len(accuracy.clips)} | _figures(evaluation, accuracy)
+    published = PUBLISHED[evaluation.protocol]
+    measured = measure_published(model, clips, published, evaluation.truth_ms)
+    rest = published_figures(measured, published, model.spec.window_frames)
+    return figures | {"clips": len(measured.clips)} | rest
+
+
 def _figures(evaluation: SyncEvaluation, accuracy: Accuracy) -> dict[str, Any]:
     errors_ms = accuracy.errors_ms()
     kinds: tuple[Windows, ...] = ("all",)
     if evaluation.alignments:
         kinds = ("all", "inside words", "touching words")
-    rows = []
-    for kind in kinds:
-        for context in evaluation.contexts:
-            for tolerance in TOLERANCES:
-                shares = accuracy.shares(context, tolerance, kind)
-                rows.append(
-                    {
-                        "windows": kind,
-                        "context": context,
-                        "tolerance": tolerance,
-                        "accuracy": float(np.mean(shares)),
-                        "interval": list(resampled_interval(shares)),
-                        "chance": (2 * tolerance + 1) / (2 * MAX_SHIFT + 1),
-                    }
-                )
+    rows = [
+        accuracy_row(kind, context, tolerance, accuracy.shares(context, tolerance, kind))
+        for kind in kinds
+        for context in evaluation.contexts
+        for tolerance in TOLERANCES
+    ]
     return {
-        "model": evaluation.model,
-        "data": evaluation.data.name,
-        "split": evaluation.split if evaluation.splits else None,
-        "clips": len(accuracy.clips),
-        "truth_ms": evaluation.truth_ms,
         "windows": rows,
         "touching_words": {
             str(context): accuracy.touching_share(context)

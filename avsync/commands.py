@@ -16,6 +16,7 @@ from avsync.timing import DEFAULT_PROFILE, tolerance
 Files = Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...")]
 File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+Lists = Annotated[tuple[str, ...], tyro.conf.arg(name="list", metavar="FILE...")]
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
 JsonPath = Annotated[str | None, tyro.conf.arg(metavar="PATH|-")]
 OutputPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
@@ -164,6 +165,9 @@ def prepare(
     folder: Folder,
     /,
     output: Output,
+    layout: Literal["folder", "lrs2", "acappella"] = "folder",
+    lists: Lists = (),
+    crops: tuple[Literal["head"], ...] = (),
     detector: Detector = "best",
     workers: int = 1,
     min_face_px: float = 32.0,
@@ -176,6 +180,10 @@ def prepare(
     Args:
         folder: searched with the folders below it.
         output: the store, a folder.
+        layout: a folder of videos, or a corpus as it is distributed; its lists say which videos
+            count, and the store gets a splits.json.
+        lists: lists of that corpus, files or names in the folder; all there are if not given.
+        crops: crops besides face and mouth: head, 224 x 224 pixels, for syncnet; 226 MB a minute.
         detector: the face detector; `best` is YuNet where it can be had.
         workers: processes.
         min_face_px: narrower faces are rejected, in pixels of the source.
@@ -186,6 +194,9 @@ def prepare(
     done = run(
         folder,
         output,
+        layout=layout,
+        lists=lists,
+        crops=crops,
         detector=_named(detector),
         workers=workers,
         min_face_px=min_face_px,

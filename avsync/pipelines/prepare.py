@@ -1,30 +1,27 @@
 """From a folder of videos to a store of prepared clips: resumable, and no bad file stops it."""
 
 import errno
-import hashlib
 import multiprocessing
-import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 
+from avsync.data.splits import update_splits
+from avsync.data.store import OPTIONAL
 from avsync.data.store_writer import SourceWriter, finished_sources, forget_source, write_tables
 from avsync.media.container import UnreadableMedia
 from avsync.media.faces import FaceDetector, find_detector
 from avsync.pipelines.prepare_file import Rules, prepare_file, rejection
+from avsync.pipelines.prepare_sources import Layout, Source, plan
 from avsync.pipelines.progress import progress_bar
-from avsync.pipelines.videos import find_videos
 
 TABLE_EVERY_S = 10.0
-# Part of every source's key: change it when clips must be made anew.
-GEOMETRY = "1"
-
 Record = dict[str, Any]
 
 
@@ -45,16 +42,13 @@ class PrepareSummary(NamedTuple):
         )
 
 
-class _Source(NamedTuple):
-    path: Path
-    name: str
-    key: str
-
-
 def prepare(
     folder: str | Path,
     store: str | Path,
     *,
+    layout: Layout = "folder",
+    lists: Sequence[str | Path] = (),
+    crops: Sequence[Literal["head"]] = (),
     detector: str | FaceDetector | None = None,
     workers: int = 1,
     min_face_px: float = 32,
@@ -63,11 +57,16 @@ def prepare(
     """Turns the videos in and below a folder into prepared clips; run again, it resumes.
 
     A file is done again when it has changed, or when it was done by other rules. A file that cannot
-    be used is a line in `rejected.csv` and stops nothing.
+    be used, or that a list names and that is not there, is a line in `rejected.csv` and stops
+    nothing.
 
     Args:
         folder: searched for videos; its name and theirs become the clips' `source`.
         store: the folder to write, made if missing; `avsync.data.store.Store` reads it.
+        layout: how the folder is laid out: as a `folder` of videos, or as `lrs2` or `acappella` are
+            distributed, whose lists say which videos count; the store then has a `splits.json`.
+        lists: lists of that corpus, files or names in the folder; without any, all that are there.
+        crops: further crops: `head`, 224 x 224 pixels as SyncNet takes them, 226 MB a minute.
         detector: the face detector, by name, or None for the best there is; an object needs one
             worker.
         workers: processes.
@@ -81,47 +80,66 @@ def prepare(
         raise ValueError("detector must be a name, not an object, where there are several workers")
     if not folder.is_dir():
         raise ValueError(f"folder must be a folder with videos, got {folder}")
+    if unknown := set(crops) - set(OPTIONAL):
+        raise ValueError(f"crops must be {', '.join(OPTIONAL)}, got {', '.join(sorted(unknown))}")
     found = find_detector(detector) if detector is None or isinstance(detector, str) else detector
-    rules = Rules(found.name, float(min_face_px), float(min_duration_s))
-    sources = [_source(path, folder, rules) for path in find_videos([folder])]
+    rules = Rules(found.name, float(min_face_px), float(min_duration_s), "head" in crops)
+    sources, splits = plan(folder, layout, lists, rules)
     records = finished_sources(store)
-    todo = [source for source in sources if source.key not in records]
-    work: Iterator[tuple[_Source, Record]]
+    todo = _todo(sources, records)
+    store.mkdir(parents=True, exist_ok=True)
+    if splits:
+        update_splits(store, splits)
+    work: Iterator[tuple[Source, Record]]
     if workers == 1:
         work = ((source, _prepare_source(source, store, found, rules)) for source in todo)
     else:
         work = _in_processes(todo, store, rules, workers)
-    written_s = time.monotonic()
-    try:
-        with progress_bar(f"preparing {folder.name}") as report:
-            for number, (source, record) in enumerate(work, start=1):
-                _replace_older(records, source, store)
-                records[source.key] = record
-                report(number / len(todo))
-                if time.monotonic() - written_s > TABLE_EVERY_S:
-                    write_tables(store, records)
-                    written_s = time.monotonic()
-    finally:
-        write_tables(store, records)
+    with progress_bar(f"preparing {folder.name}") as report:
+        _collect(work, records, store, lambda done: report(done / len(todo)))
     return _summary(sources, todo, records)
 
 
-def _source(path: Path, folder: Path, rules: Rules) -> _Source:
-    # Names that are no UTF-8 must still go into the tables.
-    name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
-    name = name.encode("utf-8", "backslashreplace").decode()
-    stat = path.stat()
-    facts = "\n".join([name, str(stat.st_size), str(stat.st_mtime_ns), repr(rules), GEOMETRY])
-    readable = re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem)[:40]
-    key = f"{readable.lstrip('-')}-{hashlib.sha256(facts.encode()).hexdigest()[:10]}"
-    return _Source(path, name, key if key[0] != "-" else f"_{key}")
+def _todo(sources: Sequence[Source], records: Mapping[str, Record]) -> list[Source]:
+    """The sources that have no record yet; a file that was prepared and is gone counts as done."""
+    done = {record["source"] for record in records.values() if record["clips"]}
+    return [
+        source
+        for source in sources
+        if source.key not in records and (source.path.is_file() or source.name not in done)
+    ]
 
 
-def _prepare_source(source: _Source, store: Path, detector: FaceDetector, rules: Rules) -> Record:
+def _collect(
+    work: Iterator[tuple[Source, Record]],
+    records: dict[str, Record],
+    store: Path,
+    report: Callable[[int], None],
+) -> None:
+    """Takes in what is finished and keeps the tables up to date."""
+    written_s = time.monotonic()
+    try:
+        for number, (source, record) in enumerate(work, start=1):
+            _replace_older(records, source, store)
+            records[source.key] = record
+            report(number)
+            if time.monotonic() - written_s > TABLE_EVERY_S:
+                write_tables(store, records)
+                written_s = time.monotonic()
+    finally:
+        write_tables(store, records)
+
+
+def _prepare_source(source: Source, store: Path, detector: FaceDetector, rules: Rules) -> Record:
     """Prepares one file as a whole; whatever is wrong with it becomes a rejection."""
     with SourceWriter(store, source.key) as writer:
         try:
-            record = prepare_file(source.path, source.name, writer, detector, rules)
+            if source.path.is_file():
+                record = prepare_file(
+                    source.path, source.name, writer, detector, rules, source.spans
+                )
+            else:
+                record = _nothing(source, "missing", f"{source.path} is not there")
         except UnreadableMedia as error:
             writer.clear()
             record = _nothing(source, error.reason, str(error))
@@ -134,14 +152,14 @@ def _prepare_source(source: _Source, store: Path, detector: FaceDetector, rules:
     return record
 
 
-def _nothing(source: _Source, reason: str, detail: str) -> Record:
+def _nothing(source: Source, reason: str, detail: str) -> Record:
     row = rejection(source.name, reason, detail)
     return {"source": source.name, "clips": [], "rejected": [row]}
 
 
 def _in_processes(
-    todo: list[_Source], store: Path, rules: Rules, workers: int
-) -> Iterator[tuple[_Source, Record]]:
+    todo: list[Source], store: Path, rules: Rules, workers: int
+) -> Iterator[tuple[Source, Record]]:
     """Prepares files in several processes; a file that kills its process is rejected."""
     left = {source.key: source for source in todo}
     while left:
@@ -160,7 +178,7 @@ def _in_processes(
 
 
 def _until_one_dies(
-    sources: list[_Source], store: Path, rules: Rules, workers: int
+    sources: list[Source], store: Path, rules: Rules, workers: int
 ) -> Iterator[tuple[str, Record]]:
     pool = ProcessPoolExecutor(
         workers,
@@ -179,14 +197,14 @@ def _until_one_dies(
         pool.shutdown(cancel_futures=True)
 
 
-def _prepare_by_name(source: _Source, store: Path, rules: Rules) -> tuple[str, Record]:
+def _prepare_by_name(source: Source, store: Path, rules: Rules) -> tuple[str, Record]:
     return source.key, _prepare_source(source, store, _detector(rules.detector), rules)
 
 
 _detector = cache(find_detector)
 
 
-def _replace_older(records: dict[str, Record], source: _Source, store: Path) -> None:
+def _replace_older(records: dict[str, Record], source: Source, store: Path) -> None:
     """Removes what an older version of the file, or other rules, gave."""
     for key in [key for key, record in records.items() if record["source"] == source.name]:
         del records[key]
@@ -194,9 +212,10 @@ def _replace_older(records: dict[str, Record], source: _Source, store: Path) -> 
 
 
 def _summary(
-    sources: list[_Source], todo: list[_Source], records: Mapping[str, Record]
+    sources: list[Source], todo: list[Source], records: Mapping[str, Record]
 ) -> PrepareSummary:
-    ours = [records[source.key] for source in sources]
+    by_name = {record["source"]: record for record in records.values()}
+    ours = [by_name[source.name] for source in sources]
     clips = [row for record in ours for row in record["clips"]]
     return PrepareSummary(
         files=len(todo),

@@ -1,15 +1,18 @@
 """One video to prepared clips: a row of crops for each face, and the sound that goes with it."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from avsync.data.store import CROP_SIZE, clip_id, samples_in
+from avsync.data.listed import Span
+from avsync.data.store import CROP_SIZE, HEAD_SIZE, clip_id, samples_in
 from avsync.data.store_writer import GrowingArray, SourceWriter
 from avsync.media.audio import read_audio
 from avsync.media.container import UnreadableMedia
-from avsync.media.crops import cut_face, cut_mouth
+from avsync.media.crops import cut_face, cut_head, cut_mouth
 from avsync.media.faces import FaceDetector
 from avsync.media.probe import MediaInfo, probe
 from avsync.media.tracks import TrackedFace, follow_faces
@@ -21,27 +24,45 @@ from avsync.timing import FPS, SAMPLE_RATE
 MAX_SIDE = 1280
 # A clip whose sound never gets this loud (-60 dB of full scale) is silent.
 SILENCE_PEAK = 1e-3
+NO_SPAN = ("no_valid_part", "the lists name no valid part of it")
 
 
 class Rules(NamedTuple):
-    """What a clip must be to be kept, and who finds the faces."""
+    """What a clip must be to be kept, who finds the faces, and whether heads are cut as well."""
 
     detector: str
     min_face_px: float
     min_duration_s: float
+    head: bool = False
 
 
 def prepare_file(
-    path: Path, name: str, writer: SourceWriter, detector: FaceDetector, rules: Rules
+    path: Path,
+    name: str,
+    writer: SourceWriter,
+    detector: FaceDetector,
+    rules: Rules,
+    spans: Sequence[Span] | None = None,
 ) -> dict[str, Any]:
     """Writes the arrays of each clip in a video; the record has a row for each, and each rejection.
+
+    Args:
+        path: the video.
+        name: its name in the store.
+        writer: where the clips go.
+        detector: finds the faces.
+        rules: what a clip must be.
+        spans: `(start_s, end_s)` of the parts that clips are cut from, each on its own; None stands
+            for the whole video.
 
     UnreadableMedia where the file cannot be used at all.
     """
     info = probe(path)
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no audio stream")
-    tracks = _write_faces(path, info, writer, detector)
+    if spans is not None and not spans:
+        return {"source": name, "clips": [], "rejected": [rejection(name, *NO_SPAN)]}
+    tracks, unseen = _write_faces(path, info, writer, detector, rules, spans)
     record: dict[str, Any] = {"source": name, "clips": [], "rejected": []}
     kept = []
     for track in tracks:
@@ -51,8 +72,12 @@ def prepare_file(
             writer.drop(track.number)
         else:
             kept.append(track)
-    if not tracks:
+    if spans is None and not tracks:
         record["rejected"].append(rejection(name, "no_face", "no face was found in any picture"))
+    for start_s, end_s in unseen:
+        where = f"no face was found from {start_s:g} to {end_s:g} s"
+        row = rejection(name, "no_face", where)
+        record["rejected"].append(row | {"start_s": start_s, "duration_s": end_s - start_s})
     peaks = _write_sound(path, info, kept, writer)
     for track, peak in zip(kept, peaks, strict=True):
         if peak < SILENCE_PEAK:
@@ -74,19 +99,24 @@ class _Track:
         start: index of its first tick.
         writer: where the arrays go.
         scale: pixels of the source to one of the pictures that are read.
+        head: cut the head as well.
     """
 
-    def __init__(self, number: int, start: int, writer: SourceWriter, scale: float) -> None:
+    def __init__(
+        self, number: int, start: int, writer: SourceWriter, scale: float, head: bool
+    ) -> None:
         self.number, self.start, self.scale = number, start, scale
         self.frames = 0
         self.widths: list[float] = []
         self.scores: list[float] = []
-        names = ("face", "mouth", "boxes", "points")
+        names = ["face", "mouth", "boxes", "points", *(["head"] if head else [])]
         self.arrays: dict[str, GrowingArray] = {name: writer.array(number, name) for name in names}
 
     def add(self, image: np.ndarray, face: TrackedFace) -> None:
         self.arrays["face"].append(cut_face(image, face.box, CROP_SIZE)[None])
         self.arrays["mouth"].append(cut_mouth(image, face.points, CROP_SIZE)[None])
+        if "head" in self.arrays:
+            self.arrays["head"].append(cut_head(image, face.box, HEAD_SIZE)[None])
         self.arrays["boxes"].append(self.scale * face.box[None])
         self.arrays["points"].append(self.scale * face.points[None])
         self.scores.append(face.score)
@@ -127,16 +157,37 @@ class _Track:
 
 
 def _write_faces(
-    path: Path, info: MediaInfo, writer: SourceWriter, detector: FaceDetector
-) -> list[_Track]:
-    tracks: dict[int, _Track] = {}
+    path: Path,
+    info: MediaInfo,
+    writer: SourceWriter,
+    detector: FaceDetector,
+    rules: Rules,
+    spans: Sequence[Span] | None,
+) -> tuple[list[_Track], list[Span]]:
+    """The tracks of all faces, and the spans in which there is none."""
+    ticks = None if spans is None else [_ticks(span) for span in spans]
+    last = None if ticks is None else max(span.stop for span in ticks)
+    # A face that stays from one span to the next is a track in each.
+    tracks: dict[tuple[int, int], _Track] = {}
     for tick in follow_faces(at_rate(read_frames(path, MAX_SIDE), FPS), detector):
+        if last is not None and tick.index >= last:
+            break
+        span = 0 if ticks is None else next((i for i, s in enumerate(ticks) if tick.index in s), -1)
         scale = info.width / tick.image.shape[1]
-        for face in tick.faces:
-            if face.track not in tracks:
-                tracks[face.track] = _Track(face.track, tick.index, writer, scale)
-            tracks[face.track].add(tick.image, face)
-    return list(tracks.values())
+        for face in tick.faces if span >= 0 else ():
+            if (span, face.track) not in tracks:
+                number = face.track if spans is None else len(tracks)
+                track = _Track(number, tick.index, writer, scale, rules.head)
+                tracks[span, face.track] = track
+            tracks[span, face.track].add(tick.image, face)
+    seen = {span for span, _ in tracks}
+    unseen = [span for place, span in enumerate(spans or ()) if place not in seen]
+    return list(tracks.values()), unseen
+
+
+def _ticks(span: Span) -> range:
+    """The ticks that lie wholly inside a span."""
+    return range(math.ceil(span[0] * FPS - 1e-6), math.floor(span[1] * FPS + 1e-6))
 
 
 def _write_sound(

@@ -1,38 +1,18 @@
-"""The clips' top left quarter is red; the detector here takes that for a face."""
-
 import csv
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pipelines.red_detector import RedDetector
 
 from avsync.data.store import Store
 from avsync.media.crops import Face
-from avsync.pipelines.prepare import PrepareSummary, Rules, _in_processes, _Source, prepare
-from avsync.pipelines.prepare_file import MAX_SIDE
+from avsync.pipelines.prepare import PrepareSummary, _in_processes, prepare
+from avsync.pipelines.prepare_file import MAX_SIDE, Rules
+from avsync.pipelines.prepare_sources import Source
 
 FLASHES = (0.4, 1.2, 1.6)
-PLACES = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
-
-
-class RedDetector:
-    """Finds the box of all that is red, from the `first`-th look to the `last`."""
-
-    name = "red"
-
-    def __init__(self, first: int = 0, last: int = 10**9) -> None:
-        self.first, self.last = first, last
-        self.looks = 0
-
-    def __call__(self, image: np.ndarray) -> list[Face]:
-        self.looks += 1
-        red, green = image[..., 0].astype(int), image[..., 1].astype(int)
-        y, x = np.nonzero(red - green > 80)
-        if not self.first < self.looks <= self.last or not len(x):
-            return []
-        box = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1], float)
-        return [Face(box, box[:2] + PLACES * (box[2:] - box[:2]), 0.9)]
 
 
 @pytest.fixture
@@ -187,8 +167,8 @@ class Deadly:
 
 
 def test_a_file_that_kills_its_process_is_rejected_and_the_rest_is_done(videos, tmp_path):
-    good = _Source(videos / "one.mp4", "one.mp4", "one")
-    deadly = _Source(Deadly(), "deadly.mp4", "deadly")  # type: ignore[arg-type]
+    good = Source(videos / "one.mp4", "one.mp4", "one")
+    deadly = Source(Deadly(), "deadly.mp4", "deadly")  # type: ignore[arg-type]
     work = _in_processes([deadly, good], tmp_path / "s", Rules("haar", 32, 1), 2)
     reasons = {source.key: record["rejected"][0]["detail"] for source, record in work}
     assert reasons == {

@@ -88,16 +88,18 @@ class DecibelMel(nn.Module):
         self.preemphasis = preemphasis
         # Samples that `columns` needs before the first column's own.
         self.samples_before = 1 if preemphasis else 0
-        # Not a buffer: a model cast to bfloat16 must keep its filters whole.
-        self.filters = torchaudio.functional.melscale_fbanks(
-            n_freqs=self.n_fft // 2 + 1,
-            f_min=self.f_min,
-            f_max=self.f_max,
-            n_mels=self.n_mels,
-            sample_rate=SAMPLE_RATE,
-            norm="slaney",
-            mel_scale="slaney",
-        )
+        # Not a buffer, and never on the meta device: a model cast to bfloat16, or built before its
+        # weights are read, must keep its filters whole.
+        with torch.device("cpu"):
+            self.filters = torchaudio.functional.melscale_fbanks(
+                n_freqs=self.n_fft // 2 + 1,
+                f_min=self.f_min,
+                f_max=self.f_max,
+                n_mels=self.n_mels,
+                sample_rate=SAMPLE_RATE,
+                norm="slaney",
+                mel_scale="slaney",
+            )
 
     def forward(self, wav: Tensor) -> Tensor:
         """Maps a waveform `(B, N)` at 16 kHz to `(B, 80, 1 + N // 200)` in [-4, 4]; column k is
@@ -154,15 +156,10 @@ class Mfcc(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # Not buffers: a model cast to float32 or less must keep them whole.
-        self.filters = _psf_filters(self.n_filters, self.n_fft)
-        order = torch.arange(self.n_mfcc, dtype=torch.float64)
-        band = torch.arange(self.n_filters, dtype=torch.float64) + 0.5
-        cosines = torch.cos(math.pi / self.n_filters * order[:, None] * band)
-        cosines *= math.sqrt(2 / self.n_filters)
-        cosines[0] /= math.sqrt(2)
-        lift = 1 + self.lifter / 2 * torch.sin(math.pi / self.lifter * order)
-        self.cosines = lift[:, None] * cosines
+        # As with `DecibelMel.filters`.
+        with torch.device("cpu"):
+            self.filters = _psf_filters(self.n_filters, self.n_fft)
+            self.cosines = _liftered_cosines(self.n_mfcc, self.n_filters, self.lifter)
 
     def forward(self, wav: Tensor) -> Tensor:
         """Maps a waveform `(B, N)` in [-1, 1] at 16 kHz to `(B, 13, 1 + ceil((N - 400) / 160))`;
@@ -210,3 +207,13 @@ def _psf_filters(count: int, n_fft: int) -> Tensor:
     low, peak, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising, falling = (bins - low) / (peak - low), (high - bins) / (high - peak)
     return torch.minimum(rising, falling).clamp_min(0)
+
+
+def _liftered_cosines(count: int, n_filters: int, lifter: int) -> Tensor:
+    """The orthonormal DCT-II `(count, n_filters)`, its rows scaled by the sine lifter."""
+    order = torch.arange(count, dtype=torch.float64)
+    band = torch.arange(n_filters, dtype=torch.float64) + 0.5
+    cosines = torch.cos(math.pi / n_filters * order[:, None] * band) * math.sqrt(2 / n_filters)
+    cosines[0] /= math.sqrt(2)
+    lift = 1 + lifter / 2 * torch.sin(math.pi / lifter * order)
+    return lift[:, None] * cosines

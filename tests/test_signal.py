@@ -153,6 +153,13 @@ def test_features_keep_their_precision_in_a_model_of_another(wave, front_end):
     assert front_end(wave.bfloat16()).dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("kind", [DecibelMel, Mfcc])
+def test_features_are_whole_in_a_model_built_on_the_meta_device(wave, kind):
+    with torch.device("meta"):
+        front_end = kind()
+    torch.testing.assert_close(front_end(wave), kind()(wave), atol=0, rtol=0)
+
+
 def test_clips_of_a_batch_do_not_mix(wave):
     both = torch.cat([wave, 0.1 * wave.flip(1)])
     for front_end in (DecibelMel(0.97), Mfcc()):

@@ -1,0 +1,52 @@
+"""SyncNet's published checkpoint (syncnet_v2.model) -> ours.
+
+Theirs eats BGR in [0, 255], and has 3-D convolutions throughout; all but the first span one frame.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from avsync.convert.upstream import convert_state
+from avsync.tasks.syncnet import SyncNetConfig, build
+
+# Upstream numbers activations and pools as layers too: our block -> its convolution; the batch norm
+# comes next.
+LAYERS = {
+    "visual": {"stem": 0, "trunk.1": 4, "trunk.3": 8, "trunk.4": 11, "trunk.5": 14, "trunk.7": 18},
+    "audio": {
+        "blocks.0": 0,
+        "blocks.1": 4,
+        "blocks.3": 8,
+        "blocks.4": 11,
+        "blocks.5": 14,
+        "blocks.7": 18,
+    },
+}
+
+
+def convert(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Maps a SyncNet state dict to ours, for RGB in [0, 1].
+
+    RuntimeError names what does not fit.
+    """
+    with torch.device("meta"):
+        model = build(SyncNetConfig())
+    return convert_state(state_dict, model, upstream_name, _to_rgb)
+
+
+def upstream_name(name: str) -> str:
+    """The reference's name of a tensor of ours."""
+    stream, rest = name.split(".", 1)
+    short = {"visual": "lip", "audio": "aud"}[stream]
+    if rest.startswith("head."):
+        return f"netfc{short}.{rest.removeprefix('head.')}"
+    block, kind, leaf = rest.rsplit(".", 2)
+    return f"netcnn{short}.{LAYERS[stream][block] + (kind == 'norm')}.{leaf}"
+
+
+def _to_rgb(name: str, tensor: Tensor) -> Tensor:
+    if name == "visual.stem.conv.weight":
+        return 255 * tensor.flip(1)
+    return tensor.squeeze(2) if tensor.ndim == 5 else tensor

@@ -1,0 +1,61 @@
+"""Lip stack encoder: the lip expert's visual stream, five frames as the channels of one picture.
+
+Prajwal, Mukhopadhyay, Namboodiri and Jawahar, A Lip Sync Expert Is All You Need for Speech to Lip
+Generation In the Wild (ACM Multimedia 2020).
+"""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from avsync.encoders.conv_block import conv_block_2d
+
+HEIGHT, WIDTH = 48, 96
+
+
+class LipStackEncoder(nn.Module):
+    """Turns the lower half of a face into one token per window of five frames, never negative.
+
+    The layers know no time: every window runs through all of them.
+
+    Args:
+        channels: widths of the five stages; the last is that of the tokens.
+    """
+
+    window_frames = 5
+
+    def __init__(self, channels: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512)) -> None:
+        super().__init__()
+        a, b, c, d, dim = channels
+        self.blocks = nn.Sequential(
+            conv_block_2d(3 * self.window_frames, a, 7, padding=3),
+            conv_block_2d(a, b, 5, stride=(1, 2), padding=1),
+            *(conv_block_2d(b, b, 3, padding=1, residual=True) for _ in range(2)),
+            conv_block_2d(b, c, 3, stride=2, padding=1),
+            *(conv_block_2d(c, c, 3, padding=1, residual=True) for _ in range(3)),
+            conv_block_2d(c, d, 3, stride=2, padding=1),
+            *(conv_block_2d(d, d, 3, padding=1, residual=True) for _ in range(2)),
+            conv_block_2d(d, dim, 3, stride=2, padding=1),
+            *(conv_block_2d(dim, dim, 3, padding=1, residual=True) for _ in range(2)),
+            conv_block_2d(dim, dim, 3, stride=2, padding=1),
+            conv_block_2d(dim, dim, 3),
+            conv_block_2d(dim, dim, 1),
+        )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Maps RGB frames `(B, 3, T, 48, 96)` in [0, 1] to tokens `(B, T - 4, dim)`."""
+        size = (3, HEIGHT, WIDTH)
+        if (
+            frames.ndim != 5
+            or (frames.shape[1], *frames.shape[3:]) != size
+            or frames.shape[2] < self.window_frames
+        ):
+            raise ValueError(
+                f"frames must be (B, 3, T >= {self.window_frames}, {HEIGHT}, {WIDTH}), "
+                f"got {tuple(frames.shape)}"
+            )
+        windows = frames.unfold(2, self.window_frames, 1)
+        x = rearrange(windows, "b c n h w t -> (b n) (t c) h w")
+        x = self.blocks(x.contiguous(memory_format=torch.channels_last))
+        return rearrange(x, "(b n) d 1 1 -> b n d", b=len(frames))

@@ -228,5 +228,5 @@ def _counts(numbers: list[Any]) -> bool:
 def _of(kind: Any, value: Any) -> Any:
     # NamedTuples of ours are tuples too, but no pickle means them by one.
     if not isinstance(value, kind) or (kind is tuple and type(value) is not tuple):
-        raise ValueError(f"its pickle has a {type(value).__name__} where something else must be")
+        raise ValueError(f"its pickle holds {type(value).__name__} where something else must be")
     return value

@@ -103,6 +103,11 @@ def test_of_many_wrong_names_five_are_told(ours):
     assert len(str(caught.value)) < 300
 
 
+def test_a_name_missing_twice_is_told_once_and_names_cannot_write_on_the_terminal(ours):
+    with pytest.raises(RuntimeError, match=r"1 missing: w; 1 unexpected: \?\[2J$"):
+        convert_state({"\x1b[2J": torch.zeros(1)}, ours, lambda name: "w")
+
+
 def test_no_key_is_left_over_unless_it_is_known_to_carry_nothing(given, ours):
     given["net.version"] = torch.tensor([float("nan")])
     with pytest.raises(RuntimeError, match=r"1 unexpected: net\.version"):

@@ -1,11 +1,13 @@
 """Reading checkpoints of others: what is read, and that nothing in a file is ever run."""
 
 import builtins
+import copy
 import io
 import os
 import pickle
 import random
 import struct
+import tarfile
 import zipfile
 from collections import OrderedDict
 
@@ -146,6 +148,8 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
         read_upstream(tmp_path / "none.pth")
     with pytest.raises(RuntimeError, match=r"is not a file"):
         read_upstream(tmp_path)
+    with pytest.raises(RuntimeError, match="could not be read: File name too long"):
+        read_upstream(tmp_path / ("x" * 300))
 
 
 @pytest.mark.parametrize("kept", [10, 300, -200, -1])
@@ -179,6 +183,15 @@ def test_a_flipped_bit_of_a_weight_is_noticed_by_the_checksum(tmp_path):
 def test_content_without_a_state_dict_is_refused(save, content, message):
     with pytest.raises(RuntimeError, match=message):
         read_upstream(save(content))
+
+
+def test_torch_is_told_to_run_nothing_and_tries_no_tar_archive(save, monkeypatch):
+    told = []
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **k: told.append(k) or load(*a, **k))
+    monkeypatch.setattr(tarfile, "open", lambda *a, **k: pytest.fail("tarfile was opened"))
+    read_upstream(save(STATE))
+    assert [options["weights_only"] for options in told] == [True]
 
 
 ATTACKS = {
@@ -235,7 +248,7 @@ def test_a_whole_pickled_model_is_said_to_be_one(save, unloadable):
         (lambda: {"w": torch.ones(1).expand(10**9)}, r"a tensor \(1000000000,\) in 1 numbers"),
         (lambda: {"w": torch.ones(2).view(*[1] * 9, 2)}, "a shape that makes no sense"),
         (lambda: Call(OrderedDict, attributes={"items": 3}), "sets attributes"),
-        (lambda: {((), ()): torch.ones(1)}, "a tuple where something else must be"),
+        (lambda: {((), ()): torch.ones(1)}, "holds tuple where something else must be"),
         (lambda: {"w": torch.ones(1).to_sparse()}, "would run torch._utils._rebuild_sparse_tensor"),
         (lambda: {"w": torch.ones(2, dtype=torch.complex64)}, "run torch.ComplexFloatStorage"),
         (lambda: {"w": "x" * 5 * 2**20}, "damaged|holds more than tensors"),
@@ -305,12 +318,50 @@ def test_a_list_of_records_that_would_fill_the_memory_is_not_read(zipped, unload
         read_upstream(zipped)
 
 
+def test_records_that_share_their_bytes_are_refused(zipped, unloadable):
+    with zipfile.ZipFile(zipped, "a") as archive:
+        for number in range(9):
+            shared = copy.copy(archive.getinfo("x/.data/serialization_id"))
+            shared.filename = f"x/data/{number + 1}{'0' * 200}"
+            shared.file_size = shared.compress_size = 1000
+            archive.filelist.append(shared)
+            archive._didModify = True
+    with pytest.raises(RuntimeError, match="would unpack to more than it is"):
+        read_upstream(zipped)
+
+
+def test_compressed_records_are_refused(zipped, unloadable):
+    with pytest.raises(RuntimeError, match="would unpack to more than it is"):
+        read_upstream(rezipped(zipped, compression=zipfile.ZIP_DEFLATED))
+
+
+def with_field(data, start, value):
+    """The end of an archive with another 64-bit number `start` bytes from its end."""
+    return data[:start] + struct.pack("<Q", value) + data[start + 8 :]
+
+
 @pytest.mark.parametrize(
-    "grow", [lambda old: old + b"more", lambda old: old[:30] + b"+" + old[30:]]
+    "change",
+    [
+        lambda data: data + b"more",
+        lambda data: data[:30] + b"+" + data[30:],
+        lambda data: data[:-2] + b"\1\0",
+        lambda data: with_field(data, -34, len(data) - 99),
+        lambda data: with_field(data, -50, 0),
+    ],
+    ids=["after", "before", "comment", "end", "directory"],
 )
-def test_an_archive_that_two_readers_could_see_differently_is_refused(zipped, unloadable, grow):
-    zipped.write_bytes(grow(zipped.read_bytes()))
+def test_an_archive_that_two_readers_could_see_differently_is_refused(zipped, unloadable, change):
+    zipped.write_bytes(change(zipped.read_bytes()))
     with pytest.raises(RuntimeError, match=r"its (end|list of records) (is|makes)"):
+        read_upstream(zipped)
+
+
+def test_names_that_are_no_text_are_damage(zipped, unloadable):
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("ä/data.pkl", b"")
+    zipped.write_bytes(zipped.read_bytes().replace("ä".encode(), b"\xc3\xc3"))
+    with pytest.raises(RuntimeError, match="damaged or cut short: 'utf-8'"):
         read_upstream(zipped)
 
 
@@ -321,6 +372,31 @@ def test_two_records_of_one_name_are_refused(zipped, unloadable, name):
         archive.writestr(name, b"\x80\x02}.")
     with pytest.raises(RuntimeError, match="two records of one name"):
         read_upstream(zipped)
+
+
+@pytest.fixture
+def legacy(tmp_path):
+    torch.save({"w": torch.ones(12)}, tmp_path / "x.pth", _use_new_zipfile_serialization=False)
+    return tmp_path / "x.pth"
+
+
+def test_an_old_file_with_more_or_less_than_it_says_is_refused(legacy, unloadable):
+    whole = legacy.read_bytes()
+    legacy.write_bytes(whole + b"more")
+    with pytest.raises(RuntimeError, match=f"{len(whole) + 4} bytes where {len(whole)} should be"):
+        read_upstream(legacy)
+    place = whole.index(b"K\x0c")
+    legacy.write_bytes(whole[:place] + b"J\x00\x00\x00\x40" + whole[place + 2 :])
+    with pytest.raises(RuntimeError, match=r"bytes where 429496\d+ should be"):
+        read_upstream(legacy)
+
+
+def test_an_old_file_whose_two_lists_of_tensors_differ_is_refused(legacy, unloadable):
+    whole = legacy.read_bytes()
+    place = whole.rindex(b"X")
+    legacy.write_bytes(whole[: place + 5] + b"7" + whole[place + 6 :])
+    with pytest.raises(RuntimeError, match="its list of tensors is not that of its names"):
+        read_upstream(legacy)
 
 
 def mutated(data, chance):

@@ -9,7 +9,7 @@ from typing import Any
 import tyro
 
 from avsync import __version__
-from avsync.commands import check, demo, doctor, fix, models, prepare
+from avsync.commands import check, convert, demo, doctor, fix, models, prepare
 
 DESCRIPTION = "Measures where the voice is against the lips in a video, and repairs it."
 
@@ -86,6 +86,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "check": check,
     "fix": fix,
     "models": models,
+    "convert": convert,
     "prepare": prepare,
     "train": train,
     "evaluate": evaluate,

@@ -15,6 +15,7 @@ from avsync.timing import DEFAULT_PROFILE, tolerance
 
 Files = Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...")]
 File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 Lists = Annotated[tuple[str, ...], tyro.conf.arg(name="list", metavar="FILE...")]
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
@@ -158,6 +159,31 @@ def models() -> int:
         print(f"  trained on  {row.trained_on}")
         print(f"  licence     {row.licence}")
         print(f"  measured    {row.measured}")
+    return 0
+
+
+def convert(
+    name: Name,
+    file: File,
+    /,
+    output: Output,
+    window_frames: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    overwrite: Flag = False,
+) -> int:
+    """Bring the published weights of another project: its checkpoint in, safetensors out.
+
+    Nothing in the file is run. The config is written beside the output, as .json.
+
+    Args:
+        name: the model: vocalist, mtdvocalist, syncnet or lip_expert.
+        file: the checkpoint as its authors published it.
+        output: the weights, a file that ends in .safetensors.
+        window_frames: frames that vocalist or mtdvocalist was trained on; 5 where it is not given.
+        overwrite: replace files that are there.
+    """
+    from avsync.pipelines.convert import convert_file
+
+    convert_file(name, file, output, window_frames, overwrite=overwrite, say=_say)
     return 0
 
 

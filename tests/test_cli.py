@@ -81,6 +81,7 @@ def test_the_version_is_the_packages(run):
         (["check", "a.mp4", "--profile", "pal"], "profile must be one of ebu, itu"),
         (["check", "a.mp4", "--model", "none"], "model must be one of dense_sync"),
         (["fix", "a.mp4", "-o", "b.mp4", "--profile", "pal"], "profile must be one of ebu, itu"),
+        (["convert", "ynet", "a", "-o", "b.safetensors"], "name must be one of vocalist, mtdvocal"),
         (["train"], "say which model to train"),
         (["evaluate"], "say what to evaluate"),
     ],
@@ -232,6 +233,19 @@ def test_weights_that_cannot_be_used_are_code_1_and_one_line(run, batch, tmp_pat
     assert (code, out) == (1, "")
     assert "is not a safetensors file but a web page" in err
     assert err.count("\n") == 1
+
+
+def test_published_weights_are_converted_before_they_are_used(run, make_clip, tmp_path):
+    clip, published = make_clip("faceless.mp4"), tmp_path / "vocalist_5f_lrs2.pth"
+    torch.save({"state_dict": {"fc.weight": torch.ones(1)}}, published)
+    with pytest.raises(RuntimeError, match="run `avsync convert NAME FILE -o OUT"):
+        create_model("vocalist", weights=published)
+    code, out, err = run("check", clip, "--model", "vocalist", "--weights", published)
+    assert (code, out) == (1, "")
+    assert "run `avsync convert NAME FILE -o OUT.safetensors` on published weights first" in err
+    code, out, err = run("convert", "mtdvocalist", published, "-o", tmp_path / "x.safetensors")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert f"avsync: {published} is no checkpoint of mtdvocalist: " in err
 
 
 def test_groups_are_commands():

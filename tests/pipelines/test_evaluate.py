@@ -117,3 +117,37 @@ def test_options_of_another_protocol_are_refused(store):
         SyncEvaluation(data=store.path, protocol="lrs3")
     with pytest.raises(ValueError, match="no clip is longer than the 5 frames"):
         published_figures(ProtocolFigures((), ("a",)), PUBLISHED["lrs2"], 5)
+
+
+TINY = {
+    "vocalist": {"channels": [2, 2, 3, 4, 16], "depth": 1, "heads": 2},
+    "lip_expert": {"channels": [2, 2, 3, 4, 8]},
+    "syncnet": {"lip_channels": [2, 3, 4], "mfcc_channels": [2, 3, 4, 3, 4], "dim": 8},
+}
+
+
+def tiny(name, folder, **config):
+    torch.manual_seed(0)
+    config = TINY[name] | config
+    path = folder / f"{name}.safetensors"
+    weights.save(path, create_model(name, config=config).state_dict(), config)
+    return path
+
+
+@pytest.mark.parametrize("name", ["vocalist", "lip_expert"])
+def test_reference_models_are_scored(store, tmp_path, name):
+    figures = published(store, tiny(name, tmp_path), "lrs2", model=name)
+    assert [row["context"] for row in figures["windows"]] == [5, 7, 9, 11, 13, 15]
+    assert (figures["embedding"] is None) == (name == "vocalist")
+
+
+def test_a_model_of_25_frames_is_scored_at_its_own_context(store, tmp_path):
+    path = tiny("vocalist", tmp_path, window_frames=25)
+    figures = published(store, path, "acappella", model="vocalist")
+    assert [(row["context"], row["averaged"]) for row in figures["windows"]] == [(25, False)] * 2
+    assert "own context of 25 frames, not averaged" in table(figures)
+
+
+def test_a_model_that_looks_at_heads_needs_a_store_that_has_them(store, tmp_path):
+    with pytest.raises(ValueError, match=r"no head crops, .*avsync prepare --crops head"):
+        published(store, tiny("syncnet", tmp_path), "lrs2", model="syncnet")

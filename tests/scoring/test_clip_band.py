@@ -8,6 +8,7 @@ from torch import Tensor
 from avsync.scoring import clip_band as module
 from avsync.scoring.clip_band import WavInMemory, clip_band
 from avsync.tasks.clip_spec import ClipSpec
+from avsync.tasks.vocalist import VocalistConfig, build
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 
@@ -133,3 +134,26 @@ def test_sound_beyond_its_ends_is_silence():
     assert sound.window(-0.5, 0.25).sum() == 0.25 * SAMPLE_RATE
     assert sound.window(0.75, 1.5).sum() == 0.25 * SAMPLE_RATE
     assert sound.window(2, 3).sum() == 0
+
+
+def test_the_band_of_vocalist_is_its_forward_on_the_mel_of_the_whole_clip():
+    torch.manual_seed(0)
+    model = build(VocalistConfig(channels=(2, 2, 3, 4, 16), depth=1, heads=2)).eval()
+    for part in model.modules():
+        if isinstance(part, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
+            part.running_var.fill_(0.3)  # fresh weights would say the same to everything
+    g = np.random.default_rng(0)
+    crops = g.integers(0, 255, (8, 48, 96, 3), np.uint8)
+    wav = g.normal(0, 0.1, 8 * SAMPLES_PER_FRAME).astype(np.float32)
+    frames = torch.from_numpy(crops).permute(3, 0, 1, 2)[None] / 255
+    mel = model.front_end(torch.from_numpy(wav)[None])[0]
+    cut = {j: mel[:, int(3.2 * j) : int(3.2 * j) + 16] for j in range(3)}
+    empty = torch.zeros(80, 16)
+    expected = []
+    for i in range(3):
+        heard = torch.stack([cut.get(i + c - 15, empty) for c in range(31)])
+        seen = frames[:, :, i : i + 5].expand(31, -1, -1, -1, -1)
+        expected.append(model(seen, heard).detach())
+    band = clip_band(model, crops, wav).band
+    torch.testing.assert_close(band, torch.stack(expected), atol=1e-6, rtol=0)
+    assert band.std(1).min() > 1e-4

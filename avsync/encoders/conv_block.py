@@ -24,7 +24,7 @@ class ConvBlock(nn.Module):
 
     def fold(self) -> None:
         """Puts the batch norm into the convolution, for inference; what `eval` gives stays."""
-        if not isinstance(self.norm, nn.Identity):
+        if isinstance(self.norm, nn.BatchNorm2d | nn.BatchNorm3d):
             self.conv = fuse_conv_bn_eval(self.conv, self.norm)  # type: ignore[type-var]
             self.norm = nn.Identity()
 

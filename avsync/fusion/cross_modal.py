@@ -76,7 +76,10 @@ class CrossModalTransformer(nn.Module):
     def keys_values(self, for_keys: Tensor, for_values: Tensor | None = None) -> KeysValues:
         """Maps an embedded context `(..., K, D)` to the keys and values of all layers."""
         for_values = for_keys if for_values is None else for_values
-        pairs = [layer.keys_values(for_keys, for_values) for layer in self.layers]
+        pairs = []
+        for layer in self.layers:
+            assert isinstance(layer, CrossModalLayer)
+            pairs.append(layer.keys_values(for_keys, for_values))
         keys, values = (torch.stack(each, dim=-4) for each in zip(*pairs, strict=True))
         return KeysValues(keys, values)
 

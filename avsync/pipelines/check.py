@@ -4,9 +4,12 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+import torch
 
+from avsync.encoders.conv_block import fold_norms
 from avsync.media.ahead import ahead
 from avsync.media.audio import AudioClock
 from avsync.media.container import UnreadableMedia
@@ -225,11 +228,15 @@ class _Seen:
 
 
 def load_model(name: str, weights: str | Path | None = None) -> SyncModel:
-    """A sync model with its released weights or the given ones, loaded once for all files."""
+    """A sync model with its released weights or the given ones, loaded once for all files; on the
+    GPU where there is one.
+    """
     return _loaded(name, None if weights is None else str(weights))
 
 
 @cache
 def _loaded(name: str, weights: str | None) -> SyncModel:
-    model: SyncModel = create_model(name, pretrained=weights is None, weights=weights)  # type: ignore[assignment]
-    return model
+    model = create_model(name, pretrained=weights is None, weights=weights)
+    fold_norms(model)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return cast(SyncModel, model)

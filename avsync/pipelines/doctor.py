@@ -92,9 +92,11 @@ def _models() -> list[Finding]:
     return [Finding(f"model {row.name}", *_weights(row)) for row in registry.list_models()]
 
 
-def _weights(row: registry.ModelRow) -> tuple[bool, str]:
+def _weights(row: registry.ModelRow) -> tuple[bool | None, str]:
+    if row.file is None:
+        return None, f"bring its weights with `avsync convert {row.name}`"
     path = registry.PRETRAINED / row.file
-    if row.sha256 is None or not path.is_file():
+    if not path.is_file():
         return False, "no weights in this installation"
     if sha256_of(path) != row.sha256:
         return False, f"{path} is damaged: reinstall avsync"

@@ -133,7 +133,7 @@ class Vocalist(nn.Module):
         lips, voice = video.shape[1], audio.shape[1]
         a = self.audio_to_video(audio, video, band_mask(voice, lips, video))
         v = self.video_to_audio(video, audio, band_mask(lips, voice, video))
-        return self._head(self.fusion(a, v, band_mask(voice, lips, video)))
+        return self.head(self.fusion(a, v, band_mask(voice, lips, video)))
 
     def encode_video(self, frames: Tensor) -> VocalistEntry:
         """Maps frames `(B, 3, T, 48, 96)` to entries `(B, T - window_frames + 1, ...)`."""
@@ -204,7 +204,7 @@ class Vocalist(nn.Module):
         cache = self.fusion.keys_values(self.fusion.embed(v))
         a = rearrange(a, "g (k s) d -> (g k) s d", k=count)
         joint = attend_few(self.fusion, self.fusion.embed(a), cache)
-        return self._head(joint).reshape(groups, count)
+        return self.head(joint).reshape(groups, count)
 
     def _entry(
         self, tokens: Tensor, asking: CrossModalTransformer, asked: CrossModalTransformer
@@ -212,9 +212,12 @@ class Vocalist(nn.Module):
         cache = asked.keys_values(asked.embed(tokens))
         return VocalistEntry(asking.embed(tokens), cache.keys, cache.values)
 
-    def _head(self, tokens: Tensor) -> Tensor:
-        pooled = reduce(tokens, "b s d -> b d", "max")
-        logits: Tensor = self.classifier(self.fc(pooled).tanh())
+    def head(self, tokens: Tensor) -> Tensor:
+        """Maps the last transformer's tokens `(B, S, D)` to logits `(B,)`."""
+        # Whole under autocast too: candidates differ by less than bfloat16 resolves.
+        with torch.autocast(tokens.device.type, enabled=False):
+            pooled = reduce(tokens, "b s d -> b d", "max")
+            logits: Tensor = self.classifier(self.fc(pooled).tanh())
         return logits[:, 0]
 
 

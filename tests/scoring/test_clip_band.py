@@ -143,14 +143,14 @@ def test_the_band_of_vocalist_is_its_forward_on_the_mel_of_the_whole_clip():
         if isinstance(part, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
             part.running_var.fill_(0.3)  # fresh weights would say the same to everything
     g = np.random.default_rng(0)
-    crops = g.integers(0, 255, (8, 48, 96, 3), np.uint8)
-    wav = g.normal(0, 0.1, 8 * SAMPLES_PER_FRAME).astype(np.float32)
+    crops = g.integers(0, 255, (7, 48, 96, 3), np.uint8)
+    wav = g.normal(0, 0.1, 7 * SAMPLES_PER_FRAME).astype(np.float32)
     frames = torch.from_numpy(crops).permute(3, 0, 1, 2)[None] / 255
     mel = model.front_end(torch.from_numpy(wav)[None])[0]
-    cut = {j: mel[:, int(3.2 * j) : int(3.2 * j) + 16] for j in range(3)}
+    cut = {j: mel[:, int(3.2 * j) : int(3.2 * j) + 16] for j in range(2)}
     empty = torch.zeros(80, 16)
     expected = []
-    for i in range(3):
+    for i in range(2):
         heard = torch.stack([cut.get(i + c - 15, empty) for c in range(31)])
         seen = frames[:, :, i : i + 5].expand(31, -1, -1, -1, -1)
         expected.append(model(seen, heard).detach())

@@ -54,6 +54,8 @@ def convert_file(
     target = Path(output)
     _check_target(Path(file), target, overwrite)
 
+    import torch
+
     from avsync.convert.upstream import read_upstream
     from avsync.registry import create_model
     from avsync.weights import save
@@ -61,8 +63,9 @@ def convert_file(
     given = read_upstream(file)
     try:
         state = CONVERTERS[name](given)
-        model = create_model(name, config=config)
-        model.load_state_dict(state, strict=True)
+        with torch.device("meta"):
+            model = create_model(name, config=config)
+        model.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
         other = _looks_like(given)
         hint = f"; it looks like {other}" if other not in (None, name) else ""

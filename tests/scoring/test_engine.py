@@ -5,6 +5,7 @@ import torch
 from avsync.scoring import engine
 from avsync.scoring.engine import BIN_WINDOWS, CroppedTick, level_db, score_tracks
 from avsync.tasks.clip_spec import ClipSpec
+from avsync.tasks.vocalist import VocalistConfig, build
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 REACH_S = 0.4
@@ -160,3 +161,55 @@ def test_a_sine_at_full_scale_is_3_db_down_and_silence_120():
     sine = np.sin(2 * np.pi * 1000 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)
     np.testing.assert_allclose(level_db(sine, 320), 10 * np.log10(0.5), atol=1e-6)
     np.testing.assert_allclose(level_db(np.zeros(SAMPLE_RATE), 320), -120)
+
+
+@pytest.fixture(scope="module")
+def tiny_vocalist():
+    torch.manual_seed(0)
+    return build(VocalistConfig(channels=(2, 2, 3, 4, 16), depth=1, heads=2)).eval()
+
+
+def lips(ticks, seed=0):
+    crops = np.random.default_rng(seed).integers(0, 256, (ticks, 48, 96, 3)).astype(np.uint8)
+    return [CroppedTick(t, {0: crop}) for t, crop in enumerate(crops)]
+
+
+def test_entries_of_several_tensors_stream_through_blocks(tiny_vocalist, monkeypatch):
+    ticks, wav = lips(40), 0.1 * np.random.default_rng(1).standard_normal(40 * SAMPLES_PER_FRAME)
+    whole = score_tracks(tiny_vocalist, ticks, Memory(wav), REACH_S).tracks[0]
+    monkeypatch.setattr(engine, "BLOCK_TICKS", 15)
+    monkeypatch.setattr(engine, "COMPARED_BYTES", 2**16)
+    blocks = score_tracks(tiny_vocalist, ticks, Memory(wav), REACH_S).tracks[0]
+    assert whole.windows.sum() == 36
+    np.testing.assert_allclose(blocks.evidence, whole.evidence, atol=1e-5)
+    np.testing.assert_array_equal(blocks.windows, whole.windows)
+
+
+def test_a_models_own_step_is_the_distance_of_its_offsets(tiny_vocalist):
+    ticks, wav = lips(12), np.zeros(12 * SAMPLES_PER_FRAME)
+    track = score_tracks(tiny_vocalist, ticks, Memory(wav), REACH_S).tracks[0]
+    np.testing.assert_array_equal(np.diff(track.offsets_ms), 40)
+    assert track.offsets_ms[0] == -400
+
+
+def test_a_windowed_models_evidence_is_its_own_logits(tiny_vocalist):
+    ticks, wav = lips(12), 0.1 * np.random.default_rng(1).standard_normal(12 * SAMPLES_PER_FRAME)
+    track = score_tracks(tiny_vocalist, ticks, Memory(wav), REACH_S).tracks[0]
+    expected = np.zeros_like(track.evidence)
+    crops = torch.from_numpy(np.stack([tick.crops[0] for tick in ticks]))
+    frames = crops.permute(3, 0, 1, 2)[None].float() / 255
+    spec, margin = tiny_vocalist.spec, 1.0
+    padded = torch.from_numpy(np.pad(wav, round(margin * SAMPLE_RATE))).float()[None]
+    for i in range(8):
+        starts_s = i / FPS - track.offsets_ms / 1000
+        # What reaches outside the file by less than half a step counts as inside.
+        known = (starts_s + spec.audio_from_s > -0.02) & (
+            starts_s + spec.audio_until_s < len(wav) / SAMPLE_RATE + 0.02
+        )
+        with torch.inference_mode():
+            windows = spec.cut_audio(padded, torch.from_numpy(starts_s[known]) + margin)[0]
+            mel = tiny_vocalist.front_end.columns(windows)
+            video = frames[:, :, i : i + 5].expand(len(mel), -1, -1, -1, -1)
+            scores = tiny_vocalist(video, mel).numpy()
+        expected[i // BIN_WINDOWS, known] += scores - scores.mean()
+    np.testing.assert_allclose(track.evidence, expected, atol=1e-4)

@@ -5,6 +5,7 @@ Generation In the Wild (ACM Multimedia 2020). VocaLiST's `MelColumnEncoder` is t
 kept, and has as many parameters.
 """
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -35,6 +36,8 @@ class MelWindowEncoder(nn.Module):
             conv_block_2d(d, dim, 3),
             conv_block_2d(dim, dim, 1),
         )
+        # Up to a fifth faster on CPUs.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, mel: Tensor) -> Tensor:
         """Maps log-mel windows `(B, 80, 16)` in [-4, 4] to tokens `(B, dim)`."""

@@ -1,7 +1,7 @@
 """SyncNet's lip stream: one convolution over five frames, then 2-D layers on what it gives.
 
-Chung and Zisserman, Out of Time: Automated Lip Sync in the Wild (ACCV-W 2016); sizes of the
-released code, which takes colour at 224x224 where the paper has grey at 120x120.
+Chung and Zisserman, Out of Time: Automated Lip Sync in the Wild (ACCV-W 2016); the layers are those
+of the released code.
 """
 
 import torch

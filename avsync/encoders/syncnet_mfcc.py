@@ -3,6 +3,7 @@
 Chung and Zisserman, Out of Time: Automated Lip Sync in the Wild (ACCV-W 2016).
 """
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -40,6 +41,8 @@ class SyncNetMfccEncoder(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(features, dim),
         )
+        # Up to a fifth faster on CPUs.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, mfcc: Tensor) -> Tensor:
         """Maps MFCC windows `(B, 13, 20)`, of sound on the scale of 16-bit samples, to tokens `(B,

@@ -114,7 +114,7 @@ class SyncNet(nn.Module):
 
         As upstream, with a millionth added to every difference.
         """
-        # Distances are about 10 and differ in the second decimal: bfloat16 would round that off.
+        # Distances are about 10, where bfloat16 goes in steps of a sixteenth.
         precise = torch.promote_types(video.dtype, torch.float32)
         return -F.pairwise_distance(video.to(precise), audio.to(precise), eps=1e-6)
 

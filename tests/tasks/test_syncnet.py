@@ -101,6 +101,17 @@ def test_half_precision_weights_take_float32_sound_and_give_precise_scores(tiny,
     assert half.compare(video, audio).dtype == torch.float32
 
 
+def test_all_work_stays_on_the_device_of_the_input():
+    # A tensor left on the CPU cannot meet one of the meta device.
+    with torch.device("meta"):
+        model = build(TINY)
+        frames, wav = torch.rand(2, 3, 6, 224, 224), torch.rand(2, SAMPLE_RATE)
+    video = model.encode_video(frames)
+    audio = model.encode_audio(wav, torch.tensor([0.2, 0.4]))
+    windows = model.encode_features(model.window_features(wav, 2).flatten(0, 1))
+    assert model.compare(video, audio).device.type == windows.device.type == "meta"
+
+
 def test_a_clip_shorter_than_its_windows_is_named(tiny):
     with pytest.raises(ValueError, match=r"wav must hold 30 windows of 5 frames, got 1.000 s"):
         tiny.window_features(torch.zeros(1, SAMPLE_RATE), 30)

@@ -14,8 +14,8 @@ class ClipSpec:
     """Declares a sync task's input, so that one engine can feed every task.
 
     Args:
-        crop: `mouth` (centred on the mouth, upright), `face` (the S3FD-like face box) or `head` (that
-            box and what is around it, as the SyncNet pipeline cuts it).
+        crop: `mouth` (centred on the mouth, upright), `face` (the S3FD-like face box) or `head`
+            (that box and what is around it, as the SyncNet pipeline cuts it).
         height: pixels of the crop given to `encode_video`.
         width: pixels.
         fps: video frames a second.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import einsum, rearrange
+from einops import rearrange
 from torch import Tensor, nn
 
 from avsync.encoders.lip_stack import HEIGHT, WIDTH, LipStackEncoder
@@ -111,7 +111,8 @@ class LipExpert(nn.Module):
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
         """Maps entries `(..., D)` whose leading axes broadcast to cosines `(...)`."""
         precise = torch.promote_types(video.dtype, torch.float32)
-        return einsum(video.to(precise), audio.to(precise), "... d, ... d -> ...")
+        # Not einsum, which autocast would take to bfloat16.
+        return (video.to(precise) * audio.to(precise)).sum(-1)
 
 
 def build(config: LipExpertConfig) -> LipExpert:

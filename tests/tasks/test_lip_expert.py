@@ -104,6 +104,13 @@ def test_half_precision_weights_take_float32_sound_and_give_precise_scores(tiny,
     assert half.compare(video, audio).dtype == torch.float32
 
 
+def test_autocast_leaves_the_comparison_precise(tiny):
+    video, audio = torch.rand(4, 6), torch.rand(4, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = tiny.compare(video, audio)
+    torch.testing.assert_close(scores, tiny.compare(video, audio))
+
+
 def test_all_work_stays_on_the_device_of_the_input():
     # A tensor left on the CPU cannot meet one of the meta device.
     with torch.device("meta"):

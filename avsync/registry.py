@@ -122,7 +122,8 @@ MODELS = {
             licence="published weights: non-commercial research, not shipped; see "
             "docs/lip_expert.md",
             trained_on="LRS2 (published weights)",
-            measured="published: Acappella 57.7 % of 5-frame windows within 5 frames (2022)",
+            measured="not published by this protocol; retrained on Acappella: 57.7 % of 5-frame "
+            "windows within 5 frames (Kadandale 2022)",
         ),
     )
 }

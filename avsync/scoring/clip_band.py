@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from avsync.metrics.sync_accuracy import MAX_SHIFT, candidate_windows
@@ -156,16 +157,40 @@ def _compare(model: SyncModel, lips: Entries, voice: _Voice, start: int, stop: i
     table = voice.around(start, stop)
     index = candidate_windows(voice.count)[start:stop]
     inside = (index >= 0) & (index < voice.count)
-    places = torch.where(inside, index - voice.first, -1).to(place_of(model).device)
-    rows = []
-    for row in range(0, stop - start, COMPARED_ROWS):
-        some = slice(row, row + COMPARED_ROWS)
-        one = each(lambda entries, some=some: entries[some, None], lips)
-        others = each(lambda entries, some=some: entries[places[some]], table)
-        scores = model.compare(one, others).float().cpu()
-        barred = voice.empty is None
-        rows.append(scores.masked_fill(~inside[some], torch.nan) if barred else scores)
+    rows, row = [], 0
+    while row < stop - start:
+        end = _rows_together(inside, row)
+        here = inside[row]
+        places = index[row:end, here] - voice.first
+        empty = voice.empty is not None and not bool(here.all())
+        if empty:
+            # Candidates outside the clip are all the same: compared once.
+            places = F.pad(places, (0, 1), value=-1)
+        scores = _grid(model, lips, table, slice(row, end), places)
+        band = torch.full((end - row, len(here)), torch.nan)
+        if empty:
+            band[:] = scores[:, -1:]
+        band[:, here] = scores[:, : int(here.sum())]
+        rows.append(band)
+        row = end
     return rows
+
+
+def _rows_together(inside: Tensor, row: int) -> int:
+    """Where the rows end that have all their candidates, as `row` has; rows at the clip's ends,
+    which have not, stand alone.
+    """
+    whole, end = inside.all(1), row + 1
+    while end < min(len(inside), row + COMPARED_ROWS) and whole[row] and whole[end]:
+        end += 1
+    return end
+
+
+def _grid(model: SyncModel, lips: Entries, table: Entries, rows: slice, places: Tensor) -> Tensor:
+    """Scores `(r, K)` of some rows of lips with the entries of the table at `places` `(r, K)`."""
+    one = each(lambda entries: entries[rows, None], lips)
+    wanted = places.to(place_of(model).device)
+    return model.compare(one, each(lambda entries: entries[wanted], table)).float().cpu()
 
 
 def _from_features(

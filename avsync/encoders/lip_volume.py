@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from avsync.encoders.conv_block import conv_block_3d
 
 HEIGHT, WIDTH = 48, 96
-# Windows that go through the convolutions together: one alone takes twice as long for each, more than
-# eight gain nothing on a CPU and hold 20 MB each.
+# Windows that go through the convolutions together: one alone takes twice as long, more than eight
+# gain nothing on a CPU and hold 20 MB each.
 BATCH_WINDOWS = 8
 
 

@@ -1,7 +1,7 @@
 """VocaLiST: lips and mel, joined by three cross-modal transformers; MTDVocaLiST is a narrower one.
 
 Kadandale, Montesinos and Haro, VocaLiST: An Audio-Visual Synchronisation Model for Lips and Voices
-(Interspeech 2022); Chen, Wang and Ling, Multimodal Transformer Distillation for Audio-Visual
+(Interspeech 2022); Chen and others, Multimodal Transformer Distillation for Audio-Visual
 Synchronization (ICASSP 2024).
 """
 

@@ -21,6 +21,7 @@ from avsync.media.video import at_rate, read_frames
 from avsync.registry import create_model, model_row
 from avsync.scoring.calibrations import calibration_of
 from avsync.scoring.engine import CroppedTick, Scores, SyncModel, score_tracks
+from avsync.scoring.fault import constant_fault
 from avsync.scoring.offset import Calibration
 from avsync.scoring.result import CheckResult, Reason, TrackResult
 from avsync.scoring.verdict import (
@@ -118,6 +119,7 @@ def check(
         result,
         verdict=judge(answer.offset_ms, limits),
         borderline=is_borderline(answer.interval_ms, limits),
+        fault=constant_fault(answer.offset_ms, duration_s, limits),
     )
 
 

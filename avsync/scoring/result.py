@@ -1,7 +1,7 @@
 """What a check says of a file, and the JSON form of it (schema 1, described in docs/json.md)."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ Reason = Literal[
     "no_audio_stream",
     "damaged",
 ]
+FaultKind = Literal["none", "constant", "drift", "jumps", "intermittent"]
 Interval = tuple[float, float]
 
 
@@ -66,12 +67,54 @@ class TrackResult:
     score_map: ScoreMap | None = field(default=None, compare=False, repr=False)
 
 
+class Piece(NamedTuple):
+    """A stretch of a file, in seconds of the file, over which the offset is constant or a line.
+
+    At `t` the offset is `offset_ms + ppm / 1000 * (t - start_s)`, positive = the audio leads.
+    """
+
+    start_s: float
+    end_s: float
+    offset_ms: float
+    ppm: float
+
+    def at(self, t_s: float) -> float:
+        """The offset in ms at `t_s` seconds of the file."""
+        return self.offset_ms + self.ppm / 1000 * (t_s - self.start_s)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a file over its length.
+
+    Args:
+        kind: `none`: in tolerance all along. `constant`: the same offset all along. `drift`: it
+            grows steadily. `jumps`: it changes at moments. `intermittent`: it goes out of
+            tolerance and comes back.
+        pieces: offset(t), in order; one unless it jumps or comes and goes.
+        drift_ppm: of a drift; positive = the audio gets earlier and earlier: its clock runs fast.
+        cause: what is likely to have made a drift, in words.
+        out_s: seconds out of the profile's tolerance.
+        worst_t_s: when the offset is furthest out of tolerance, None where it is in it all along.
+        worst_ms: the offset there.
+    """
+
+    kind: FaultKind
+    pieces: tuple[Piece, ...]
+    drift_ppm: float | None = None
+    cause: str | None = None
+    out_s: float = 0.0
+    worst_t_s: float | None = None
+    worst_ms: float | None = None
+
+
 @dataclass(frozen=True)
 class CheckResult:
     """The answer for one file. Where `status` is not `ok`, `reason` says why and the numbers are
     None, never 0.
 
     `detail` is the reason in words for a person. Offsets are in ms, positive = the audio leads.
+    `fault` tells how the offset goes over the file.
     """
 
     file: str
@@ -88,6 +131,7 @@ class CheckResult:
     model: str
     profile: str
     search_s: float
+    fault: Fault | None = None
 
 
 def to_json(results: list[CheckResult]) -> dict[str, Any]:
@@ -110,6 +154,7 @@ def _file_json(result: CheckResult) -> dict[str, Any]:
         **{key: getattr(result, key) for key in keys},
         **_numbers_json(result),
         "duration_s": _rounded(result.duration_s, 3),
+        "fault": None if result.fault is None else _fault_json(result.fault),
         "tracks": [_track_json(track) for track in result.tracks],
     }
 
@@ -131,6 +176,26 @@ def _track_json(track: TrackResult) -> dict[str, Any]:
             }
             for point in track.timeline
         ],
+    }
+
+
+def _fault_json(fault: Fault) -> dict[str, Any]:
+    return {
+        "kind": fault.kind,
+        "pieces": [
+            {
+                "start_s": _rounded(piece.start_s, 3),
+                "end_s": _rounded(piece.end_s, 3),
+                "offset_ms": _rounded(piece.offset_ms, 1),
+                "ppm": _rounded(piece.ppm, 1),
+            }
+            for piece in fault.pieces
+        ],
+        "drift_ppm": _rounded(fault.drift_ppm, 1),
+        "cause": fault.cause,
+        "out_s": _rounded(fault.out_s, 1),
+        "worst_t_s": _rounded(fault.worst_t_s, 1),
+        "worst_ms": _rounded(fault.worst_ms, 1),
     }
 
 

@@ -7,6 +7,8 @@ import pytest
 from avsync.scoring.result import (
     SCHEMA,
     CheckResult,
+    Fault,
+    Piece,
     ScoreMap,
     TimelinePoint,
     TrackResult,
@@ -15,7 +17,7 @@ from avsync.scoring.result import (
 
 NUMBERS = {"offset_ms", "interval_ms", "confidence"}
 FILE_KEYS = NUMBERS | {"file", "status", "reason", "detail", "verdict", "borderline"}
-FILE_KEYS |= {"duration_s", "tracks"}
+FILE_KEYS |= {"duration_s", "fault", "tracks"}
 TRACK_KEYS = NUMBERS | {"track", "start_s", "end_s", "box", "status", "reason", "timeline"}
 
 
@@ -93,6 +95,28 @@ def test_numbers_are_rounded_to_what_they_mean(result):
     assert file["confidence"] == 0.971
     assert file["duration_s"] == 8.0
     assert file["tracks"][0]["box"] == [10.0, 20.0, 110.0, 140.0]
+
+
+def test_a_fault_tells_how_the_offset_goes(result):
+    pieces = (Piece(0.0, 42.1004, 3.04, 0.0), Piece(42.1004, 60.0, 123.0, 0.0))
+    fault = Fault("jumps", pieces, out_s=17.94, worst_t_s=50.0, worst_ms=123.0)
+    assert to_json([replace(result, fault=fault)])["files"][0]["fault"] == {
+        "kind": "jumps",
+        "pieces": [
+            {"start_s": 0.0, "end_s": 42.1, "offset_ms": 3.0, "ppm": 0.0},
+            {"start_s": 42.1, "end_s": 60.0, "offset_ms": 123.0, "ppm": 0.0},
+        ],
+        "drift_ppm": None,
+        "cause": None,
+        "out_s": 17.9,
+        "worst_t_s": 50.0,
+        "worst_ms": 123.0,
+    }
+    assert to_json([result])["files"][0]["fault"] is None
+
+
+def test_the_offset_of_a_piece_grows_with_its_ppm():
+    assert Piece(60.0, 120.0, -10.0, 1000.0).at(120.0) == pytest.approx(50.0)
 
 
 def test_a_missing_answer_is_null_and_never_zero(result, no_face):

@@ -61,7 +61,8 @@ class LogMel(nn.Module):
         """
         if wav.ndim != 2 or wav.shape[1] < self.n_fft:
             raise ValueError(f"wav must be (B, N) with N >= {self.n_fft}, got {tuple(wav.shape)}")
-        return (self.mel(wav) + self.floor).log()
+        with _whole(wav):
+            return (self.mel(wav) + self.floor).log()
 
 
 class DecibelMel(nn.Module):
@@ -135,7 +136,8 @@ class DecibelMel(nn.Module):
             center=False,
             return_complex=True,
         )
-        mel = (spectrum.abs().mT @ self.filters.to(sound)).mT
+        with _whole(sound):
+            mel = (spectrum.abs().mT @ self.filters.to(sound)).mT
         decibels = 20 * mel.clamp_min(1e-5).log10() - 20
         return (8 * (decibels + 100) / 100 - 4).clamp(-4, 4)
 
@@ -187,6 +189,11 @@ class Mfcc(nn.Module):
         bands = _finite_log(power @ self.filters.to(sound).mT)
         cepstra = (bands @ self.cosines.to(sound).mT).mT
         return torch.cat([_finite_log(power.sum(-1))[:, None], cepstra[:, 1:]], dim=1)
+
+
+def _whole(wav: Tensor) -> torch.autocast:
+    """Turns autocast off: logarithms of quiet bands do not bear bfloat16."""
+    return torch.autocast(wav.device.type, enabled=False)
 
 
 def _check_wav(wav: Tensor, samples: int) -> None:

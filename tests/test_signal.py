@@ -169,3 +169,11 @@ def test_clips_of_a_batch_do_not_mix(wave):
 
 def test_digital_silence_has_finite_cepstra():
     assert Mfcc()(torch.zeros(1, 16000)).isfinite().all()
+
+
+@pytest.mark.parametrize("front_end", [LogMel(), DecibelMel(), DecibelMel(0.97), Mfcc()])
+def test_autocast_leaves_the_features_whole(front_end):
+    wav = torch.randn(1, 8000)
+    expected = front_end(wav)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(front_end(wav), expected, atol=0, rtol=0)

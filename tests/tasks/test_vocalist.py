@@ -199,6 +199,19 @@ def test_half_precision_weights_take_features_of_float32_sound(tiny):
     torch.testing.assert_close(half.tokens.float(), full.tokens, atol=0.05, rtol=0.05)
 
 
+def test_autocast_changes_scores_by_its_rounding_alone(tiny):
+    frames, mel = torch.rand(2, 3, 5, 48, 96), torch.randn(2, 80, 16)
+    with torch.inference_mode():
+        video, audio = tiny.encode_video(frames), tiny.encode_features(mel)
+        full = tiny.compare(each(lambda e: e[:, 0], video), audio)
+        with torch.autocast("cpu", torch.bfloat16):
+            video, audio = tiny.encode_video(frames), tiny.encode_features(mel)
+            half = tiny.compare(each(lambda e: e[:, 0], video), audio)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, full, atol=0.02, rtol=0)
+    assert not torch.equal(half, full)
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 5, 96, 96), (1, 5, 3, 48, 96), (3, 5, 48, 96)])
 def test_frames_of_another_shape_are_named(tiny, shape):
     with pytest.raises(ValueError, match=r"frames must be \(B, 3, T, 48, 96\)"):

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -213,3 +215,13 @@ def test_a_windowed_models_evidence_is_its_own_logits(tiny_vocalist):
             scores = tiny_vocalist(video, mel).numpy()
         expected[i // BIN_WINDOWS, known] += scores - scores.mean()
     np.testing.assert_allclose(track.evidence, expected, atol=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_gives_the_evidence_of_a_cpu(tiny_vocalist):
+    ticks, wav = lips(30), 0.1 * np.random.default_rng(1).standard_normal(30 * SAMPLES_PER_FRAME)
+    expected = score_tracks(tiny_vocalist, ticks, Memory(wav), REACH_S).tracks[0]
+    moved = copy.deepcopy(tiny_vocalist).cuda()
+    track = score_tracks(moved, ticks, Memory(wav), REACH_S).tracks[0]
+    np.testing.assert_allclose(track.evidence, expected.evidence, atol=1e-2)

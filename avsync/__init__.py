@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from avsync.media.video import UnreadableMedia
+    from avsync.pipelines.batch import check_files
     from avsync.pipelines.check import check
     from avsync.pipelines.demo import demo
     from avsync.pipelines.doctor import doctor
@@ -28,6 +29,7 @@ __all__ = [
     "TrackResult",
     "UnreadableMedia",
     "check",
+    "check_files",
     "create_model",
     "demo",
     "doctor",
@@ -46,6 +48,7 @@ _HOMES = {
     "TrackResult": "avsync.scoring.result",
     "UnreadableMedia": "avsync.media.video",
     "check": "avsync.pipelines.check",
+    "check_files": "avsync.pipelines.batch",
     "create_model": "avsync.registry",
     "demo": "avsync.pipelines.demo",
     "doctor": "avsync.pipelines.doctor",

@@ -5,6 +5,7 @@ help must not.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,44 +34,68 @@ def check(
     weights: OutputPath = None,
     search: float = 1.0,
     detector: Detector = "best",
+    workers: int = 0,
     json: JsonPath = None,
+    jsonl: OutputPath = None,
+    resume: Flag = False,
     csv: OutputPath = None,
     html: OutputPath = None,
+    worst: int = 5,
 ) -> int:
-    """Say where the voice is against the lips, one line per file.
+    """Say where the voice is against the lips, one line per file, and sum up a batch.
 
     Exit code: 0 in tolerance, 10 out of tolerance, 11 cannot tell, 12 unreadable; the worst of all.
 
     Args:
-        files: videos, or folders of them.
+        files: videos, patterns, or folders, which stand for the videos in and below them.
         profile: what is tolerated: ebu, itu, itu-acceptable, atsc or film.
         model: a name that `avsync models` lists.
         weights: a checkpoint of that model instead of the released one.
         search: seconds searched either way.
         detector: the face detector; `best` is YuNet where it can be had.
+        workers: processes that check a file each; a file that crashes one costs only itself.
         json: write the results here as JSON; `-` prints the JSON and nothing else.
+        jsonl: write one line of JSON per file here, each as soon as it is checked.
+        resume: go on with what is in the --jsonl file; what has changed is checked again.
         csv: write the results here as a table.
         html: write one report page for all files here.
+        worst: how many files the summary of a batch names.
     """
     tolerance(profile)
     model_row(model)
     if not files:
         raise ValueError("say which FILE to check")
+    if resume and jsonl is None:
+        raise ValueError("--resume goes on with the results in a file: name it with --jsonl PATH")
     from avsync.pipelines import tables, words
     from avsync.pipelines.batch import check_files
 
     results = []
-    for result in check_files(
+    found = check_files(
         files,
         model=model,
         weights=weights,
         profile=profile,
         search_s=search,
         detector=_named(detector),
-    ):
-        results.append(result)
-        if json != "-":
-            _say(words.sentence(result))
+        workers=workers,
+        results=jsonl,
+        resume=resume,
+    )
+    try:
+        for result in found:
+            # Of ten thousand files only what is written in the end is kept.
+            results.append(result if json or html else replace(result, tracks=()))
+            if json != "-":
+                _say(words.sentence(result))
+    except KeyboardInterrupt:
+        if jsonl is not None:
+            print(f"avsync: what is done is in {jsonl}; --resume goes on", file=sys.stderr)
+        raise
+    if json != "-" and len(results) > 1:
+        from avsync.pipelines.summary import summary
+
+        _say("\n".join(["", *summary(results, worst)]))
     if json == "-":
         sys.stdout.write(tables.json_text(results))
     elif json is not None:
@@ -98,9 +123,11 @@ def fix(
     dry_run: Flag = False,
     overwrite: Flag = False,
 ) -> int:
-    """Move the sound to the lips without re-encoding, and measure the result.
+    """Move the sound to the lips and measure the result.
 
-    Refuses where the offset is unsure or changes over the file. The input is never overwritten.
+    A constant offset is repaired without re-encoding. A sound that drifts is resampled, one that
+    jumps is moved piece by piece; both are encoded as they were. Refuses where the offset is
+    unsure, comes and goes, or would not get smaller. The input is never overwritten.
 
     Args:
         file: a video.
@@ -140,11 +167,12 @@ def fix(
             )
         except FixRefused as refusal:
             _say(f"before  {words.sentence(refusal.before)}")
+            if refusal.after is not None:
+                _say(f"after   {words.sentence(refusal.after)}")
             print(f"avsync: {refusal}", file=sys.stderr)
             return max(words.CANNOT_TELL, words.exit_code(refusal.before))
     _say(f"before  {words.sentence(done.before)}")
-    wrote = "would move" if dry_run else "moved"
-    _say(f"{wrote} the sound by {done.shift_ms:+.0f} ms")
+    _say(words.printable(done.repair.sentence(would=dry_run)))
     if done.after is not None:
         _say(f"after   {words.sentence(done.after)}")
     return words.exit_code(done.after or done.before)

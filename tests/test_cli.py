@@ -78,6 +78,7 @@ def test_the_version_is_the_packages(run):
     ("arguments", "message"),
     [
         (["check"], "say which FILE to check"),
+        (["check", "a.mp4", "--resume"], "--resume goes on with the results in a file: name it"),
         (["check", "a.mp4", "--profile", "pal"], "profile must be one of ebu, itu"),
         (["check", "a.mp4", "--model", "none"], "model must be one of dense_sync"),
         (["fix", "a.mp4", "-o", "b.mp4", "--profile", "pal"], "profile must be one of ebu, itu"),
@@ -176,8 +177,11 @@ def batch(make_clip, tmp_path):
 def test_each_file_of_a_batch_gets_its_line_and_the_worst_its_code(run, batch, offline, tmp_path):
     code, out, err = run("check", tmp_path, *offline)
     assert (code, err) == (12, "")
-    for line, (name, answer) in zip(out.splitlines(), batch.items(), strict=True):
+    lines, summary = (part.splitlines() for part in out.split("\n\n"))
+    for line, (name, answer) in zip(lines, batch.items(), strict=True):
         assert line.startswith(f"{tmp_path / name}: {answer}")
+    assert summary[0] == "6 files"
+    assert {line.strip() for line in summary[4:]} < set(lines)
 
 
 def test_a_file_that_cannot_be_judged_is_code_11(run, batch, offline, tmp_path):
@@ -198,6 +202,20 @@ def test_json_on_stdout_is_alone_there(run, batch, offline, tmp_path):
     assert set(files) == {str(tmp_path / name) for name in batch}
     faceless = files[str(tmp_path / "faceless.mp4")]
     assert (faceless["status"], faceless["reason"]) == ("cannot_tell", "no_face")
+
+
+def test_a_batch_goes_on_from_its_lines(run, batch, offline, tmp_path):
+    lines = tmp_path / "lines.jsonl"
+    arguments = ["check", tmp_path, *offline, "--jsonl", lines]
+    first = run(*arguments, "--worst", 1)
+    assert first[0] == 12
+    assert first[1].count(": unreadable: ") == 5 + 1
+    files = [json.loads(line)["file"] for line in lines.read_text().splitlines()]
+    assert files == [str(tmp_path / name) for name in batch]
+    assert run(*arguments, "--worst", 1, "--resume") == first
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert "holds something already" in err
 
 
 def test_results_are_written_as_json_csv_and_a_page(run, batch, offline, tmp_path):

@@ -15,41 +15,60 @@ PATIENCE_S = 2.0
 Report = Callable[[float], None]
 
 
-@contextmanager
-def progress_bar(label: str) -> Iterator[Report]:
-    """Gives a function that is told the share done; the bar appears after two seconds."""
-    if not sys.stderr.isatty():
-        yield lambda share: None
-        return
-    bar = _Bar(label)
-    try:
-        yield bar.report
-    finally:
-        bar.close()
+class ProgressBar:
+    """Told the share done, from 0 to 1; shows itself after two seconds where `on` is true."""
 
-
-class _Bar:
-    def __init__(self, label: str) -> None:
-        self.label = label
+    def __init__(self, label: str, on: bool) -> None:
+        self.label, self.on = label, on
         self.started_s = time.monotonic()
         self.shown: Progress | None = None
 
-    def report(self, share: float) -> None:
-        if self.shown is None and time.monotonic() - self.started_s >= PATIENCE_S:
+    def __call__(self, share: float) -> None:
+        if not self.on or time.monotonic() - self.started_s < PATIENCE_S:
+            return
+        if self.shown is None:
             self.shown = self._show()
-        if self.shown is not None:
-            self.shown.update(self.shown.task_ids[0], completed=share)
+        self.shown.update(self.shown.task_ids[0], completed=share)
 
-    def close(self) -> None:
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Takes the bar off the terminal while something else is written there."""
         if self.shown is not None:
             self.shown.stop()
+        try:
+            yield
+        finally:
+            if self.shown is not None:
+                self.shown.start()
+
+    def close(self) -> None:
+        """Takes the bar away for good."""
+        if self.shown is not None:
+            self.shown.stop()
+        self.on, self.shown = False, None
 
     def _show(self) -> "Progress":
         from rich.console import Console
         from rich.progress import Progress
 
-        shown = Progress(console=Console(stderr=True), transient=True)
+        # What the program writes to stdout has to stay there, though the bar is on stderr.
+        shown = Progress(
+            console=Console(stderr=True),
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
         # Escaped, because rich reads square brackets in a label as markup.
         shown.add_task(self.label.replace("[", r"\["), total=1.0)
         shown.start()
         return shown
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[ProgressBar]:
+    """Gives a bar to be told the share done; without a terminal it is never seen."""
+    bar = ProgressBar(label, sys.stderr.isatty())
+    try:
+        yield bar
+    finally:
+        bar.close()

@@ -21,10 +21,18 @@ COLUMNS = (
     "interval_high_ms",
     "confidence",
     "duration_s",
+    "fault",
+    "drift_ppm",
+    "out_s",
+    "worst_t_s",
+    "worst_ms",
     "model",
     "profile",
     "search_s",
 )
+
+# What a spreadsheet takes for the beginning of a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def json_text(results: Sequence[CheckResult]) -> str:
@@ -40,8 +48,25 @@ def csv_text(results: Sequence[CheckResult]) -> str:
     writer.writeheader()
     for file in document["files"]:
         low, high = file["interval_ms"] or (None, None)
-        writer.writerow({**document, **file, "interval_low_ms": low, "interval_high_ms": high})
+        fault = file["fault"] or {}
+        writer.writerow(
+            {
+                **document,
+                **fault,
+                **file,
+                "file": _no_formula(file["file"], "./"),
+                "detail": _no_formula(file["detail"], "'"),
+                "interval_low_ms": low,
+                "interval_high_ms": high,
+                "fault": fault.get("kind"),
+            }
+        )
     return table.getvalue()
+
+
+def _no_formula(text: str, before: str) -> str:
+    """Text that a spreadsheet does not run: `./=1+1.mp4` is still the same file."""
+    return before + text if text.startswith(FORMULA) else text
 
 
 def write_json(results: Sequence[CheckResult], path: str | Path) -> None:

@@ -13,15 +13,20 @@ SUFFIXES = {
 def find_videos(named: Iterable[str | Path]) -> list[Path]:
     """The files named, in that order and each once; a folder stands for the videos in and below it.
 
-    A name that is not there is kept, for the answer to say so. ValueError for a folder without
-    videos.
+    Hidden files of a folder are left out. A name that is not there is kept, for the answer to say
+    so. ValueError for a folder without videos.
     """
     return list(dict.fromkeys(video for name in named for video in _videos(Path(name))))
 
 
 def _videos(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        videos = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        videos = sorted(
+            p
+            for p in path.rglob("*")
+            # Hidden ones are no videos: `._a.mp4` is what a Mac leaves beside each a.mp4.
+            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
+        )
         if not videos:
             raise ValueError(f"there is no video in the folder {path}")
         yield from videos

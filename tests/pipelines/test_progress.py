@@ -39,6 +39,23 @@ def test_long_work_shows_a_bar_on_a_terminal():
     assert "a[b].mp4" in work_on_a_terminal(patience_s=0)
 
 
+def test_what_is_written_meanwhile_goes_where_it_should():
+    code = WORK.replace(
+        "report(step / 4)", "report(step / 4)\n        with report.aside(): print(step)"
+    )
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(patience_s=0)],
+        stderr=theirs,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TERM": "xterm"},
+        check=True,
+    )
+    os.close(theirs)
+    os.close(ours)
+    assert done.stdout == b"0\n1\n2\n3\n4\n"
+
+
 def test_short_work_shows_none():
     assert work_on_a_terminal(patience_s=60) == ""
 

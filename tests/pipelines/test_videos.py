@@ -21,6 +21,12 @@ def test_a_folder_stands_for_the_videos_in_and_below_it(folder):
     assert names(find_videos([folder]), folder) == ["[x].mp4", "a.mkv", "b.MP4", "deep/c.mov"]
 
 
+def test_hidden_files_of_a_folder_are_left_out(folder):
+    (folder / "._a.mkv").touch()
+    assert len(find_videos([folder])) == 4
+    assert find_videos([folder / "._a.mkv"]) == [folder / "._a.mkv"]
+
+
 def test_named_files_keep_their_order_and_come_once(folder):
     given = [folder / "b.MP4", folder / "notes.txt", folder / "b.MP4"]
     assert find_videos(given) == given[:2]

@@ -3,17 +3,29 @@
 import base64
 import struct
 import zlib
+from dataclasses import replace
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from avsync.scoring.result import TrackResult
+from avsync.scoring.result import CheckResult, ScoreMap, TrackResult
 
-COLUMNS = 720
-LINES = 200
+
+class Grain(NamedTuple):
+    """The most columns, lines and colours of a picture."""
+
+    columns: int
+    lines: int
+    colours: int
+
+
 # Fewer colours than a byte holds: the eye sees no difference and the picture packs better.
-COLOURS = 48
+FINE = Grain(720, 200, 48)
+# One of hundreds on a page: packs to some 4 kB.
+COARSE = Grain(160, 50, 16)
+# What is kept of the scores of a file that is one of many.
+THIN = Grain(240, 128, 0)
 
 
 class HeatMap(NamedTuple):
@@ -26,7 +38,9 @@ class HeatMap(NamedTuple):
     best_score: float
 
 
-def draw_heat_map(tracks: tuple[TrackResult, ...], end_s: float) -> HeatMap | None:
+def draw_heat_map(
+    tracks: tuple[TrackResult, ...], end_s: float, grain: Grain = FINE
+) -> HeatMap | None:
     """The scores of faces that follow each other, from 0 to `end_s`; None where there are none."""
     maps = [track.score_map for track in tracks if track.score_map is not None]
     maps = [scores for scores in maps if np.isfinite(scores.scores).any()]
@@ -36,13 +50,14 @@ def draw_heat_map(tracks: tuple[TrackResult, ...], end_s: float) -> HeatMap | No
     step_ms = _step([scores.shift_ms for scores in maps])
     low = float(min(scores.shift_ms.min() for scores in maps)) - step_ms / 2
     high = float(max(scores.shift_ms.max() for scores in maps)) + step_ms / 2
-    columns = np.linspace(0, end_s, COLUMNS + 1)
-    lines = np.linspace(low, high, min(LINES, max(1, round((high - low) / step_ms))) + 1)
-    picture = np.full((COLUMNS, len(lines) - 1), np.nan)
+    columns = np.linspace(0, end_s, grain.columns + 1)
+    count = min(grain.lines, max(1, round((high - low) / step_ms)))
+    lines = np.linspace(low, high, count + 1)
+    picture = np.full((grain.columns, count), np.nan)
     for scores in maps:
         ends = scores.t_s[0] - step_s / 2, scores.t_s[-1] + step_s / 2
         first, last = np.searchsorted(columns, ends)
-        here = slice(max(first - 1, 0), min(last, COLUMNS))
+        here = slice(max(first - 1, 0), min(last, grain.columns))
         if here.start >= here.stop:
             continue
         narrow = _resample(scores.scores, scores.t_s, step_s, columns[here.start : here.stop + 1])
@@ -52,7 +67,41 @@ def draw_heat_map(tracks: tuple[TrackResult, ...], end_s: float) -> HeatMap | No
         return None
     worst, best = np.nanpercentile(picture, (2, 99.8))
     levels = (picture - worst) / max(best - worst, 1e-9)
-    return HeatMap(_png_uri(levels.T[::-1]), low, high, float(worst), float(best))
+    return HeatMap(_png_uri(levels.T[::-1], grain.colours), low, high, float(worst), float(best))
+
+
+def thin_maps(result: CheckResult) -> CheckResult:
+    """The result with score maps no finer than a small picture shows: at most 60 kB for each face
+    in view all along.
+    """
+    end_s = max((track.end_s for track in result.tracks), default=0.0)
+    tracks = tuple(
+        track
+        if track.score_map is None
+        else replace(track, score_map=_thin(track.score_map, end_s))
+        for track in result.tracks
+    )
+    return replace(result, tracks=tracks)
+
+
+def _thin(scores: ScoreMap, end_s: float) -> ScoreMap | None:
+    if not scores.scores.size:
+        return None
+    times, times_s = _cells(scores.t_s, THIN.columns, end_s)
+    shifts, shifts_ms = _cells(scores.shift_ms, THIN.lines, 0.0)
+    narrow = _resample(scores.scores, scores.t_s, _step([scores.t_s]), times)
+    part = _resample(narrow.T, scores.shift_ms, _step([scores.shift_ms]), shifts).T
+    return ScoreMap(times_s, shifts_ms, part.astype(np.float16))
+
+
+def _cells(axis: np.ndarray, most: int, whole: float) -> tuple[np.ndarray, np.ndarray]:
+    """Borders and middles of the cells that an axis is put into: `most` over the whole of it."""
+    step = _step([axis])
+    low, high = axis[0] - step / 2, axis[-1] + step / 2
+    share = min(1.0, (high - low) / whole) if whole > 0 else 1.0
+    count = min(round((high - low) / step), max(1, round(most * share)))
+    borders = np.linspace(low, high, count + 1)
+    return borders, (borders[:-1] + borders[1:]) / 2
 
 
 def _step(axes: list[np.ndarray]) -> float:
@@ -81,15 +130,15 @@ def _resample(
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _png_uri(levels: np.ndarray) -> str:
+def _png_uri(levels: np.ndarray, colours: int) -> str:
     """Levels `(H, W)` in [0, 1] as a PNG with a palette, which packs far better than colours do."""
     height, width = levels.shape
     known = np.isfinite(levels)
-    colour = np.where(known, 1 + (levels.clip(0, 1) * (COLOURS - 1)).round(), 0).astype(np.uint8)
+    colour = np.where(known, 1 + (levels.clip(0, 1) * (colours - 1)).round(), 0).astype(np.uint8)
     packed = zlib.compress(np.hstack([np.zeros((height, 1), np.uint8), colour]).tobytes(), 6)
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-        (b"PLTE", bytes(3) + viridis(COLOURS).tobytes()),
+        (b"PLTE", bytes(3) + viridis(colours).tobytes()),
         (b"tRNS", bytes(1)),
         (b"IDAT", packed),
         (b"IEND", b""),

@@ -5,8 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
-from avsync.pipelines.report.heat_map import COLUMNS, draw_heat_map, viridis
+from avsync.pipelines.report.heat_map import COARSE, FINE, draw_heat_map, thin_maps, viridis
 from avsync.scoring.result import ScoreMap
+
+COLUMNS = FINE.columns
 
 
 def pixels(heat_map) -> np.ndarray:
@@ -78,3 +80,30 @@ def test_without_scores_there_is_no_picture(make_track):
     assert draw_heat_map((replace(track, score_map=None),), 60.0) is None
     blank = replace(track.score_map, scores=np.full_like(track.score_map.scores, np.nan))
     assert draw_heat_map((replace(track, score_map=blank),), 60.0) is None
+
+
+def test_thin_maps_show_the_same_in_a_small_picture(make_result, make_track):
+    result = make_result(83.2, duration_s=3600.0, tracks=(make_track(83.2, end_s=3600.0),))
+    thin = thin_maps(result)
+    assert thin.tracks[0].score_map.scores.nbytes < 62_000
+    for tracks in (result.tracks, thin.tracks):
+        heat_map = draw_heat_map(tracks, 3600.0, COARSE)
+        image = pixels(heat_map)
+        assert image.shape[:2] == (COARSE.lines, COARSE.columns)
+        row = image[:, 80, :3].astype(int).sum(1).argmax()
+        per_row = (heat_map.high_ms - heat_map.low_ms) / COARSE.lines
+        assert heat_map.high_ms - (row + 0.5) * per_row == pytest.approx(83.2, abs=per_row)
+
+
+def test_a_thin_map_never_has_more_cells_than_the_whole_one(make_result, make_track):
+    shots = tuple(make_track(83.2, k, 2.0 * k, 2.0 * k + 2, step_s=0.4) for k in range(500))
+    thin = thin_maps(make_result(83.2, tracks=shots))
+    assert sum(track.score_map.scores.nbytes for track in thin.tracks) < 500 * 300
+    short = thin_maps(make_result(83.2, tracks=(make_track(83.2, end_s=8.0),)))
+    assert short.tracks[0].score_map.t_s.tolist() == [k + 0.5 for k in range(8)]
+
+
+def test_thinning_keeps_what_has_no_map(make_result, make_track):
+    bare = replace(make_track(83.2), score_map=None)
+    assert thin_maps(make_result(83.2, tracks=(bare,))).tracks == (bare,)
+    assert thin_maps(make_result(None)).tracks == ()

@@ -1,0 +1,35 @@
+"""Jobs for processes of their own, which find them here by name."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Report = Callable[[float], None]
+
+
+def start() -> Callable[[Any, Report], Any]:
+    return do
+
+
+def do(job: Any, report: Report) -> Any:
+    """Does as it is told: a number is squared, a word is an end of its own kind."""
+    report(0.5)
+    if job == "die":
+        os._exit(1)
+    if job == "fail":
+        raise ValueError("this is no number")
+    if job == "pid":
+        return os.getpid()
+    if isinstance(job, Path):
+        time.sleep(60)
+    return job**2
+
+
+def start_badly() -> Callable[[Any, Report], Any]:
+    os._exit(1)
+
+
+def refuse() -> Callable[[Any, Report], Any]:
+    raise RuntimeError("no weights")

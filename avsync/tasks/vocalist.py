@@ -21,8 +21,8 @@ from avsync.signal import DecibelMel
 from avsync.tasks.clip_spec import ClipSpec
 from avsync.timing import FRAME_MS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
-# Pairs that go through the transformers together: their hidden layers stay in a CPU's cache.
-COMPARED_PAIRS = 64
+# Pairs that go through the transformers together: their widest layer takes 32 MB.
+COMPARED_PAIRS = 256
 ENCODED_WINDOWS = 64
 
 

@@ -2,17 +2,19 @@
 
 python benchmarks/calibration.py --data GRID_STORE --splits SPLITS.json --more RENDERED_STORE
 
-Stretches of 1 to 3 s are cut from held-out clips and their sound is shifted by up to 0.9 s,
-exchanged for another clip's, or left. The row printed goes into `avsync/scoring/calibrations.py`.
-One half of the clips fits, the other is reported: expected calibration error, interval coverage.
+Stretches of 1 to 4 s are cut from held-out clips; their sound is shifted by up to 0.9 s, and every
+second one gets the voice of another clip: of the same man, in GRID s1. The row printed goes into
+`avsync/scoring/calibrations.py`. One half of the clips fits, the other is reported.
 """
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from record import machine, write_record
+from reliability import calibration_error, reliability
 from scipy.optimize import minimize
 
 from avsync.data.clip_crops import crops_for
@@ -20,22 +22,20 @@ from avsync.data.splits import clips_of_split
 from avsync.data.store import PreparedClip, Store
 from avsync.pipelines.check import load_model
 from avsync.scoring.accuracy import score_clip
-from avsync.scoring.offset import Calibration, Peak, confidence, find_peak, interval
+from avsync.scoring.offset import HOLDS, Calibration, Peak, confidence, find_peak, interval
+from avsync.scoring.verdict import MIN_CONFIDENCE
 from avsync.timing import FPS, SAMPLES_PER_FRAME
 
 TOLERANCE_MS = 45.0
-# No interval is narrower than this: single clips of a corpus differ by as much.
-LEAST_FLOOR_MS = 12.0
-# So many files are taken to hold the voice of the face that is seen.
-OWN_VOICE = 0.9
+# No interval is narrower than the first: single clips of a corpus differ by as much.
+FLOORS_MS = range(18, 31)
 
 
 class Trial(NamedTuple):
     """One stretch: what was found, and the error in ms (None where the voice was another's)."""
 
     clip: str
-    height: float
-    margin: float
+    peak: Peak
     error_ms: float | None
 
     @property
@@ -52,7 +52,7 @@ def trials(model, clips: list[PreparedClip], truth_ms: float, draws: int, seed: 
         for _ in range(draws):
             length = int(rng.integers(FPS, len(crops) + 1))
             start = int(rng.integers(0, len(crops) - length + 1))
-            other = rng.random() < 0.3
+            other = rng.random() < 0.5
             sound = (
                 clips[(place + int(rng.integers(1, len(clips)))) % len(clips)] if other else clip
             )
@@ -65,71 +65,58 @@ def trials(model, clips: list[PreparedClip], truth_ms: float, draws: int, seed: 
             if peak is None:
                 continue
             error = None if other else peak.offset_ms - lead_ms - truth_ms
-            found.append(Trial(clip.id, peak.height, peak.margin, error))
+            found.append(Trial(clip.id, peak, error))
     return found
 
 
 def fit(found: list[Trial]) -> Calibration:
-    """Logistic regression for the confidence, quantile fit for the interval."""
-    height = np.array([trial.height for trial in found])
-    margin = np.array([trial.margin for trial in found])
+    """Logistic regression, no weight negative, for the confidence; quantile fit for the interval.
+
+    A trial is right where the peak is the true one: the interval's share is `HOLDS` by its fit.
+    """
+    figures = np.array([[1.0, t.peak.margin, t.peak.crest, t.peak.crest_margin] for t in found])
     right = np.array([trial.right for trial in found])
-    weight = weights(found)
 
-    def loss(parameters: np.ndarray) -> float:
-        slope, middle, margin_slope = parameters
-        logit = slope * (height - middle) + margin_slope * margin
-        cost = weight @ np.logaddexp(0, -np.where(right, logit, -logit)) / weight.sum()
-        return float(cost + 1e-4 * (parameters**2).sum())
+    def loss(weights: np.ndarray) -> float:
+        logit = figures @ weights
+        cost = np.logaddexp(0, -np.where(right, logit, -logit)).mean()
+        return float(cost + 1e-3 * (weights[1:] ** 2).sum())
 
-    slope, middle, margin_slope = minimize(loss, [1.0, 4.0, 0.5], method="Nelder-Mead").x
+    bounds = [(None, None), (0, None), (0, None), (0, None)]
+    weights = minimize(loss, [-6.0, 0.8, 0.3, 0.2], method="L-BFGS-B", bounds=bounds).x
     errors = np.array([abs(t.error_ms) for t in found if t.right])
-    heights = np.array([t.height for t in found if t.right])
+    heights = np.array([t.peak.height for t in found if t.right])
 
-    def pinball(parameters: np.ndarray) -> float:
-        half = np.hypot(parameters[0], parameters[1] / heights)
-        return float(np.where(errors > half, 0.9 * (errors - half), 0.1 * (half - errors)).mean())
+    def pinball(floor_ms: float, blur_ms: float) -> float:
+        over = errors - np.hypot(floor_ms, blur_ms / heights)
+        return float(np.where(over > 0, HOLDS * over, (HOLDS - 1) * over).mean())
 
-    floor, blur = np.abs(minimize(pinball, [20.0, 100.0], method="Nelder-Mead").x)
-    if floor < LEAST_FLOOR_MS:
-        floor = LEAST_FLOOR_MS
-        blur = abs(minimize(lambda b: pinball(np.array([floor, b[0]])), [blur]).x[0])
-    return Calibration(*(round(float(v), 3) for v in (slope, middle, margin_slope, floor, blur)))
-
-
-def weights(found: list[Trial]) -> np.ndarray:
-    """Weights with which trials count as files do: most hold the voice of the face."""
-    own = np.array([trial.error_ms is not None for trial in found])
-    share = own.mean()
-    return np.where(own, OWN_VOICE / share, (1 - OWN_VOICE) / (1 - share))
+    floor_ms, blur_ms = min(
+        ((floor, blur) for floor in FLOORS_MS for blur in range(0, 301, 5)),
+        key=lambda sizes: pinball(*sizes),
+    )
+    rounded = (round(float(weight), 3) for weight in weights)
+    return Calibration(*rounded, floor_ms=float(floor_ms), blur_ms=float(blur_ms))
 
 
-def report(found: list[Trial], calibration: Calibration) -> dict[str, float]:
+def report(found: list[Trial], calibration: Calibration) -> dict[str, Any]:
     """Calibration error, answered share, and how often answers and intervals hold."""
-    peaks = [Peak(0.0, trial.height, trial.margin) for trial in found]
-    sure = np.array([confidence(peak, calibration) for peak in peaks])
-    half = np.array([interval(peak, calibration)[1] for peak in peaks])
-    right = np.array([trial.right for trial in found])
+    sure = np.array([confidence(trial.peak, calibration) for trial in found])
+    low, high = np.array([interval(trial.peak, calibration) for trial in found]).T
+    half = (high - low) / 2
     own = np.array([trial.error_ms is not None for trial in found])
-    answered = sure >= 0.5
-    bins = np.minimum((sure * 10).astype(int), 9)
-    weight = weights(found)
-    gap = sum(abs(((sure - right) * weight)[bins == b].sum()) for b in range(10)) / weight.sum()
     errors = np.array([np.inf if t.error_ms is None else abs(t.error_ms) for t in found])
-    told = answered & own & (errors <= 200)
+    held = errors <= half
+    answered = sure >= MIN_CONFIDENCE
     return {
         "trials": len(found),
-        "expected_calibration_error": float(gap),
+        "expected_calibration_error": calibration_error(sure, held),
         "own_voice_answered": float(answered[own].mean()),
         "other_voice_answered": float(answered[~own].mean()),
-        "answers_within_45_ms": float(np.average(right[answered], weights=weight[answered])),
-        "interval_coverage": float((errors[told] <= half[told]).mean()),
-        "bins": [
-            [round(float(sure[bins == b].mean()), 3), round(float(right[bins == b].mean()), 3),
-             int((bins == b).sum())]
-            for b in range(10) if (bins == b).any()
-        ],
-    }  # fmt: skip
+        "answers_within_45_ms": float((errors[answered & own] <= TOLERANCE_MS).mean()),
+        "interval_coverage": float(held[answered & own].mean()),
+        "reliability": reliability(sure, held),
+    }
 
 
 def main() -> None:
@@ -140,22 +127,17 @@ def main() -> None:
     parser.add_argument("--splits", type=Path, required=True)
     parser.add_argument("--truth-ms", type=float, default=0.0, help="GRID's own offset")
     parser.add_argument(
-        "--more", type=Path, help="store of rendered clips that were not trained on"
+        "--more", type=Path, nargs="*", default=[], help="stores of rendered clips not trained on"
     )
     parser.add_argument("--draws", type=int, default=12)
     arguments = parser.parse_args()
     model = load_model(arguments.model, arguments.weights)
     grid = Store(arguments.data)
-    sources = {
-        "grid s1 val": (grid, clips_of_split(grid, arguments.splits, "val"), arguments.truth_ms)
-    }
-    if arguments.more:
-        rendered = Store(arguments.more)
-        sources["rendered"] = (rendered, list(range(len(rendered))), 0.0)
-    found = {
-        name: trials(model, [store[i] for i in places], truth_ms, arguments.draws, seed=0)
-        for name, (store, places, truth_ms) in sources.items()
-    }
+    val = [grid[place] for place in clips_of_split(grid, arguments.splits, "val")]
+    rendered = [clip for path in arguments.more for clip in Store(path)]
+    found = {"grid s1 val": trials(model, val, arguments.truth_ms, arguments.draws, seed=0)}
+    if rendered:
+        found["rendered"] = trials(model, rendered, 0.0, arguments.draws, seed=0)
     halves: dict[bool, list[Trial]] = {True: [], False: []}
     for each in found.values():
         clips = sorted({trial.clip for trial in each})
@@ -164,14 +146,15 @@ def main() -> None:
     calibration = fit(halves[True])
     print(calibration)
     figures = {"held out": report(halves[False], calibration)}
-    kept = set(halves[False])
+    kept = {id(trial) for trial in halves[False]}
     figures |= {
-        name: report([t for t in each if t in kept], calibration) for name, each in found.items()
+        name: report([t for t in each if id(t) in kept], calibration)
+        for name, each in found.items()
     }
     for name, row in figures.items():
         print(name, row)
     print(machine())
-    write_record("calibration", {"calibration": calibration.__dict__, "seed": 0, **figures})
+    write_record("calibration", {"calibration": asdict(calibration), "seed": 0, **figures})
 
 
 if __name__ == "__main__":

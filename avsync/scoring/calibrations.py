@@ -4,7 +4,7 @@ from avsync.scoring.offset import Calibration
 
 CALIBRATIONS: dict[str, Calibration] = {
     "dense_sync": Calibration(
-        slope=0.244, middle=5.971, margin_slope=0.284, floor_ms=12.0, blur_ms=149.4
+        bias=-6.08, margin=0.818, crest=0.319, crest_margin=0.205, floor_ms=20.0, blur_ms=50.0
     )
 }
 

@@ -18,7 +18,7 @@ BEYOND_S = 1.0
 # Below this an answer would be wrong as often as right.
 MIN_CONFIDENCE = 0.5
 # A peak outside the search range must be this sure before it is called one.
-MIN_FAR_CONFIDENCE = 0.9
+MIN_FAR_CONFIDENCE = 0.8
 MIN_FACE_PX = 32
 MIN_TRACK_S = 1.0
 # The loudest moments of a spoken recording lie above this, in dB of full scale.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from avsync.scoring.offset import Calibration, confidence, find_peak, interval
+from avsync.scoring.offset import HOLDS, Calibration, confidence, find_peak, interval
 
 OFFSETS = np.arange(-2000, 2001, 20.0)
 
@@ -47,3 +47,16 @@ def test_a_peak_outside_the_search_range_is_not_returned():
 def test_no_evidence_gives_no_peak():
     assert find_peak(np.zeros(len(OFFSETS)), OFFSETS, 1000) is None
     assert find_peak(np.full(len(OFFSETS), np.nan), OFFSETS, 1000) is None
+
+
+def test_a_broad_hill_is_believed_less_than_a_sharp_peak():
+    hill = find_peak(curve(0, 4.0, width_ms=200), OFFSETS, 1000)
+    sharp = find_peak(curve(0, 4.0, width_ms=40), OFFSETS, 1000)
+    assert hill.crest < 0.5 * sharp.crest
+    assert confidence(hill, Calibration()) < 0.5 < confidence(sharp, Calibration())
+
+
+def test_nobody_is_surer_than_the_interval_holds():
+    sure = confidence(find_peak(curve(0, 100.0), OFFSETS, 1000), Calibration())
+    assert sure == pytest.approx(HOLDS)
+    assert sure <= HOLDS

@@ -24,6 +24,8 @@ CODECS = {
     ".webm": ("libvpx", "libopus"),
     ".avi": ("mpeg4", "pcm_s16le"),
     ".mpg": ("mpeg2video", "mp2"),
+    ".ts": ("libx264", "aac"),
+    ".flv": ("libx264", "aac"),
 }
 FLASHES = (0.4, 1.2, 1.6)
 CLICK_HZ, CLICK_SIGMA_S = 1000.0, 0.002
@@ -105,6 +107,7 @@ def write_clip(
     fps: Fraction | int = 25,
     times: Sequence[float] | None = None,
     size: tuple[int, int] = (96, 64),
+    pixel_ratio: Fraction | None = None,
     rotation: int = 0,
     video_codec: str | None = None,
     audio_codec: str | None = None,
@@ -119,15 +122,18 @@ def write_clip(
     silence: tuple[float, float] | None = None,
     tracks: int = 1,
     metadata: dict[str, str] | None = None,
+    b_frames: int = 0,
 ) -> None:
     """Writes a clip whose flashes and clicks lie at the given seconds of the file's clock.
 
     Args:
         times: when each frame is shown, for a variable frame rate; else every 1 / fps.
+        pixel_ratio: width of a pixel over its height.
         rotation: display matrix of mp4 and mov, degrees clockwise.
         video_start_s: when the first frame is shown; `audio_start_s` likewise the first sample.
         silence: a stretch of seconds for which no audio packets are written.
         tracks: how many times the sound is written, as streams of their own.
+        b_frames: how many pictures in a row x264 may store after a later one.
     """
     codecs = CODECS[path.suffix]
     if times is None:
@@ -140,8 +146,10 @@ def write_clip(
             picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
             picture.bit_rate = 1_000_000
             picture.codec_context.time_base = 1 / Fraction(fps)
+            if pixel_ratio is not None:
+                picture.codec_context.sample_aspect_ratio = pixel_ratio
             if picture.codec_context.name == "libx264":
-                picture.options = {"preset": "ultrafast", "g": "12"}
+                picture.options = {"preset": "ultrafast", "g": "12", "bf": str(b_frames)}
                 picture.codec_context.time_base = Fraction(1, 90000)
             elif picture.codec_context.name == "libvpx":
                 picture.options = {"deadline": "realtime", "cpu-used": "8"}

@@ -9,7 +9,15 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
-from avsync.media.container import MAX_GAP_S, UnreadableMedia, audio_stream, decoded, open_media
+from avsync.media.container import (
+    MAX_CHANNELS,
+    MAX_GAP_S,
+    SOUND_RATES,
+    UnreadableMedia,
+    audio_stream,
+    decoded,
+    open_media,
+)
 from avsync.timing import SAMPLE_RATE
 
 # Containers round timestamps (Matroska to 1 ms) and recorders let them shake: sound runs on until
@@ -156,7 +164,7 @@ def _pieces(
     with open_media(path) as container:
         stream = audio_stream(container, index)
         run: _Run | None = None
-        for time_s, frame in _dated(decoded(container, stream)):
+        for time_s, frame in _dated(filter(_is_sound, decoded(container, stream))):
             if run is None:
                 layout = "mono" if mono else frame.layout.name
                 run = _Run(frame, time_s or 0.0, rate or frame.sample_rate, layout)
@@ -228,6 +236,11 @@ class _Run:
                 block = block.mean(0, keepdims=True)
             yield _Piece(self.start_s, self.given, self.rate, block)
             self.given += block.shape[1]
+
+
+def _is_sound(frame: AudioFrame) -> bool:
+    low, high = SOUND_RATES
+    return low <= frame.sample_rate <= high and frame.layout.nb_channels <= MAX_CHANNELS
 
 
 def _format(frame: AudioFrame) -> tuple[int, str, str]:

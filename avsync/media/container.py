@@ -20,8 +20,14 @@ CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,flv,live_flv,asf,mxf,ogg,"
     "nut,rm,dv,gxf,wtv,h264,hevc,m4v,ivf,obu,mjpeg,wav,w64,aiff,caf,au,mp3,aac,ac3,eac3,flac,amr"
 )
-# A picture is refused before it is allocated: a few bytes of header can ask for gigabytes.
-MAX_PIXELS = 100_000_000
+# A picture is refused before it is allocated: a few bytes of header can ask for gigabytes, and a
+# decoder holds up to 16 pictures and one a thread. 8K, 8192 x 4320, is 35.4 million pixels.
+MAX_PIXELS = 36_000_000
+# Decoders of pictures larger than HD's do with these threads, each of which holds pictures.
+LARGE_PIXELS, LARGE_THREADS = 4_000_000, 4
+# Sound outside these is a damaged header; resampling 1 Hz would make 16000 samples of each.
+SOUND_RATES = (1000, 768_000)
+MAX_CHANNELS = 64
 # A timestamp this far after the one before it is a broken one, not an hour of nothing.
 MAX_GAP_S = 3600.0
 # Reading goes on after so many errors in a row; where a file just ends there is one.
@@ -80,6 +86,8 @@ def video_stream(container: InputContainer) -> av.VideoStream:
         raise UnreadableMedia("damaged", f"its pictures of {size} are beyond {limit}")
     context.options = {"max_pixels": str(MAX_PIXELS)}
     stream.thread_type = "AUTO"
+    if context.width * context.height > LARGE_PIXELS:
+        context.thread_count = min(LARGE_THREADS, os.cpu_count() or 1)
     _read_only(container, stream)
     return stream
 
@@ -107,7 +115,7 @@ def decoded(container: InputContainer, stream: AnyStream) -> Iterator[AnyFrame]:
             # After an error the decoder may sit on frames it was not asked for, and takes nothing
             # more: it starts afresh at the next key frame.
             stream.codec_context.flush_buffers()
-        except (av.error.FFmpegError, ValueError):
+        except (av.error.FFmpegError, ValueError, MemoryError):
             continue
 
 
@@ -123,6 +131,8 @@ def packets(container: InputContainer, *streams: Stream) -> Iterator[av.Packet |
                 yield packet
                 errors = 0
             return
+        except IndexError:
+            continue  # A packet of a stream that the header does not name: PyAV knows no such.
         except (av.error.FFmpegError, OSError):
             errors += 1
     yield None

@@ -9,8 +9,8 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from avsync.media.container import UnreadableMedia as UnreadableMedia
-from avsync.media.container import open_media, video_stream
-from avsync.media.video import Turn, decoded_frames
+from avsync.media.container import open_media, packets, video_stream
+from avsync.media.video import MAX_LENGTH_S, Turn, decoded_frames, pixel_ratio
 
 # Packets looked at for the average frame rate, about ten seconds of video.
 RATE_PACKETS = 300
@@ -30,7 +30,8 @@ class AudioStream(NamedTuple):
 
 
 class MediaInfo(NamedTuple):
-    """What a file holds; times are seconds on the file's clock, sizes those of the upright picture.
+    """What a file holds; times are seconds on the file's clock, sizes those of the upright picture
+    with square pixels.
 
     `fps` is the mean over the first seconds, by timestamps. `rotation` says by how many degrees the
     stored picture is turned clockwise to stand upright. `video_start_s` is when the first picture
@@ -56,7 +57,7 @@ def probe(path: str | os.PathLike[str]) -> MediaInfo:
         stream = video_stream(container)
         time_s, frame = next(decoded_frames(container, stream))
         turn = Turn.of(frame)
-        width, height = turn.size(frame.width, frame.height)
+        width, height = turn.size(round(pixel_ratio(stream) * frame.width), frame.height)
         return MediaInfo(
             path=str(os.fspath(path)),
             container=container.format.name,
@@ -89,13 +90,12 @@ def _mean_rate(path: str | os.PathLike[str]) -> float | None:
     times = []
     with open_media(path) as container:
         stream = video_stream(container)
-        try:
-            for packet in islice(container.demux(stream), RATE_PACKETS):
-                stamp = packet.pts if packet.pts is not None else packet.dts
-                if packet.size and stamp is not None and not packet.is_discard:
-                    times.append(stamp)
-        except (av.error.FFmpegError, OSError):
-            pass  # The file breaks here: what came so far is enough.
+        for packet in islice(packets(container, stream), RATE_PACKETS):
+            if packet is None or not packet.size or packet.is_discard:
+                continue
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if stamp is not None:
+                times.append(stamp)
         times.sort()
         if len(times) == RATE_PACKETS:
             times = times[:-REORDER_PACKETS]
@@ -105,10 +105,10 @@ def _mean_rate(path: str | os.PathLike[str]) -> float | None:
 
 
 def _duration_s(container: InputContainer) -> float | None:
-    if container.duration:
-        return container.duration / av.time_base
-    lengths = [_seconds(stream.duration, stream) for stream in container.streams]
-    return max((length for length in lengths if length), default=None)
+    lengths = [(container.duration or 0) / av.time_base]
+    if not 0 < lengths[0] <= MAX_LENGTH_S:
+        lengths = [_seconds(stream.duration, stream) or 0.0 for stream in container.streams]
+    return max((length for length in lengths if 0 < length <= MAX_LENGTH_S), default=None)
 
 
 def _seconds(stamp: int | None, stream: Stream) -> float | None:

@@ -31,11 +31,20 @@ def mark_shots(ticks: Iterable[Tick]) -> Iterator[tuple[Tick, bool]]:
     """Each tick with True where it is the first of a shot, `AHEAD` ticks behind the input."""
     waiting: deque[tuple[Tick, np.ndarray]] = deque()
     cuts = _Cuts()
+    expected = 0
     for tick in ticks:
+        if tick.index != expected:  # Ticks are missing: what comes is a shot of its own.
+            yield from _rest(waiting, cuts)
+            cuts = _Cuts()
+        expected = tick.index + 1
         waiting.append((tick, thumbnail(tick.image)))
         if len(waiting) > AHEAD:
             yield waiting[0][0], cuts.starts_shot([small for _, small in waiting])
             waiting.popleft()
+    yield from _rest(waiting, cuts)
+
+
+def _rest(waiting: deque[tuple[Tick, np.ndarray]], cuts: "_Cuts") -> Iterator[tuple[Tick, bool]]:
     while waiting:
         yield waiting[0][0], cuts.starts_shot([small for _, small in waiting])
         waiting.popleft()

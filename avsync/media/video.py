@@ -1,11 +1,15 @@
 """Pictures of a file by presentation time, streaming: upright RGB, and a steady clock over them."""
 
 import os
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from math import inf
+from heapq import heappop, heappush
+from itertools import chain
+from math import floor, inf
 from typing import Any, NamedTuple, cast
 
 import av
+import cv2
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame as DecodedFrame
@@ -18,6 +22,17 @@ from avsync.timing import FPS
 
 # Pictures decoded ahead of the caller.
 AHEAD = 4
+# Pictures that change this close to the middle of a tick share it: 50 and 100 fps always do, 30 fps
+# at every fifth tick.
+BLEND_S = 0.004
+# Nobody's lips can be read from a picture that stands for longer than this.
+HELD_S = 1.0
+# How many places a picture of AVI may be stored from where it is shown.
+MAX_REORDER = 4
+# Anamorphic film has pixels twice as wide as high.
+MAX_PIXEL_RATIO = 4.0
+# Frames later than this after the first have broken timestamps.
+MAX_LENGTH_S = 100 * 3600.0
 
 
 class VideoFrame(NamedTuple):
@@ -55,28 +70,46 @@ def read_frames(path: str | os.PathLike[str], max_side: int | None = None) -> It
 
 
 def at_rate(frames: Iterable[VideoFrame], fps: float = FPS) -> Iterator[Tick]:
-    """Yields a Tick every 1/fps seconds from the first frame to the last, each with the nearest."""
+    """Yields a Tick every 1/fps seconds of the video, each with the picture its middle shows.
+
+    Where pictures change within `BLEND_S` of that middle, as they do at every tick of 50 fps, the
+    two are blended: taking either one would date everything half a display time wrong. A picture
+    on display for longer than `HELD_S` is gone from then on: its ticks are left out.
+    """
     if not fps > 0:
         raise ValueError(f"fps must be positive, got {fps}")
     index = 0
     first: VideoFrame | None = None
-    last: VideoFrame | None = None
-    for frame in frames:
-        if first is None or last is None:
-            first = last = frame
-        # Decided once a frame at or after the tick is here; of two equally near the earlier wins.
-        while (at := first.time_s + index / fps) <= frame.time_s:
-            nearest = last if at - last.time_s <= frame.time_s - at else frame
-            yield Tick(index, index / fps, nearest.image)
+    before: VideoFrame | None = None
+    shown: VideoFrame | None = None
+    for frame in chain(frames, [None]):
+        if first is None or shown is None:
+            if frame is None:
+                return
+            first = shown = frame
+            continue
+        if frame is not None:
+            # What is on display a little after a tick's middle is known once this frame is here.
+            until_s = frame.time_s - BLEND_S
+        else:
+            # The last picture stays for as long as the one before it did, and half a tick at least.
+            stays_s = 1 / fps if before is None else min(shown.time_s - before.time_s, 1 / fps)
+            until_s = shown.time_s + max(stays_s, 0.5 / fps)
+        while (middle_s := first.time_s + (index + 0.5) / fps) <= until_s:
+            if middle_s - shown.time_s > HELD_S:
+                index = max(index, floor((until_s - first.time_s) * fps - 0.5)) + 1
+                break
+            yield Tick(index, index / fps, _on_display(before, shown, middle_s))
             index += 1
-        last = frame
-    # The last frame stays on for a while: half a tick of it may still lie nearest to one.
-    if (
-        first is not None
-        and last is not None
-        and index / fps - (last.time_s - first.time_s) < 0.5 / fps
-    ):
-        yield Tick(index, index / fps, last.image)
+        before, shown = shown, frame or shown
+
+
+def _on_display(before: VideoFrame | None, shown: VideoFrame, time_s: float) -> np.ndarray:
+    """What `BLEND_S` to both sides of a moment shows, if `shown` is on display at its end."""
+    share = (time_s + BLEND_S - shown.time_s) / (2 * BLEND_S)
+    if before is None or share >= 1 or before.image.shape != shown.image.shape:
+        return shown.image
+    return cv2.addWeighted(before.image, 1 - share, shown.image, share, 0)
 
 
 class Turn(NamedTuple):
@@ -113,16 +146,19 @@ def decoded_frames(
     container: InputContainer, stream: av.VideoStream
 ) -> Iterator[tuple[float, DecodedFrame]]:
     """Yields times in seconds on the file's clock, rising, and decoded frames: one at least."""
-    given_s = -inf
+    given_s, last_s = -inf, inf
     held: tuple[float, DecodedFrame] | None = None
-    for frame in decoded(container, stream):
-        time_s = _time_s(frame, stream, held)
-        if time_s <= given_s or (held is not None and time_s > held[0] + MAX_GAP_S):
+    for time_s, frame in _dated(container, stream):
+        if not given_s < time_s < last_s:
+            continue
+        if held is not None and time_s > held[0] + MAX_GAP_S:
+            if given_s == -inf:  # One of the first two is broken: the third will tell.
+                held = time_s, frame
             continue
         # One damaged timestamp must not swallow the rest: of two frames out of order the later
         # dated is left out.
         if held is not None and held[0] < time_s:
-            given_s = held[0]
+            given_s, last_s = held[0], min(last_s, held[0] + MAX_LENGTH_S)
             yield held
         held = time_s, frame
     if held is not None:
@@ -134,29 +170,55 @@ def decoded_frames(
         raise UnreadableMedia("damaged", cause)
 
 
-def _time_s(
-    frame: DecodedFrame, stream: av.VideoStream, before: tuple[float, DecodedFrame] | None
-) -> float:
-    stamp = frame.pts if frame.pts is not None else frame.dts
-    base = frame.time_base or stream.time_base
-    if stamp is not None and base is not None:
-        return float(stamp * base)
-    rate = stream.guessed_rate or stream.average_rate or FPS
-    return 0.0 if before is None else before[0] + float(1 / rate)
+def pixel_ratio(stream: av.VideoStream) -> float:
+    """Width over height of a stored pixel as shown; 1 where a file has none or a mad one."""
+    ratio = float(stream.sample_aspect_ratio or 1)
+    return ratio if 1 / MAX_PIXEL_RATIO <= ratio <= MAX_PIXEL_RATIO else 1.0
+
+
+def _dated(
+    container: InputContainer, stream: av.VideoStream
+) -> Iterator[tuple[float, DecodedFrame]]:
+    """Frames in order with their times in seconds.
+
+    AVI dates packets only, in the order they are stored: the n-th picture gets the n-th of those
+    dates. What has no date at all follows the one before at the stream's rate.
+    """
+    pace_s = float(1 / (stream.guessed_rate or stream.average_rate or FPS))
+    reorder = MAX_REORDER if container.format.name == "avi" else 0
+    waiting: deque[DecodedFrame] = deque()
+    stamps: list[float] = []
+    last_s = -pace_s
+    for frame in chain(decoded(container, stream), [None]):
+        if frame is not None:
+            waiting.append(frame)
+            stamp = frame.pts if frame.pts is not None else frame.dts
+            base = frame.time_base or stream.time_base
+            if stamp is not None and base is not None:
+                heappush(stamps, float(stamp * base))
+        while len(waiting) > (0 if frame is None else reorder):
+            last_s = heappop(stamps) if len(stamps) >= len(waiting) else last_s + pace_s
+            yield last_s, waiting.popleft()
 
 
 def _frames(path: str | os.PathLike[str], max_side: int | None) -> Generator[VideoFrame]:
     with open_media(path) as container:
         stream = video_stream(container)
-        to_rgb = _Converter(max_side)
+        to_rgb = Converter(pixel_ratio(stream), max_side)
         for time_s, frame in decoded_frames(container, stream):
             yield VideoFrame(time_s, to_rgb(frame))
 
 
-class _Converter:
-    """Decoded frames to upright RGB of one shape: the first frame's size and turn hold for all."""
+class Converter:
+    """Decoded frames to upright RGB of one shape: the first frame's size and turn hold for all.
 
-    def __init__(self, max_side: int | None) -> None:
+    Args:
+        ratio: width of a stored pixel over its height.
+        max_side: the most pixels of the longer side.
+    """
+
+    def __init__(self, ratio: float = 1.0, max_side: int | None = None) -> None:
+        self.ratio = ratio
         self.max_side = max_side
         self.scaler = VideoReformatter()
         self.size: tuple[int, int] | None = None
@@ -165,7 +227,7 @@ class _Converter:
     def __call__(self, frame: DecodedFrame) -> np.ndarray:
         if self.size is None:
             self.turn = Turn.of(frame)
-            self.size = _fit(frame.width, frame.height, self.max_side)
+            self.size = _fit(round(self.ratio * frame.width), frame.height, self.max_side)
         width, height = self.size
         # The fast scaler looks at two pixels of a line: below half the size it would skip some.
         fast = 2 * width >= frame.width

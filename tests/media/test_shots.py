@@ -88,3 +88,11 @@ def test_pictures_that_are_shown_twice_do_not_hide_a_cut():
 
 def test_no_pictures_have_no_shots():
     assert shots([]) == []
+
+
+def test_ticks_that_are_missing_begin_a_shot():
+    still = scene(1).astype(np.uint8)
+    ticks = [Tick(i, i / 25, still) for i in (*range(10), *range(60, 70))]
+    marked = list(mark_shots(ticks))
+    assert [tick.index for tick, _ in marked] == [*range(10), *range(60, 70)]
+    assert [tick.index for tick, first in marked if first] == [0, 60]

@@ -22,7 +22,15 @@ from avsync.data.splits import clips_of_split
 from avsync.data.store import PreparedClip, Store
 from avsync.pipelines.check import load_model
 from avsync.scoring.accuracy import score_clip
-from avsync.scoring.offset import HOLDS, Calibration, Peak, confidence, find_peak, interval
+from avsync.scoring.offset import (
+    ENOUGH_HEIGHT,
+    HOLDS,
+    Calibration,
+    Peak,
+    confidence,
+    find_peak,
+    interval,
+)
 from avsync.scoring.verdict import MIN_CONFIDENCE
 from avsync.timing import FPS, SAMPLES_PER_FRAME
 
@@ -74,16 +82,17 @@ def fit(found: list[Trial]) -> Calibration:
 
     A trial is right where the peak is the true one: the interval's share is `HOLDS` by its fit.
     """
-    figures = np.array([[1.0, t.peak.margin, t.peak.crest, t.peak.crest_margin] for t in found])
+    figures = np.array([[1.0, min(t.peak.height, ENOUGH_HEIGHT), t.peak.sharpness] for t in found])
+    tall = np.array([max(trial.peak.height - TALL, 0.0) for trial in found])
     right = np.array([trial.right for trial in found])
 
     def loss(weights: np.ndarray) -> float:
-        logit = figures @ weights
+        logit = figures @ weights + tall
         cost = np.logaddexp(0, -np.where(right, logit, -logit)).mean()
-        return float(cost + 1e-3 * (weights[1:] ** 2).sum())
+        return float(cost + 1e-4 * (weights[1:] ** 2).sum())
 
-    bounds = [(None, None), (0, None), (0, None), (0, None)]
-    weights = minimize(loss, [-6.0, 0.8, 0.3, 0.2], method="L-BFGS-B", bounds=bounds).x
+    bounds = [(None, None), (0, None), (0, None)]
+    weights = minimize(loss, [-33.0, 2.9, 6.8], method="L-BFGS-B", bounds=bounds).x
     errors = np.array([abs(t.error_ms) for t in found if t.right])
     heights = np.array([t.peak.height for t in found if t.right])
 

@@ -4,7 +4,7 @@ from avsync.scoring.offset import Calibration
 
 CALIBRATIONS: dict[str, Calibration] = {
     "dense_sync": Calibration(
-        bias=-6.08, margin=0.818, crest=0.319, crest_margin=0.205, floor_ms=20.0, blur_ms=50.0
+        bias=-33.06, height=2.864, sharpness=6.784, floor_ms=18.0, blur_ms=90.0
     )
 }
 

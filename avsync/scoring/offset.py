@@ -9,9 +9,15 @@ from avsync.scoring.result import Interval
 
 # A peak takes up this much of the offset axis to either side; beyond it is what noise looks like.
 PEAK_MS = 160.0
-# Lips that open when any voice begins make a broad hill; what rises out of its surroundings of so
-# much to either side is made by the words themselves.
-CREST_MS = 120.0
+# Lips that open when any voice begins make a broad hill. What rises sharply out of its surroundings
+# of so much to either side, less the peak itself, is made by the words.
+HILL_MS = 500.0
+FLANK_MS = 60.0
+# More height than this says nothing of whose words they are: hills are as high. From `TALL` on it
+# does: only longer recordings reach that, and voices that start together do not do so for long. It
+# is what a drift or a jump is known by, whose peak is broad or one of two.
+ENOUGH_HEIGHT = 5.0
+TALL = 9.0
 # Share of cases in which the interval is meant to hold, where the peak is the right one at all:
 # nobody can be surer than that to lie in it.
 HOLDS = 0.9
@@ -21,15 +27,14 @@ HOLDS = 0.9
 class Calibration:
     """What turns a peak into a probability and an interval; fitted on held-out clips.
 
-    Confidence is `HOLDS * sigmoid(bias + margin * peak.margin + crest * peak.crest + crest_margin *
-    peak.crest_margin)`: no weight is negative, so more evidence never makes it less sure. The
-    interval is the offset +- `sqrt(floor_ms ** 2 + (blur_ms / height) ** 2)`.
+    Confidence is `HOLDS * sigmoid(bias + height * min(peak.height, ENOUGH_HEIGHT) + sharpness *
+    peak.sharpness + max(peak.height - TALL, 0))`. No weight is negative: more of either never makes
+    it less sure. The interval is the offset +- `sqrt(floor_ms ** 2 + (blur_ms / height) ** 2)`.
     """
 
-    bias: float = -6.0
-    margin: float = 0.8
-    crest: float = 0.3
-    crest_margin: float = 0.2
+    bias: float = -33.0
+    height: float = 2.9
+    sharpness: float = 6.8
     floor_ms: float = 20.0
     blur_ms: float = 100.0
 
@@ -38,15 +43,15 @@ class Peak(NamedTuple):
     """The best offset in a range.
 
     `height` is the peak's in standard deviations of the curve elsewhere, above its median; `margin`
-    is how far, in the same unit, it stands above the next best peak. `crest` and `crest_margin` are
-    both for the curve less its mean over `CREST_MS` to either side: how sharp the peak is.
+    is how far, in the same unit, it stands above the next best peak. `sharpness` is how far it
+    stands above the mean of the `HILL_MS` to either side, in standard deviations of the curve
+    there: about 2.3 at best by chance, 3 and more where words match.
     """
 
     offset_ms: float
     height: float
     margin: float
-    crest: float
-    crest_margin: float
+    sharpness: float
 
 
 def find_peak(evidence: np.ndarray, offsets_ms: np.ndarray, search_ms: float) -> Peak | None:
@@ -68,21 +73,14 @@ def find_peak(evidence: np.ndarray, offsets_ms: np.ndarray, search_ms: float) ->
     spread = smooth[far].std() + 1e-9
     height = (smooth[best] - np.median(smooth[far])) / spread
     margin = (smooth[best] - smooth[far].max()) / spread
-    sharp = smooth - _mean_around(smooth, round(CREST_MS / (offsets_ms[1] - offsets_ms[0])))
-    crest = sharp[best] / (sharp[far].std() + 1e-9)
-    crest_margin = (sharp[best] - sharp[far].max()) / (sharp[far].std() + 1e-9)
-    figures = (float(value) for value in (height, margin, crest, crest_margin))
+    figures = float(height), float(margin), _sharpness(smooth, offsets_ms, best, evidence != 0)
     return Peak(_refine(smooth, offsets_ms, best), *figures)
 
 
 def confidence(peak: Peak, calibration: Calibration) -> float:
     """Probability that the true offset lies in the interval around the peak, at most `HOLDS`."""
-    logit = (
-        calibration.bias
-        + calibration.margin * peak.margin
-        + calibration.crest * peak.crest
-        + calibration.crest_margin * peak.crest_margin
-    )
+    logit = calibration.bias + calibration.height * min(peak.height, ENOUGH_HEIGHT)
+    logit += calibration.sharpness * peak.sharpness + max(peak.height - TALL, 0.0)
     return float(HOLDS / (1 + np.exp(-np.clip(logit, -30, 30))))
 
 
@@ -92,10 +90,13 @@ def interval(peak: Peak, calibration: Calibration) -> Interval:
     return peak.offset_ms - half_ms, peak.offset_ms + half_ms
 
 
-def _mean_around(curve: np.ndarray, reach: int) -> np.ndarray:
-    """The mean over `reach` neighbours to either side of each point `(K,)`."""
-    kernel = np.full(2 * reach + 1, 1 / (2 * reach + 1))
-    return np.convolve(np.pad(curve, reach, mode="edge"), kernel, mode="valid")
+def _sharpness(curve: np.ndarray, offsets_ms: np.ndarray, best: int, known: np.ndarray) -> float:
+    distance = np.abs(offsets_ms - offsets_ms[best])
+    flanks = known & (distance > FLANK_MS) & (distance <= HILL_MS)
+    around = flanks | (distance <= FLANK_MS)
+    if flanks.sum() < 3:
+        return 0.0
+    return float((curve[best] - curve[flanks].mean()) / (curve[around].std() + 1e-9))
 
 
 def _refine(curve: np.ndarray, offsets_ms: np.ndarray, best: int) -> float:

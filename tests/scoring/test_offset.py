@@ -52,7 +52,7 @@ def test_no_evidence_gives_no_peak():
 def test_a_broad_hill_is_believed_less_than_a_sharp_peak():
     hill = find_peak(curve(0, 4.0, width_ms=200), OFFSETS, 1000)
     sharp = find_peak(curve(0, 4.0, width_ms=40), OFFSETS, 1000)
-    assert hill.crest < 0.5 * sharp.crest
+    assert hill.sharpness < sharp.sharpness
     assert confidence(hill, Calibration()) < 0.5 < confidence(sharp, Calibration())
 
 

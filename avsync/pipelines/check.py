@@ -24,6 +24,7 @@ from avsync.scoring.engine import CroppedTick, Scores, SyncModel, score_tracks
 from avsync.scoring.fault import constant_fault
 from avsync.scoring.offset import Calibration
 from avsync.scoring.result import CheckResult, Reason, TrackResult
+from avsync.scoring.speakers import speaking_spans
 from avsync.scoring.verdict import (
     BEYOND_S,
     Answer,
@@ -47,7 +48,7 @@ DETAILS: dict[Reason, str] = {
     "too_short": "no face stays in the picture for a second",
     "silence": "there is no sound while a face is in the picture",
     "still_lips": "the lips do not move",
-    "no_match": "no offset makes the voice fit the lips; the voice may be someone else's",
+    "no_match": "no offset makes a voice fit the lips: it may be someone else's, or music",
     "out_of_range": "the offset lies outside the search range; try a wider one",
 }
 
@@ -102,6 +103,9 @@ def check(
         for number in sorted(faces)
     )
     answer = judge_file(tracks, scores, search_s, calibration)
+    if answer.offset_ms is not None:
+        spans = speaking_spans(scores.tracks, answer.offset_ms)
+        tracks = tuple(replace(track, speaking=spans[track.track]) for track in tracks)
     result = replace(
         blank,
         status=answer.status,

@@ -52,6 +52,9 @@ class ScoreMap:
 class TrackResult:
     """One face from its first frame to its last; `box` is its median x0, y0, x1, y1 in pixels of
     the upright picture.
+
+    `speaking` are the stretches, in seconds of the file, in which the voice is this face's and no
+    other's; empty where the file's offset is not known.
     """
 
     track: int
@@ -64,6 +67,7 @@ class TrackResult:
     interval_ms: Interval | None
     confidence: float
     timeline: tuple[TimelinePoint, ...] = ()
+    speaking: tuple[Interval, ...] = ()
     score_map: ScoreMap | None = field(default=None, compare=False, repr=False)
 
 
@@ -168,6 +172,7 @@ def _track_json(track: TrackResult) -> dict[str, Any]:
         "status": track.status,
         "reason": track.reason,
         **_numbers_json(track),
+        "speaking": [[round(end_s, 1) for end_s in span] for span in track.speaking],
         "timeline": [
             {
                 "t_s": _rounded(point.t_s, 3),

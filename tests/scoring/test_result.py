@@ -18,7 +18,8 @@ from avsync.scoring.result import (
 NUMBERS = {"offset_ms", "interval_ms", "confidence"}
 FILE_KEYS = NUMBERS | {"file", "status", "reason", "detail", "verdict", "borderline"}
 FILE_KEYS |= {"duration_s", "fault", "tracks"}
-TRACK_KEYS = NUMBERS | {"track", "start_s", "end_s", "box", "status", "reason", "timeline"}
+TRACK_KEYS = NUMBERS | {"track", "start_s", "end_s", "box", "status", "reason"}
+TRACK_KEYS |= {"speaking", "timeline"}
 
 
 @pytest.fixture
@@ -95,6 +96,12 @@ def test_numbers_are_rounded_to_what_they_mean(result):
     assert file["confidence"] == 0.971
     assert file["duration_s"] == 8.0
     assert file["tracks"][0]["box"] == [10.0, 20.0, 110.0, 140.0]
+
+
+def test_a_track_says_when_it_speaks(result):
+    track = replace(result.tracks[0], speaking=((0.0, 6.4), (7.2, 8.0)))
+    file = to_json([replace(result, tracks=(track,))])["files"][0]
+    assert file["tracks"][0]["speaking"] == [[0.0, 6.4], [7.2, 8.0]]
 
 
 def test_a_fault_tells_how_the_offset_goes(result):

@@ -21,7 +21,7 @@ from avsync.media.video import at_rate, read_frames
 from avsync.registry import create_model, model_row
 from avsync.scoring.calibrations import calibration_of
 from avsync.scoring.engine import CroppedTick, Scores, SyncModel, score_tracks
-from avsync.scoring.fault import constant_fault
+from avsync.scoring.fault import find_fault, verdict_on
 from avsync.scoring.offset import Calibration
 from avsync.scoring.result import CheckResult, Reason, TrackResult
 from avsync.scoring.speakers import speaking_spans
@@ -34,7 +34,7 @@ from avsync.scoring.verdict import (
     judge_track,
 )
 from avsync.tasks.clip_spec import ClipSpec
-from avsync.timing import DEFAULT_PROFILE, FPS, is_borderline, judge, tolerance
+from avsync.timing import DEFAULT_PROFILE, FPS, is_borderline, tolerance
 
 # Pictures are scaled down to this while they are decoded: faces of talking people stay large
 # enough, and 4K costs what HD does.
@@ -119,11 +119,13 @@ def check(
     )
     if answer.offset_ms is None or answer.interval_ms is None:
         return result
+    heard = [scores.tracks[t.track] for t in _asked(tracks)]
+    fault = find_fault(heard, answer.offset_ms, duration_s, search_s, limits)
     return replace(
         result,
-        verdict=judge(answer.offset_ms, limits),
+        verdict=verdict_on(fault, answer.offset_ms, duration_s, limits),
         borderline=is_borderline(answer.interval_ms, limits),
-        fault=constant_fault(answer.offset_ms, duration_s, limits),
+        fault=fault,
     )
 
 
@@ -137,17 +139,22 @@ def judge_file(
     """
     if not tracks:
         return cannot_tell("no_face")
-    telling = [t for t in tracks if t.status == "ok"]
-    asked = telling or [t for t in tracks if t.reason in ("no_match", "out_of_range")]
+    asked = _asked(tracks)
     if asked:
         heard = [scores.tracks[t.track] for t in asked]
         evidence = np.sum([each.evidence.sum(0) for each in heard], axis=0)
         answer = judge_evidence(evidence, heard[0].offsets_ms, search_s, calibration)
-        if answer.status == "ok" or telling:
+        if answer.status == "ok" or asked[0].status == "ok":
             best = max(asked, key=lambda t: t.confidence)
             return answer if answer.confidence >= best.confidence else _as_answer(best)
     longest = max(asked or tracks, key=lambda t: t.end_s - t.start_s)
     return _as_answer(longest)
+
+
+def _asked(tracks: tuple[TrackResult, ...]) -> list[TrackResult]:
+    """The tracks that say where the voice is: those that can tell, else those that may together."""
+    telling = [t for t in tracks if t.status == "ok"]
+    return telling or [t for t in tracks if t.reason in ("no_match", "out_of_range")]
 
 
 def _as_answer(track: TrackResult) -> Answer:

@@ -1,11 +1,14 @@
 """The answer for a file as one line in plain words, and as the exit code of the command."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 
-from avsync.scoring.result import CheckResult, Interval
+from avsync.scoring.result import CheckResult, Fault, Interval
 from avsync.timing import describe_offset, tolerance
 
 IN_TOLERANCE, OUT_OF_TOLERANCE, CANNOT_TELL, UNREADABLE = 0, 10, 11, 12
+# More jumps than these are counted in a sentence, not told.
+MAX_CHANGES = 3
 
 
 def sentence(result: CheckResult) -> str:
@@ -30,7 +33,40 @@ def answer(result: CheckResult) -> str:
     verdict = "in tolerance" if result.verdict == "in_sync" else "out of tolerance"
     if result.borderline:
         verdict += ", borderline"
-    return f"{describe_offset(result.offset_ms)} ({numbers}): {verdict} ({limits.source})"
+    what = describe_fault(result.fault) or describe_offset(result.offset_ms)
+    return f"{what} ({numbers}): {verdict} ({limits.source})"
+
+
+def describe_fault(fault: Fault | None) -> str | None:
+    """A fault that changes over the file, in words; None where there is one offset to tell.
+
+    `audio drifts by +500 ppm (30 ms a minute), from +2 to +62 ms: made at ...`, or `audio jumps at
+    0:42.1 from +0 to +120 ms`.
+    """
+    if fault is None or fault.kind in ("none", "constant"):
+        return None
+    if fault.kind == "drift":
+        (piece,) = fault.pieces
+        rate = f"{piece.ppm:+.0f} ppm ({abs(piece.ppm) * 0.06:.0f} ms a minute)"
+        ends = f"from {piece.offset_ms:+.0f} to {piece.at(piece.end_s):+.0f} ms"
+        return f"audio drifts by {rate}, {ends}: {fault.cause}"
+    if fault.kind == "intermittent":
+        worst = f", worst {fault.worst_ms:+.0f} ms at {clock(fault.worst_t_s or 0.0)}"
+        return f"audio comes and goes, {fault.out_s:.0f} s out of tolerance{worst}"
+    changes = [
+        f"at {clock(after.start_s)} from {before.offset_ms:+.0f} to {after.offset_ms:+.0f} ms"
+        for before, after in pairwise(fault.pieces)
+    ]
+    more = f" and {len(changes) - MAX_CHANGES} times more" if len(changes) > MAX_CHANGES else ""
+    return f"audio jumps {', '.join(changes[:MAX_CHANGES])}{more}"
+
+
+def clock(t_s: float) -> str:
+    """A time in a file: `0:42.1`, `1:02:03.4`."""
+    tenths = round(10 * t_s)
+    hours, minutes, rest = tenths // 36000, tenths // 600 % 60, tenths % 600
+    ahead = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{ahead}:{rest / 10:04.1f}"
 
 
 def exit_code(result: CheckResult) -> int:

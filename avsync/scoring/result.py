@@ -92,9 +92,9 @@ class Fault:
     """What is wrong with a file over its length.
 
     Args:
-        kind: `none`: in tolerance all along. `constant`: the same offset all along. `drift`: it
-            grows steadily. `jumps`: it changes at moments. `intermittent`: it goes out of
-            tolerance and comes back.
+        kind: `none`: the same offset all along, and in tolerance. `constant`: the same, out of
+            tolerance. `drift`: it grows steadily. `jumps`: it changes at moments. `intermittent`:
+            it goes out of tolerance and comes back.
         pieces: offset(t), in order; one unless it jumps or comes and goes.
         drift_ppm: of a drift; positive = the audio gets earlier and earlier: its clock runs fast.
         cause: what is likely to have made a drift, in words.

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from avsync.pipelines.words import answer, exit_code, sentence, worst
-from avsync.scoring.result import CheckResult
+from avsync.pipelines.words import answer, clock, exit_code, sentence, worst
+from avsync.scoring.result import CheckResult, Fault, Piece
 
 
 @pytest.fixture
@@ -52,6 +52,44 @@ def test_an_interval_around_zero_keeps_its_sign(result):
 def test_a_borderline_answer_says_so(result):
     near = replace(result, verdict="in_sync", offset_ms=38.0, borderline=True, profile="itu")
     assert answer(near).endswith(": in tolerance, borderline (ITU-R BT.1359 detectability)")
+
+
+def test_a_drift_tells_its_rate_its_ends_and_its_cause(result):
+    cause = "made at 24 fps, played at 23.976"
+    drift = Fault("drift", (Piece(0, 120, -10.0, 1000.0),), 1000.0, cause, 70.0, 120.0, 110.0)
+    said = answer(replace(result, fault=drift))
+    expected = f"audio drifts by +1000 ppm (60 ms a minute), from -10 to +110 ms: {cause} ("
+    assert said.startswith(expected)
+    assert said.endswith("out of tolerance (EBU R37)")
+
+
+def test_a_jump_tells_when_and_from_what_to_what(result):
+    pieces = (Piece(0, 42.1, 0.4, 0), Piece(42.1, 90, 120, 0), Piece(90, 3700, -40, 0))
+    said = answer(replace(result, fault=Fault("jumps", pieces)))
+    jumps = "at 0:42.1 from +0 to +120 ms, at 1:30.0 from +120 to -40 ms"
+    assert said.startswith(f"audio jumps {jumps} (")
+
+
+def test_many_jumps_are_counted(result):
+    pieces = tuple(Piece(10 * k, 10 * k + 10, 100.0 * (k % 3), 0) for k in range(6))
+    said = answer(replace(result, fault=Fault("jumps", pieces)))
+    assert said.count(" at 0:") == 3
+    assert " and 2 times more (" in said
+
+
+def test_what_comes_and_goes_tells_for_how_long_and_when_it_is_worst(result):
+    fault = Fault("intermittent", (), None, None, 20.4, 50.0, -160.0)
+    said = answer(replace(result, fault=fault))
+    assert said.startswith("audio comes and goes, 20 s out of tolerance, worst -160 ms at 0:50.0 (")
+
+
+def test_a_constant_fault_is_told_as_an_offset(result):
+    constant = Fault("constant", (Piece(0, 8, 83.2, 0),), out_s=8.0)
+    assert answer(replace(result, fault=constant)) == answer(result)
+
+
+def test_times_are_told_as_on_a_clock():
+    assert [clock(t) for t in (0.04, 59.96, 3723.42)] == ["0:00.0", "1:00.0", "1:02:03.4"]
 
 
 def test_no_answer_gives_the_reason_and_no_number(result):

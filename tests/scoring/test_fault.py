@@ -1,9 +1,46 @@
+import numpy as np
 import pytest
 
-from avsync.scoring.fault import constant_fault
+from avsync.scoring.engine import TrackScores
+from avsync.scoring.fault import constant_fault, find_fault, likely_cause, verdict_on
+from avsync.scoring.result import Fault
 from avsync.timing import tolerance
 
+OFFSETS = np.arange(-2000, 2001, 20.0)
 EBU = tolerance("ebu")
+LENGTH_S = 120.0
+
+
+def track(path, seed=0, length_s=LENGTH_S, keep=slice(None)):
+    """A face whose evidence is a ridge along `path` (seconds to ms), in noise."""
+    rng = np.random.default_rng(seed)
+    bins = np.arange(round(length_s / 0.4))[keep]
+    # A window is counted by its start, and heard and seen half its length later.
+    t_s = (bins + 0.5) * 0.4 + 0.1
+    spoken = rng.random(len(bins)) < 0.6
+    ridge = np.exp(-0.5 * ((OFFSETS - path(t_s)[:, None]) / 45) ** 2)
+    noise = rng.normal(size=(len(bins), len(OFFSETS) + 4))
+    noise = np.stack([np.convolve(row, np.ones(5) / 5**0.5, "valid") for row in noise])
+    return TrackScores(
+        first_tick=0,
+        last_tick=round(25 * length_s),
+        offsets_ms=OFFSETS,
+        bins=bins,
+        evidence=100 * spoken[:, None] * ridge + 12 * noise,
+        windows=np.full(len(bins), 10),
+        motion=np.full(len(bins), 0.1),
+    )
+
+
+def fault_of(path, offset_ms=0.0, **options):
+    length_s = options.get("length_s", LENGTH_S)
+    return find_fault([track(path, **options)], offset_ms, length_s, 1.0, EBU)
+
+
+def steps(*pieces):
+    """Offset over time of `(start_s, offset_ms)` pieces."""
+    starts_s, levels_ms = np.array(pieces).T
+    return lambda t_s: levels_ms[np.searchsorted(starts_s, t_s, side="right") - 1]
 
 
 @pytest.mark.parametrize(("offset_ms", "kind"), [(30.0, "none"), (50.0, "constant")])
@@ -13,3 +50,103 @@ def test_a_constant_offset_is_a_fault_where_it_is_out_of_tolerance(offset_ms, ki
     assert fault.pieces == ((0.0, 8.0, offset_ms, 0.0),)
     assert fault.out_s == (8.0 if kind == "constant" else 0.0)
     assert fault.worst_ms == (offset_ms if kind == "constant" else None)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("at_ms", [-7.0, 133.0])
+def test_a_constant_file_keeps_its_offset(at_ms, seed):
+    fault = fault_of(lambda t_s: at_ms + 0 * t_s, offset_ms=at_ms, seed=seed)
+    assert fault == constant_fault(at_ms, LENGTH_S, EBU)
+
+
+@pytest.mark.parametrize("ppm", [-1000.0, -300.0, 200.0, 700.0])
+def test_a_drift_is_found_with_its_sign(ppm):
+    fault = fault_of(lambda t_s: 15 + ppm / 1000 * t_s)
+    assert fault.kind == "drift"
+    assert fault.drift_ppm == pytest.approx(ppm, abs=65)
+    (piece,) = fault.pieces
+    assert (piece.start_s, piece.end_s) == (0, LENGTH_S)
+    assert piece.at(0) == pytest.approx(15, abs=6)
+    assert piece.at(LENGTH_S) == pytest.approx(15 + 0.12 * ppm, abs=6)
+
+
+def test_a_drift_is_out_of_tolerance_from_where_its_line_crosses_the_limit():
+    fault = fault_of(lambda t_s: 1.0 * t_s)
+    assert fault.out_s == pytest.approx(80, abs=4)
+    assert fault.worst_t_s == pytest.approx(LENGTH_S, abs=0.1)
+    assert fault.worst_ms == pytest.approx(120, abs=5)
+    assert fault.cause.startswith("made at 24 fps, played at 23.976")
+
+
+def test_a_rate_far_beyond_any_clock_is_known_by_its_name():
+    fault = fault_of(lambda t_s: 20 - 1000 / 24 * t_s, length_s=60.0)
+    assert (fault.kind, fault.cause) == ("drift", "made at 24 fps, played at 25")
+    assert fault.drift_ppm == pytest.approx(-1e6 / 24)
+
+
+@pytest.mark.parametrize(
+    ("ppm", "error_ppm", "cause"),
+    [
+        (1003.0, 5.0, "made at 24 fps, played at 23.976"),
+        (-985.0, 5.0, "made at 23.976 fps, played at 24"),
+        (900.0, 60.0, "made at 24 fps, played at 23.976"),
+        (900.0, 5.0, "a recorder's clock off by 900 ppm"),
+        (-212.0, 30.0, "a recorder's clock off by 212 ppm"),
+    ],
+)
+def test_a_cause_is_a_mistake_of_rates_only_where_the_slope_is_that(ppm, error_ppm, cause):
+    assert likely_cause(ppm, error_ppm).startswith(cause)
+
+
+@pytest.mark.parametrize("jump_ms", [-300.0, -80.0, 80.0])
+def test_a_jump_is_located_with_both_offsets(jump_ms):
+    fault = fault_of(steps((0, 10), (42.1, 10 + jump_ms)))
+    assert (fault.kind, fault.drift_ppm, fault.cause) == ("jumps", None, None)
+    before, after = fault.pieces
+    assert before.end_s == after.start_s == pytest.approx(42.1, abs=1)
+    assert (before.start_s, after.end_s) == (0, LENGTH_S)
+    assert before.offset_ms == pytest.approx(10, abs=8)
+    assert after.offset_ms == pytest.approx(10 + jump_ms, abs=8)
+    assert fault.out_s == pytest.approx(LENGTH_S - 42.1, abs=1)
+
+
+def test_a_jump_while_no_face_is_seen_is_put_in_the_gap():
+    seen = np.r_[0:100, 150:300]
+    fault = fault_of(steps((0, 0), (45, 200)), keep=seen)
+    assert 41 < fault.pieces[0].end_s < 59
+
+
+def test_several_jumps_are_several_pieces():
+    fault = fault_of(steps((0, -150), (30, 0), (75, 240)))
+    assert fault.kind == "jumps"
+    assert [piece.offset_ms for piece in fault.pieces] == pytest.approx([-150, 0, 240], abs=10)
+    assert [piece.start_s for piece in fault.pieces] == pytest.approx([0, 30, 75], abs=1)
+
+
+def test_an_offset_that_comes_and_goes_is_intermittent():
+    fault = fault_of(steps((0, 5), (40, -160), (60, 5)))
+    assert fault.kind == "intermittent"
+    assert fault.out_s == pytest.approx(20, abs=1.5)
+    assert 40 < fault.worst_t_s < 60
+    assert fault.worst_ms == pytest.approx(-160, abs=8)
+
+
+def test_faces_that_take_turns_are_one_course():
+    path = steps((0, 0), (60, 120))
+    first, second = (track(path, keep=part) for part in (slice(0, 140), slice(130, 300)))
+    fault = find_fault([first, second], 0.0, LENGTH_S, 1.0, EBU)
+    assert fault.kind == "jumps"
+    assert fault.pieces[0].end_s == pytest.approx(60, abs=1)
+
+
+def test_a_few_seconds_have_no_course():
+    assert fault_of(lambda t_s: 15 * t_s, length_s=3.6).kind == "none"
+
+
+def test_a_file_that_is_out_of_tolerance_for_a_good_part_is_not_in_sync():
+    long, short = (
+        Fault("jumps", (), out_s=out_s, worst_t_s=9.0, worst_ms=-200.0) for out_s in (3.5, 2.0)
+    )
+    assert verdict_on(long, 0.0, 1000.0, EBU) == "audio_lags"
+    assert verdict_on(short, 0.0, 1000.0, EBU) == "in_sync"
+    assert verdict_on(short, 0.0, 20.0, EBU) == "audio_lags"

@@ -131,6 +131,7 @@ def _track(document: dict[str, Any]) -> TrackResult:
         box=tuple(document["box"]),
         interval_ms=_pair(document["interval_ms"]),
         timeline=tuple(TimelinePoint(**point) for point in document["timeline"]),
+        speaking=tuple((start_s, end_s) for start_s, end_s in document["speaking"]),
     )
 
 

@@ -8,6 +8,7 @@ from avsync.scoring.result import CheckResult
 from avsync.timing import Tolerance, tolerance
 
 VERDICTS = {"audio_leads": "audio leads", "audio_lags": "audio lags"}
+MOVING = {"drift": "drift", "jumps": "jumps", "intermittent": "now and then"}
 
 
 def summary(results: Sequence[CheckResult], worst: int = 5) -> list[str]:
@@ -42,9 +43,9 @@ def severity(result: CheckResult) -> tuple[int, float]:
     used = strain(result.offset_ms, limits)
     if result.fault is not None and result.fault.worst_ms is not None:
         used = max(used, strain(result.fault.worst_ms, limits))
-    if result.verdict != "in_sync":
+    if result.verdict != "in_sync" or used > 1:
         return OUT[0], used
-    return (BORDERLINE[0] if result.borderline or used > 1 else 0), used
+    return (BORDERLINE[0] if result.borderline else 0), used
 
 
 def strain(offset_ms: float, limits: Tolerance) -> float:
@@ -56,18 +57,24 @@ def _parts(
     results: Sequence[CheckResult],
 ) -> Iterable[tuple[list[CheckResult], str, str]]:
     """The files of each kind, what they are, and of what they consist."""
-    ok = [result for result in results if result.status == "ok"]
-    good = [result for result in ok if result.verdict == "in_sync"]
-    bad = [result for result in ok if result.verdict != "in_sync"]
+    told = [result for result in results if result.status == "ok"]
+    bad = [result for result in told if severity(result) >= OUT]
+    good = [result for result in told if severity(result) < OUT]
     if good:
         unsure = sum(result.borderline for result in good)
         yield good, "in tolerance", f", {unsure} of them borderline" if unsure else ""
     if bad:
-        yield bad, "out of tolerance", _counted(VERDICTS[str(result.verdict)] for result in bad)
+        yield bad, "out of tolerance", _counted(map(_kind, bad))
     for status, words in (("cannot_tell", "cannot tell"), ("unreadable", "unreadable")):
         part = [result for result in results if result.status == status]
         if part:
             yield part, words, _counted((r.reason or "no reason").replace("_", " ") for r in part)
+
+
+def _kind(result: CheckResult) -> str:
+    if result.fault is not None and result.fault.kind in MOVING:
+        return MOVING[result.fault.kind]
+    return VERDICTS[str(result.verdict)]
 
 
 def _counted(words: Iterable[str]) -> str:

@@ -24,6 +24,7 @@ def result():
         interval_ms=(79.0, 88.0),
         confidence=0.97,
         timeline=(point, blind),
+        speaking=((0.5, 2.5), (4.0, 7.5)),
     )
     return CheckResult(
         file="caf\udce9 [1]\n.mp4",

@@ -6,8 +6,15 @@ from typing import Literal, NamedTuple
 
 from avsync.pipelines.check import MAX_SEARCH_S
 from avsync.pipelines.fix import doubt
+from avsync.pipelines.report.fault_words import (
+    REPAIRS,
+    course,
+    headline,
+    moving,
+    out_of_tolerance,
+)
 from avsync.pipelines.words import printable
-from avsync.scoring.result import CheckResult, TrackResult
+from avsync.scoring.result import CheckResult, Fault, TrackResult
 from avsync.timing import Tolerance, describe_offset, judge, tolerance
 
 Tone = Literal["good", "bad", "unsure", "broken"]
@@ -66,6 +73,9 @@ WHAT_TO_TRY = {
 }
 
 
+NOTHING = "Nothing needs repair."
+
+
 class Command(NamedTuple):
     """A command line ready to copy, what it is for, and why it would refuse, if it would."""
 
@@ -97,6 +107,8 @@ def advise(result: CheckResult) -> Advice:
 
 def tone_of(result: CheckResult | TrackResult, limits: Tolerance) -> Tone:
     """The colour and sign of a result, or of one face of it."""
+    if isinstance(result, CheckResult) and result.status == "ok":
+        return advise(result).tone
     if result.status == "unreadable":
         return "broken"
     if result.offset_ms is None:
@@ -106,6 +118,9 @@ def tone_of(result: CheckResult | TrackResult, limits: Tolerance) -> Tone:
 
 def in_words(result: CheckResult | TrackResult) -> str:
     """One short phrase for a table: `Audio leads by 83 ms`, `Cannot tell: the lips do not move`."""
+    fault = moving(result) if isinstance(result, CheckResult) else None
+    if fault is not None:
+        return headline(fault)
     if result.status == "ok" and result.offset_ms is not None:
         return _sentence(describe_offset(result.offset_ms))
     start = "Unreadable" if result.status == "unreadable" else "Cannot tell"
@@ -121,6 +136,9 @@ def limits_in_words(limits: Tolerance) -> str:
 def _in_numbers(result: CheckResult, offset_ms: float) -> Advice:
     words = _sentence(describe_offset(offset_ms))
     allowed = limits_in_words(tolerance(result.profile))
+    fault = moving(result)
+    if fault is not None:
+        return _moving(result, fault, allowed)
     if result.verdict == "in_sync":
         meaning = f"{words}. That is in tolerance: {allowed}."
         return Advice("good", "In sync", meaning, _while_in_sync(result), _fix(result))
@@ -134,6 +152,16 @@ def _in_numbers(result: CheckResult, offset_ms: float) -> Advice:
     return Advice("bad", words, f"Out of tolerance: {allowed}. {heard}", todo, _fix(result))
 
 
+def _moving(result: CheckResult, fault: Fault, allowed: str) -> Advice:
+    out = out_of_tolerance(fault, result.duration_s)
+    meaning = f"{course(fault)} {out or 'That is in tolerance all along'}"
+    meaning = f"{meaning.rstrip('.')}: {allowed}."
+    if result.verdict == "in_sync" and not out:
+        return Advice("good", "In sync", f"{headline(fault)}. {meaning}", NOTHING, None)
+    command = _fix(result, re_encodes=True) if fault.kind != "intermittent" else None
+    return Advice("bad", headline(fault), meaning, REPAIRS[fault.kind], command)
+
+
 def _while_in_sync(result: CheckResult) -> str:
     if result.borderline:
         return (
@@ -141,17 +169,18 @@ def _while_in_sync(result: CheckResult) -> str:
             "the file, or repair it now."
         )
     cause = doubt(result)
-    return f"Look at the timeline: {cause}." if cause else "Nothing needs repair."
+    return f"Look at the timeline: {cause}." if cause else NOTHING
 
 
-def _fix(result: CheckResult) -> Command | None:
+def _fix(result: CheckResult, *, re_encodes: bool = False) -> Command | None:
     wanted = result.verdict != "in_sync" or result.borderline
-    if not wanted or not _can_be_typed(result.file):
+    if not (wanted or re_encodes) or not _can_be_typed(result.file):
         return None
     source = Path(result.file)
     fixed = source.with_name(f"{source.stem}_fixed{source.suffix}") if source.name else source
     line = f"avsync fix {_argument(result.file)} -o {_argument(str(fixed))}"
-    purpose = "Writes a corrected copy without re-encoding and measures it again"
+    how = "with its sound encoded anew" if re_encodes else "without re-encoding"
+    purpose = f"Writes a corrected copy {how} and measures it again"
     return Command(purpose, line, doubt(result))
 
 

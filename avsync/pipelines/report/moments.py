@@ -17,11 +17,13 @@ from av.container import InputContainer
 from avsync.media.container import UnreadableMedia, audio_stream, open_media, video_stream
 from avsync.media.video import Turn, decoded_frames
 from avsync.pipelines.report.rows import Row
-from avsync.scoring.result import TimelinePoint
+from avsync.pipelines.summary import strain
+from avsync.scoring.result import Fault, TimelinePoint
 from avsync.timing import Tolerance
 
 MOMENTS = 5
-PICTURE = 184
+# Half as much again as is shown, for dense screens.
+PICTURE = 276
 # A box holds brow to chin; twice its size shows whose face it is.
 MARGIN = 2.0
 JPEG_QUALITY = 80
@@ -32,6 +34,7 @@ BARS = 80
 LEADS_S = (0.0, 1.0, 4.0, 12.0)
 # Times come from floats and from clocks of few ticks a second.
 CLOSE_S = 0.005
+WORST = "furthest from sync"
 Box = tuple[float, float, float, float]
 
 
@@ -53,12 +56,16 @@ class Picture(NamedTuple):
     loudness: np.ndarray | None
 
 
-def choose_moments(row: Row, limits: Tolerance) -> list[Moment]:
-    """The furthest from sync, the surest, and others spread over the time the faces are in view."""
+def choose_moments(
+    row: Row, limits: Tolerance, fault: Fault | None = None, most: int = MOMENTS
+) -> list[Moment]:
+    """The furthest from sync, the surest, one of each piece of a fault, and others spread over the
+    time the faces are in view.
+    """
     measured = row.measured
     if not measured:
-        shown = [row.tracks[k] for k in _evenly(len(row.tracks))]
-        parts = MOMENTS // len(shown)
+        shown = [row.tracks[k] for k in _evenly(len(row.tracks), most)]
+        parts = most // len(shown)
         return [
             Moment(t_s, track.box)
             for track in shown
@@ -66,11 +73,14 @@ def choose_moments(row: Row, limits: Tolerance) -> list[Moment]:
         ]
     trusted = max(point.confidence for point in measured) / 2
     candidates = [point for point in measured if point.confidence >= trusted]
-    worst = max(candidates, key=lambda point: _strain(point, limits))
+    worst = max(candidates, key=lambda point: strain(point.offset_ms or 0.0, limits))
     surest = max(candidates, key=lambda point: point.confidence)
-    others = [measured[k] for k in _evenly(len(measured))]
-    notes = {surest: "surest", worst: "furthest from sync"}
-    chosen = list(dict.fromkeys([worst, surest, *others]))[:MOMENTS]
+    pieces = () if fault is None or len(fault.pieces) < 2 else fault.pieces
+    inner = [[p for p in candidates if piece.start_s <= p.t_s < piece.end_s] for piece in pieces]
+    typical = [max(points, key=lambda point: point.confidence) for points in inner if points]
+    others = [measured[k] for k in _evenly(len(measured), most)]
+    notes = {surest: "surest", worst: WORST}
+    chosen = list(dict.fromkeys([worst, *typical, surest, *others]))[:most]
     chosen.sort(key=lambda point: point.t_s)
     return [
         Moment(point.t_s, _box_at(row, point.t_s), point, notes.get(point, "")) for point in chosen
@@ -105,15 +115,9 @@ def read_pictures(path: str, moments: list[Moment], budget_s: float = 6.0) -> li
     ]
 
 
-def _evenly(count: int) -> list[int]:
-    """Up to MOMENTS of the numbers below count, first and last among them."""
-    return sorted({round(k) for k in np.linspace(0, count - 1, MOMENTS)})
-
-
-def _strain(point: TimelinePoint, limits: Tolerance) -> float:
-    """How much of the tolerance an offset uses up; 1 is the limit."""
-    offset = point.offset_ms or 0.0
-    return max(offset / limits.early_ms, -offset / limits.late_ms)
+def _evenly(count: int, most: int) -> list[int]:
+    """Up to `most` of the numbers below count, first and last among them."""
+    return sorted({round(k) for k in np.linspace(0, count - 1, most)})
 
 
 def _box_at(row: Row, t_s: float) -> Box:
@@ -142,11 +146,11 @@ def _picture_at(
             shown = time_s, frame
         if shown is not None and at_s - shown[0] < 0.5:
             image = Turn.of(shown[1]).apply(shown[1].to_ndarray(format="rgb24"))
-            return _shrink(image if box is None else _around(image, box))
+            return shrink(image if box is None else around(image, box), PICTURE)
     return None
 
 
-def _around(image: np.ndarray, box: Box) -> np.ndarray:
+def around(image: np.ndarray, box: Box) -> np.ndarray:
     """The square about a face, moved inside the picture where it reaches over the edge."""
     height, width = image.shape[:2]
     side = int(min(MARGIN * max(box[2] - box[0], box[3] - box[1], 16), height, width))
@@ -155,9 +159,9 @@ def _around(image: np.ndarray, box: Box) -> np.ndarray:
     return image[top : top + side, left : left + side]
 
 
-def _shrink(image: np.ndarray) -> np.ndarray:
-    # Twice the size shown, for dense screens, but never more pixels than there are.
-    scale = min(1.0, 1.5 * PICTURE / max(image.shape[:2]))
+def shrink(image: np.ndarray, side: int) -> np.ndarray:
+    """The picture with its longer side at most `side` pixels."""
+    scale = min(1.0, side / max(image.shape[:2]))
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
@@ -186,23 +190,34 @@ def _energy(
     """Effective amplitude `(BARS,)` of the sound within AROUND_S of a time on the file's clock."""
     start_s = at_s - AROUND_S
     container.seek(int(max(start_s - 0.3, 0) * av.time_base), backward=True)
-    resampler = av.AudioResampler(format="fltp", layout="mono")
     squares, counts = np.zeros(BARS), np.zeros(BARS)
-    for frame in _sound(container, stream):
-        if frame.pts is None or frame.time_base is None or time.monotonic() > deadline:
+    for begin_s, wav in sound_of(container, stream):
+        if time.monotonic() > deadline:
             return None
-        begin_s = float(frame.pts * frame.time_base)
         if begin_s > at_s + AROUND_S:
             break
-        for mono in resampler.resample(frame):
-            wav = mono.to_ndarray()[0].astype(np.float64)
-            bars = (
-                (begin_s - start_s + np.arange(len(wav)) / mono.sample_rate) / (2 * AROUND_S) * BARS
-            ).astype(int)
-            inside = (bars >= 0) & (bars < BARS)
-            squares += np.bincount(bars[inside], wav[inside] ** 2, BARS)
-            counts += np.bincount(bars[inside], minlength=BARS)
+        at = (begin_s - start_s + np.arange(len(wav)) / stream.rate) / (2 * AROUND_S) * BARS
+        bars = at.astype(int)
+        inside = (at >= 0) & (bars < BARS)
+        squares += np.bincount(bars[inside], wav[inside].astype(np.float64) ** 2, BARS)
+        counts += np.bincount(bars[inside], minlength=BARS)
     return np.sqrt(squares / np.maximum(counts, 1)) if counts.any() else None
+
+
+def sound_of(
+    container: InputContainer, stream: av.AudioStream, rate: int | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Blocks of mono sound `(N,)` from where a container stands, and when each begins on the clock
+    of the file; at the stream's own rate where none is given. Ends where a block has no time.
+    """
+    rate = rate or stream.rate
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=rate)
+    for frame in _sound(container, stream):
+        if frame.pts is None or frame.time_base is None:
+            return
+        for mono in resampler.resample(frame):
+            if mono.pts is not None and mono.time_base is not None:
+                yield float(mono.pts * mono.time_base), mono.to_ndarray()[0]
 
 
 def _sound(container: InputContainer, stream: av.AudioStream) -> Iterator[av.AudioFrame]:

@@ -1,4 +1,5 @@
-// The page reads well without this: it adds a copy button, and a cursor over the timeline for mouse and arrow keys.
+// The page reads well without this: it adds a copy button, a play button that leaves the mouth in view, and a cursor
+// over the timeline for mouse and arrow keys.
 for (const box of document.querySelectorAll(".command")) {
   const button = box.querySelector("button");
   button.hidden = false;
@@ -48,4 +49,26 @@ for (const drawing of document.querySelectorAll(".timeline")) {
     else return;
     event.preventDefault();
   });
+}
+for (const film of document.querySelectorAll(".film")) {
+  const video = film.querySelector("video");
+  const button = document.createElement("button");
+  const told = video.getAttribute("aria-label");
+  const label = () => {
+    button.textContent = video.paused ? "▶" : "❚❚";
+    button.setAttribute("aria-label", (video.paused ? "Play. " : "Pause. ") + told);
+  };
+  const toggle = () => {
+    if (!video.paused) return video.pause();
+    for (const other of document.querySelectorAll("video")) if (other !== video) other.pause();
+    video.play().catch(() => { video.controls = true; button.remove(); });
+  };
+  button.type = "button";
+  video.controls = false;
+  video.tabIndex = -1;
+  button.addEventListener("click", toggle);
+  video.addEventListener("click", toggle);
+  for (const name of ["play", "pause", "ended"]) video.addEventListener(name, label);
+  label();
+  film.append(button);
 }

@@ -7,16 +7,24 @@ from functools import cache
 import jinja2
 
 from avsync.atomic import write_text
-from avsync.pipelines.report.advice import SIGNS, in_words, limits_in_words, tone_of
+from avsync.pipelines.report.advice import REASONS, SIGNS, in_words, limits_in_words, tone_of
 from avsync.pipelines.report.axes import clock, signed_ms
 from avsync.pipelines.report.heat_map import viridis
 from avsync.pipelines.report.moments import BARS
-from avsync.pipelines.report.views import view_of
+from avsync.pipelines.report.views import BARE, FULL, SMALL, SMALLEST, FileView, view_of
+from avsync.pipelines.summary import BORDERLINE, severity
+from avsync.pipelines.words import printable
 from avsync.scoring.result import CheckResult
 from avsync.timing import FRAME_MS
 
-# A film has thousands of shots, and every one begins new faces.
-TABLE_ROWS = 200
+# A few files are shown in full, one below the other; of more, each is a row that opens.
+FEW = 4
+# Of many files so many of the worst have pictures and clips, and so many have drawings.
+PICTURED = 24
+DRAWN = 300
+# More jumps than this would be a fence.
+MOST_JUMPS = 60
+# More faces than this are folded.
 FOLDED_ROWS = 12
 
 
@@ -31,10 +39,33 @@ def write_report(
     results = [results] if isinstance(results, CheckResult) else list(results)
     if not results:
         raise ValueError("results must hold at least one CheckResult, got an empty list")
-    views = [view_of(result) for result in results]
     page = _environment().get_template("page.html.j2")
-    ramp = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in viridis(9)]
-    write_text(os.fspath(path), page.render(views=views, written=datetime.now(UTC), ramp=ramp))
+    write_text(os.fspath(path), page.render(views=_views(results), written=datetime.now(UTC)))
+
+
+def _views(results: list[CheckResult]) -> list[FileView]:
+    """Of one file everything, of many the worst first and the less the better they are."""
+    if len(results) == 1:
+        return [view_of(results[0])]
+    names = _short_names([printable(result.file) for result in results])
+    order = sorted(range(len(results)), key=lambda k: severity(results[k]), reverse=True)
+    views = []
+    for place, number in enumerate(order):
+        result = results[number]
+        wanted = place < PICTURED and severity(result) >= BORDERLINE
+        many = SMALL if wanted else SMALLEST if place < DRAWN else BARE
+        view = view_of(result, FULL if len(results) <= FEW else many)
+        views.append(view._replace(name=names[number]))
+    return views
+
+
+def _short_names(files: list[str]) -> list[str]:
+    """The names without the folder that they share."""
+    try:
+        folder = os.path.commonpath([os.path.dirname(file) for file in files])
+    except ValueError:  # Some are absolute and some are not.
+        return files
+    return [file[len(folder) :].lstrip("/\\") for file in files]
 
 
 @cache
@@ -56,10 +87,13 @@ def _environment() -> jinja2.Environment:
     )
     environment.globals.update(
         SIGNS=SIGNS,
+        REASONS=REASONS,
         BARS=BARS,
         FRAME_MS=FRAME_MS,
-        TABLE_ROWS=TABLE_ROWS,
+        FEW=FEW,
         FOLDED_ROWS=FOLDED_ROWS,
+        MOST_JUMPS=MOST_JUMPS,
+        ramp=["#{:02x}{:02x}{:02x}".format(*colour) for colour in viridis(9)],
     )
     return environment
 

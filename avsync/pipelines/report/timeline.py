@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.pipelines.report.axes import Tick, multiples, signed_ms, step_ms, time_ticks
+from avsync.pipelines.report.axes import Tick, clock, multiples, signed_ms, step_ms, time_ticks
+from avsync.pipelines.report.fault_words import jumps, moving
 from avsync.pipelines.report.rows import Row, Stretch
-from avsync.scoring.result import CheckResult, TimelinePoint
+from avsync.scoring.result import CheckResult, Piece, TimelinePoint
 from avsync.timing import Tolerance, judge
 
 HEIGHT = 210
@@ -62,6 +63,8 @@ class Timeline(NamedTuple):
     band_top: float
     band_bottom: float
     zero: float
+    course: list[str]
+    jumps: list[Tick]
 
 
 class _Frame(NamedTuple):
@@ -83,22 +86,30 @@ class _Frame(NamedTuple):
         return [Span(start, round(end - start, 2)) for start, end in edges]
 
 
-def draw_timeline(row: Row, result: CheckResult, limits: Tolerance, end_s: float) -> Timeline:
-    """The timeline of one row of faces of a file of `end_s` seconds."""
+def draw_timeline(
+    row: Row, result: CheckResult, limits: Tolerance, end_s: float, most: int = MARKS
+) -> Timeline:
+    """The timeline of one row of faces of a file of `end_s` seconds, with at most `most` marks.
+
+    `course` are SVG points of the lines that the fault of the file follows, `jumps` when it leaves
+    one for the next.
+    """
     low, high = _reach(row, result, limits)
     frame = _Frame(end_s, low, high)
     measured, unknown = row.measured, row.unknown()
-    joined = max(1, math.ceil(len(measured) / MARKS))
+    joined = max(1, math.ceil(len(measured) / most))
     marks = [
         _mark(measured[first : first + joined], frame, limits)
         for first in range(0, len(measured), joined)
     ]
     cuts = [track.start_s for track in row.tracks[1:]]
+    fault = moving(result)
+    changes = [] if fault is None else jumps(fault)
     return Timeline(
         height=HEIGHT,
         marks=marks,
         joined=joined,
-        lines=_lines(marks, sorted([start for start, _ in unknown] + cuts)),
+        lines=_lines(marks, sorted([start for start, _ in unknown] + cuts + changes)),
         gaps=frame.spans(unknown),
         absent=frame.spans(row.absent(end_s)),
         cuts=[frame.across(cut) for cut in cuts] if len(cuts) <= CUTS else [],
@@ -110,12 +121,17 @@ def draw_timeline(row: Row, result: CheckResult, limits: Tolerance, end_s: float
         band_top=frame.down(limits.early_ms),
         band_bottom=frame.down(-limits.late_ms),
         zero=frame.down(0),
+        course=[] if fault is None else [_course(piece, frame) for piece in fault.pieces],
+        jumps=[Tick(frame.across(t_s), clock(t_s, 1)) for t_s in changes],
     )
 
 
 def _reach(row: Row, result: CheckResult, limits: Tolerance) -> tuple[float, float]:
     """The lowest and highest offset drawn."""
     shown = [-limits.late_ms, limits.early_ms, *(result.interval_ms or ())]
+    fault = moving(result)
+    for piece in () if fault is None else fault.pieces:
+        shown += [piece.at(piece.start_s), piece.at(piece.end_s)]
     measured = row.measured
     offsets = np.array([point.offset_ms for point in measured], dtype=np.float64)
     if len(offsets):
@@ -125,6 +141,11 @@ def _reach(row: Row, result: CheckResult, limits: Tolerance) -> tuple[float, flo
     low, high = float(min(shown)), float(max(shown))
     room = 0.15 * (high - low)
     return low - room, high + room
+
+
+def _course(piece: Piece, frame: _Frame) -> str:
+    ends = (piece.start_s, min(piece.end_s, frame.end_s))
+    return " ".join(f"{frame.across(t_s):g},{frame.down(piece.at(t_s)):g}" for t_s in ends)
 
 
 def _mark(points: list[TimelinePoint], frame: _Frame, limits: Tolerance) -> Mark:

@@ -9,8 +9,11 @@ import numpy as np
 from avsync.media.container import UnreadableMedia
 from avsync.pipelines.report.advice import Advice, advise, in_words
 from avsync.pipelines.report.axes import Tick, clock, multiples, signed_ms, step_ms
-from avsync.pipelines.report.heat_map import HeatMap, draw_heat_map
+from avsync.pipelines.report.clips import read_clips
+from avsync.pipelines.report.fault_words import moving
+from avsync.pipelines.report.heat_map import COARSE, FINE, Grain, HeatMap, draw_heat_map
 from avsync.pipelines.report.moments import (
+    WORST,
     Moment,
     Picture,
     choose_moments,
@@ -19,23 +22,53 @@ from avsync.pipelines.report.moments import (
 )
 from avsync.pipelines.report.rows import Row, rows_of
 from avsync.pipelines.report.scale import Scale, draw_scale
-from avsync.pipelines.report.timeline import Timeline, draw_timeline
+from avsync.pipelines.report.timeline import MARKS, Timeline, draw_timeline
 from avsync.pipelines.words import printable
 from avsync.scoring.result import CheckResult
 from avsync.timing import FRAME_MS, Tolerance, describe_offset, tolerance
 
-# A crowd has many rows of faces: the surest are shown, the others counted.
-ROWS = 4
 NO_PICTURES = "Pictures are left out"
 
 
+class Detail(NamedTuple):
+    """How much of a file is shown.
+
+    Args:
+        rows: rows of faces that are drawn; of a crowd the surest are, the others are counted.
+        marks: marks of a timeline.
+        grain: of the heat map.
+        moments: pictures, and how many of them are clips; 0: the file is not opened again.
+        budget_s: seconds for the pictures, and again for the clips.
+        faces: rows of the table of faces; a film has thousands of shots, each with new ones.
+        numbers: whether the timeline is given in numbers too.
+    """
+
+    rows: int
+    marks: int
+    grain: Grain
+    moments: int
+    clips: int
+    budget_s: float
+    faces: int
+    numbers: bool
+
+
+# A file by itself, or one of few.
+FULL = Detail(4, MARKS, FINE, 5, 5, 6.0, 200, True)
+# One of the worst of many, one of the others, and one of thousands.
+SMALL = Detail(1, 60, COARSE, 2, 1, 2.0, 12, False)
+SMALLEST = Detail(1, 60, COARSE, 0, 0, 0.0, 12, False)
+BARE = Detail(0, 0, COARSE, 0, 0, 0.0, 0, False)
+
+
 class Shot(NamedTuple):
-    """A picture of a moment with what belongs under it."""
+    """A picture of a moment with what belongs under it; `clip`: a film to play, or empty."""
 
     moment: Moment
     picture: Picture
     words: str
     wave: str
+    clip: str
 
 
 class RowView(NamedTuple):
@@ -62,20 +95,22 @@ class FileView(NamedTuple):
     hidden_rows: int
     overview: list[Shot]
     no_pictures: str
+    detail: Detail
 
 
-def view_of(result: CheckResult) -> FileView:
-    """Everything the page shows of one result, with pictures from its file where it still is."""
+def view_of(result: CheckResult, detail: Detail = FULL) -> FileView:
+    """What the page shows of one result, with pictures from its file where it still is."""
     limits = tolerance(result.profile)
     # For people to read; pictures and the command line still go by the true name.
     shown_result = replace(result, file=printable(result.file), detail=printable(result.detail))
     end_s = max([result.duration_s or 0.0, *(track.end_s for track in result.tracks)])
     rows = rows_of(result.tracks)
-    shown = rows[:ROWS] if end_s > 0 else []
-    chosen = [choose_moments(row, limits) for row in shown]
-    if not chosen and end_s > 0 and result.status != "unreadable":
-        chosen = [[Moment(t_s) for t_s in spread(0, end_s)]]
-    shots, no_pictures = _shots(result, chosen)
+    shown = rows[: detail.rows] if end_s > 0 else []
+    most = detail.moments
+    chosen = [choose_moments(row, limits, result.fault, most) if most else [] for row in shown]
+    if not chosen and end_s > 0 and most and result.status != "unreadable":
+        chosen = [[Moment(t_s) for t_s in spread(0, end_s, most)]]
+    shots, no_pictures = _shots(result, chosen, detail)
     advice = advise(replace(result, detail=shown_result.detail))
     return FileView(
         result=shown_result,
@@ -84,19 +119,25 @@ def view_of(result: CheckResult) -> FileView:
         limits=limits,
         scale=draw_scale(result, limits),
         rows=[
-            _row_view(row, result, limits, end_s, part)
+            _row_view(row, result, limits, end_s, part, detail)
             for row, part in zip(shown, shots[: len(shown)], strict=True)
         ],
         hidden_rows=len(rows) - len(shown),
         overview=[] if shown else [shot for part in shots for shot in part],
         no_pictures=no_pictures,
+        detail=detail,
     )
 
 
 def _row_view(
-    row: Row, result: CheckResult, limits: Tolerance, end_s: float, shots: list[Shot]
+    row: Row,
+    result: CheckResult,
+    limits: Tolerance,
+    end_s: float,
+    shots: list[Shot],
+    detail: Detail,
 ) -> RowView:
-    heat_map = draw_heat_map(row.tracks, end_s)
+    heat_map = draw_heat_map(row.tracks, end_s, detail.grain)
     ticks = []
     if heat_map is not None:
         low, high = heat_map.low_ms, heat_map.high_ms
@@ -104,9 +145,9 @@ def _row_view(
         ticks = [Tick(100 * (high - ms) / (high - low), signed_ms(ms, 0)) for ms in levels]
     return RowView(
         title=_title(row),
-        summary=_summary(row, limits),
+        summary=_summary(row, limits, moved=moving(result) is None),
         row=row,
-        timeline=draw_timeline(row, result, limits, end_s),
+        timeline=draw_timeline(row, result, limits, end_s, detail.marks),
         heat_map=heat_map,
         heat_ticks=ticks,
         shots=shots,
@@ -121,8 +162,10 @@ def _title(row: Row) -> str:
     return f"{len(row.tracks)} faces, one after another, {when}"
 
 
-def _summary(row: Row, limits: Tolerance) -> str:
-    """What the timeline shows, in words and numbers."""
+def _summary(row: Row, limits: Tolerance, *, moved: bool) -> str:
+    """What the timeline shows, in words and numbers; `moved`: also how it moves, which no fault
+    tells.
+    """
     measured = row.measured
     if not measured:
         causes = dict.fromkeys(in_words(track) for track in row.tracks if track.offset_ms is None)
@@ -136,13 +179,15 @@ def _summary(row: Row, limits: Tolerance) -> str:
         f"{len(measured)} of {len(row.points)} moments could be measured, {share} of these "
         f"out of tolerance. Nine in ten lie {spread_words}."
     )
-    if abs(row.drift_ms) > FRAME_MS:
-        moved = signed_ms(row.drift_ms, 0)
-        words += f" From the first third to the last, the offset moves by {moved} ms."
+    if moved and abs(row.drift_ms) > FRAME_MS:
+        by = signed_ms(row.drift_ms, 0)
+        words += f" From the first third to the last, the offset moves by {by} ms."
     return words
 
 
-def _shots(result: CheckResult, chosen: list[list[Moment]]) -> tuple[list[list[Shot]], str]:
+def _shots(
+    result: CheckResult, chosen: list[list[Moment]], detail: Detail
+) -> tuple[list[list[Shot]], str]:
     """Pictures for the chosen moments of every row, and why there are none or not all."""
     none: list[list[Shot]] = [[] for _ in chosen]
     wanted = [moment for part in chosen for moment in part]
@@ -151,22 +196,26 @@ def _shots(result: CheckResult, chosen: list[list[Moment]]) -> tuple[list[list[S
     if not Path(result.file).is_file():
         return none, f"{NO_PICTURES}: the file was not found when this page was written."
     try:
-        pictures = iter(read_pictures(result.file, wanted))
+        pictures = iter(read_pictures(result.file, wanted, detail.budget_s))
     except UnreadableMedia as error:
         return none, f"{NO_PICTURES}: {printable(str(error))}."
-    shots = [[_shot(moment, next(pictures)) for moment in part] for part in chosen]
+    # The worst first, for where not all can be had.
+    played = sorted((m for m in wanted if m.box is not None), key=lambda m: m.note != WORST)
+    played = played[: detail.clips]
+    clips = dict(zip(played, read_clips(result.file, played, detail.budget_s), strict=True))
+    shots = [[_shot(m, next(pictures), clips.get(m, "")) for m in part] for part in chosen]
     found = [[shot for shot in part if shot is not None] for part in shots]
     missing = len(wanted) - sum(map(len, found))
     note = f"{missing} of {len(wanted)} pictures could not be read in time." if missing else ""
     return found, note
 
 
-def _shot(moment: Moment, picture: Picture | None) -> Shot | None:
+def _shot(moment: Moment, picture: Picture | None, clip: str) -> Shot | None:
     if picture is None:
         return None
     point = moment.point
     words = "" if point is None or point.offset_ms is None else describe_offset(point.offset_ms)
-    return Shot(moment, picture, words, _wave(picture.loudness))
+    return Shot(moment, picture, words, _wave(picture.loudness), clip)
 
 
 def _wave(loudness: np.ndarray | None) -> str:

@@ -1,30 +1,29 @@
 """Moving the sound of a file against its pictures without re-encoding either."""
 
 import os
-import secrets
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from fractions import Fraction
-from io import BytesIO
-from itertools import islice
 from pathlib import Path
 
 import av
-from av.container import InputContainer, OutputContainer
+from av.container import InputContainer
 from av.stream import Disposition, Stream
 
-from avsync.media.container import first_line, open_media, packets
+from avsync.media.container import open_media, packets
+from avsync.media.new_container import NewContainer, begin, container_format, fitting
+from avsync.media.new_file import becoming, plain_errors, refuse_destination
 from avsync.media.untimed_sound import UntimedSound
 
-# Streams that a new container may leave out where it has no place for them.
-OPTIONAL = ("data", "attachment", "unknown")
-# Microseconds by which a muxer lets streams lie apart before it stops waiting for one of them.
-INTERLEAVE_US = 10_000_000
-# Codecs whose packets are counted one by one in an AVI.
-BLOCKLESS = ("aac", "ac3", "eac3", "dca", "mp2", "mp3", "mp3float")
-TEMPLATE_PACKETS = 8
 MAX_BACK_S = 1.0
 MAX_SHIFT_MS = 3_600_000.0
+# Packets of sound from before the file's beginning that go along so that the first one after it
+# decodes whole: where an edit list hides them, and where they make all else begin later.
+HIDDEN_LEAD_IN, HEARD_LEAD_IN = 4, 1
+HIDING = ("mp4", "mov", "ipod")
+# Of these every packet stands alone.
+NO_LEAD_IN = ("pcm_", "flac", "alac")
 
 
 def shift_audio(
@@ -33,15 +32,15 @@ def shift_audio(
     shift_ms: float,
     *,
     overwrite: bool = False,
-) -> None:
+) -> tuple[str, ...]:
     """Copies a media file with its sound moved by `shift_ms` against its pictures, + = later.
 
     The packets of all streams are copied as they are, with metadata, chapters, dispositions and
-    rotation; every sound track moves. Timecodes, fonts and the like are kept where the new
-    container takes them. Sound lies within 1 ms in mp4, mov, mkv, webm and mpg. An AVI has no
-    timestamps: silent packets come before the sound, or its first ones are left out, which is
-    exact for PCM and within half a packet (16 ms) for compressed sound. In mkv, webm and mpg, sound
-    that would begin before zero makes all else begin later.
+    rotation; every sound track moves. Sound that would come before the file's beginning is left
+    out, save for the few packets that the first one needs to decode whole. Sound lies within 1 ms
+    in mp4, mov, mkv, webm, mpg and ts. An AVI has no timestamps: silent packets come before the
+    sound, or its first ones are left out, which is exact for PCM and within half a packet (16 ms)
+    for compressed sound.
 
     The extension of `destination` names its container, which may be another than the source's:
     RuntimeError where that cannot hold the source's codecs. The file appears when it is whole.
@@ -51,139 +50,107 @@ def shift_audio(
         destination: the new file; ValueError where it is the source itself, also through a link.
         shift_ms: milliseconds, at most an hour.
         overwrite: replace an existing destination, which else is a FileExistsError.
+
+    Returns what the new container has no place for, in words: timecodes, fonts and the like.
     """
-    if not abs(shift_ms) <= MAX_SHIFT_MS:
-        raise ValueError(f"shift_ms must lie within an hour, got {shift_ms}")
     source, destination = Path(source), Path(destination)
     refuse_destination(source, destination, overwrite=overwrite)
-    with open_media(source) as reading, _becoming(destination) as partial:
-        try:
-            _copy(reading, partial, Fraction(shift_ms) / 1000, _first_dts_s(source))
-        except (av.error.FFmpegError, ValueError) as error:
-            kind = destination.suffix or "a file without extension"
-            cause = f"{source.name} cannot be copied into {kind}: {first_line(error)}"
-            raise RuntimeError(cause) from error
+    with becoming(destination) as partial:
+        return write_shifted(source, partial, destination, shift_ms)
 
 
-def refuse_destination(source: Path, destination: Path, *, overwrite: bool = False) -> None:
-    """Raises the error of a destination that must not or cannot be written; else does nothing."""
-    if source.exists() and destination.exists() and source.samefile(destination):
-        raise ValueError(f"destination must not be the source itself, got {destination}")
-    if destination.exists() and not overwrite:
-        raise FileExistsError(f"{destination} exists already and is not overwritten")
-    if not destination.parent.is_dir():
-        raise FileNotFoundError(f"the folder {destination.parent} does not exist")
+def write_shifted(
+    source: Path, partial: Path, destination: Path, shift_ms: float
+) -> tuple[str, ...]:
+    """Writes the file of `shift_audio` to `partial`; `destination` is named in errors."""
+    if not abs(shift_ms) <= MAX_SHIFT_MS:
+        raise ValueError(f"shift_ms must lie within an hour, got {shift_ms}")
+    shift_s = Fraction(shift_ms) / 1000
+    with open_media(source) as reading, plain_errors(source, destination):
+        kind = container_format(partial)
+        wanted, left_out = fitting(reading, kind, None)
+        new = begin(reading, partial, kind, wanted, spread_s=shift_s)
+        with new.writing:
+            for packet in copied(reading, new, shift_s):
+                new.writing.mux_one(packet)
+    return tuple(left_out)
 
 
-@contextmanager
-def _becoming(destination: Path) -> Iterator[Path]:
-    """A name beside `destination` that takes its place if the block ends well, and else goes."""
-    # The muxer goes by the extension, so it comes last.
-    token = secrets.token_hex(4)
-    partial = destination.with_name(f".{destination.stem}.{token}{destination.suffix}")
-    try:
-        yield partial
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.replace(destination)
-    finally:
-        partial.unlink(missing_ok=True)
+def copied(
+    reading: InputContainer, new: NewContainer, shift_s: Fraction = Fraction(0)
+) -> Iterator[av.Packet]:
+    """Yields the packets of the streams that a new container has copies of, ready for it.
 
-
-def _copy(reading: InputContainer, partial: Path, shift_s: Fraction, video_dts_s: Fraction) -> None:
-    try:
-        writing, copies = _begin(reading, partial, shift_s, ())
-    except (av.error.FFmpegError, ValueError):
-        writing, copies = _begin(reading, partial, shift_s, OPTIONAL)
-    with writing:
-        untimed: dict[int, UntimedSound] = {}
-        last_dts: dict[int, int] = {}
-        if writing.format.name == "avi":
-            sounds = reading.streams.audio
-            zero_s = min(video_dts_s, Fraction(0))
-            untimed = {sound.index: UntimedSound(sound, zero_s) for sound in sounds}
-        for packet in packets(reading, *(reading.streams[index] for index in copies)):
-            if packet is None:
-                continue
-            if packet.size and packet.stream.disposition & Disposition.attached_pic:
-                packet.pts = packet.dts = 0  # A cover has no time of its own.
-            if packet.dts is None:
-                continue
-            index, copy = packet.stream_index, copies[packet.stream_index]
-            if index in untimed:
-                moved = list(untimed[index].place(packet, shift_s))
-            else:
-                _move(packet, copy, shift_s if copy.type == "audio" else Fraction(0))
-                _keep_order(packet, last_dts.get(index))
-                last_dts[index] = packet.dts
-                moved = [packet]
-            for each in moved:
-                each.stream = copy
-                writing.mux_one(each)
-
-
-def _begin(
-    reading: InputContainer, partial: Path, shift_s: Fraction, without: tuple[str, ...]
-) -> tuple[OutputContainer, dict[int, Stream]]:
-    """Opens the new file and writes its header; the copies of streams by index in the source."""
-    options = {
-        "max_interleave_delta": str(INTERLEAVE_US + round(abs(shift_s) * 1_000_000)),
-        # Edit lists of mp4 and mov, which move the sound, would else count in milliseconds.
-        "movie_timescale": "90000",
-    }
-    writing = av.open(
-        f"file:{partial}", "w", container_options=options, metadata_errors="surrogateescape"
-    )
-    try:
-        copies = {}
-        for stream in reading.streams:
-            if stream.type not in without:
-                copies[stream.index] = _add(writing, stream)
-        writing.metadata.update(reading.metadata)
-        writing.set_chapters(reading.chapters())
-        writing.start_encoding()
-    except BaseException:
-        writing.close()
-        raise
-    return writing, copies
-
-
-def _add(writing: OutputContainer, stream: Stream) -> Stream:
-    if stream.codec_context is None and stream.type not in OPTIONAL:
-        raise ValueError(f"its {stream.type} stream (number {stream.index}) is of an unknown codec")
-    template = stream
-    if writing.format.name == "avi" and stream.type == "audio":
-        template = _without_block_size(stream)
-    # `opaque` takes the codec as the reader knows it: some have no encoder to look up.
-    copy = writing.add_stream_from_template(template, opaque=True)
-    copy.disposition = stream.disposition
-    copy.metadata.update(stream.metadata)
-    if isinstance(stream, av.VideoStream) and writing.format.name == "avi":
-        # An AVI counts pictures: one unit of its clock is one of them.
-        rate = stream.guessed_rate or stream.average_rate
-        if rate:
-            copy.time_base = 1 / rate
-    return copy
-
-
-def _without_block_size(stream: Stream) -> Stream:
-    """A template for the same codec that has forgotten the block size which an AVI gave it.
-
-    With one, the muxer takes packets of these codecs for blocks of that size and miscounts time.
-    PyAV cannot unset it, but a Matroska header has no field for it.
+    Streams that encoders were made for are left out. Sound comes `shift_s` later.
     """
-    if stream.codec_context.name not in BLOCKLESS:
-        return stream
-    header = BytesIO()
-    with av.open(stream.container.name) as again, av.open(header, "w", "matroska") as container:
-        copy = container.add_stream_from_template(stream, opaque=True)
-        # Some packets go along: the length of an AAC packet is known from its content only.
-        for packet in islice(again.demux(again.streams[stream.index]), TEMPLATE_PACKETS):
-            if packet.dts is not None:
-                packet.stream = copy
-                container.mux_one(packet)
-    header.seek(0)
-    return av.open(header).streams[0]
+    kind = new.writing.format.name
+    copies = new.copies
+    last_dts: dict[int, int] = {}
+    zero_s = min(_first_dts_s(reading), Fraction(0)) if kind == "avi" else Fraction(0)
+    sounds = [s for s in reading.streams.audio if s.index in copies]
+    untimed = {s.index: UntimedSound(s, zero_s) for s in sounds if kind == "avi"}
+    openings = {s.index: _Opening(s, _start_s(reading), kind) for s in sounds}
+    for packet in packets(reading, *(reading.streams[index] for index in copies)):
+        if packet is None:
+            continue
+        index = packet.stream_index
+        if packet.size and packet.stream.disposition & Disposition.attached_pic:
+            packet.pts = packet.dts = 0  # A cover has no time of its own.
+        if packet.dts is None:
+            continue
+        copy = copies[index]
+        if index in untimed:
+            ready = list(untimed[index].place(packet, shift_s))
+        elif index in openings:
+            _move(packet, copy, shift_s)
+            ready = openings[index].pass_on(packet)
+        else:
+            _move(packet, copy, Fraction(0))
+            ready = new.filters[index].filter(packet) if index in new.filters else [packet]
+        for each in ready:
+            if index not in untimed:
+                _keep_order(each, last_dts.get(index))
+                last_dts[index] = each.dts or 0
+            each.stream = copy
+            yield each
+
+
+class _Opening:
+    """Leaves out the packets of a sound that would be heard before the file begins.
+
+    Args:
+        stream: the sound in the source.
+        start_s: when the file begins, on its clock.
+        kind: FFmpeg's name of the new container.
+    """
+
+    def __init__(self, stream: Stream, start_s: Fraction, kind: str) -> None:
+        self.start_s = start_s
+        lead_in = HIDDEN_LEAD_IN if kind in HIDING else HEARD_LEAD_IN
+        name = stream.codec_context.name if stream.codec_context else ""
+        self.early: deque[av.Packet] = deque(maxlen=0 if name.startswith(NO_LEAD_IN) else lead_in)
+        self.begun = False
+
+    def pass_on(self, packet: av.Packet) -> list[av.Packet]:
+        """The packets to write, now that this one has come."""
+        if self.begun:
+            return [packet]
+        stamp = packet.pts if packet.pts is not None else packet.dts or 0
+        if (stamp + (packet.duration or 0)) * packet.time_base <= self.start_s:
+            self.early.append(packet)
+            return []
+        self.begun = True
+        return [*self.early, packet]
+
+
+def _start_s(reading: InputContainer) -> Fraction:
+    """When the file begins on its clock: with the first thing that is to be seen or heard."""
+    starts = [
+        stream.start_time * (stream.time_base or Fraction(0))
+        for stream in (*reading.streams.video, *reading.streams.audio)
+        if stream.start_time is not None and not stream.disposition & Disposition.attached_pic
+    ]
+    return min(starts, default=Fraction(0))
 
 
 def _move(packet: av.Packet, copy: Stream, shift_s: Fraction) -> None:
@@ -209,11 +176,14 @@ def _keep_order(packet: av.Packet, last_dts: int | None) -> None:
         packet.pts = max(packet.pts, packet.dts)
 
 
-def _first_dts_s(source: Path) -> Fraction:
+def _first_dts_s(reading: InputContainer) -> Fraction:
     """When the decoder gets the first picture, seconds: where the clock of an AVI begins."""
-    with open_media(source) as container, suppress(av.error.FFmpegError, OSError):
-        for stream in container.streams.video[:1]:
-            for packet in container.demux(stream):
+    with (
+        open_media(reading.name.removeprefix("file:")) as again,
+        suppress(av.error.FFmpegError, OSError),
+    ):
+        for stream in again.streams.video[:1]:
+            for packet in again.demux(stream):
                 if packet.dts is not None and packet.time_base is not None:
                     return packet.dts * packet.time_base
     return Fraction(0)

@@ -1,46 +1,54 @@
 """A video in, the same video with its voice on the lips out, measured before and after."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avsync.media.faces import FaceDetector
-from avsync.media.remux import refuse_destination, shift_audio
+from avsync.media.new_file import becoming, refuse_destination
 from avsync.pipelines.check import Report, check
-from avsync.scoring.result import CheckResult, TimelinePoint
+from avsync.pipelines.repair import (
+    MIN_CONFIDENCE,
+    Repair,
+    doubt,
+    foresee,
+    repair_of,
+    worst_ms,
+    write_repaired,
+)
+from avsync.scoring.result import CheckResult
 from avsync.timing import DEFAULT_PROFILE
 
-MIN_CONFIDENCE = 0.8
-# A moment further than this from the whole file's offset is not repaired by the same shift.
-CONSTANT_MS = 80.0
-# So much of the timeline, weighted by confidence, may lie off: single moments are misjudged.
-MAX_SHARE_OFF = 0.2
-# A stretch off to one side for this long is no misjudged moment, however long the file.
-MAX_STRETCH_S = 6.0
+# A repaired file that measures worse than before by no more than this, and in tolerance, is kept.
+NOISE_MS = 20.0
 
 Measure = Callable[[Path, Report | None], CheckResult]
 
 
 class FixRefused(RuntimeError):
-    """A file that is left as it is; `str(error)` says why, `before` is what was measured."""
+    """A file that is left as it is; `str(error)` says why, `before` is what was measured.
 
-    def __init__(self, cause: str, before: CheckResult) -> None:
+    `after` is what was measured of a repaired file that was not kept, else None.
+    """
+
+    def __init__(self, cause: str, before: CheckResult, after: CheckResult | None = None) -> None:
         super().__init__(cause)
-        self.before = before
+        self.before, self.after = before, after
 
 
 @dataclass(frozen=True)
 class FixResult:
-    """What was measured before and after, and by how much the sound was moved, + = later.
+    """What was measured before and after, and what was done in between.
 
-    `after` is None where nothing was written.
+    `shift_ms` is by how much the sound was moved, + = later: at the beginning, where that changes
+    over the file; `repair` tells all of it. `after` is None where nothing was written.
     """
 
     before: CheckResult
     after: CheckResult | None
     shift_ms: float
     output: Path
+    repair: Repair
 
 
 def fix(
@@ -59,18 +67,20 @@ def fix(
     progress: Report | None = None,
     measure: Measure | None = None,
 ) -> FixResult:
-    """Writes `output`: `path` with its sound moved onto the lips, without re-encoding.
+    """Writes `output`: `path` with its sound moved onto the lips.
 
-    FixRefused where there is no offset to go by, or, unless forced, where it is unsure or not the
-    same all along the file. The input is never written to. A file in tolerance is moved as well,
-    by the little that it is off.
+    An offset that is the same all along is repaired without re-encoding; for a drift the sound is
+    resampled, for jumps it is moved piece by piece, and encoded as it was. The result is measured
+    before it takes its place. FixRefused where there is no offset to go by, or, unless forced,
+    where it is unsure, comes and goes, or is no smaller afterwards. The input is never written to.
+    A file in tolerance is moved as well, by the little that it is off.
 
     Args:
         path: a video.
         output: the corrected file; its extension names the container.
         model: a sync model, as in `check`; `weights`, `profile`, `search_s` and `detector` too.
         min_confidence: refuse below this, 0.8 where None.
-        force: write even where the offset is unsure or changes.
+        force: write even so, by what was measured.
         dry_run: measure and decide, and write nothing.
         overwrite: replace an existing output, which else is a FileExistsError.
         progress: told the share done, 0 to 1.
@@ -102,49 +112,28 @@ def fix(
     cause = doubt(before, threshold)
     if cause is not None and not force:
         raise FixRefused(f"{cause}; nothing was written (force writes even so)", before)
-    # Sound that leads by so many ms has to come so many ms later.
-    shift_ms = before.offset_ms
+    repair = foresee(source, target, repair_of(before))
+    shift_ms = repair.pieces[0].offset_ms
     if dry_run:
-        return FixResult(before, None, shift_ms, target)
-    shift_audio(source, target, shift_ms, overwrite=overwrite)
-    after = check_file(target, _part(progress, 0.5, 1.0))
-    return FixResult(before, after, shift_ms, target)
+        return FixResult(before, None, shift_ms, target, repair)
+    with becoming(target) as partial:
+        write_repaired(source, partial, target, repair)
+        measured = check_file(partial, _part(progress, 0.5, 1.0))
+        after = replace(measured, file=str(target))
+        cause = _no_better(before, after)
+        if cause is not None and not force:
+            raise FixRefused(f"{cause}; it was not kept (force keeps even so)", before, after)
+    return FixResult(before, after, shift_ms, target, repair)
 
 
-def doubt(result: CheckResult, min_confidence: float = MIN_CONFIDENCE) -> str | None:
-    """Why one shift should not repair a measured offset, in plain words; None if it may."""
-    if result.offset_ms is None:
-        raise ValueError("result must have an offset, got offset_ms None")
-    if result.confidence < min_confidence:
-        reached = f"a confidence of {result.confidence:.2f}, below {min_confidence:.2f}"
-        return f"the offset is known with {reached}"
-    for track in result.tracks:
-        points = [point for point in track.timeline if point.offset_ms is not None]
-        if track.status == "ok" and (moment := _changes(points, result.offset_ms)) is not None:
-            return (
-                f"the offset is not the same all along: {result.offset_ms:+.0f} ms on the whole, "
-                f"{moment.offset_ms:+.0f} ms at {moment.t_s:.0f} s"
-            )
-    return None
-
-
-def _changes(points: list[TimelinePoint], offset_ms: float) -> TimelinePoint | None:
-    """A moment of a stretch that one shift would not repair, if there is one."""
-
-    def side(point: TimelinePoint) -> int:
-        away_ms = (point.offset_ms or 0.0) - offset_ms
-        return 0 if abs(away_ms) <= CONSTANT_MS else 1 if away_ms > 0 else -1
-
-    runs = [(which, list(run)) for which, run in groupby(points, side)]
-    off = [run for which, run in runs if which != 0]
-    if not off:
-        return None
-    longest = max(off, key=lambda run: run[-1].t_s - run[0].t_s)
-    weight_off = sum(point.confidence for run in off for point in run)
-    share = weight_off / max(sum(point.confidence for point in points), 1e-9)
-    lasts_s = longest[-1].t_s - longest[0].t_s
-    if share > MAX_SHARE_OFF or lasts_s > MAX_STRETCH_S:
-        return longest[len(longest) // 2]
+def _no_better(before: CheckResult, after: CheckResult) -> str | None:
+    """Why a repaired file is not worth keeping, None if it is."""
+    if after.status != "ok":
+        cause = after.detail or (after.reason or "no reason is known").replace("_", " ")
+        return f"the repaired file cannot be measured again: {cause}"
+    was_ms, is_ms = worst_ms(before), worst_ms(after)
+    if is_ms > was_ms and (after.verdict != "in_sync" or is_ms > was_ms + NOISE_MS):
+        return f"the repaired file would be off by {is_ms:.0f} ms, and was by {was_ms:.0f} ms"
     return None
 
 

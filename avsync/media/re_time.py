@@ -1,0 +1,155 @@
+"""A file whose sound is laid out anew over time and encoded again; everything else is copied."""
+
+import os
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+
+from avsync.media.audio import read_audio
+from avsync.media.container import open_media
+from avsync.media.new_container import NewContainer, Sounds, begin, container_format, fitting
+from avsync.media.new_file import becoming, plain_errors, refuse_destination
+from avsync.media.probe import probe
+from avsync.media.remux import copied
+from avsync.media.sound_encoder import SoundPlan, encoded, plan_sounds
+from avsync.media.untimed_sound import UntimedSound
+from avsync.media.warp import Stretch, segments, warped
+
+
+class Prospect(NamedTuple):
+    """What a copy of a file will be: how each sound is encoded, and what is left out, in words."""
+
+    encoded: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def retime_audio(
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    stretches: Sequence[Stretch],
+    *,
+    overwrite: bool = False,
+) -> Prospect:
+    """Copies a media file with its sound moved stretch by stretch, or played faster or slower.
+
+    Every sound track is decoded, laid out anew, and encoded as it was: codec, rate, channels and
+    bit rate, or the nearest there are. All other streams are copied as they are. Memory does not
+    grow with the file.
+
+    The extension of `destination` names its container, as in `shift_audio`, whose errors hold.
+
+    Args:
+        source: the file to copy, never written to.
+        destination: the new file.
+        stretches: by how much the sound is early, from when to when: seconds from the first
+            picture; the first one also holds before it, and the last one to the end of the file.
+        overwrite: replace an existing destination, which else is a FileExistsError.
+    """
+    source, destination = Path(source), Path(destination)
+    refuse_destination(source, destination, overwrite=overwrite)
+    with becoming(destination) as partial:
+        return write_retimed(source, partial, destination, stretches)
+
+
+def write_retimed(
+    source: Path, partial: Path, destination: Path, stretches: Sequence[Stretch]
+) -> Prospect:
+    """Writes the file of `retime_audio` to `partial`; `destination` is named in errors."""
+    if not stretches:
+        raise ValueError("stretches must hold at least one, got none")
+    video_s = probe(source).video_start_s
+    with open_media(source) as reading, plain_errors(source, destination):
+        kind = container_format(partial)
+        with av.open(f"file:{partial}", "w", format=kind) as unwritten:
+            sounds = plan_sounds(source, unwritten)
+        wanted, left_out = fitting(reading, kind, sounds)
+        new = begin(reading, partial, kind, wanted, sounds)
+        with new.writing:
+            made = [
+                _Sound(source, number, new, index, plan, stretches, video_s)
+                for number, (index, plan) in enumerate(sounds.items())
+            ]
+            for packet in copied(reading, new):
+                time_s = (packet.dts or 0) * packet.time_base
+                for sound in made:
+                    sound.write_until(time_s)
+                new.writing.mux_one(packet)
+            for sound in made:
+                sound.write_until(None)
+    return Prospect(tuple(plan.describe() for plan in sounds.values()), tuple(left_out))
+
+
+def prospect(source: Path, destination: Path, *, encode: bool) -> Prospect:
+    """What a copy of `source` would be, its sound encoded anew or copied; nothing is written.
+
+    RuntimeError where the container that the extension names cannot hold it.
+    """
+    with open_media(source) as reading, plain_errors(source, destination):
+        kind = container_format(destination)
+        sounds: Sounds | None = None
+        if encode:
+            with av.open(f"file:{destination}", "w", format=kind) as unwritten:
+                sounds = plan_sounds(source, unwritten)
+        _, left_out = fitting(reading, kind, sounds)
+        words = tuple(plan.describe() for plan in (sounds or {}).values())
+        return Prospect(words, tuple(left_out))
+
+
+class _Sound:
+    """One sound of the new file, encoded as far as the rest of it has got."""
+
+    def __init__(
+        self,
+        source: Path,
+        number: int,
+        new: NewContainer,
+        index: int,
+        plan: SoundPlan,
+        stretches: Sequence[Stretch],
+        video_s: float,
+    ) -> None:
+        self.writing = new.writing
+        self.stream = new.encoders[index]
+        start_s = _start_s(source, number, video_s)
+        # Samples are counted from the file's beginning, stretches from the first picture.
+        lead_s = video_s - start_s
+        moved = [
+            each._replace(start_s=each.start_s + lead_s, end_s=each.end_s + lead_s)
+            for each in stretches
+        ]
+        blocks = read_audio(source, start_s, plan.rate, number, mono=False)
+        laid_out = warped(blocks, segments(moved, plan.rate))
+        packets = encoded(self.stream, laid_out, plan, Fraction(start_s))
+        self.packets = packets
+        if new.writing.format.name == "avi":
+            self.packets = _one_after_another(packets, self.stream, plan)
+
+    def write_until(self, time_s: Fraction | None) -> None:
+        """Writes packets up to one that is heard at `time_s` or later; None: to the end."""
+        for packet in self.packets:
+            self.writing.mux_one(packet)
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            if time_s is not None and (stamp or 0) * packet.time_base >= time_s:
+                return
+
+
+def _start_s(source: Path, number: int, video_s: float) -> float:
+    """When a sound of the new file begins: with the pictures, or before where the old one does."""
+    with open_media(source) as reading:
+        sound = reading.streams.audio[number]
+        first_s = float((sound.start_time or 0) * (sound.time_base or 0))
+    # What is dated before the clock begins is an encoder's priming.
+    return min(video_s, max(first_s, 0.0))
+
+
+def _one_after_another(
+    packets: Iterator[av.Packet], stream: av.AudioStream, plan: SoundPlan
+) -> Iterator[av.Packet]:
+    untimed = UntimedSound(stream, Fraction(0))
+    for packet in packets:
+        for each in untimed.place(packet, Fraction(0)):
+            each.stream = stream
+            yield each

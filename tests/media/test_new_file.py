@@ -1,0 +1,96 @@
+"""A new file is whole or not there, and why it cannot be written is said in plain words."""
+
+import errno
+import os
+import platform
+import re
+import subprocess
+import sys
+
+import pytest
+
+from avsync.media.new_file import becoming, plain_errors, refuse_destination
+
+
+def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
+    target = tmp_path / "new.mp4"
+    target.write_bytes(b"old")
+    with becoming(target) as partial:
+        partial.write_bytes(b"new")
+        assert target.read_bytes() == b"old"
+        assert partial.parent == tmp_path
+        assert partial.suffix == ".mp4"
+    assert target.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["new.mp4"]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "new.mp4"
+    target.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), becoming(target) as partial:
+        partial.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["new.mp4"]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_others_write_is_not(tmp_path):
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
+    ).stdout.strip()
+    host = re.sub(r"[^\w-]", "_", platform.node())[:40]
+    left = tmp_path / f".new.{host}-{dead}-0123abcd.part.mp4"
+    kept = [
+        tmp_path / f".new.{host}-{os.getpid()}-0123abcd.part.mp4",
+        tmp_path / f".new.elsewhere-{dead}-0123abcd.part.mp4",
+        tmp_path / f".other.{host}-{dead}-0123abcd.part.mp4",
+        tmp_path / ".new.mp4",
+        tmp_path / "new.part.mp4",
+    ]
+    for path in (left, *kept):
+        path.write_bytes(b"something")
+    with becoming(tmp_path / "new.mp4") as partial:
+        partial.write_bytes(b"whole")
+    assert set(tmp_path.iterdir()) == {*kept, tmp_path / "new.mp4"}
+
+
+def test_the_longest_name_there_is_can_be_written(tmp_path):
+    target = tmp_path / ("x" * 251 + ".mp4")
+    with becoming(target) as partial:
+        partial.write_bytes(b"whole")
+    assert target.read_bytes() == b"whole"
+
+
+def test_a_folder_is_no_destination(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder, and a file was to be written"):
+        refuse_destination(tmp_path / "a.mp4", tmp_path, overwrite=True)
+
+
+def test_a_folder_that_may_not_be_written_to_is_named(tmp_path):
+    tmp_path.chmod(0o555)
+    code = f"""
+import os
+from pathlib import Path
+from avsync.media.new_file import refuse_destination
+if os.getuid() == 0:
+    os.setuid(65534)
+try:
+    refuse_destination(Path("a.mp4"), Path({str(tmp_path / "b.mp4")!r}))
+except PermissionError as error:
+    print(error)
+"""
+    tmp_path.parent.chmod(0o755)
+    tmp_path.parent.parent.chmod(0o755)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    tmp_path.chmod(0o755)
+    assert f"the folder {tmp_path} may not be written to" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_called_one(tmp_path, number):
+    target = tmp_path / "new.mp4"
+    with (
+        pytest.raises(OSError, match=r"new\.mp4 cannot be written: there is no space left for it"),
+        plain_errors(tmp_path / "old.mp4", target),
+    ):
+        raise OSError(number, "whatever")

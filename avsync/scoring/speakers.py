@@ -33,10 +33,8 @@ def speaking_spans(
         for number, value in fit.items():
             if value >= LEAST_FIT and value > best.get(number, (0.0, 0))[0]:
                 best[number] = value, track
-    return {
-        track: _spans([number for number in sorted(best) if best[number][1] == track])
-        for track in tracks
-    }
+    own = {track: [number for number in sorted(best) if best[number][1] == track] for track in fits}
+    return {track: _spans(own[track], (tracks[track].last_tick + 1) / FPS) for track in tracks}
 
 
 def _fit(scores: TrackScores, offset_ms: float) -> dict[int, float]:
@@ -53,8 +51,8 @@ def _fit(scores: TrackScores, offset_ms: float) -> dict[int, float]:
     return fit
 
 
-def _spans(bins: list[int]) -> tuple[Interval, ...]:
-    """Runs of bins as spans of time."""
+def _spans(bins: list[int], end_s: float) -> tuple[Interval, ...]:
+    """Runs of bins as spans of time, none beyond `end_s`."""
     spans: list[tuple[int, int]] = []
     for number in bins:
         if spans and spans[-1][1] == number:
@@ -62,4 +60,4 @@ def _spans(bins: list[int]) -> tuple[Interval, ...]:
         else:
             spans.append((number, number + 1))
     bin_s = BIN_WINDOWS / FPS
-    return tuple((low * bin_s, high * bin_s) for low, high in spans)
+    return tuple((low * bin_s, min(high * bin_s, end_s)) for low, high in spans)

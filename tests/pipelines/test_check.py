@@ -153,3 +153,31 @@ def test_real_speakers_are_measured_at_their_corpus_offset(shared, tmp_path, nam
     for path, lead_ms in ((clip, 0.0), (late, -200.0)):
         result = check(path, detector=detector)
         assert result.offset_ms == pytest.approx(lead_ms + grid_ms, abs=45)
+
+
+@pytest.fixture(scope="module")
+def conversation() -> SyntheticClip:
+    """Two people of whom one speaks and the other moves but says nothing."""
+    return render(seed=402, duration_s=5.0, faces=2, size=(480, 270), sample_rate=16000)
+
+
+def test_of_two_people_the_one_who_speaks_decides(conversation, tmp_path):
+    path = write(tmp_path / "two.mkv", conversation.frames, moved(conversation.wav, 200))
+    result = check(path, detector="haar")
+    assert result.status == "ok"
+    assert result.offset_ms == pytest.approx(200, abs=45)
+    said_s = {t.track: sum(end - start for start, end in t.speaking) for t in result.tracks}
+    (talks,) = np.flatnonzero(conversation.speaking.any(1))
+    places = {t.track: (t.box[0] + t.box[2]) / 2 for t in result.tracks}
+    middle = conversation.boxes[talks, :, ::2].mean()
+    nearest = min(places, key=lambda track: abs(places[track] - middle))
+    assert said_s[nearest] >= 3.0
+    assert sum(said_s.values()) - said_s[nearest] <= 0.8
+
+
+def test_a_voice_over_is_nobodys(conversation, tmp_path):
+    narrator = render(seed=3, duration_s=5.0, size=(64, 64), sample_rate=16000)
+    path = write(tmp_path / "told.mkv", conversation.frames, narrator.wav)
+    result = check(path, detector="haar")
+    assert (result.status, result.reason) == ("cannot_tell", "no_match")
+    assert all(track.offset_ms is None and track.speaking == () for track in result.tracks)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +18,7 @@ def face(speaks, at_ms=0.0, height=1.0, seed=0):
     noise = 0.15 * np.random.default_rng(seed).normal(size=ridge.shape)
     bins = np.arange(len(speaks))
     full = np.full(len(speaks), 10)
-    last = 10 * len(speaks)
+    last = 10 * len(speaks) - 1
     return TrackScores(0, last, OFFSETS, bins, ridge + noise, full, np.full(len(speaks), 0.1))
 
 
@@ -54,3 +55,9 @@ def test_a_pause_of_the_face_is_no_speech():
     )  # fmt: skip
     spans = speaking_spans({0: kept}, 0.0)[0]
     assert [span[0] for span in spans] == pytest.approx([0.0, 7.2])
+
+
+def test_speech_ends_with_the_track():
+    scores = face(np.ones(30))
+    short = replace(scores, last_tick=scores.last_tick - 4)
+    assert speaking_spans({0: short}, 0.0)[0][-1][1] == pytest.approx(12.0 - 4 / 25)

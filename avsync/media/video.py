@@ -25,6 +25,8 @@ AHEAD = 4
 # Pictures that change this close to the middle of a tick share it: 50 and 100 fps always do, 30 fps
 # at every fifth tick.
 BLEND_S = 0.004
+# Gaps between pictures whose (lower) median is how long one is usually shown.
+RECENT_GAPS = 15
 # Nobody's lips can be read from a picture that stands for longer than this.
 HELD_S = 1.0
 # How many places a picture of AVI may be stored from where it is shown.
@@ -79,37 +81,57 @@ def at_rate(frames: Iterable[VideoFrame], fps: float = FPS) -> Iterator[Tick]:
     if not fps > 0:
         raise ValueError(f"fps must be positive, got {fps}")
     index = 0
-    first: VideoFrame | None = None
-    before: VideoFrame | None = None
-    shown: VideoFrame | None = None
-    for frame in chain(frames, [None]):
-        if first is None or shown is None:
-            if frame is None:
-                return
-            first = shown = frame
-            continue
-        if frame is not None:
-            # What is on display a little after a tick's middle is known once this frame is here.
-            until_s = frame.time_s - BLEND_S
-        else:
-            # The last picture stays for as long as the one before it did, and half a tick at least.
-            stays_s = 1 / fps if before is None else min(shown.time_s - before.time_s, 1 / fps)
-            until_s = shown.time_s + max(stays_s, 0.5 / fps)
-        while (middle_s := first.time_s + (index + 0.5) / fps) <= until_s:
-            if middle_s - shown.time_s > HELD_S:
-                index = max(index, floor((until_s - first.time_s) * fps - 0.5)) + 1
+    spans = _spans(frames, 1 / fps)
+    before: np.ndarray | None = None
+    first_s: float | None = None
+    for image, from_s, until_s in spans:
+        first_s = from_s if first_s is None else first_s
+        while (middle_s := first_s + (index + 0.5) / fps) <= until_s - BLEND_S:
+            if middle_s - from_s > HELD_S:
+                last = floor((until_s - BLEND_S - first_s) * fps - 0.5)
+                index = max(index, last) + 1
                 break
-            yield Tick(index, index / fps, _on_display(before, shown, middle_s))
+            share = (middle_s + BLEND_S - from_s) / (2 * BLEND_S)
+            yield Tick(index, index / fps, _blend(before, image, share))
             index += 1
-        before, shown = shown, frame or shown
+        before = image
 
 
-def _on_display(before: VideoFrame | None, shown: VideoFrame, time_s: float) -> np.ndarray:
-    """What `BLEND_S` to both sides of a moment shows, if `shown` is on display at its end."""
-    share = (time_s + BLEND_S - shown.time_s) / (2 * BLEND_S)
-    if before is None or share >= 1 or before.image.shape != shown.image.shape:
-        return shown.image
-    return cv2.addWeighted(before.image, 1 - share, shown.image, share, 0)
+class _Span(NamedTuple):
+    image: np.ndarray
+    from_s: float
+    until_s: float
+
+
+def _spans(frames: Iterable[VideoFrame], tick_s: float) -> Iterator[_Span]:
+    """From when until when each picture stands for what was there.
+
+    That is while it is on display, except where pictures are missing: the one before the gap was
+    not taken later for being shown longer. The gap is shared, but a picture comes at most one
+    usual display time early, for scenes may just have stood still.
+    """
+    gaps: deque[float] = deque(maxlen=RECENT_GAPS)
+    shown: VideoFrame | None = None
+    from_s = 0.0
+    for frame in frames:
+        if shown is None:
+            shown, from_s = frame, frame.time_s
+            continue
+        gaps.append(frame.time_s - shown.time_s)
+        usual_s = sorted(gaps)[(len(gaps) - 1) // 2]
+        until_s = frame.time_s - min((gaps[-1] - usual_s) / 2, usual_s)
+        yield _Span(shown.image, from_s, until_s)
+        shown, from_s = frame, until_s
+    if shown is not None:
+        stays_s = min(gaps[-1], tick_s) if gaps else tick_s
+        yield _Span(shown.image, from_s, shown.time_s + max(stays_s, tick_s / 2) + BLEND_S)
+
+
+def _blend(before: np.ndarray | None, image: np.ndarray, share: float) -> np.ndarray:
+    """A share of this picture over the one before it; all of it where that is 1 or more."""
+    if before is None or share >= 1 or before.shape != image.shape:
+        return image
+    return cv2.addWeighted(before, 1 - share, image, share, 0)
 
 
 class Turn(NamedTuple):

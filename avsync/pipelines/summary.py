@@ -43,9 +43,9 @@ def severity(result: CheckResult) -> tuple[int, float]:
     used = strain(result.offset_ms, limits)
     if result.fault is not None and result.fault.worst_ms is not None:
         used = max(used, strain(result.fault.worst_ms, limits))
-    if result.verdict != "in_sync" or used > 1:
+    if result.verdict != "in_sync":
         return OUT[0], used
-    return (BORDERLINE[0] if result.borderline else 0), used
+    return (BORDERLINE[0] if result.borderline or used > 1 else 0), used
 
 
 def strain(offset_ms: float, limits: Tolerance) -> float:

@@ -156,8 +156,9 @@ def _moving(result: CheckResult, fault: Fault, allowed: str) -> Advice:
     out = out_of_tolerance(fault, result.duration_s)
     meaning = f"{course(fault)} {out or 'That is in tolerance all along'}"
     meaning = f"{meaning.rstrip('.')}: {allowed}."
-    if result.verdict == "in_sync" and not out:
-        return Advice("good", "In sync", f"{headline(fault)}. {meaning}", NOTHING, None)
+    if result.verdict == "in_sync":
+        todo = "Look at the timeline." if out else NOTHING
+        return Advice("good", "In sync", f"{headline(fault)}. {meaning}", todo, None)
     command = _fix(result, re_encodes=True) if fault.kind != "intermittent" else None
     return Advice("bad", headline(fault), meaning, REPAIRS[fault.kind], command)
 

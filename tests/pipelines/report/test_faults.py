@@ -29,6 +29,7 @@ def faulty(make_result, make_track):
     """`faulty(fault)`: a minute of a face whose moments follow the fault."""
 
     def made(fault, **changes):
+        changes = {"verdict": "audio_leads" if fault.out_s else "in_sync", **changes}
         track = make_track(30.0)
         points = tuple(
             replace(point, offset_ms=piece.at(point.t_s))
@@ -76,6 +77,13 @@ def test_a_drift_in_tolerance_needs_nothing(faulty):
     advice = advise(faulty(replace(calm, worst_t_s=None, worst_ms=None)))
     assert (advice.tone, advice.headline, advice.command) == ("good", "In sync", None)
     assert "Audio drifts by +200 ppm" in advice.meaning
+
+
+def test_a_verdict_of_in_sync_stands_though_a_moment_is_out(faulty):
+    advice = advise(faulty(replace(DRIFT, out_s=0.4), verdict="in_sync"))
+    assert (advice.tone, advice.headline) == ("good", "In sync")
+    assert "Out of tolerance for 0:00.4" in advice.meaning
+    assert advice.todo == "Look at the timeline."
 
 
 def test_an_offset_that_stays_is_told_as_before(make_result):

@@ -1,53 +1,16 @@
 import re
 from dataclasses import replace
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pipelines.report.page_reader import Page
 
 from avsync.pipelines.report import page as page_module
 from avsync.pipelines.report import write_report
 from avsync.scoring.result import TimelinePoint
 
-VOID = {"meta", "img", "br", "link", "input", "hr"}
 LOADERS = {"src", "href", "srcset", "poster", "data", "action", "xlink:href"}
-
-
-class Page(HTMLParser):
-    """Attributes, visible text and the nesting of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.attributes: list[tuple[str, str, str]] = []
-        self.tags: list[str] = []
-        self.open: list[str] = []
-        self.words: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        self.tags.append(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not {"style", "script"} & set(self.open):
-            self.words.append(data)
-
-    def values(self, name: str) -> list[str]:
-        return [value for _, key, value in self.attributes if key == name]
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
 
 
 @pytest.fixture
@@ -281,4 +244,6 @@ def test_nothing_to_report_is_refused(tmp_path):
 
 def test_the_page_is_part_of_the_package():
     folder = Path(page_module.__file__).parent
-    assert {"page.html.j2", "page.css", "page.js"} <= {path.name for path in folder.iterdir()}
+    assert {"page.html.j2", "batch.html.j2", "page.css", "page.js", "batch.css", "batch.js"} <= {
+        path.name for path in folder.iterdir()
+    }

@@ -6,10 +6,12 @@ import platform
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
 from avsync.media.new_file import becoming, plain_errors, refuse_destination
+from avsync.media.remux import shift_audio
 
 
 def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
@@ -94,3 +96,64 @@ def test_a_full_disk_is_called_one(tmp_path, number):
         plain_errors(tmp_path / "old.mp4", target),
     ):
         raise OSError(number, "whatever")
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])
+@pytest.mark.skipif(os.name != "posix", reason="limits on the size of files are POSIX's")
+def test_a_copy_that_lacks_its_last_byte_is_no_copy(make_clip, tmp_path, name):
+    clip, target = make_clip(name), tmp_path / f"new{name[4:]}"
+    code = """
+import resource, sys
+from pathlib import Path
+from avsync.media.remux import shift_audio
+clip, target = sys.argv[1:]
+shift_audio(clip, target, 40.0)
+size = Path(target).stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, resource.RLIM_INFINITY))
+try:
+    shift_audio(clip, target, 40.0, overwrite=True)
+except OSError as error:
+    said = str(error)
+assert Path(target).stat().st_size == size
+print(said)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, clip, target], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith(f"{target.name} cannot be written: there is no space"), done
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, target.name])
+
+
+def test_a_killed_copy_leaves_input_and_earlier_output_whole(make_clip, tmp_path):
+    clip, target = make_clip("clip.mp4", duration_s=6.0), tmp_path / "new.mp4"
+    target.write_bytes(b"an earlier output")
+    original = clip.read_bytes()
+    code = """
+import sys
+import time
+from avsync.media.new_file import becoming
+from avsync.media.remux import write_shifted
+from pathlib import Path
+clip, target = map(Path, sys.argv[1:])
+print("begun", flush=True)
+while True:
+    try:
+        with becoming(target) as partial:
+            write_shifted(clip, partial, target, 40.0)
+            raise InterruptedError
+    except InterruptedError:
+        pass
+"""
+    for moment_s in (0.0, 0.013, 0.05, 0.11):
+        worker = subprocess.Popen(
+            [sys.executable, "-c", code, clip, target], stdout=subprocess.PIPE, text=True
+        )
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "begun\n"
+        time.sleep(moment_s)
+        worker.kill()
+        worker.communicate()
+        assert clip.read_bytes() == original
+        assert target.read_bytes() == b"an earlier output"
+    shift_audio(clip, target, 40.0, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "new.mp4"]

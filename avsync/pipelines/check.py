@@ -20,6 +20,7 @@ from avsync.media.tracks import TrackedFace, follow_faces
 from avsync.media.video import at_rate, read_frames
 from avsync.registry import create_model, model_row
 from avsync.scoring.calibrations import calibration_of
+from avsync.scoring.course import rejudge
 from avsync.scoring.engine import CroppedTick, Scores, SyncModel, score_tracks
 from avsync.scoring.fault import find_fault, verdict_on
 from avsync.scoring.offset import Calibration
@@ -102,6 +103,7 @@ def check(
         judge_track(faces[number], scores.tracks[number], scores.level_db, search_s, calibration)
         for number in sorted(faces)
     )
+    tracks = tuple(rejudge(t, scores.tracks[t.track], search_s, calibration) for t in tracks)
     answer = judge_file(tracks, scores, search_s, calibration)
     if answer.offset_ms is not None:
         spans = speaking_spans(scores.tracks, answer.offset_ms)
@@ -120,7 +122,7 @@ def check(
     if answer.offset_ms is None or answer.interval_ms is None:
         return result
     heard = [scores.tracks[t.track] for t in _asked(tracks)]
-    fault = find_fault(heard, answer.offset_ms, duration_s, search_s, limits)
+    fault = find_fault(heard, answer.offset_ms, duration_s, search_s, limits, calibration)
     return replace(
         result,
         verdict=verdict_on(fault, answer.offset_ms, duration_s, limits),

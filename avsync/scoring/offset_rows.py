@@ -18,6 +18,8 @@ NATS = 0.25
 FINE_MS = 2.5
 # Bins of a block, 2 s: what blurs the offset of one sentence does not blur the next one's alike.
 BLOCK_BINS = 5
+# How far apart the curves are sampled that are judged as the engine's are.
+STEP_MS = 20.0
 # More bins are merged: an hour keeps rows of 1.2 s.
 MAX_ROWS = 3000
 # So many blocks tell nothing of the offset, or something false: another's voice, a cut-away.
@@ -50,6 +52,11 @@ class Rows(NamedTuple):
         known = (place >= 0) & (place < len(self.offsets_ms))
         place = place.clip(0, len(self.offsets_ms) - 1)
         return np.where(known, np.take_along_axis(self.nats, place, 1), 0.0).sum(0)
+
+    def on_steps(self, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A curve over the offsets, and the offsets, on the engine's own steps."""
+        some = round(STEP_MS / FINE_MS)
+        return curve[::some], self.offsets_ms[::some]
 
 
 def rows_of(tracks: Sequence[TrackScores], scale: float = NATS) -> Rows:

@@ -27,8 +27,9 @@ AHEAD = 4
 BLEND_S = 0.004
 # Gaps between pictures whose (lower) median is how long one is usually shown.
 RECENT_GAPS = 15
-# Nobody's lips can be read from a picture that stands for longer than this.
-HELD_S = 1.0
+# Nobody's lips can be read from a picture that stands for longer than this. It also bounds what a
+# damaged clock can cost: a clip of 3 s stretched to a minute is half a minute's work.
+HELD_S = 0.5
 # How many places a picture of AVI may be stored from where it is shown.
 MAX_REORDER = 4
 # Anamorphic film has pixels twice as wide as high.

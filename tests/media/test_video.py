@@ -81,7 +81,7 @@ def test_times_rounded_to_milliseconds_move_no_tick():
 
 
 def test_a_variable_rate_is_read_by_its_times_not_its_count(make_clip):
-    times = [0.0, 0.04, 0.08, 0.31, 0.33, 0.4, 0.44, 1.0, 1.2, 1.24, 1.5, 1.6, 1.64, 1.96]
+    times = [0.0, 0.04, 0.08, 0.31, 0.33, 0.4, 0.44, 0.9, 1.2, 1.24, 1.5, 1.6, 1.64, 1.96]
     frames = list(read_frames(make_clip("clip.mp4", times=times)))
     np.testing.assert_allclose([frame.time_s for frame in frames], times, atol=1e-4)
     ticks = list(at_rate(shown_at(times, 2.0), 25))
@@ -114,11 +114,11 @@ def test_at_rate_takes_the_picture_on_display_and_counts_from_the_first():
     assert [tick.time_s for tick in ticks] == [0, 1 / 25, 2 / 25, 3 / 25, 4 / 25]
 
 
-def test_a_picture_that_stands_for_long_has_ticks_for_a_second_only():
+def test_a_picture_that_stands_for_long_has_ticks_for_half_a_second_only():
     times = [0.0, 0.04, 3000.08, 3000.12]
     ticks = list(at_rate(shown_at(times, 3000.16), 25))
     held = [tick.time_s for tick in ticks if tick.time_s < 100]
-    assert max(held) == pytest.approx(1.04, abs=0.041)
+    assert max(held) == pytest.approx(0.54, abs=0.041)
     assert [tick.index for tick in ticks[len(held) :]] == [75001, 75002, 75003]
 
 

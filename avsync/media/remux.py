@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,8 @@ from avsync.media.new_file import becoming, plain_errors, refuse_destination
 from avsync.media.untimed_sound import UntimedSound
 
 MAX_BACK_S = 1.0
+# So many packets may wait for the first one of their stream that says when it is decoded.
+UNDATED_PACKETS = 32
 MAX_SHIFT_MS = 3_600_000.0
 # Packets of sound from before the file's beginning that go along so that the first one after it
 # decodes whole: where an edit list hides them, and where they make all else begin later.
@@ -90,14 +92,8 @@ def copied(
     sounds = [s for s in reading.streams.audio if s.index in copies]
     untimed = {s.index: UntimedSound(s, zero_s) for s in sounds if kind == "avi"}
     openings = {s.index: _Opening(s, _start_s(reading), kind) for s in sounds}
-    for packet in packets(reading, *(reading.streams[index] for index in copies)):
-        if packet is None:
-            continue
+    for packet in _dated(packets(reading, *(reading.streams[index] for index in copies))):
         index = packet.stream_index
-        if packet.size and packet.stream.disposition & Disposition.attached_pic:
-            packet.pts = packet.dts = 0  # A cover has no time of its own.
-        if packet.dts is None:
-            continue
         copy = copies[index]
         if index in untimed:
             ready = list(untimed[index].place(packet, shift_s))
@@ -112,6 +108,39 @@ def copied(
                 _keep_order(each, last_dts.get(index))
                 last_dts[index] = each.dts or 0
             each.stream = copy
+            yield each
+
+
+def _dated(found: Iterable[av.Packet | None]) -> Iterator[av.Packet]:
+    """Packets with decoding times; in Matroska the first pictures of a stream may have none."""
+    waiting: dict[int, list[av.Packet]] = {}
+    last: dict[int, int] = {}
+    for packet in found:
+        if packet is None:
+            continue
+        index, step = packet.stream_index, packet.duration or 1
+        if packet.size and packet.stream.disposition & Disposition.attached_pic:
+            packet.pts = packet.dts = 0  # A cover has no time of its own.
+        if packet.dts is None and (not packet.size or packet.pts is None):
+            continue
+        if packet.dts is None and index in last:
+            packet.dts = min(last[index] + step, packet.pts or 0)
+        if packet.dts is None:
+            waiting.setdefault(index, []).append(packet)
+            if len(waiting[index]) < UNDATED_PACKETS:
+                continue
+            packet.dts = min(each.pts or 0 for each in waiting[index]) + step * UNDATED_PACKETS
+            waiting[index].pop()
+        # Counted back from the first one that has a time.
+        early = waiting.pop(index, [])
+        for place, each in enumerate(early):
+            each.dts = packet.dts - step * (len(early) - place)
+            yield each
+        last[index] = packet.dts
+        yield packet
+    for early in waiting.values():  # A stream too short for any time.
+        for each in early:
+            each.dts = each.pts
             yield each
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from avsync.pipelines.check import MAX_SEARCH_S
-from avsync.pipelines.fix import doubt
+from avsync.pipelines.repair import doubt
 from avsync.pipelines.report.fault_words import (
     REPAIRS,
     course,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import av
-from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
@@ -23,9 +22,9 @@ INTERLEAVE_US = 10_000_000
 BLOCKLESS = ("aac", "ac3", "eac3", "dca", "mp2", "mp3", "mp3float")
 TEMPLATE_PACKETS = 8
 MP4 = ("mp4", "ipod", "mov")
-# H.264 and H.265 as mp4 and Matroska hold them; an AVI wants start codes before each part.
+# How H.264 and H.265 begin where they come from mp4 and Matroska, not from another AVI.
 LENGTH_PREFIXED = b"\x01"
-ANNEX_B = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"}
+TS_SUBTITLES = ("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle")
 
 Sounds = dict[int, SoundPlan]
 
@@ -33,13 +32,12 @@ Sounds = dict[int, SoundPlan]
 class NewContainer(NamedTuple):
     """A container whose header is written; streams go by their index in the source.
 
-    `copies` take packets as they are, or through `filters`; `encoders` take new sound.
+    `copies` take packets as they are, `encoders` take new sound.
     """
 
     writing: OutputContainer
     copies: dict[int, Stream]
     encoders: dict[int, av.AudioStream]
-    filters: dict[int, BitStreamFilterContext]
 
 
 def container_format(destination: Path) -> str:
@@ -106,7 +104,7 @@ def begin(
         metadata_errors="surrogateescape",
     )
     try:
-        copies, encoders, filters = {}, {}, {}
+        copies, encoders = {}, {}
         for index in wanted:
             stream = reading.streams[index]
             made: Stream
@@ -114,8 +112,6 @@ def begin(
                 made = encoders[index] = add_encoder(writing, sounds[index])
             else:
                 made = copies[index] = _add(writing, stream)
-                if name := _filter_of(stream, kind):
-                    filters[index] = BitStreamFilterContext(name, stream, made)
             made.disposition = stream.disposition
             made.metadata.update(stream.metadata)
         writing.metadata.update(reading.metadata)
@@ -124,7 +120,7 @@ def begin(
     except BaseException:
         writing.close()
         raise
-    return NewContainer(writing, copies, encoders, filters)
+    return NewContainer(writing, copies, encoders)
 
 
 def _fits(reading: InputContainer, kind: str, wanted: list[int], sounds: Sounds | None) -> bool:
@@ -138,6 +134,7 @@ def _fits(reading: InputContainer, kind: str, wanted: list[int], sounds: Sounds 
 def _add(writing: OutputContainer, stream: Stream) -> Stream:
     if stream.codec_context is None and stream.type not in OPTIONAL:
         raise ValueError(f"its {stream.type} stream (number {stream.index}) is of an unknown codec")
+    _refuse(stream, writing.format.name)
     template = stream
     if writing.format.name == "avi" and stream.type == "audio":
         template = _without_block_size(stream)
@@ -153,13 +150,16 @@ def _add(writing: OutputContainer, stream: Stream) -> Stream:
     return copy
 
 
-def _filter_of(stream: Stream, kind: str) -> str | None:
-    """What turns a stream's packets into those that the container takes; None where they are."""
-    if kind != "avi" or not isinstance(stream, av.VideoStream):
-        return None
-    if not (stream.codec_context.extradata or b"").startswith(LENGTH_PREFIXED):
-        return None
-    return ANNEX_B.get(stream.codec_context.codec.canonical_name)
+def _refuse(stream: Stream, kind: str) -> None:
+    """What FFmpeg would write and no player would find again."""
+    codec = stream.codec_context.codec.canonical_name if stream.codec_context else ""
+    if kind == "mpegts" and stream.type == "subtitle" and codec not in TS_SUBTITLES:
+        raise ValueError(f"it has no place for subtitles in {codec}")
+    if kind == "mpegts" and stream.type == "attachment":
+        raise ValueError("it has no place for attachments")
+    extradata = (stream.codec_context.extradata if stream.codec_context else None) or b""
+    if kind == "avi" and codec in ("h264", "hevc") and extradata.startswith(LENGTH_PREFIXED):
+        raise ValueError(f"it cannot say when pictures in {codec} are shown, .mkv and .mp4 can")
 
 
 def _without_block_size(stream: Stream) -> Stream:

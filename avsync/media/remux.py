@@ -102,7 +102,7 @@ def copied(
             ready = openings[index].pass_on(packet)
         else:
             _move(packet, copy, Fraction(0))
-            ready = new.filters[index].filter(packet) if index in new.filters else [packet]
+            ready = [packet]
         for each in ready:
             if index not in untimed:
                 _keep_order(each, last_dts.get(index))

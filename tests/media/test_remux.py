@@ -203,6 +203,33 @@ def test_what_cannot_be_held_says_so_and_leaves_nothing_behind(make_clip, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4"]
 
 
+def test_streams_that_players_would_not_find_again_are_not_written(make_clip, tmp_path):
+    clip, full = make_clip("clip.mkv"), tmp_path / "full.mkv"
+    with pytest.raises(RuntimeError, match="it cannot say when pictures in h264 are shown"):
+        shift_audio(clip, tmp_path / "new.avi", 40.0)
+    dress(clip, full)
+    with pytest.raises(RuntimeError, match="no place for subtitles in subrip"):
+        shift_audio(full, tmp_path / "new.ts", 40.0)
+
+
+def test_fonts_are_kept_or_named_where_there_is_no_place(make_clip, tmp_path):
+    clip, full = make_clip("clip.mkv"), tmp_path / "full.mkv"
+    with av.open(clip) as source, av.open(full, "w") as container:
+        copies = [container.add_stream_from_template(stream) for stream in source.streams]
+        container.add_attachment("a.ttf", "font/ttf", b"font")
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = copies[packet.stream_index]
+                container.mux(packet)
+    assert shift_audio(full, tmp_path / "new.mkv", 40.0) == ()
+    with av.open(tmp_path / "new.mkv") as container:
+        assert container.streams[2].metadata["filename"] == "a.ttf"
+        assert bytes(container.streams[2].data) == b"font"
+    for suffix in ("ts", "mp4"):
+        left_out = shift_audio(full, tmp_path / f"new.{suffix}", 40.0)
+        assert left_out == ("attachment (stream 2): a.ttf",)
+
+
 def test_a_folder_that_is_not_there_and_a_broken_source_are_named(make_clip, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"the folder .*nowhere does not exist"):
         shift_audio(make_clip("clip.mp4"), tmp_path / "nowhere" / "new.mp4", 40.0)

@@ -7,7 +7,9 @@ and largest change.
 """
 
 import argparse
+import json
 import tempfile
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from record import machine, write_record
-from retimed import Variant, load, write
+from retimed import DROP_SEED, Clip, Variant, load, write
 
 from avsync.media.synthetic import render_clip
 from avsync.pipelines.check import check
@@ -42,8 +44,10 @@ VIDEO = {".webm": "libvpx", ".avi": "mpeg4", ".mpg": "mpeg2video"}
 # In turn with the rates, so that rates meet containers without every pair being written.
 TURNS = ((".mp4", "aac"), (".mkv", "flac"), (".mov", "pcm_s16le"), (".webm", "libopus"))
 SAMPLE_RATES = (8000, 11025, 16000, 22050, 32000, 44100, 96000)
+# Of the draw of clips; the first ones are the same however many are asked for.
+CLIP_SEED = 1
 # Rendered clips of this benchmark, each drawn anew at every rate.
-SEEDS = (400, 401, 402, 403)
+SEEDS = (400, 401)
 
 
 def variants() -> list[Variant]:
@@ -75,33 +79,63 @@ def variants() -> list[Variant]:
     return found
 
 
-def retimed_clips(clips: list[Path], asked: list[Variant], folder: Path) -> dict[str, list[Any]]:
+class Log:
+    """Answers as they come, one JSON line each: run again, the benchmark goes on where it was."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.answers: dict[tuple[str, str], float | None] = {}
+        for clip, variant, offset_ms in map(json.loads, lines):
+            self.answers[clip, variant] = offset_ms
+
+    def answer(self, clip: str, variant: str, make: Callable[[], Path]) -> float | None:
+        """The offset of a clip's variant in ms, None where it cannot be told."""
+        if (clip, variant) not in self.answers:
+            offset_ms = check(make()).offset_ms
+            self.answers[clip, variant] = offset_ms
+            with self.path.open("a") as lines:
+                lines.write(json.dumps([clip, variant, offset_ms]) + "\n")
+        return self.answers[clip, variant]
+
+
+def retimed_clips(
+    clips: list[Path], asked: list[Variant], folder: Path, log: Log
+) -> dict[str, list[Any]]:
     """Per variant, (clip, answer for the original, answer for the variant) in ms or None."""
     found: dict[str, list[Any]] = {each.name: [] for each in asked}
     for path in clips:
-        original = check(path).offset_ms
+        original = log.answer(path.name, "as it came", lambda path=path: path)
         if original is None:
             print(f"{path.name}: the original is not answered: left out", flush=True)
             continue
         clip = load(path)
         for how in asked:
-            target = folder / f"variant{how.suffix}"
-            write(clip, target, how)
-            found[how.name].append((path.name, original, check(target).offset_ms))
+
+            def make(clip: Clip = clip, how: Variant = how) -> Path:
+                target = folder / f"variant{how.suffix}"
+                write(clip, target, how)
+                return target
+
+            found[how.name].append((path.name, original, log.answer(path.name, how.name, make)))
     return found
 
 
-def rendered_clips(folder: Path) -> dict[str, list[Any]]:
+def rendered_clips(folder: Path, log: Log) -> dict[str, list[Any]]:
     """The same of rendered people, drawn anew at every rate instead of shown again."""
     found: dict[str, list[Any]] = {}
     for seed in SEEDS:
-        target = folder / "drawn.mp4"
-        render_clip(target, seed=seed)
-        original = check(target).offset_ms
+        clip = f"seed {seed}"
+
+        def make(fps: Fraction, seed: int = seed) -> Path:
+            render_clip(folder / "drawn.mp4", seed=seed, fps=fps)
+            return folder / "drawn.mp4"
+
+        original = log.answer(clip, "as it came", lambda make=make: make(Fraction(25)))
         for name, fps in RATES.items():
-            render_clip(target, seed=seed, fps=fps)
-            row = (f"seed {seed}", original, check(target).offset_ms)
-            found.setdefault(f"drawn at {name} fps", []).append(row)
+            drawn = f"drawn at {name} fps"
+            row = (clip, original, log.answer(clip, drawn, lambda make=make, fps=fps: make(fps)))
+            found.setdefault(drawn, []).append(row)
     return found
 
 
@@ -123,21 +157,24 @@ def summary(rows: list[Any]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
-    parser.add_argument("--clips", type=int, default=8, help="of each real source")
+    parser.add_argument("--clips", type=int, default=3, help="of each real source")
+    parser.add_argument("--log", type=Path, default=Path("any_clock.jsonl"))
     parser.add_argument("--only", default="", help="variants whose name contains this")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     data = arguments.shared / "data"
     sources = ["grid_other_speakers", "wild_lrs3", "grid_s1"]
-    clips = []
+    drawn = []
     for source in sources:
         there = sorted((data / source).iterdir())
-        clips += there[:: max(1, len(there) // arguments.clips)][: arguments.clips]
+        order = np.random.default_rng(CLIP_SEED).permutation(len(there))
+        drawn.append([there[place] for place in order[: arguments.clips]])
+    clips = [clip for several in zip(*drawn, strict=True) for clip in several]
     asked = [each for each in variants() if arguments.only in each.name]
     with tempfile.TemporaryDirectory() as name:
-        found = retimed_clips(clips, asked, Path(name))
-        if not arguments.only:
-            found |= rendered_clips(Path(name))
+        log = Log(arguments.log)
+        found = {} if arguments.only else rendered_clips(Path(name), log)
+        found |= retimed_clips(clips, asked, Path(name), log)
     rows = {variant: summary(answers) for variant, answers in found.items()}
     print(f"{'variant':28} answered   mean  median  largest, change in ms")
     for variant, row in rows.items():
@@ -149,7 +186,15 @@ def main() -> None:
             print(f"{variant:28} {answered}")
     print(machine())
     if not arguments.only:
-        write_record("any_clock", {"sources": sources, "drop_seed": 11, "variants": rows})
+        write_record(
+            "any_clock",
+            {
+                "sources": sources,
+                "clips_each": arguments.clips,
+                "seeds": {"clips": CLIP_SEED, "dropped": DROP_SEED, "rendered": SEEDS},
+                "variants": rows,
+            },
+        )
 
 
 if __name__ == "__main__":

@@ -122,14 +122,17 @@ def score_tracks(
 
     Args:
         model: a sync task in eval mode.
-        ticks: crops in order; a track's ticks follow each other without a gap.
+        ticks: crops in order; numbers may be missing.
         sound: the file's sound on the video's clock.
         reach_s: how far offsets go.
         on_block: told the tick reached after each block, for a progress bar.
     """
     engine = _Engine(model, sound, reach_s)
     number = -1
-    for number, crops in ticks:
+    for tick in ticks:
+        if tick.number > number + 1:
+            engine.end_pieces()
+        number, crops = tick
         for track, crop in crops.items():
             engine.take(track, number, crop)
         if (number + 1) % BLOCK_TICKS == 0:
@@ -183,6 +186,11 @@ class _Engine:
             if piece.end == done  # others have ended
         }
         self.audio.forget(self._earliest_step(done))
+
+    def end_pieces(self) -> None:
+        """Scores what waits before ticks that are missing: nobody asks for the sound in between."""
+        self.score_block()
+        self.pieces = {}
 
     def _earliest_step(self, default: int) -> int:
         """The first step of sound that a window still waiting may ask for."""

@@ -101,6 +101,18 @@ def test_evidence_is_the_plain_double_loop():
     np.testing.assert_allclose(track.evidence, expected, atol=1e-4)
 
 
+def test_sound_of_ticks_that_are_missing_is_not_encoded():
+    frames, wav = clip(5000, 0)
+    there = [*range(0, 60), *range(4900, 5000)]
+    model = Brightness()
+    ticks = [CroppedTick(t, {0: frames[t]}) for t in there]
+    track = score_tracks(model, ticks, Memory(wav), REACH_S).tracks[0]
+    assert model.encoded_s < len(there) / FPS + 6 * REACH_S
+    assert track.offsets_ms[track.evidence.sum(0).argmax()] == 0
+    assert track.windows.sum() == len(there) - 2
+    assert track.bins[-1] == 4998 // BIN_WINDOWS
+
+
 def test_sound_outside_the_file_speaks_neither_for_nor_against():
     frames, wav = clip(12, 0)
     track = score(frames, wav).tracks[0]

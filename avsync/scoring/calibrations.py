@@ -4,7 +4,7 @@ from avsync.scoring.offset import Calibration
 
 CALIBRATIONS: dict[str, Calibration] = {
     "dense_sync": Calibration(
-        bias=-33.06, height=2.864, sharpness=6.784, floor_ms=18.0, blur_ms=90.0
+        bias=-19.574, height=1.42, sharpness=5.177, floor_ms=18.0, blur_ms=60.0
     )
 }
 

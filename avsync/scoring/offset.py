@@ -32,9 +32,9 @@ class Calibration:
     it less sure. The interval is the offset +- `sqrt(floor_ms ** 2 + (blur_ms / height) ** 2)`.
     """
 
-    bias: float = -33.0
-    height: float = 2.9
-    sharpness: float = 6.8
+    bias: float = -21.8
+    height: float = 1.4
+    sharpness: float = 5.2
     floor_ms: float = 20.0
     blur_ms: float = 100.0
 

@@ -15,10 +15,11 @@ from avsync.timing import FPS
 # Offsets are scored this much further than the search goes: to say "out of range" instead of a
 # bounded wrong answer, and to see what the noise of the curve is.
 BEYOND_S = 1.0
-# Below this an answer would be wrong as often as right.
-MIN_CONFIDENCE = 0.5
+# An answer is given from here on; `HOLDS` is as sure as it gets. Confidence takes most files to hold
+# the voice of the face; from here on a file of which that is not known may be answered as well.
+MIN_CONFIDENCE = 0.8
 # A peak outside the search range must be this sure before it is called one.
-MIN_FAR_CONFIDENCE = 0.8
+MIN_FAR_CONFIDENCE = 0.88
 MIN_FACE_PX = 32
 MIN_TRACK_S = 1.0
 # The loudest moments of a spoken recording lie above this, in dB of full scale.

@@ -1,48 +1,19 @@
 import numpy as np
 import pytest
+from scoring.ridge_track import LENGTH_S, steps, track
 
 from avsync.scoring.calibrations import calibration_of
-from avsync.scoring.engine import TrackScores
 from avsync.scoring.fault import constant_fault, find_fault, verdict_on
 from avsync.scoring.result import Fault
 from avsync.timing import tolerance
 
-OFFSETS = np.arange(-2000, 2001, 20.0)
 EBU = tolerance("ebu")
 CALIBRATION = calibration_of("dense_sync")
-LENGTH_S = 120.0
-
-
-def track(path, seed=0, length_s=LENGTH_S, keep=slice(None)):
-    """A face whose evidence is a ridge along `path` (seconds to ms), in noise."""
-    rng = np.random.default_rng(seed)
-    bins = np.arange(round(length_s / 0.4))[keep]
-    # A window is counted by its start, and heard and seen half its length later.
-    t_s = (bins + 0.5) * 0.4 + 0.1
-    spoken = rng.random(len(bins)) < 0.6
-    ridge = np.exp(-0.5 * ((OFFSETS - path(t_s)[:, None]) / 45) ** 2)
-    noise = rng.normal(size=(len(bins), len(OFFSETS) + 4))
-    noise = np.stack([np.convolve(row, np.ones(5) / 5**0.5, "valid") for row in noise])
-    return TrackScores(
-        first_tick=0,
-        last_tick=round(25 * length_s),
-        offsets_ms=OFFSETS,
-        bins=bins,
-        evidence=100 * spoken[:, None] * ridge + 12 * noise,
-        windows=np.full(len(bins), 10),
-        motion=np.full(len(bins), 0.1),
-    )
 
 
 def fault_of(path, offset_ms=0.0, **options):
     length_s = options.get("length_s", LENGTH_S)
     return find_fault([track(path, **options)], offset_ms, length_s, 1.0, EBU, CALIBRATION)
-
-
-def steps(*pieces):
-    """Offset over time of `(start_s, offset_ms)` pieces."""
-    starts_s, levels_ms = np.array(pieces).T
-    return lambda t_s: levels_ms[np.searchsorted(starts_s, t_s, side="right") - 1]
 
 
 @pytest.mark.parametrize(("offset_ms", "kind"), [(30.0, "none"), (50.0, "constant")])

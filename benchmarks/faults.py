@@ -13,7 +13,7 @@ crops, some through files and `check`.
 import argparse
 import json
 from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -132,7 +132,7 @@ def constant(rng: np.random.Generator) -> Truth:
 
 
 Maker = Callable[[np.random.Generator], Truth]
-ALL: tuple[Maker, ...] = (drift, jumps) * 4 + (intermittent, constant)
+ALL: tuple[Maker, ...] = (drift, jumps) * 3 + (intermittent, constant)
 STEADY: tuple[Maker, ...] = (drift,) * 3 + (constant,)
 
 
@@ -311,7 +311,8 @@ def main() -> None:
         for _ in range(arguments.files):
             yield real_clip(model, store, rng.permutation(places)[:CLIPS], folder)
 
-    for clip in (*rendered_clips(model, arguments.work, arguments.files), *real()):
+    pairs = zip(real(), rendered_clips(model, arguments.work, arguments.files), strict=True)
+    for clip in chain.from_iterable(pairs):
         seen = SeenOnce(model)
         plan: list[tuple[Clip, Maker]] = []
         if clip.source == "real":

@@ -5,7 +5,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from avsync.media.re_time import Prospect, prospect, write_retimed
+from avsync.media.probe import probe
+from avsync.media.quiet import cut_where_quiet
+from avsync.media.re_time import prospect, write_retimed
 from avsync.media.remux import write_shifted
 from avsync.media.warp import Stretch
 from avsync.scoring.result import CheckResult, Piece, TimelinePoint
@@ -86,8 +88,16 @@ def repair_of(result: CheckResult) -> Repair:
 
 
 def foresee(source: Path, destination: Path, repair: Repair) -> Repair:
-    """The repair with what is encoded and left out; RuntimeError where it cannot be written."""
-    return _with(repair, prospect(source, destination, encode=repair.kind != "constant"))
+    """The repair with what is encoded and left out, and its cuts where it is quiet; RuntimeError
+    where it cannot be written.
+    """
+    seen = prospect(source, destination, encode=repair.kind != "constant")
+    pieces = repair.pieces
+    if repair.kind == "jumps":
+        stretches = [Stretch(*piece) for piece in pieces]
+        moved = cut_where_quiet(source, probe(source).video_start_s, stretches)
+        pieces = tuple(Piece(*stretch) for stretch in moved)
+    return replace(repair, pieces=pieces, encoded=seen.encoded, left_out=seen.left_out)
 
 
 def write_repaired(source: Path, partial: Path, destination: Path, repair: Repair) -> None:
@@ -163,10 +173,6 @@ def _changes(points: list[TimelinePoint], offset_ms: float) -> TimelinePoint | N
     if share > MAX_SHARE_OFF or lasts_s > MAX_STRETCH_S:
         return longest[len(longest) // 2]
     return None
-
-
-def _with(repair: Repair, seen: Prospect) -> Repair:
-    return replace(repair, encoded=seen.encoded, left_out=seen.left_out)
 
 
 def _ms(offset_ms: float) -> str:

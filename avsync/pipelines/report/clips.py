@@ -10,7 +10,7 @@ import numpy as np
 from av.container import OutputContainer
 
 from avsync.media.container import UnreadableMedia, audio_stream, open_media, video_stream
-from avsync.media.video import Turn, decoded_frames
+from avsync.media.video import Converter, decoded_frames, pixel_ratio
 from avsync.pipelines.report.moments import LEADS_S, Moment, around, shrink, sound_of
 
 # A clip reaches this far to both sides of its moment.
@@ -50,6 +50,7 @@ def _pictures(path: str, moment: Moment, start_s: float, deadline: float) -> Sho
         shown: Shown = []
         with open_media(path) as container:
             stream = video_stream(container)
+            to_rgb = Converter(pixel_ratio(stream))
             container.seek(int((start_s - lead_s) * av.time_base), backward=True)
             begun_s = None
             for time_s, frame in decoded_frames(container, stream):
@@ -59,7 +60,7 @@ def _pictures(path: str, moment: Moment, start_s: float, deadline: float) -> Sho
                     break
                 if at_s < 0 or (shown and at_s - shown[-1][0] < LEAST_S):
                     continue
-                image = Turn.of(frame).apply(frame.to_ndarray(format="rgb24"))
+                image = to_rgb(frame)
                 image = image if moment.box is None else around(image, moment.box)
                 shown.append((at_s, shrink(image, SIDE)))
         if begun_s is None or begun_s <= max(start_s, 0) + 0.1:

@@ -15,7 +15,7 @@ import numpy as np
 from av.container import InputContainer
 
 from avsync.media.container import UnreadableMedia, audio_stream, open_media, video_stream
-from avsync.media.video import Turn, decoded_frames
+from avsync.media.video import Converter, decoded_frames, pixel_ratio
 from avsync.pipelines.report.rows import Row
 from avsync.pipelines.summary import strain
 from avsync.scoring.result import Fault, TimelinePoint
@@ -145,7 +145,7 @@ def _picture_at(
                 break
             shown = time_s, frame
         if shown is not None and at_s - shown[0] < 0.5:
-            image = Turn.of(shown[1]).apply(shown[1].to_ndarray(format="rgb24"))
+            image = Converter(pixel_ratio(stream))(shown[1])
             return shrink(image if box is None else around(image, box), PICTURE)
     return None
 

@@ -62,6 +62,19 @@ def test_a_known_shift_is_found(speech, tmp_path, lead_ms):
     assert result.tracks[0].timeline
 
 
+def test_a_jump_in_a_file_is_found_and_is_not_in_sync(tmp_path):
+    long = render(seed=3, duration_s=16.0, size=SIZE, sample_rate=16000)
+    cut = 9 * 16000
+    wav = np.concatenate([long.wav[:cut], moved(long.wav, -300)[cut:]])
+    result = check(write(tmp_path / "jump.mkv", long.frames, wav), detector="haar")
+    assert (result.status, result.verdict, result.fault.kind) == ("ok", "audio_lags", "jumps")
+    before, after = result.fault.pieces
+    assert before.end_s == pytest.approx(9, abs=1)
+    assert before.offset_ms == pytest.approx(0, abs=45)
+    assert after.offset_ms == pytest.approx(-300, abs=45)
+    assert after.end_s == result.duration_s
+
+
 def test_the_profile_decides_what_is_tolerated(speech, tmp_path):
     path = write(tmp_path / "clip.mkv", speech.frames, moved(speech.wav, -130))
     strict, generous = (check(path, detector="haar", profile=p) for p in ("film", "itu-acceptable"))

@@ -42,15 +42,13 @@ class Calibration:
 class Peak(NamedTuple):
     """The best offset in a range.
 
-    `height` is the peak's in standard deviations of the curve elsewhere, above its median; `margin`
-    is how far, in the same unit, it stands above the next best peak. `sharpness` is how far it
-    stands above the mean of the `HILL_MS` to either side, in standard deviations of the curve
-    there: about 2.3 at best by chance, 3 and more where words match.
+    `height` is the peak's in standard deviations of the curve elsewhere, above its median.
+    `sharpness` is how far it stands above the mean of the `HILL_MS` to either side, in standard
+    deviations of the curve there: mostly about 2.3 by chance, 3 and more where words match.
     """
 
     offset_ms: float
     height: float
-    margin: float
     sharpness: float
 
 
@@ -72,9 +70,8 @@ def find_peak(evidence: np.ndarray, offsets_ms: np.ndarray, search_ms: float) ->
     # The median and the spread are of the rest: a high peak must not hide in its own variance.
     spread = smooth[far].std() + 1e-9
     height = (smooth[best] - np.median(smooth[far])) / spread
-    margin = (smooth[best] - smooth[far].max()) / spread
-    figures = float(height), float(margin), _sharpness(smooth, offsets_ms, best, evidence != 0)
-    return Peak(_refine(smooth, offsets_ms, best), *figures)
+    sharpness = _sharpness(smooth, offsets_ms, best, evidence != 0)
+    return Peak(_refine(smooth, offsets_ms, best), float(height), sharpness)
 
 
 def confidence(peak: Peak, calibration: Calibration) -> float:

@@ -15,8 +15,8 @@ from avsync.timing import FPS
 # Offsets are scored this much further than the search goes: to say "out of range" instead of a
 # bounded wrong answer, and to see what the noise of the curve is.
 BEYOND_S = 1.0
-# An answer is given from here on; `HOLDS` is as sure as it gets. Confidence takes most files to hold
-# the voice of the face; from here on a file of which that is not known may be answered as well.
+# An answer is given from here on; `HOLDS` is as sure as it gets. Confidence takes most files to
+# hold the voice of the face; from here on a file of which that is not known may be answered too.
 MIN_CONFIDENCE = 0.8
 # A peak outside the search range must be this sure before it is called one.
 MIN_FAR_CONFIDENCE = 0.88

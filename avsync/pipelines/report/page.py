@@ -9,6 +9,7 @@ import jinja2
 from avsync.atomic import write_text
 from avsync.pipelines.report.advice import REASONS, SIGNS, in_words, limits_in_words, tone_of
 from avsync.pipelines.report.axes import clock, signed_ms
+from avsync.pipelines.report.fault_words import MOVING
 from avsync.pipelines.report.heat_map import viridis
 from avsync.pipelines.report.moments import BARS
 from avsync.pipelines.report.views import BARE, FULL, SMALL, SMALLEST, FileView, view_of
@@ -93,6 +94,7 @@ def _environment() -> jinja2.Environment:
         FEW=FEW,
         FOLDED_ROWS=FOLDED_ROWS,
         MOST_JUMPS=MOST_JUMPS,
+        MOVING=MOVING,
         ramp=["#{:02x}{:02x}{:02x}".format(*colour) for colour in viridis(9)],
     )
     return environment

@@ -1,10 +1,12 @@
 """Moving the sound of a file against its pictures without re-encoding either."""
 
 import os
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 import av
@@ -26,6 +28,7 @@ HIDDEN_LEAD_IN, HEARD_LEAD_IN = 4, 1
 HIDING = ("mp4", "mov", "ipod")
 # Of these every packet stands alone.
 NO_LEAD_IN = ("pcm_", "flac", "alac")
+PCM = re.compile(r"pcm_(?:[fsu](?P<bits>\d+)(?:[bl]e)?|alaw|mulaw)")
 
 
 def shift_audio(
@@ -158,6 +161,10 @@ class _Opening:
         lead_in = HIDDEN_LEAD_IN if kind in HIDING else HEARD_LEAD_IN
         name = stream.codec_context.name if stream.codec_context else ""
         self.early: deque[av.Packet] = deque(maxlen=0 if name.startswith(NO_LEAD_IN) else lead_in)
+        self.rate = self.width = 0
+        if isinstance(stream, av.AudioStream) and (pcm := PCM.fullmatch(name)):
+            self.rate = stream.codec_context.sample_rate
+            self.width = stream.codec_context.channels * int(pcm["bits"] or 8) // 8
         self.begun = False
 
     def pass_on(self, packet: av.Packet) -> list[av.Packet]:
@@ -169,7 +176,21 @@ class _Opening:
             self.early.append(packet)
             return []
         self.begun = True
-        return [*self.early, packet]
+        return [*self.early, self._cut(packet) if self.rate else packet]
+
+    def _cut(self, packet: av.Packet) -> av.Packet:
+        """A packet of PCM without the samples from before the file's beginning."""
+        if packet.pts is None or not packet.duration or packet.time_base is None:
+            return packet
+        units = ceil(self.start_s / packet.time_base) - packet.pts
+        cut = round(units * packet.time_base * self.rate) * self.width
+        if not 0 < cut < packet.size:
+            return packet
+        rest = av.Packet(bytes(packet)[cut:])
+        rest.time_base, rest.is_keyframe = packet.time_base, True
+        rest.pts = rest.dts = packet.pts + units
+        rest.duration = max(packet.duration - units, 0)
+        return rest
 
 
 def _start_s(reading: InputContainer) -> Fraction:

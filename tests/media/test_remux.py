@@ -96,6 +96,31 @@ def test_pictures_out_of_order_all_stay(tmp_path, name, target):
     assert all(np.array_equal(a.image, b.image) for a, b in zip(after, before, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "latest_ms"),
+    [
+        ("clip.mp4", "aac", 0),
+        ("clip.mov", "pcm_s16le", 0),
+        ("clip.mkv", "pcm_s24le", 0),
+        ("clip.mkv", "aac", 22),
+        ("clip.webm", "libopus", 34),
+        ("clip.mkv", "flac", 97),
+        ("clip.mpg", "mp2", 58),
+    ],
+)
+def test_sound_that_comes_earlier_does_not_hold_up_the_pictures(
+    make_clip, clip_sync, tmp_path, name, codec, latest_ms
+):
+    clip, new = make_clip(name, audio_codec=codec, **LATE), tmp_path / f"new.{name[5:]}"
+    shift_audio(clip, new, -333.0)
+    info = probe(new)
+    assert 1000 * (info.video_start_s - info.start_s) <= latest_ms
+    np.testing.assert_allclose(clip_sync(new), -333, atol=1.05)
+    # All that is heard from the first picture on is there: the end of the sound by its length.
+    heard_s = len(sound(new)) / 16000
+    assert heard_s == pytest.approx(len(sound(clip)) / 16000 - 0.333, abs=0.002)
+
+
 def test_a_shift_there_and_back_leaves_every_packet_as_it_was(make_clip, tmp_path):
     clip = make_clip("clip.mp4", fps=Fraction(30000, 1001))
     shift_audio(clip, tmp_path / "there.mp4", 120.0)

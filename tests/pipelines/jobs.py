@@ -1,6 +1,7 @@
 """Jobs for processes of their own, which find them here by name."""
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,9 @@ def do(job: Any, report: Report) -> Any:
         os._exit(1)
     if job == "fail":
         raise ValueError("this is no number")
+    if job == "interrupt":
+        os.kill(os.getpid(), signal.SIGINT)
+        return "deaf"
     if job == "pid":
         return os.getpid()
     if isinstance(job, Path):

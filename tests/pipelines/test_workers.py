@@ -1,4 +1,7 @@
 import os
+import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -60,6 +63,25 @@ def test_the_share_done_rises_to_all_of_it():
     ended([1, 2, 3, 4], report=shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signals to block here")
+def test_a_terminals_interrupt_is_for_who_started_them():
+    code = (
+        "from pipelines import jobs; from avsync.pipelines.workers import in_processes\n"
+        "if __name__ == '__main__':\n"
+        " print([e.outcome for e in in_processes(jobs.start, ['interrupt'] * 3, 2, print)][-1])"
+    )
+    tests = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": tests},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.endswith("deaf\n")
+    assert done.stderr == ""
 
 
 def test_nothing_to_do_starts_nothing():

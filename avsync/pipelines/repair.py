@@ -21,6 +21,9 @@ MAX_SHARE_OFF = 0.2
 MAX_STRETCH_S = 6.0
 # An offset between two jumps that held for less than this was hardly measured.
 MIN_PIECE_S = 3.0
+# A drift that one shift brings this close to zero at either end is not worth encoding for: it is
+# the narrowest limit of the tolerance profiles.
+LEAVES_MS = 15.0
 # Beyond this the voice would be heard to change: 5000 ppm are 9 hundredths of a semitone.
 MAX_PPM = 5000.0
 
@@ -80,7 +83,11 @@ def repair_of(result: CheckResult) -> Repair:
         raise ValueError("result must have an offset, got offset_ms None")
     fault = result.fault
     if fault is not None and fault.kind == "drift" and fault.pieces:
-        return Repair("drift", fault.pieces[:1], fault.pieces[0].ppm)
+        piece = fault.pieces[0]
+        middle_ms = piece.at((piece.start_s + piece.end_s) / 2)
+        if abs(middle_ms - piece.offset_ms) > LEAVES_MS:
+            return Repair("drift", fault.pieces[:1], piece.ppm)
+        return Repair("constant", (piece._replace(offset_ms=middle_ms, ppm=0.0),))
     if fault is not None and fault.kind == "jumps" and len(fault.pieces) > 1:
         return Repair("jumps", tuple(piece._replace(ppm=0.0) for piece in fault.pieces))
     # A fault that comes and goes is, where that is forced, moved by what holds for most of it.

@@ -58,17 +58,17 @@ def test_jumps_are_moved_piece_by_piece(make_clip, clip_sync, tmp_path, by_flash
 
 
 def test_a_drift_is_resampled(make_clip, clip_sync, tmp_path, by_flash):
-    flashes = (0.8, 1.6, 2.4, 3.2)
-    clicks = [0.996 * t - 0.05 for t in flashes]
-    clip = make_clip("clip.mkv", duration_s=4.0, flashes=flashes, clicks=clicks)
-    drift = Fault("drift", (Piece(0, 4, 50.0, 4000.0),), drift_ppm=4000.0)
+    flashes = (0.8, 2.4, 4.8, 7.2)
+    clicks = [0.9955 * t - 0.05 for t in flashes]
+    clip = make_clip("clip.mkv", duration_s=8.0, flashes=flashes, clicks=clicks)
+    drift = Fault("drift", (Piece(0, 8, 50.0, 4500.0),), drift_ppm=4500.0)
 
     def measure(path, progress=None):
-        return answer(path, 58.0, fault=drift) if path == clip else by_flash(path)
+        return answer(path, 68.0, fault=drift) if path == clip else by_flash(path)
 
     done = fix(clip, tmp_path / "new.mkv", measure=measure)
     np.testing.assert_allclose(clip_sync(done.output), 0, atol=1.5)
-    assert (done.repair.kind, done.repair.ppm) == ("drift", 4000.0)
+    assert (done.repair.kind, done.repair.ppm) == ("drift", 4500.0)
     assert done.repair.encoded[0].startswith("aac at ")
 
 

@@ -32,6 +32,15 @@ def test_a_drift_is_said_to_be_resampled_and_encoded_anew():
     )
 
 
+def test_a_drift_too_small_to_see_is_shifted_by_its_middle_without_encoding():
+    small = Fault("drift", (Piece(0, 120, 60.0, 200.0),), drift_ppm=200.0)
+    repair = repair_of(answer(fault=small))
+    assert (repair.kind, repair.ppm) == ("constant", None)
+    assert repair.pieces[0].offset_ms == pytest.approx(72)
+    larger = Fault("drift", (Piece(0, 120, 60.0, 300.0),), drift_ppm=300.0)
+    assert repair_of(answer(fault=larger)).kind == "drift"
+
+
 def test_jumps_are_said_with_their_times():
     repair = repair_of(answer(fault=JUMPS))
     assert (repair.kind, repair.pieces) == ("jumps", JUMPS.pieces)

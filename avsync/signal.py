@@ -193,7 +193,8 @@ class Mfcc(nn.Module):
 
 def _whole(wav: Tensor) -> torch.autocast:
     """Turns autocast off: logarithms of quiet bands do not bear bfloat16."""
-    return torch.autocast(wav.device.type, enabled=False)
+    # The meta device, on which shapes are worked out, knows no autocast.
+    return torch.autocast("cpu" if wav.is_meta else wav.device.type, enabled=False)
 
 
 def _check_wav(wav: Tensor, samples: int) -> None:

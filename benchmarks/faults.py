@@ -44,9 +44,9 @@ from avsync.pipelines.check import check, load_model
 from avsync.scoring.accuracy import score_clip
 from avsync.scoring.calibrations import calibration_of
 from avsync.scoring.course import rejudge
-from avsync.scoring.engine import TrackScores
 from avsync.scoring.fault import find_fault
 from avsync.scoring.result import Fault, Piece, TrackResult
+from avsync.scoring.track_scores import TrackScores
 from avsync.scoring.verdict import judge_evidence
 
 CALIBRATION = calibration_of("dense_sync")

@@ -15,10 +15,11 @@ from avsync.media.synthetic import render_clip
 from avsync.media.video import at_rate, read_frames
 from avsync.pipelines.prepare import prepare
 from avsync.scoring.accuracy import score_clip
-from avsync.scoring.engine import BIN_WINDOWS, SyncModel
+from avsync.scoring.engine import SyncModel
 from avsync.scoring.entries import Entries
 from avsync.scoring.offset import find_peak
 from avsync.scoring.result import FaultKind, Piece
+from avsync.scoring.track_scores import BIN_WINDOWS
 from avsync.timing import FPS, SAMPLE_RATE, tolerance
 
 LENGTH_S = 120.0

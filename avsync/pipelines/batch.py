@@ -67,8 +67,10 @@ def check_files(
     if resume and results is None:
         raise ValueError("results must name the file to resume from")
     weights = None if weights is None else str(weights)
-    # Before the detector, which may have to be fetched.
+    # What a user may have got wrong comes before the detector, which may have to be fetched.
     videos = find_videos(files)
+    if not workers:
+        load_model(model, weights)
     found = find_detector(detector).name
     options = Options(model_row(model).name, weights, profile, float(search_s), found)
     lines = None if results is None else ResultsFile(results, resume=resume)

@@ -12,9 +12,10 @@ from avsync.data.clip_crops import crops_for
 from avsync.data.store import PreparedClip
 from avsync.metrics.sync_accuracy import average_context, best_offsets
 from avsync.scoring.clip_band import WavInMemory, clip_band
-from avsync.scoring.engine import CroppedTick, SyncModel, TrackScores, score_tracks
+from avsync.scoring.engine import CroppedTick, SyncModel, score_tracks
 from avsync.scoring.offset import Calibration
 from avsync.scoring.result import Interval
+from avsync.scoring.track_scores import TrackScores
 from avsync.scoring.verdict import BEYOND_S, Answer, judge_evidence
 from avsync.timing import FPS
 

@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 
 from avsync.scoring.drift_causes import RATES
-from avsync.scoring.engine import TrackScores
 from avsync.scoring.offset import Calibration
 from avsync.scoring.offset_line import (
     MAX_PPM,
@@ -20,6 +19,7 @@ from avsync.scoring.offset_line import (
 from avsync.scoring.offset_rows import Rows, believed, in_blocks, rows_of
 from avsync.scoring.offset_steps import MIN_JUMP_MS, Steps, fit_steps, place_changes
 from avsync.scoring.result import TrackResult
+from avsync.scoring.track_scores import TrackScores
 from avsync.scoring.verdict import Answer, judge_evidence
 
 # What a shape must collect more than a constant to be believed, in nats. Most files are constant:

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from avsync.scoring.entries import Entries, bytes_of, count, each, joined, place_of
+from avsync.scoring.track_scores import TrackScores, TrackSums
 from avsync.tasks.clip_spec import ClipSpec
 from avsync.timing import FRAME_MS, SAMPLE_RATE, exact_div
 
-# Scores are kept as means over this many windows: 0.4 s, about a syllable or two.
-BIN_WINDOWS = 10
 # Ticks that are encoded together: large enough to fill the cores, small enough for any memory.
 BLOCK_TICKS = 250
 # Windows that are compared together, each with every offset; fewer where the entries of their sound
@@ -62,32 +61,6 @@ class CroppedTick(NamedTuple):
 
     number: int
     crops: Mapping[int, np.ndarray]
-
-
-@dataclass(frozen=True)
-class TrackScores:
-    """How well one face fits the sound at every offset, bin by bin.
-
-    Args:
-        first_tick: where the track begins.
-        last_tick: where it ends.
-        offsets_ms: `(K,)`, rising; positive = the audio leads.
-        bins: `(B,)`, rising; bin b holds the windows that start at ticks `b * BIN_WINDOWS` to `(b +
-            1) * BIN_WINDOWS - 1`.
-        evidence: `(B, K)`, summed over the bin's windows: score less the window's mean over all
-            offsets. An offset that asks for sound before the file's beginning or after its end has
-            no evidence for or against: 0.
-        windows: `(B,)`, how many windows each bin sums.
-        motion: `(B,)`, mean change of the crop from tick to tick, in its own contrast.
-    """
-
-    first_tick: int
-    last_tick: int
-    offsets_ms: np.ndarray
-    bins: np.ndarray
-    evidence: np.ndarray
-    windows: np.ndarray
-    motion: np.ndarray
 
 
 class Scores(NamedTuple):
@@ -159,7 +132,7 @@ class _Engine:
         reach = round(reach_s / self.step.seconds)
         self.steps = torch.arange(-reach, reach + 1)
         self.pieces: dict[int, _Piece] = {}
-        self.found: dict[int, _Found] = {}
+        self.found: dict[int, TrackSums] = {}
 
     @torch.inference_mode()
     def take(self, track: int, number: int, crop: np.ndarray) -> None:
@@ -171,7 +144,7 @@ class _Engine:
         if piece is None:
             piece = self.pieces[track] = _Piece(number, [])
         piece.crops.append(crop)
-        self.found.setdefault(track, _Found(number)).last_tick = number
+        self.found.setdefault(track, TrackSums(number)).last_tick = number
 
     @torch.inference_mode()
     def score_block(self) -> None:
@@ -197,7 +170,7 @@ class _Engine:
         start = min((piece.start for piece in self.pieces.values()), default=default)
         return self.step.per_frame * start - int(self.steps[-1])
 
-    def _score_piece(self, piece: "_Piece", found: "_Found") -> None:
+    def _score_piece(self, piece: "_Piece", found: "TrackSums") -> None:
         if len(piece.crops) < self.spec.window_frames:
             return
         crops = np.stack(piece.crops)
@@ -256,42 +229,6 @@ class _Piece:
     def tail(self, count: int) -> "_Piece":
         keep = min(count, len(self.crops))
         return _Piece(self.end - keep, self.crops[len(self.crops) - keep :])
-
-
-class _Found:
-    """Sums over the bins of one track."""
-
-    def __init__(self, first_tick: int) -> None:
-        self.first_tick = self.last_tick = first_tick
-        self.evidence: dict[int, np.ndarray] = {}
-        self.windows: dict[int, int] = {}
-        self.motion: dict[int, list[float]] = {}
-
-    def add_scores(self, start: int, evidence: Tensor) -> None:
-        bins = torch.arange(start, start + len(evidence)) // BIN_WINDOWS
-        for number in bins.unique().tolist():
-            rows = evidence[bins == number]
-            self.evidence[number] = self.evidence.get(number, 0) + rows.sum(0).numpy()
-            self.windows[number] = self.windows.get(number, 0) + len(rows)
-
-    def add_motion(self, start: int, crops: np.ndarray) -> None:
-        green = crops[..., 1].astype(np.float32)
-        change = np.abs(np.diff(green, axis=0)).mean((1, 2)) / (green[1:].std((1, 2)) + 4)
-        for tick, value in enumerate(change.tolist(), start):
-            self.motion.setdefault(tick // BIN_WINDOWS, []).append(value)
-
-    def result(self, offsets_ms: np.ndarray) -> TrackScores:
-        bins = sorted(self.evidence)
-        none = np.zeros((0, len(offsets_ms)), np.float32)
-        return TrackScores(
-            first_tick=self.first_tick,
-            last_tick=self.last_tick,
-            offsets_ms=offsets_ms,
-            bins=np.array(bins, np.int64),
-            evidence=np.stack([self.evidence[b] for b in bins]) if bins else none,
-            windows=np.array([self.windows[b] for b in bins], np.int64),
-            motion=np.array([np.mean(self.motion[b]) for b in bins]),
-        )
 
 
 class _AudioEntries:

@@ -8,11 +8,11 @@ import numpy as np
 
 from avsync.scoring.course import find_shape
 from avsync.scoring.drift_causes import likely_cause
-from avsync.scoring.engine import TrackScores
 from avsync.scoring.offset import Calibration
 from avsync.scoring.offset_line import Line
 from avsync.scoring.offset_steps import Steps
 from avsync.scoring.result import Fault, FaultKind, Piece
+from avsync.scoring.track_scores import TrackScores
 from avsync.timing import Tolerance, Verdict, judge
 
 # Offsets this close are the same one come back.

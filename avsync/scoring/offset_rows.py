@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.scoring.engine import BIN_WINDOWS, TrackScores
+from avsync.scoring.track_scores import BIN_WINDOWS, TrackScores
 from avsync.timing import FPS
 
 # Evidence is not quite nats: windows overlap, and noise lasts longer than they do. Scaled by this,

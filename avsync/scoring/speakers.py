@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from avsync.scoring.engine import BIN_WINDOWS, TrackScores
 from avsync.scoring.result import Interval
+from avsync.scoring.track_scores import BIN_WINDOWS, TrackScores
 from avsync.timing import FPS
 
 # Each moment looks at this many bins to either side: 2 s in all.

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.scoring.engine import BIN_WINDOWS, TrackScores
 from avsync.scoring.offset import Calibration, confidence, find_peak, interval
 from avsync.scoring.result import Interval, Reason, ScoreMap, Status, TimelinePoint, TrackResult
+from avsync.scoring.track_scores import BIN_WINDOWS, TrackScores
 from avsync.timing import FPS
 
 # Offsets are scored this much further than the search goes: to say "out of range" instead of a

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from avsync.scoring.engine import TrackScores
+from avsync.scoring.track_scores import TrackScores
 
 OFFSETS = np.arange(-2000, 2001, 20.0)
 LENGTH_S = 120.0

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from avsync.scoring import engine
-from avsync.scoring.engine import BIN_WINDOWS, CroppedTick, level_db, score_tracks
+from avsync.scoring.engine import CroppedTick, level_db, score_tracks
+from avsync.scoring.track_scores import BIN_WINDOWS
 from avsync.tasks.clip_spec import ClipSpec
 from avsync.tasks.vocalist import VocalistConfig, build
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME

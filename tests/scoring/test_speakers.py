@@ -4,8 +4,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from avsync.scoring.engine import TrackScores
 from avsync.scoring.speakers import speaking_spans
+from avsync.scoring.track_scores import TrackScores
 
 OFFSETS = np.arange(-2000, 2001, 20.0)
 BIN_S = 0.4

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from avsync.scoring.engine import TrackScores
 from avsync.scoring.offset import Calibration
+from avsync.scoring.track_scores import TrackScores
 from avsync.scoring.verdict import FaceTrack, judge_evidence, judge_track
 
 OFFSETS = np.arange(-2000, 2001, 20.0)

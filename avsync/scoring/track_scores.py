@@ -1,0 +1,72 @@
+"""What is kept of a face's scores, whatever the length of the file: a row of evidence per bin."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Scores are summed over this many windows: 0.4 s, about a syllable or two.
+BIN_WINDOWS = 10
+
+
+@dataclass(frozen=True)
+class TrackScores:
+    """How well one face fits the sound at every offset, bin by bin.
+
+    Args:
+        first_tick: where the track begins.
+        last_tick: where it ends.
+        offsets_ms: `(K,)`, rising; positive = the audio leads.
+        bins: `(B,)`, rising; bin b holds the windows that start at ticks `b * BIN_WINDOWS` to `(b +
+            1) * BIN_WINDOWS - 1`.
+        evidence: `(B, K)`, summed over the bin's windows: score less the window's mean over all
+            offsets. An offset that asks for sound before the file's beginning or after its end has
+            no evidence for or against: 0.
+        windows: `(B,)`, how many windows each bin sums.
+        motion: `(B,)`, mean change of the crop from tick to tick, in its own contrast.
+    """
+
+    first_tick: int
+    last_tick: int
+    offsets_ms: np.ndarray
+    bins: np.ndarray
+    evidence: np.ndarray
+    windows: np.ndarray
+    motion: np.ndarray
+
+
+class TrackSums:
+    """Sums over the bins of one face while its file is scored; `first_tick` is its first."""
+
+    def __init__(self, first_tick: int) -> None:
+        self.first_tick = self.last_tick = first_tick
+        self.evidence: dict[int, np.ndarray] = {}
+        self.windows: dict[int, int] = {}
+        self.motion: dict[int, list[float]] = {}
+
+    def add_scores(self, start: int, evidence: Tensor) -> None:
+        bins = torch.arange(start, start + len(evidence)) // BIN_WINDOWS
+        for number in bins.unique().tolist():
+            rows = evidence[bins == number]
+            self.evidence[number] = self.evidence.get(number, 0) + rows.sum(0).numpy()
+            self.windows[number] = self.windows.get(number, 0) + len(rows)
+
+    def add_motion(self, start: int, crops: np.ndarray) -> None:
+        green = crops[..., 1].astype(np.float32)
+        change = np.abs(np.diff(green, axis=0)).mean((1, 2)) / (green[1:].std((1, 2)) + 4)
+        for tick, value in enumerate(change.tolist(), start):
+            self.motion.setdefault(tick // BIN_WINDOWS, []).append(value)
+
+    def result(self, offsets_ms: np.ndarray) -> TrackScores:
+        bins = sorted(self.evidence)
+        none = np.zeros((0, len(offsets_ms)), np.float32)
+        return TrackScores(
+            first_tick=self.first_tick,
+            last_tick=self.last_tick,
+            offsets_ms=offsets_ms,
+            bins=np.array(bins, np.int64),
+            evidence=np.stack([self.evidence[b] for b in bins]) if bins else none,
+            windows=np.array([self.windows[b] for b in bins], np.int64),
+            motion=np.array([np.mean(self.motion[b]) for b in bins]),
+        )

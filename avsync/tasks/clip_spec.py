@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from avsync.media.crops import CropKind
-from avsync.timing import FPS, SAMPLE_RATE
+from avsync.signal import DecibelMel, Mfcc
+from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,21 @@ class ClipSpec:
                 f"inside wav of {wav.shape[1] / self.sample_rate:.3f} s, got {span}"
             )
         return wav[:, starts.to(wav.device)[:, None] + torch.arange(length, device=wav.device)]
+
+    def cut_features(
+        self, front_end: DecibelMel | Mfcc, wav: Tensor, windows: int, columns: int
+    ) -> Tensor:
+        """The features of windows that start at frames 0 to `windows` - 1 of a clip `wav` `(B, N)`:
+        `(B, windows, M, columns)`, cut as the public evaluations do out of the whole clip's.
+
+        Frame k starts at the last column that does not come after it. ValueError where the clip is
+        too short.
+        """
+        features = front_end(wav)
+        starts = [k * SAMPLES_PER_FRAME // front_end.hop_length for k in range(windows)]
+        if not starts or starts[-1] + columns > features.shape[-1]:
+            raise ValueError(
+                f"wav must hold {windows} windows of {self.window_frames} frames, "
+                f"got {wav.shape[-1] / self.sample_rate:.3f} s"
+            )
+        return torch.stack([features[..., k : k + columns] for k in starts], dim=1)

@@ -15,7 +15,7 @@ from avsync.encoders.lip_stack import HEIGHT, WIDTH, LipStackEncoder
 from avsync.encoders.mel_window import MelWindowEncoder
 from avsync.signal import DecibelMel
 from avsync.tasks.clip_spec import ClipSpec
-from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
+from avsync.timing import SAMPLE_RATE
 
 PREEMPHASIS = 0.97
 # Windows that are encoded together: the first layer alone holds 0.6 MB of each one's picture.
@@ -98,15 +98,7 @@ class LipExpert(nn.Module):
         """Maps a clip's waveform `(B, N)` to the mel of its windows `(B, windows, 80, 16)`, as the
         public code cuts them: from column `int(3.2 k)` of the whole clip's mel for frame k.
         """
-        mel = self.front_end(wav)
-        columns = self.audio.window_columns
-        starts = [k * SAMPLES_PER_FRAME // self.front_end.hop_length for k in range(windows)]
-        if not starts or starts[-1] + columns > mel.shape[-1]:
-            raise ValueError(
-                f"wav must hold {windows} windows of {self.spec.window_frames} frames, "
-                f"got {wav.shape[-1] / SAMPLE_RATE:.3f} s"
-            )
-        return torch.stack([mel[..., k : k + columns] for k in starts], dim=1)
+        return self.spec.cut_features(self.front_end, wav, windows, self.audio.window_columns)
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
         """Maps entries `(..., D)` whose leading axes broadcast to cosines `(...)`."""

@@ -15,7 +15,7 @@ from avsync.encoders.syncnet_lip import CROP_SIZE, SyncNetLipEncoder
 from avsync.encoders.syncnet_mfcc import SyncNetMfccEncoder
 from avsync.signal import Mfcc
 from avsync.tasks.clip_spec import ClipSpec
-from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME, exact_div
+from avsync.timing import SAMPLE_RATE
 
 # Windows that are encoded together: the first layer alone holds 5 MB of each one's picture.
 LIP_WINDOWS = 16
@@ -99,15 +99,7 @@ class SyncNet(nn.Module):
         """Maps a clip's waveform `(B, N)` to the MFCC of its windows `(B, windows, 13, 20)`, as the
         public evaluation cuts them: from column 4 k of the whole clip's for frame k.
         """
-        mfcc = self.front_end(wav)
-        step = exact_div(SAMPLES_PER_FRAME, self.front_end.hop_length)
-        columns = self.audio.window_columns
-        if windows < 1 or (windows - 1) * step + columns > mfcc.shape[-1]:
-            raise ValueError(
-                f"wav must hold {windows} windows of {self.spec.window_frames} frames, "
-                f"got {wav.shape[-1] / SAMPLE_RATE:.3f} s"
-            )
-        return rearrange(mfcc.unfold(-1, columns, step), "b m w s -> b w m s")[:, :windows]
+        return self.spec.cut_features(self.front_end, wav, windows, self.audio.window_columns)
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
         """Maps entries `(..., D)` whose leading axes broadcast to minus their distances `(...)`.

@@ -163,14 +163,7 @@ class Vocalist(nn.Module):
 
         Training cut the samples first, so the outer columns differ; see `DecibelMel`.
         """
-        mel = self.front_end(wav)
-        starts = [k * SAMPLES_PER_FRAME // self.front_end.hop_length for k in range(windows)]
-        if windows < 1 or starts[-1] + self.columns > mel.shape[-1]:
-            raise ValueError(
-                f"wav must hold {windows} windows of {self.spec.window_frames} frames, "
-                f"got {wav.shape[-1] / SAMPLE_RATE:.3f} s"
-            )
-        return torch.stack([mel[..., k : k + self.columns] for k in starts], dim=1)
+        return self.spec.cut_features(self.front_end, wav, windows, self.columns)
 
     def compare(self, video: VocalistEntry, audio: VocalistEntry) -> Tensor:
         """Maps entries whose leading axes broadcast to logits of those axes.

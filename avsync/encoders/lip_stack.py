@@ -1,4 +1,4 @@
-"""Lip stack encoder: the lip expert's visual stream, five frames as the channels of one picture.
+"""Lip stack encoder: the lip expert's visual stream, a few frames as the channels of one picture.
 
 Prajwal, Mukhopadhyay, Namboodiri and Jawahar, A Lip Sync Expert Is All You Need for Speech to Lip
 Generation In the Wild (ACM Multimedia 2020).
@@ -14,18 +14,24 @@ HEIGHT, WIDTH = 48, 96
 
 
 class LipStackEncoder(nn.Module):
-    """Turns the lower half of a face into one token per window of five frames, never negative.
+    """Turns the lower half of a face into one token per window of frames, never negative.
 
     The layers know no time: every window runs through all of them.
 
     Args:
         channels: widths of the five stages; the last is that of the tokens.
+        window_frames: frames of a window; 5 in the paper, 5 and 25 in VocaLiST's comparison.
     """
 
-    window_frames = 5
-
-    def __init__(self, channels: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512)) -> None:
+    def __init__(
+        self,
+        channels: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512),
+        window_frames: int = 5,
+    ) -> None:
         super().__init__()
+        if window_frames < 1:
+            raise ValueError(f"window_frames must be 1 or more, got {window_frames}")
+        self.window_frames = window_frames
         a, b, c, d, dim = channels
         self.blocks = nn.Sequential(
             conv_block_2d(3 * self.window_frames, a, 7, padding=3),
@@ -44,7 +50,9 @@ class LipStackEncoder(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Maps RGB frames `(B, 3, T, 48, 96)` in [0, 1] to tokens `(B, T - 4, dim)`."""
+        """Maps RGB frames `(B, 3, T, 48, 96)` in [0, 1] to tokens `(B, T - window_frames + 1,
+        dim)`.
+        """
         size = (3, HEIGHT, WIDTH)
         if (
             frames.ndim != 5

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from avsync.encoders.conv_block import conv_block_2d, conv_block_3d
 
 CROP_SIZE = 224
+# Below this the last pooling has nothing to pool.
+SMALLEST = 64
 
 
 class SyncNetLipEncoder(nn.Module):
@@ -22,12 +24,21 @@ class SyncNetLipEncoder(nn.Module):
     Args:
         channels: widths of the first layer, of the trunk and of the features before the head.
         dim: width of the tokens.
+        size: height and width of the crops; the last layer of the trunk spans what is left of them.
     """
 
     window_frames = 5
 
-    def __init__(self, channels: tuple[int, int, int] = (96, 256, 512), dim: int = 1024) -> None:
+    def __init__(
+        self,
+        channels: tuple[int, int, int] = (96, 256, 512),
+        dim: int = 1024,
+        size: int = CROP_SIZE,
+    ) -> None:
         super().__init__()
+        if size < SMALLEST:
+            raise ValueError(f"size must be {SMALLEST} or more pixels, got {size}")
+        self.size = size
         stem, width, features = channels
         self.stem = conv_block_3d(3, stem, (self.window_frames, 7, 7), stride=(1, 2, 2))
         self.trunk = nn.Sequential(
@@ -36,7 +47,7 @@ class SyncNetLipEncoder(nn.Module):
             nn.MaxPool2d(3, 2, padding=1),
             *(conv_block_2d(width, width, 3, padding=1) for _ in range(3)),
             nn.MaxPool2d(3, 2),
-            conv_block_2d(width, features, 6),
+            conv_block_2d(width, features, _left_of(size)),
         )
         self.head = nn.Sequential(
             nn.Linear(features, features),
@@ -49,24 +60,31 @@ class SyncNetLipEncoder(nn.Module):
         self.trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Maps RGB frames `(B, 3, T, 224, 224)` in [0, 1] to tokens `(B, T - 4, dim)`."""
+        """Maps RGB frames `(B, 3, T, size, size)` in [0, 1] to tokens `(B, T - 4, dim)`."""
         features = self.features(frames)
         tokens = self.head(rearrange(features, "b t d -> (b t) d"))
         return rearrange(tokens, "(b t) d -> b t d", b=len(frames))
 
     def features(self, frames: Tensor) -> Tensor:
-        """Maps RGB frames `(B, 3, T, 224, 224)` in [0, 1] to the features before the head, `(B, T -
-        4, channels[-1])`, never negative: what lip-reading and recognition models start from.
+        """Maps RGB frames `(B, 3, T, size, size)` in [0, 1] to the features before the head, `(B, T
+        - 4, channels[-1])`, never negative: what lip-reading and recognition models start from.
         """
-        size = (3, CROP_SIZE, CROP_SIZE)
+        size = (3, self.size, self.size)
         if (
             frames.ndim != 5
             or (frames.shape[1], *frames.shape[3:]) != size
             or frames.shape[2] < self.window_frames
         ):
             raise ValueError(
-                f"frames must be (B, 3, T >= {self.window_frames}, {CROP_SIZE}, {CROP_SIZE}), "
+                f"frames must be (B, 3, T >= {self.window_frames}, {self.size}, {self.size}), "
                 f"got {tuple(frames.shape)}"
             )
         x = rearrange(self.stem(frames), "b c t h w -> (b t) c h w")
         return rearrange(self.trunk(x), "(b t) d 1 1 -> b t d", b=len(frames))
+
+
+def _left_of(size: int) -> int:
+    """Pixels of the trunk's last map: the stem and the four strided layers after it, in turn."""
+    for kernel, padding in ((7, 0), (3, 0), (5, 1), (3, 1), (3, 0)):
+        size = (size + 2 * padding - kernel) // 2 + 1
+    return size

@@ -15,7 +15,7 @@ from avsync.encoders.lip_stack import HEIGHT, WIDTH, LipStackEncoder
 from avsync.encoders.mel_window import MelWindowEncoder
 from avsync.signal import DecibelMel
 from avsync.tasks.clip_spec import ClipSpec
-from avsync.timing import SAMPLE_RATE
+from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME, exact_div
 
 PREEMPHASIS = 0.97
 # Windows that are encoded together: the first layer alone holds 0.6 MB of each one's picture.
@@ -29,9 +29,11 @@ class LipExpertConfig:
 
     Args:
         channels: widths of both encoders; the last is that of the space they are compared in.
+        window_frames: video frames of a window, a multiple of 5: 16 mel columns for every five.
     """
 
     channels: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512)
+    window_frames: int = 5
 
 
 class LipExpert(nn.Module):
@@ -61,11 +63,12 @@ class LipExpert(nn.Module):
 
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
         """Maps windows of frames `(B, 3, 5, 48, 96)` in [0, 1] and of mel `(B, 80, 16)` to scores
-        `(B,)`; mel may be `(B, 1, 80, 16)` as well.
+        `(B,)`; mel may be `(B, 1, 80, 16)` as well. (Shapes here and below are those of 5 frames.)
         """
         video = self.visual(frames)
         if video.shape[1] != 1:
-            raise ValueError(f"frames must be (B, 3, 5, H, W), got {tuple(frames.shape)}")
+            wanted = f"(B, 3, {self.spec.window_frames}, H, W)"
+            raise ValueError(f"frames must be {wanted}, got {tuple(frames.shape)}")
         audio = self.audio(mel[:, 0] if mel.ndim == 4 else mel)
         return self.compare(F.normalize(video[:, 0], dim=-1), F.normalize(audio, dim=-1))
 
@@ -109,8 +112,10 @@ class LipExpert(nn.Module):
 
 def build(config: LipExpertConfig) -> LipExpert:
     """The model of that configuration, with fresh weights."""
+    front_end = DecibelMel(preemphasis=PREEMPHASIS)
+    columns = exact_div(config.window_frames * SAMPLES_PER_FRAME, front_end.hop_length)
     return LipExpert(
-        visual=LipStackEncoder(config.channels),
-        audio=MelWindowEncoder(config.channels),
-        front_end=DecibelMel(preemphasis=PREEMPHASIS),
+        visual=LipStackEncoder(config.channels, config.window_frames),
+        audio=MelWindowEncoder(config.channels, columns),
+        front_end=front_end,
     )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from avsync.encoders.syncnet_lip import CROP_SIZE, SyncNetLipEncoder
 from avsync.encoders.syncnet_mfcc import SyncNetMfccEncoder
+from avsync.media.crops import CropKind
 from avsync.signal import Mfcc
 from avsync.tasks.clip_spec import ClipSpec
 from avsync.timing import SAMPLE_RATE
@@ -30,11 +31,16 @@ class SyncNetConfig:
         lip_channels: widths of the lip stream.
         mfcc_channels: widths of the audio stream.
         dim: width of the space that both are compared in.
+        size: height and width of the crops.
+        crop: what it looks at; `face` is in every store of prepared clips, `head` in those made
+            with `--crops head`.
     """
 
     lip_channels: tuple[int, int, int] = (96, 256, 512)
     mfcc_channels: tuple[int, int, int, int, int] = (64, 192, 384, 256, 512)
     dim: int = 1024
+    size: int = CROP_SIZE
+    crop: CropKind = "head"
 
 
 class SyncNet(nn.Module):
@@ -44,19 +50,24 @@ class SyncNet(nn.Module):
         visual: frames `(B, 3, T, 224, 224)` -> tokens `(B, T - 4, D)`.
         audio: MFCC `(B, 13, 20)` -> tokens `(B, D)`.
         front_end: waveform `(B, N)` -> MFCC `(B, 13, S)`.
+        crop: what the frames show.
     """
 
     def __init__(
-        self, visual: SyncNetLipEncoder, audio: SyncNetMfccEncoder, front_end: Mfcc
+        self,
+        visual: SyncNetLipEncoder,
+        audio: SyncNetMfccEncoder,
+        front_end: Mfcc,
+        crop: CropKind = "head",
     ) -> None:
         super().__init__()
         self.visual, self.audio, self.front_end = visual, audio, front_end
         # A window's 20 columns reach 15 ms beyond its fifth frame.
         reach = (audio.window_columns - 1) * front_end.hop_length + front_end.win_length
         self.spec = ClipSpec(
-            crop="head",
-            height=CROP_SIZE,
-            width=CROP_SIZE,
+            crop=crop,
+            height=visual.size,
+            width=visual.size,
             window_frames=visual.window_frames,
             audio_from_s=-front_end.samples_before / SAMPLE_RATE,
             audio_until_s=reach / SAMPLE_RATE,
@@ -114,7 +125,8 @@ class SyncNet(nn.Module):
 def build(config: SyncNetConfig) -> SyncNet:
     """The model of that configuration, with fresh weights."""
     return SyncNet(
-        visual=SyncNetLipEncoder(config.lip_channels, config.dim),
+        visual=SyncNetLipEncoder(config.lip_channels, config.dim, config.size),
         audio=SyncNetMfccEncoder(config.mfcc_channels, config.dim),
         front_end=Mfcc(),
+        crop=config.crop,
     )

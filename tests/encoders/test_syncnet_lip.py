@@ -46,3 +46,17 @@ def test_it_can_be_trained(encoder, frames):
 def test_frames_of_another_shape_are_named(encoder, shape):
     with pytest.raises(ValueError, match=r"frames must be \(B, 3, T >= 5, 224, 224\), got"):
         encoder(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("size", [64, 96, 112, 225])
+@torch.no_grad()
+def test_crops_of_other_sizes_give_one_token_per_window(size):
+    encoder = SyncNetLipEncoder(channels=(2, 3, 4), dim=6, size=size).eval()
+    assert encoder(torch.rand(1, 3, 7, size, size)).shape == (1, 3, 6)
+    with pytest.raises(ValueError, match=rf"\(B, 3, T >= 5, {size}, {size}\)"):
+        encoder(torch.rand(1, 3, 7, size - 1, size))
+
+
+def test_crops_too_small_for_the_poolings_are_refused():
+    with pytest.raises(ValueError, match="size must be 64 or more pixels, got 63"):
+        SyncNetLipEncoder(size=63)

@@ -127,3 +127,16 @@ def test_a_clip_shorter_than_its_windows_is_named(tiny):
         tiny.window_features(torch.zeros(1, SAMPLE_RATE), 30)
     with pytest.raises(ValueError, match=r"frames must be \(B, 3, T >= 5, 48, 96\), got"):
         tiny.encode_video(torch.zeros(1, 3, 4, 48, 96))
+
+
+@torch.no_grad()
+def test_a_longer_window_has_its_columns(wav):
+    model = build(LipExpertConfig(channels=(2, 3, 4, 5, 6), window_frames=25)).eval()
+    assert model.window_features(wav, 20).shape == (2, 20, 80, 80)
+    video = model.encode_video(torch.rand(1, 3, 30, 48, 96))
+    audio = model.encode_audio(wav, torch.tensor([0.1, 0.2]))
+    assert video.shape == (1, 6, 6) and audio.shape == (2, 2, 6)
+    with pytest.raises(ValueError, match=r"frames must be \(B, 3, 25, H, W\)"):
+        model(torch.rand(1, 3, 26, 48, 96), torch.rand(1, 80, 80))
+    with pytest.raises(ValueError, match="does not divide"):
+        build(LipExpertConfig(window_frames=7))

@@ -18,8 +18,9 @@ class ModelRow(NamedTuple):
     """A released model.
 
     `file` lies in the package, beside its config; `sha256` is its hash. Both are None for models
-    whose weights are others' to give: users bring theirs with `avsync convert`. `measured` gives
-    figures with the command that prints them, or where they were published.
+    whose weights are others' to give: users bring theirs with `avsync convert`, or train their own
+    where `published` is False. `measured` gives figures with the command that prints them, or where
+    they were published.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ModelRow(NamedTuple):
     licence: str
     trained_on: str
     measured: str
+    published: bool = True
 
 
 def _dense_sync(config: Config) -> "nn.Module":
@@ -62,6 +64,12 @@ def _lip_expert(config: Config) -> "nn.Module":
     return build(_filled(LipExpertConfig(), config))
 
 
+def _perfect_match(config: Config) -> "nn.Module":
+    from avsync.tasks.perfect_match import PerfectMatchConfig, build
+
+    return build(_filled(PerfectMatchConfig(), config))
+
+
 def _reference(
     name: str,
     summary: str,
@@ -72,6 +80,15 @@ def _reference(
 ) -> ModelRow:
     """A published model whose weights users bring themselves."""
     return ModelRow(name, summary, build, None, None, licence, trained_on, measured)
+
+
+def _design(
+    name: str, summary: str, build: Callable[[Config], "nn.Module"], measured: str
+) -> ModelRow:
+    """A published design of which no weights can be had: users train their own."""
+    page = f"docs/{name}.md"
+    licence = f"no weights published or shipped: train your own; see {page}"
+    return ModelRow(name, summary, build, None, None, licence, "nothing", measured, published=False)
 
 
 MODELS = {
@@ -125,6 +142,12 @@ MODELS = {
             measured="not published by this protocol; retrained on Acappella: 57.7 % of 5-frame "
             "windows within 5 frames (Kadandale 2022)",
         ),
+        _design(
+            "perfect_match",
+            "Perfect Match: SyncNet's streams, trained to pick one voice of N, 13.6 M parameters",
+            _perfect_match,
+            measured="published: LRS2 88.1 % of 5-frame windows within a frame (Kadandale 2022)",
+        ),
     )
 }
 
@@ -171,6 +194,11 @@ def create_model(
 
 
 def _released(row: ModelRow) -> checkpoints.Checkpoint:
+    if row.file is None and not row.published:
+        raise RuntimeError(
+            f"no weights of {row.name} were published: train your own with "
+            f"`avsync train {row.name.replace('_', '-')}` and give those as weights"
+        )
     if row.file is None:
         raise RuntimeError(
             f"avsync ships no weights for {row.name}: turn the published ones into ours with "

@@ -92,6 +92,11 @@ def test_a_model_without_released_weights_says_so(monkeypatch):
         create_model("bare", pretrained=True)
 
 
+def test_a_design_without_published_weights_says_how_to_get_some():
+    with pytest.raises(RuntimeError, match="train your own with `avsync train perfect-match`"):
+        create_model("perfect_match", pretrained=True)
+
+
 def test_released_weights_that_were_tampered_with_are_refused(monkeypatch, checkpoint):
     monkeypatch.setattr("avsync.registry.PRETRAINED", checkpoint.parent)
     row = model_row("dense_sync")._replace(file=checkpoint.name, sha256="0" * 64)

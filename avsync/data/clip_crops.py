@@ -1,9 +1,11 @@
-"""A prepared clip's crops as a task wants them."""
+"""Crops as a task wants them: of a prepared clip, or out of a picture."""
 
 import cv2
 import numpy as np
 
 from avsync.data.store import PreparedClip
+from avsync.media.crops import cut_face, cut_head, cut_mouth
+from avsync.media.tracks import TrackedFace
 from avsync.tasks.clip_spec import ClipSpec
 
 
@@ -18,7 +20,25 @@ def crops_for(spec: ClipSpec, clip: PreparedClip) -> np.ndarray:
             f"clip {clip.id} has no {spec.crop} crops, which this model looks at: "
             f"make the store with avsync prepare --crops {spec.crop}"
         )
-    if stored.shape[1:3] != (spec.width, spec.width):
+    return fit_crops(spec, stored)
+
+
+def fit_crops(spec: ClipSpec, crops: np.ndarray) -> np.ndarray:
+    """Stored crops `(T, S, S, 3)` uint8 at a task's size `(T, H, W, 3)`; those that have it are not
+    copied.
+    """
+    if crops.shape[1:3] != (spec.width, spec.width):
         size = (spec.width, spec.width)
-        stored = np.stack([cv2.resize(crop, size, interpolation=cv2.INTER_AREA) for crop in stored])
-    return stored[:, spec.width // 2 :] if spec.lower_half else stored
+        crops = np.stack([cv2.resize(crop, size, interpolation=cv2.INTER_AREA) for crop in crops])
+    return crops[:, spec.width // 2 :] if spec.lower_half else crops
+
+
+def cut_crop(spec: ClipSpec, image: np.ndarray, face: TrackedFace) -> np.ndarray:
+    """The crop `(height, width, 3)` of a face in an image `(H, W, 3)` uint8, for a task."""
+    size = spec.width
+    if spec.crop == "mouth":
+        return cut_mouth(image, face.points, size)
+    if spec.crop == "head":
+        return cut_head(image, face.box, size)
+    crop = cut_face(image, face.box, size)
+    return crop[size // 2 :] if spec.lower_half else crop

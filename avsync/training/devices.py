@@ -1,0 +1,39 @@
+"""Where training runs: one device, or as many processes as torchrun has started."""
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from avsync.training.settings import LoopSettings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+def start_fabric(settings: LoopSettings) -> "Fabric":
+    """Fabric on one device, or on all processes of torchrun, on however many nodes."""
+    from lightning_fabric import Fabric
+
+    processes = here = 1
+    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
+        processes = int(os.environ["WORLD_SIZE"])
+        here = int(os.environ["LOCAL_WORLD_SIZE"])
+    fabric = Fabric(
+        accelerator=settings.device,
+        devices=here,
+        num_nodes=processes // here,
+        strategy="ddp" if processes > 1 else "auto",
+        precision=settings.precision,
+    )
+    if processes > 1:
+        fabric.launch()
+    return fabric
+
+
+def share_first(fabric: "Fabric", module: nn.Module) -> None:
+    """Gives every process the first one's weights and buffers, so that all end with the same."""
+    if fabric.world_size > 1:
+        for value in module.state_dict().values():
+            torch.distributed.broadcast(value, 0)

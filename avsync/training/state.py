@@ -1,0 +1,50 @@
+"""What a stopped run needs to go on, in one file that is whole or not there."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from avsync.atomic import replacing
+
+STATE_FILE = "state.pt"
+
+
+class HasState(Protocol):
+    """Anything that can give its state and take it back: modules, optimisers, the log."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+
+
+class RunState:
+    """Saves and loads the parts of a run together, with the steps that are done.
+
+    Args:
+        path: the file; the one before it stays whole until the new one is.
+        parts: what is saved, by name.
+    """
+
+    def __init__(self, path: Path, parts: dict[str, HasState]) -> None:
+        self.path = path
+        self.parts = parts
+
+    def save(self, step: int) -> None:
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        with replacing(self.path) as beside:
+            torch.save({**state, "step": step}, beside)
+
+    def resume(self) -> int:
+        """Loads the state if there is one; the step to go on from."""
+        if not self.path.is_file():
+            return 0
+        try:
+            state = torch.load(self.path, weights_only=True, map_location="cpu")
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise RuntimeError(
+                f"{self.path} does not fit this run; choose another output, or remove it: {error}"
+            ) from error
+        return int(state["step"])

@@ -16,6 +16,7 @@ from avsync.timing import DEFAULT_PROFILE, tolerance
 
 Files = Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...")]
 File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+Sources = Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="FILE|STORE...")]
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 Lists = Annotated[tuple[str, ...], tyro.conf.arg(name="list", metavar="FILE...")]
@@ -258,6 +259,50 @@ def prepare(
     )
     _say(done.describe())
     return 0
+
+
+def features(
+    sources: Sources,
+    /,
+    output: Output,
+    model: str = "dense_sync",
+    weights: OutputPath = None,
+    stream: Literal["video", "audio"] = "video",
+    layer: str = "",
+    detector: Detector = "best",
+) -> int:
+    """Write a model's features of videos or stores, 25 a second, as safetensors; resumes.
+
+    Each file holds `features` and `times_s`, the middles of their windows. index.jsonl lists the
+    files, and what is wrong with a source that has none.
+
+    Args:
+        sources: videos, folders of videos, or stores of prepared clips.
+        output: folder for the files.
+        model: a name that `avsync models` lists.
+        weights: a checkpoint of that model instead of the released one.
+        stream: of the faces, or of the sound.
+        layer: a module of the model by its dotted name, whose output is taken; without it, the
+            vectors that the model compares.
+        detector: the face detector; `best` is YuNet where it can be had.
+    """
+    model_row(model)
+    if not sources:
+        raise ValueError("say which FILE or STORE to take features of")
+    from avsync.pipelines import words
+    from avsync.pipelines.extract import extract
+
+    done = extract(
+        sources,
+        output,
+        model=model,
+        weights=weights,
+        stream=stream,
+        layer=layer,
+        detector=_named(detector),
+        say=lambda each: _say(words.printable(f"{each.source}: {each.describe()}")),
+    )
+    return words.UNREADABLE if any(each.problem for each in done) else 0
 
 
 def demo(folder: Folder = Path("avsync-demo"), /) -> int:

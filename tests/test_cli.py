@@ -266,5 +266,17 @@ def test_published_weights_are_converted_before_they_are_used(run, make_clip, tm
     assert f"avsync: {published} is no checkpoint of mtdvocalist: " in err
 
 
+def test_features_of_a_store_are_written_and_a_bad_file_is_code_12(run, store, tmp_path):
+    out = tmp_path / "out"
+    code, said, _ = run("features", store.path, "-o", out)
+    assert code == 0
+    assert said.splitlines()[0] == f"one.0: {out / 'one.0.safetensors'}"
+    code, said, _ = run("features", tmp_path / "none.mp4", "-o", out, "--detector", "haar")
+    assert code == 12
+    assert "does not exist" in said
+    code, _, err = run("features", store.path, "-o", out, "--layer", "lips")
+    assert code == 2 and "layer must name a module of the model" in err
+
+
 def test_groups_are_commands():
     assert set(GROUPS) <= set(COMMANDS)

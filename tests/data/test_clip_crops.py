@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from avsync.data.clip_crops import crops_for
+from avsync.data.clip_crops import crops_for, cut_crop
 from avsync.data.store import PreparedClip
+from avsync.media.crops import cut_face, cut_mouth
+from avsync.media.tracks import TrackedFace
 from avsync.tasks.clip_spec import ClipSpec
 
 
@@ -39,3 +41,18 @@ def test_a_store_without_heads_is_told_how_to_get_them():
     assert crops_for(spec("head", 224, 224), clip(np.zeros((3, 224, 224, 3)))).shape[1] == 224
     with pytest.raises(ValueError, match=r"clip a\.0 has no head crops.* prepare --crops head"):
         crops_for(spec("head", 224, 224), clip())
+
+
+def test_a_crop_out_of_a_picture_is_as_one_of_a_clip():
+    image = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    box = np.array([60.0, 50, 140, 150])
+    points = box[:2] + np.array([[24, 40], [56, 40], [40, 60], [28, 80], [52, 80.0]])
+    face = TrackedFace(0, box, points, 0.9)
+    whole = cut_crop(spec("face", 96, 96), image, face)
+    np.testing.assert_array_equal(whole, cut_face(image, box, 96))
+    lips = cut_crop(spec("face", 48, 96, lower_half=True), image, face)
+    np.testing.assert_array_equal(lips, whole[48:])
+    np.testing.assert_array_equal(
+        cut_crop(spec("mouth", 56, 56), image, face), cut_mouth(image, points, 56)
+    )
+    assert cut_crop(spec("head", 224, 224), image, face).shape == (224, 224, 3)

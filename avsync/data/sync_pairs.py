@@ -85,7 +85,7 @@ class SyncPairs:
 
         RuntimeError where no clip has loud sound.
         """
-        # Before the clip: quiet clips, which give no wrong pairs, must not make right ones likelier.
+        # Before the clip: quiet ones, which give no wrong pairs, must not make right ones likelier.
         in_sync = bool(rng.integers(2))
         for _ in range(DRAWS):
             clip = self.usable[int(rng.integers(len(self.usable)))]

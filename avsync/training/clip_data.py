@@ -1,0 +1,113 @@
+"""Which clips a recipe trains on, and which it is measured on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, cast
+
+import numpy as np
+import tyro
+from torch import nn
+
+from avsync.data.clip_crops import crops_for
+from avsync.data.clip_windows import ClipWindows
+from avsync.data.splits import clips_of_split
+from avsync.data.store import PreparedClip, Store
+from avsync.metrics.sync_accuracy import average_context, best_offsets
+from avsync.scoring.clip_band import clip_band
+from avsync.scoring.engine import SyncModel
+from avsync.tasks.clip_spec import ClipSpec
+
+# A longer context than most windows: what averaging gives.
+LONG_CONTEXT = 15
+
+
+@dataclass(frozen=True)
+class ClipData:
+    """Stores of prepared clips, and what a batch takes of them.
+
+    Args:
+        data: stores of prepared clips to train on (`avsync prepare`).
+        splits: JSON file of clip names by split, for the first store: `train` is trained on, `val`
+            is measured on. Without it all clips are trained on and nothing is measured.
+        share: share of the draws from each store; by default as many as it has clips.
+        zero_ms: offset of each store's clips (positive = the audio leads), taken off; 0 by default.
+        batch: draws per step.
+        validate_clips: clips of `val` that are measured on, 0 for all.
+    """
+
+    data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE...")]
+    splits: Path | None = None
+    share: tuple[float, ...] = ()
+    zero_ms: tuple[float, ...] = ()
+    batch: int = 128
+    validate_clips: int = 20
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.validate_clips < 0:
+            raise ValueError(
+                "batch must be 1 or more and validate_clips 0 or more, "
+                f"got {self.batch} and {self.validate_clips}"
+            )
+
+
+def open_sources(clips: ClipData, spec: ClipSpec) -> list[ClipWindows]:
+    """The training clips of each store, as a task sees them."""
+    if not clips.data:
+        raise ValueError("data must name at least one store of prepared clips, got none")
+    if clips.zero_ms and len(clips.zero_ms) != len(clips.data):
+        raise ValueError(f"zero_ms must have {len(clips.data)} values, got {len(clips.zero_ms)}")
+    sources = []
+    for number, path in enumerate(clips.data):
+        store = Store(path)
+        places = clips_of_split(store, clips.splits if number == 0 else None, "train")
+        zero_ms = clips.zero_ms[number] if clips.zero_ms else 0.0
+        sources.append(ClipWindows(store, places, spec, zero_ms))
+    return sources
+
+
+def shares_of(clips: ClipData, counts: list[int]) -> np.ndarray:
+    """The share of the draws from each store, which has so many clips: they add up to 1."""
+    if clips.share and (len(clips.share) != len(counts) or min(clips.share) < 0):
+        raise ValueError(
+            f"share must have {len(counts)} values, none negative, got {clips.share or 'none'}"
+        )
+    shares = np.array(clips.share or counts, np.float64)
+    if not shares.sum():
+        raise ValueError(f"share must have a value over 0, got {clips.share}")
+    return shares / shares.sum()
+
+
+class Validation:
+    """Measures the `model` of a training step on the held-out clips: shares of windows within a
+    frame; chance is 0.097.
+
+    Args:
+        clips: of the recipe; nothing is measured where it has no splits.
+        window_frames: of the model: the short context.
+    """
+
+    def __init__(self, clips: ClipData, window_frames: int) -> None:
+        self.contexts = sorted({window_frames, max(window_frames, LONG_CONTEXT)})
+        self.zero_ms = clips.zero_ms[0] if clips.zero_ms else 0.0
+        self.clips: list[PreparedClip] = []
+        if clips.splits is not None:
+            store = Store(clips.data[0])
+            places = clips_of_split(store, clips.splits, "val")
+            self.clips = [store[place] for place in places[: clips.validate_clips or None]]
+
+    def __call__(self, task: nn.Module) -> dict[str, float]:
+        """Figures by name; the model is put into eval mode."""
+        if not self.clips:
+            return {}
+        model = cast(SyncModel, task.get_submodule("model").eval())
+        rows = [self._shares(model, clip) for clip in self.clips]
+        means = np.mean(rows, axis=0)
+        names = [f"within_1_at_{context}" for context in self.contexts]
+        return dict(zip(names, means.tolist(), strict=True))
+
+    def _shares(self, model: SyncModel, clip: PreparedClip) -> list[float]:
+        crops, wav = crops_for(model.spec, clip), np.asarray(clip.wav_16k)
+        band = clip_band(model, crops, wav, self.zero_ms, empty_windows=False).band
+        window = model.spec.window_frames
+        offsets = [best_offsets(average_context(band, k, window)) for k in self.contexts]
+        return [float((found.abs() <= 1).float().mean()) for found in offsets]

@@ -1,0 +1,86 @@
+"""Training of VocaLiST: `avsync train vocalist --data STORE -o FOLDER`.
+
+Kadandale, Montesinos and Haro, VocaLiST (Interspeech 2022).
+"""
+
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+import tyro
+from torch import Tensor, nn
+
+from avsync.tasks.vocalist import Vocalist, VocalistConfig
+from avsync.training.clip_data import ClipData, Validation
+from avsync.training.loop import LoopSettings, fit
+from avsync.training.pair_batches import Negatives, cut_sound, pair_batches
+from avsync.training.weights_file import save_model, start_model
+
+# Adam at one rate, as published: no schedule, no shortened gradients, no average of the weights.
+PUBLISHED_LOOP = LoopSettings(
+    output=tyro.MISSING,
+    steps=100_000,
+    lr=5e-5,
+    optimizer="adam",
+    warmup=0,
+    decay=0.0,
+    clip=math.inf,
+    ema=0.0,
+    validate_every=2000,
+)
+
+
+@dataclass(frozen=True)
+class VocalistRecipe:
+    """Trains VocaLiST to tell windows in sync from others of the same clip, by cross-entropy.
+
+    Args:
+        clips: what to train on.
+        loop: how long, how fast, where to.
+        model: sizes; `--window-frames` 5, 10 or 25 are the published contexts.
+        negatives: how far wrong sound lies from the right one.
+        init: weights to start from instead of fresh ones; their sizes hold.
+    """
+
+    clips: Annotated[ClipData, tyro.conf.arg(name="")]
+    loop: Annotated[LoopSettings, tyro.conf.arg(name="")] = PUBLISHED_LOOP
+    model: Annotated[VocalistConfig, tyro.conf.arg(name="")] = field(default_factory=VocalistConfig)
+    negatives: Annotated[Negatives, tyro.conf.arg(name="")] = field(default_factory=Negatives)
+    init: Path | None = None
+
+
+class PairClassification(nn.Module):
+    """A VocaLiST model with its loss: one training step's forward pass.
+
+    The sound is that of the window alone, its ends mirrored, as in the public training; in use a
+    model hears what lies beyond them.
+    """
+
+    chance = math.log(2)
+
+    def __init__(self, model: Vocalist) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, frames: Tensor, wav: Tensor, in_sync: Tensor) -> Tensor:
+        """Maps frames `(B, 3, T, 48, 96)` in [0, 1], sound `(B, 640 T)` and labels `(B,)`, 1 in
+        sync and 0 not, to the loss.
+        """
+        mel = self.model.front_end(wav)[..., :-1]
+        return F.binary_cross_entropy_with_logits(self.model(frames, mel), in_sync)
+
+
+def train(recipe: VocalistRecipe) -> Path:
+    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    torch.manual_seed(recipe.loop.seed)
+    model, config = start_model("vocalist", asdict(recipe.model), recipe.init)
+    assert isinstance(model, Vocalist)
+    task = PairClassification(model)
+    sound = cut_sound(model.spec.window_frames)
+    batches = pair_batches(recipe.clips, recipe.negatives, model.spec, sound)
+    measure = Validation(recipe.clips, model.spec.window_frames)
+    trained = fit(task, batches, recipe.loop, task.chance, measure)
+    return save_model(recipe.loop.output, "vocalist", trained, config)

@@ -1,0 +1,61 @@
+import math
+
+import pytest
+import torch
+
+from avsync.registry import create_model
+from avsync.tasks.vocalist import VocalistConfig, build
+from avsync.training.clip_data import ClipData
+from avsync.training.loop import LOG_FILE, LoopSettings
+from avsync.training.vocalist import PairClassification, VocalistRecipe, train
+
+TINY = VocalistConfig(channels=(2, 3, 4, 5, 8), depth=1, heads=2)
+
+
+def recipe(store, folder, **changes):
+    loop = LoopSettings(output=folder, steps=2, validate_every=0, device="cpu")
+    clips = ClipData((store.path,), store.path / "splits.json", batch=3)
+    return VocalistRecipe(**{"clips": clips, "loop": loop, "model": TINY, **changes})
+
+
+def test_a_recipe_gives_weights_that_the_registry_loads(store, tmp_path):
+    path = train(recipe(store, tmp_path))
+    model = create_model("vocalist", weights=path)
+    assert model.columns == 16 and len(model.classifier.weight[0]) == 8
+    log = (tmp_path / LOG_FILE).read_text()
+    assert "within_1_at_5=" in log and "within_1_at_15=" in log and "0.6931" in log
+
+
+def test_the_published_contexts_train(store, tmp_path):
+    for context in (10, 25):
+        sizes = VocalistConfig(TINY.channels, 1, 2, context)
+        path = train(recipe(store, tmp_path / str(context), model=sizes))
+        assert create_model("vocalist", weights=path).spec.window_frames == context
+
+
+def test_training_goes_on_from_given_weights_with_their_sizes(store, tmp_path):
+    first = train(recipe(store, tmp_path / "first"))
+    still = LoopSettings(output=tmp_path / "on", steps=1, lr=0.0, ema=0.0, device="cpu")
+    second = train(recipe(store, tmp_path, loop=still, init=first, model=VocalistConfig()))
+    weights = [create_model("vocalist", weights=p).classifier.weight for p in (first, second)]
+    assert torch.equal(*weights)
+
+
+def test_a_model_that_knows_nothing_costs_ln_2(store):
+    model = build(TINY)
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+        model.classifier.bias.zero_()
+    task = PairClassification(model)
+    loss = task(torch.rand(4, 3, 5, 48, 96), torch.randn(4, 3200), torch.tensor([1.0, 0, 1, 0]))
+    assert loss.item() == pytest.approx(task.chance) == pytest.approx(math.log(2))
+
+
+def test_the_mel_is_that_of_the_window_alone_less_its_last_column(monkeypatch):
+    model = build(TINY).eval()
+    task, wav = PairClassification(model), torch.randn(2, 3200)
+    seen = []
+    hook = model.audio.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    task(torch.rand(2, 3, 5, 48, 96), wav, torch.ones(2))
+    hook.remove()
+    torch.testing.assert_close(seen[0], model.front_end(wav)[..., :16])

@@ -104,6 +104,7 @@ class CrossModalLayer(nn.Module):
         self.heads = heads
         self.attention_norm = nn.LayerNorm(dim)
         self.in_proj = nn.Linear(dim, 3 * dim)
+        self.attention = Attention()
         self.out_proj = nn.Linear(dim, dim)
         self.ffn_norm = nn.LayerNorm(dim)
         self.fc1 = nn.Linear(dim, ffn_dim)
@@ -115,12 +116,9 @@ class CrossModalLayer(nn.Module):
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         """Maps `(..., L, D)` to the same, given keys and values `(..., heads, K, D / heads)`."""
-        weights = self.logits(self.attention_norm(x), keys)
-        if mask is not None:
-            weights = weights + mask
-        # In float32 whatever the dtype, as in the reference.
-        weights = weights.float().softmax(-1).to(x.dtype)
-        attended = rearrange(weights @ values, "... h l d -> ... l (h d)")
+        logits = self.logits(self.attention_norm(x), keys)
+        attended = self.attention(logits if mask is None else logits + mask, values)
+        attended = rearrange(attended, "... h l d -> ... l (h d)")
         return self.feed_forward(x + self.dropout(self.out_proj(attended)))
 
     def logits(self, x: Tensor, keys: Tensor) -> Tensor:
@@ -146,6 +144,19 @@ class CrossModalLayer(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         return rearrange(x, "... l (h d) -> ... h l d", h=self.heads)
+
+
+class Attention(nn.Module):
+    """Weighs values by a softmax; a module, so that what passes it can be seen from outside
+    (`fusion.taps`).
+    """
+
+    def forward(self, logits: Tensor, values: Tensor) -> Tensor:
+        """Maps logits `(..., heads, L, K)` and values `(..., heads, K, D / heads)` to `(..., heads,
+        L, D / heads)`.
+        """
+        # In float32 whatever the dtype of the values, as in the reference.
+        return logits.float().softmax(-1).to(values.dtype) @ values
 
 
 def band_mask(queries: int, keys: int, like: Tensor) -> Tensor:

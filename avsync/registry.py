@@ -70,6 +70,12 @@ def _perfect_match(config: Config) -> "nn.Module":
     return build(_filled(PerfectMatchConfig(), config))
 
 
+def _avst(config: Config) -> "nn.Module":
+    from avsync.tasks.avst import AvstConfig, build
+
+    return build(_filled(AvstConfig(), config))
+
+
 def _reference(
     name: str,
     summary: str,
@@ -147,6 +153,12 @@ MODELS = {
             "Perfect Match: SyncNet's streams, trained to pick one voice of N, 13.6 M parameters",
             _perfect_match,
             measured="published: LRS2 88.1 % of 5-frame windows within a frame (Kadandale 2022)",
+        ),
+        _design(
+            "avst",
+            "AVST: convolutions, then one transformer over both streams, 42.2 M parameters",
+            _avst,
+            measured="published: LRS2 92.0 % of 5-frame windows within a frame (Kadandale 2022)",
         ),
     )
 }

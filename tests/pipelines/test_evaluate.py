@@ -123,7 +123,10 @@ TINY = {
     "vocalist": {"channels": [2, 2, 3, 4, 16], "depth": 1, "heads": 2},
     "lip_expert": {"channels": [2, 2, 3, 4, 8]},
     "syncnet": {"lip_channels": [2, 3, 4], "mfcc_channels": [2, 3, 4, 3, 4], "dim": 8},
+    "avst": {"visual_channels": [2, 3, 4, 8], "audio_channels": [2, 3, 4, 4, 8], "heads": 2},
 }
+TINY["perfect_match"] = TINY["syncnet"] | {"size": 64, "crop": "face"}
+TINY["avst"] |= {"depth": 1, "size": 32}
 
 
 def tiny(name, folder, **config):
@@ -134,11 +137,11 @@ def tiny(name, folder, **config):
     return path
 
 
-@pytest.mark.parametrize("name", ["vocalist", "lip_expert"])
+@pytest.mark.parametrize("name", ["vocalist", "lip_expert", "perfect_match", "avst"])
 def test_reference_models_are_scored(store, tmp_path, name):
     figures = published(store, tiny(name, tmp_path), "lrs2", model=name)
     assert [row["context"] for row in figures["windows"]] == [5, 7, 9, 11, 13, 15]
-    assert (figures["embedding"] is None) == (name == "vocalist")
+    assert (figures["embedding"] is None) == (name in ("vocalist", "avst"))
 
 
 def test_a_model_of_25_frames_is_scored_at_its_own_context(store, tmp_path):

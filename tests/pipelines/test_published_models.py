@@ -19,6 +19,23 @@ GAINS = {
     "syncnet": {"netcnnlip.0.weight": 1 / 255, "netcnnaud.0.weight": 1 / 20},
     "lip_expert": {},
 }
+# Designs that users train themselves.
+DESIGNS = {
+    "perfect_match": {
+        "lip_channels": [2, 3, 4],
+        "mfcc_channels": [2, 3, 4, 4, 5],
+        "dim": 6,
+        "size": 64,
+        "crop": "face",
+    },
+    "avst": {
+        "visual_channels": [2, 3, 4, 8],
+        "audio_channels": [2, 3, 4, 4, 8],
+        "depth": 1,
+        "heads": 2,
+        "size": 32,
+    },
+}
 TINY = {"channels": [2, 2, 3, 4, 16], "depth": 1, "heads": 2}
 
 
@@ -62,6 +79,17 @@ def test_vocalist_scores_every_window_of_a_video(talking, tiny_weights):
     score_map = result.tracks[0].score_map
     assert result.model == "vocalist"
     assert score_map.shift_ms[1] - score_map.shift_ms[0] == 40
+    assert score_map.scores.std() > 0
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_a_model_trained_by_its_user_scores_every_window_of_a_video(name, talking, tmp_path):
+    torch.manual_seed(0)
+    model = create_model(name, config=DESIGNS[name])
+    save(tmp_path / "own.safetensors", model.state_dict(), DESIGNS[name])
+    result = check(talking, model=name, weights=tmp_path / "own.safetensors", detector="haar")
+    score_map = result.tracks[0].score_map
+    assert result.model == name
     assert score_map.scores.std() > 0
 
 

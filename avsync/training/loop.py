@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from avsync.training.alarm import ChanceAlarm
 from avsync.training.batches import Curriculum, MakeBatch, Part, Parts
-from avsync.training.devices import share_first, start_fabric
+from avsync.training.contact_sheet import write_contact_sheet
+from avsync.training.devices import leave, start_fabric
 from avsync.training.early_stop import EarlyStop
 from avsync.training.log import LOG_FILE, RunLog, Step
 from avsync.training.one_batch import learn_one_batch, verdict
@@ -63,6 +64,8 @@ def fit(
         fabric.world_size,
     )
     with run.log.start(first):
+        if not first and fabric.is_global_zero:
+            write_contact_sheet(settings.output, parts[0].tensors)
         if settings.overfit_one_batch and not first:
             run.test_itself(parts[0])
         drawn = parts.since(first, settings.workers)
@@ -169,7 +172,7 @@ class _Run:
         """The averaged module: the best one measured where a run may stop early, else the last."""
         averaged: nn.Module = self.average.module
         self.early.put_back(averaged)
-        share_first(self.fabric, averaged)
+        leave(self.fabric, averaged)
         return averaged
 
 

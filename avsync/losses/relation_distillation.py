@@ -6,6 +6,7 @@ relations say which values are alike. Widths of teacher and student may differ; 
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -32,16 +33,16 @@ class RelationDistillationLoss(nn.Module):
         if student.shape != teacher.shape:
             shapes = f"{tuple(student.shape)} and {tuple(teacher.shape)}"
             raise ValueError(f"student and teacher must have one shape (..., L, K), got {shapes}")
-        log_student, log_teacher = self._log_softmax(student), self._log_softmax(teacher)
-        probability = log_teacher.exp()
-        # What the teacher gives nothing adds nothing, also where both are -inf.
-        surprise = (log_teacher - log_student).masked_fill(probability == 0, 0)
-        return (probability * surprise).mean() * self.temperature**2
+        ours, theirs = self._softmax(student), self._softmax(teacher)
+        # What is masked in both has no logarithm, and adds nothing.
+        log_ours = ours.clamp(min=torch.finfo(torch.float32).tiny).log()
+        return F.kl_div(log_ours, theirs, reduction="none").mean() * self.temperature**2
 
-    def _log_softmax(self, relations: Tensor) -> Tensor:
-        precise = relations.to(torch.promote_types(relations.dtype, torch.float32))
-        floored = precise if self.floor is None else precise.clamp(min=self.floor)
-        return (floored / self.temperature).log_softmax(-1)
+    def _softmax(self, relations: Tensor) -> Tensor:
+        floored = relations if self.floor is None else relations.clamp(min=self.floor)
+        # In float32 whatever the dtype, and the logarithm apart, as in the reference.
+        softmax = (floored / self.temperature).float().softmax(-1)
+        return softmax.to(torch.promote_types(relations.dtype, torch.float32))
 
 
 def value_relations(values: Tensor) -> Tensor:

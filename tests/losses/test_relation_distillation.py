@@ -29,7 +29,10 @@ def test_a_row_worked_out_by_hand():
 def test_it_is_torchs_own_divergence(relations):
     student, teacher = relations
     divergence = F.kl_div(student.log_softmax(-1), teacher.softmax(-1), reduction="none")
-    torch.testing.assert_close(RelationDistillationLoss()(student, teacher), divergence.mean())
+    # Ours takes the softmax in float32.
+    torch.testing.assert_close(
+        RelationDistillationLoss()(student, teacher), divergence.mean(), atol=1e-7, rtol=0
+    )
 
 
 def test_the_teacher_leads():
@@ -41,7 +44,7 @@ def test_the_teacher_leads():
 def test_a_student_like_its_teacher_costs_nothing(relations):
     student, teacher = relations
     loss = RelationDistillationLoss()
-    torch.testing.assert_close(loss(teacher + 3, teacher), torch.tensor(0.0).double())
+    assert loss(teacher + 3, teacher).abs() < 1e-7
     assert loss(student, teacher) > 0.05
 
 

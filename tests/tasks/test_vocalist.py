@@ -1,15 +1,14 @@
 import pytest
 import torch
 from einops import rearrange
-from golden.recipe import make_input, numbers, upstream_keys, weights
+from golden.recipe import numbers
+from golden.vocalists import golden_inputs, golden_model
 
-from avsync.convert import mtdvocalist, vocalist
 from avsync.encoders.conv_block import ConvBlock, fold_norms
 from avsync.scoring.entries import each
-from avsync.tasks.vocalist import MTDVOCALIST, VocalistConfig, build
+from avsync.tasks.vocalist import VocalistConfig, build
 from avsync.timing import SAMPLE_RATE
 
-GAINS = {"vid_prenet.16.": 0.3, "aud_prenet.13.": 0.05}
 # Attention's softmax is in float32 whatever the dtype. Over more than 16 keys its sum depends on
 # whether the machine adds 8 or 16 numbers at once, which moves float64 logits by up to 4e-8.
 EXACT_CASES = ("T5", "T16_M16")
@@ -23,32 +22,6 @@ STAGES = {
     "fc": "fc",
 }
 TINY = VocalistConfig(channels=(2, 2, 3, 4, 16), depth=2, heads=2)
-
-
-def golden_model(name, dtype):
-    state = weights(
-        upstream_keys(name),
-        lambda key: next((gain for start, gain in GAINS.items() if key.startswith(start)), 1.0),
-    )
-    state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
-    converter, config = {
-        "vocalist": (vocalist, VocalistConfig()),
-        "mtdvocalist": (mtdvocalist, MTDVOCALIST),
-    }[name]
-    model = build(config).to(dtype).eval()
-    model.load_state_dict(converter.convert(state), strict=True)
-    return model
-
-
-def golden_inputs(name, case, dtype):
-    """Frames and mel of a case as ours eat them: the reference's frames are BGR, stacked channels,
-    and MTDVocaLiST's are in 0 to 255.
-    """
-    known = numbers(f"golden_{name}")["cases"][case]
-    stacked = make_input(f"video.{case}", tuple(known["video_shape"]), 0, 1).to(dtype)
-    frames = rearrange(stacked, "b (t c) h w -> b c t h w", c=3)
-    frames = frames.flip(1) if name == "vocalist" else frames / 255
-    return frames, make_input(f"mel.{case}", tuple(known["mel_shape"]), -4, 4).to(dtype)
 
 
 @pytest.fixture(scope="module", params=["vocalist", "mtdvocalist"])

@@ -1,0 +1,35 @@
+"""The reference VocaLiST and MTDVocaLiST as ours, with weights and inputs made from the hash."""
+
+from einops import rearrange
+from golden.recipe import make_input, numbers, upstream_keys, weights
+
+from avsync.convert import mtdvocalist, vocalist
+from avsync.tasks.vocalist import MTDVOCALIST, VocalistConfig, build
+
+GAINS = {"vid_prenet.16.": 0.3, "aud_prenet.13.": 0.05}
+
+
+def golden_model(name, dtype):
+    state = weights(
+        upstream_keys(name),
+        lambda key: next((gain for start, gain in GAINS.items() if key.startswith(start)), 1.0),
+    )
+    state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
+    converter, config = {
+        "vocalist": (vocalist, VocalistConfig()),
+        "mtdvocalist": (mtdvocalist, MTDVOCALIST),
+    }[name]
+    model = build(config).to(dtype).eval()
+    model.load_state_dict(converter.convert(state), strict=True)
+    return model
+
+
+def golden_inputs(name, case, dtype):
+    """Frames and mel of a case as ours eat them: the reference's frames are BGR, stacked channels,
+    and MTDVocaLiST's are in 0 to 255.
+    """
+    known = numbers(f"golden_{name}")["cases"][case]
+    stacked = make_input(f"video.{case}", tuple(known["video_shape"]), 0, 1).to(dtype)
+    frames = rearrange(stacked, "b (t c) h w -> b c t h w", c=3)
+    frames = frames.flip(1) if name == "vocalist" else frames / 255
+    return frames, make_input(f"mel.{case}", tuple(known["mel_shape"]), -4, 4).to(dtype)

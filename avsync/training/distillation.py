@@ -21,11 +21,11 @@ FLOOR = 1e-5
 
 class RelationTeaching(nn.Module):
     """MTDVocaLiST's loss: cross-entropy of the labels, and for each layer of three transformers the
-    divergence of its attention and that of its value relations, weighed together by what is learned.
+    divergence of its attention and that of its value relations, all with learned weights.
 
     Chen and others, Multimodal Transformer Distillation for Audio-Visual Synchronization (ICASSP
-    2024). Exact against the public code, with its floor under the video's attention to the audio, the
-    only one that is masked for windows of 5 frames.
+    2024). Exact against the public code, with its floor under the video's attention to the audio,
+    the only one that is masked for windows of 5 frames.
 
     Args:
         depth: layers of each transformer.

@@ -1,7 +1,8 @@
 """A video in, its verdict out: where the voice is against the lips."""
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -10,38 +11,34 @@ import numpy as np
 import torch
 
 from avsync.encoders.conv_block import fold_norms
-from avsync.media.ahead import ahead
-from avsync.media.audio import AudioClock
+from avsync.media.audio import AudioClock, read_audio
 from avsync.media.container import UnreadableMedia
-from avsync.media.crops import cut_face, cut_head, cut_mouth
 from avsync.media.faces import FaceDetector, find_detector
 from avsync.media.probe import MediaInfo, probe
-from avsync.media.tracks import TrackedFace, follow_faces
-from avsync.media.video import at_rate, read_frames
+from avsync.pipelines.face_crops import FaceCrops
 from avsync.registry import create_model, model_row
 from avsync.scoring.calibrations import calibration_of
 from avsync.scoring.course import rejudge
-from avsync.scoring.engine import CroppedTick, Scores, SyncModel, score_tracks
+from avsync.scoring.engine import Scores, SyncModel, score_tracks
 from avsync.scoring.fault import find_fault, verdict_on
+from avsync.scoring.music import sounds_like_music
 from avsync.scoring.offset import Calibration
 from avsync.scoring.result import CheckResult, Reason, TrackResult
 from avsync.scoring.speakers import speaking_spans
+from avsync.scoring.track_scores import Curve, summed
 from avsync.scoring.verdict import (
     BEYOND_S,
     Answer,
     FaceTrack,
     cannot_tell,
-    judge_evidence,
+    judge_curves,
     judge_track,
 )
-from avsync.tasks.clip_spec import ClipSpec
-from avsync.timing import DEFAULT_PROFILE, FPS, is_borderline, tolerance
+from avsync.timing import DEFAULT_PROFILE, FPS, SAMPLE_RATE, is_borderline, tolerance
 
-# Pictures are scaled down to this while they are decoded: faces of talking people stay large
-# enough, and 4K costs what HD does.
-MAX_SIDE = 1280
 MAX_SEARCH_S = 5.0
-CROPS_AHEAD = 100
+# So much of a sound that fits no lips is asked whether it is music.
+OPENING_S = 60
 
 DETAILS: dict[Reason, str] = {
     "no_face": "no face found",
@@ -49,8 +46,9 @@ DETAILS: dict[Reason, str] = {
     "too_short": "no face stays in the picture for a second",
     "silence": "there is no sound while a face is in the picture",
     "still_lips": "the lips do not move",
-    "no_match": "no offset makes a voice fit the lips: it may be someone else's, or music",
-    "out_of_range": "the offset lies outside the search range; try a wider one",
+    "music": "the sound is music, and no voice in it fits the lips",
+    "no_match": "no offset makes the voice fit the lips: it may be someone else's",
+    "out_of_range": "the voice fits best outside the search range; try a wider one",
 }
 
 Report = Callable[[float], None]
@@ -105,6 +103,8 @@ def check(
     )
     tracks = tuple(rejudge(t, scores.tracks[t.track], search_s, calibration) for t in tracks)
     answer = judge_file(tracks, scores, search_s, calibration)
+    if answer.reason == "no_match" and sounds_like_music(_opening(info)):
+        answer = answer._replace(reason="music")
     if answer.offset_ms is not None:
         spans = speaking_spans(scores.tracks, answer.offset_ms)
         tracks = tuple(replace(track, speaking=spans[track.track]) for track in tracks)
@@ -131,6 +131,17 @@ def check(
     )
 
 
+def _opening(info: MediaInfo) -> np.ndarray:
+    """The first minute of the sound, `(N,)` at 16 kHz."""
+    blocks: list[np.ndarray] = []
+    with closing(read_audio(info.path, info.video_start_s)) as sound:
+        for block in sound:
+            blocks.append(block)
+            if sum(map(len, blocks)) >= OPENING_S * SAMPLE_RATE:
+                break
+    return np.concatenate([np.zeros(0, np.float32), *blocks])[: OPENING_S * SAMPLE_RATE]
+
+
 def judge_file(
     tracks: tuple[TrackResult, ...], scores: Scores, search_s: float, calibration: Calibration
 ) -> Answer:
@@ -144,11 +155,14 @@ def judge_file(
     asked = _asked(tracks)
     if asked:
         heard = [scores.tracks[t.track] for t in asked]
-        evidence = np.sum([each.evidence.sum(0) for each in heard], axis=0)
-        answer = judge_evidence(evidence, heard[0].offsets_ms, search_s, calibration)
+        near = summed([Curve(h.evidence.sum(0), h.offsets_ms) for h in heard])
+        far = [h.far for h in heard if h.far is not None]
+        answer = judge_curves(near, summed(far) if far else None, search_s, calibration)
         if answer.status == "ok" or asked[0].status == "ok":
             best = max(asked, key=lambda t: t.confidence)
             return answer if answer.confidence >= best.confidence else _as_answer(best)
+        if answer.reason == "out_of_range":
+            return answer
     longest = max(asked or tracks, key=lambda t: t.end_s - t.start_s)
     return _as_answer(longest)
 
@@ -173,73 +187,19 @@ def _score(
     """Faces by track, their scores, and the length of the video in seconds."""
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no sound")
-    crops = _Crops(info, model.spec, detector)
-    sound = AudioClock(info.path, info.video_start_s, keep_s=search_s + BEYOND_S + 15)
+    crops = FaceCrops(info, model.spec, detector)
+    reach_s, far_s = search_s + BEYOND_S, model.spec.far_s
+    sound = AudioClock(info.path, info.video_start_s, keep_s=max(reach_s, far_s) + 15)
 
     def report(ticks: int) -> None:
         if progress is not None and info.duration_s:
             progress(min(1.0, ticks / FPS / info.duration_s))
 
     try:
-        scores = score_tracks(model, crops, sound, search_s + BEYOND_S, report)
+        scores = score_tracks(model, crops, sound, reach_s, report, far_s)
     finally:
         sound.close()
     return crops.faces(), scores, crops.ticks / FPS
-
-
-class _Crops:
-    """The crops of a file's faces, tick by tick; afterwards, what was seen of each face."""
-
-    def __init__(self, info: MediaInfo, spec: ClipSpec, detector: FaceDetector) -> None:
-        self.info, self.spec, self.detector = info, spec, detector
-        self.ticks = 0
-        self.scale = 1.0
-        self.seen: dict[int, _Seen] = {}
-
-    def __iter__(self) -> Iterator[CroppedTick]:
-        # Faces are found and cut by a thread of their own while the model scores the last block.
-        return ahead(self._cropped(), CROPS_AHEAD)
-
-    def _cropped(self) -> Generator[CroppedTick]:
-        ticks = at_rate(read_frames(self.info.path, MAX_SIDE), self.spec.fps)
-        for number, _, image, faces in follow_faces(ticks, self.detector, self.detector.every):
-            self.ticks = number + 1
-            self.scale = self.info.width / image.shape[1]
-            # A score of 0 marks a face that was lost and is held where it was: nothing to look at.
-            there = [face for face in faces if face.score > 0]
-            for face in there:
-                self.seen.setdefault(face.track, _Seen(number)).add(number, face.box)
-            yield CroppedTick(number, {face.track: self.cut(image, face) for face in there})
-
-    def cut(self, image: np.ndarray, face: TrackedFace) -> np.ndarray:
-        size = self.spec.width
-        if self.spec.crop == "mouth":
-            return cut_mouth(image, face.points, size)
-        if self.spec.crop == "head":
-            return cut_head(image, face.box, size)
-        crop = cut_face(image, face.box, size)
-        return crop[size // 2 :] if self.spec.lower_half else crop
-
-    def faces(self) -> dict[int, FaceTrack]:
-        return {number: seen.face(number, self.scale) for number, seen in self.seen.items()}
-
-
-@dataclass
-class _Seen:
-    """Where a face was, sparsely: one box a second, whatever the length of the track."""
-
-    first: int
-    last: int = 0
-    boxes: list[np.ndarray] = field(default_factory=list)
-
-    def add(self, number: int, box: np.ndarray) -> None:
-        if number >= self.first + FPS * len(self.boxes):
-            self.boxes.append(box)
-        self.last = number
-
-    def face(self, number: int, scale: float) -> FaceTrack:
-        x0, y0, x1, y1 = (scale * np.median(self.boxes, axis=0)).tolist()
-        return FaceTrack(number, self.first / FPS, (self.last + 1) / FPS, (x0, y0, x1, y1))
 
 
 def load_model(name: str, weights: str | Path | None = None) -> SyncModel:

@@ -15,8 +15,8 @@ from avsync.scoring.clip_band import WavInMemory, clip_band
 from avsync.scoring.engine import CroppedTick, SyncModel, score_tracks
 from avsync.scoring.offset import Calibration
 from avsync.scoring.result import Interval
-from avsync.scoring.track_scores import TrackScores
-from avsync.scoring.verdict import BEYOND_S, Answer, judge_evidence
+from avsync.scoring.track_scores import Curve, TrackScores
+from avsync.scoring.verdict import BEYOND_S, Answer, judge_curves
 from avsync.timing import FPS
 
 # Spoken parts of clips, by the stem of their source: first and last second of the words.
@@ -151,7 +151,8 @@ def answer_clip(
 ) -> Answer:
     """The answer for a whole clip by the engine, as `check` would give it."""
     scores = score_clip(model, crops, wav, search_s)
-    return judge_evidence(scores.evidence.sum(0), scores.offsets_ms, search_s, calibration)
+    near = Curve(scores.evidence.sum(0), scores.offsets_ms)
+    return judge_curves(near, scores.far, search_s, calibration)
 
 
 def score_clip(
@@ -159,4 +160,5 @@ def score_clip(
 ) -> TrackScores:
     """The engine's scores of crops `(T, H, W, 3)` uint8 and sound `(N,)` at 16 kHz."""
     ticks = (CroppedTick(number, {0: crop}) for number, crop in enumerate(crops))
-    return score_tracks(model, ticks, WavInMemory(wav), search_s + BEYOND_S).tracks[0]
+    reach_s = search_s + BEYOND_S
+    return score_tracks(model, ticks, WavInMemory(wav), reach_s, far_s=model.spec.far_s).tracks[0]

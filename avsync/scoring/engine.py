@@ -90,6 +90,7 @@ def score_tracks(
     sound: Sound,
     reach_s: float,
     on_block: Callable[[int], None] | None = None,
+    far_s: float = 0.0,
 ) -> Scores:
     """Scores every face at every offset within `reach_s` seconds to both sides.
 
@@ -99,8 +100,9 @@ def score_tracks(
         sound: the file's sound on the video's clock.
         reach_s: how far offsets go.
         on_block: told the tick reached after each block, for a progress bar.
+        far_s: where larger than `reach_s`, a track's evidence as a whole is summed this far too.
     """
-    engine = _Engine(model, sound, reach_s)
+    engine = _Engine(model, sound, reach_s, max(far_s, reach_s))
     number = -1
     for tick in ticks:
         if tick.number > number + 1:
@@ -125,12 +127,13 @@ def level_db(wav: np.ndarray, samples: int) -> np.ndarray:
 
 
 class _Engine:
-    def __init__(self, model: SyncModel, sound: Sound, reach_s: float) -> None:
+    def __init__(self, model: SyncModel, sound: Sound, reach_s: float, far_s: float) -> None:
         self.model, self.spec, self.step = model, model.spec, Step(model.spec.step_ms)
         self.place = place_of(model)
         self.audio = _AudioEntries(model, sound)
-        reach = round(reach_s / self.step.seconds)
-        self.steps = torch.arange(-reach, reach + 1)
+        reach, far = round(reach_s / self.step.seconds), round(far_s / self.step.seconds)
+        self.steps = torch.arange(-far, far + 1)
+        self.near = self.steps.abs() <= reach
         self.pieces: dict[int, _Piece] = {}
         self.found: dict[int, TrackSums] = {}
 
@@ -144,7 +147,7 @@ class _Engine:
         if piece is None:
             piece = self.pieces[track] = _Piece(number, [])
         piece.crops.append(crop)
-        self.found.setdefault(track, TrackSums(number)).last_tick = number
+        self.found.setdefault(track, TrackSums(number, self.near)).last_tick = number
 
     @torch.inference_mode()
     def score_block(self) -> None:
@@ -189,7 +192,7 @@ class _Engine:
             starts = per_frame * torch.arange(low, high)
             index = starts[:, None] - self.steps + int(self.steps[-1])
             scores = self._compare(video, audio, low, index).float().cpu()
-            found.add_scores(piece.start + low, evidence_of(scores, known[index]))
+            found.add_scores(piece.start + low, evidence_of(scores, known[index], self.near))
 
     def _compare(self, video: Entries, audio: Entries, low: int, index: Tensor) -> Tensor:
         """Scores of the windows from `low` on, each with its row of `index` `(W, K)`."""
@@ -208,11 +211,14 @@ def to_frames(crops: np.ndarray) -> Tensor:
     return torch.from_numpy(crops).permute(3, 0, 1, 2)[None].float() / 255
 
 
-def evidence_of(scores: Tensor, known: Tensor) -> Tensor:
-    """Scores `(W, K)` less their mean over the known offsets of each window; 0 where unknown."""
-    count = known.sum(1, keepdim=True).clamp_min(1)
-    mean = scores.masked_fill(~known, 0).sum(1, keepdim=True) / count
-    return (scores - mean).masked_fill(~known, 0)
+def evidence_of(scores: Tensor, known: Tensor, near: Tensor) -> Tensor:
+    """Scores `(W, F)` less each window's mean over the known offsets that are `near` `(F,)`; 0
+    where unknown, and all 0 for a window that knows none of these.
+    """
+    asked = known & near
+    count = asked.sum(1, keepdim=True)
+    mean = scores.masked_fill(~asked, 0).sum(1, keepdim=True) / count.clamp_min(1)
+    return (scores - mean).masked_fill(~known | (count == 0), 0)
 
 
 @dataclass

@@ -16,6 +16,7 @@ Reason = Literal[
     "too_short",
     "silence",
     "still_lips",
+    "music",
     "no_match",
     "out_of_range",
     "no_video_stream",

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from avsync.scoring.far import lies_beyond
 from avsync.scoring.offset import Calibration, confidence, find_peak, interval
 from avsync.scoring.result import Interval, Reason, ScoreMap, Status, TimelinePoint, TrackResult
-from avsync.scoring.track_scores import BIN_WINDOWS, TrackScores
+from avsync.scoring.track_scores import BIN_WINDOWS, Curve, TrackScores
 from avsync.timing import FPS
 
 # Offsets are scored this much further than the search goes: to say "out of range" instead of a
@@ -66,7 +67,8 @@ def judge_track(
     answer = _unfit(face, scores, level_db)
     timeline: tuple[TimelinePoint, ...] = ()
     if answer is None:
-        answer = judge_evidence(scores.evidence.sum(0), scores.offsets_ms, search_s, calibration)
+        near = Curve(scores.evidence.sum(0), scores.offsets_ms)
+        answer = judge_curves(near, scores.far, search_s, calibration)
         timeline = _timeline(scores, search_s, calibration)
     return TrackResult(
         track=face.track,
@@ -81,6 +83,16 @@ def judge_track(
         timeline=timeline,
         score_map=_score_map(scores, search_s),
     )
+
+
+def judge_curves(
+    near: Curve, far: Curve | None, search_s: float, calibration: Calibration
+) -> Answer:
+    """The answer of evidence in and just beyond the search, and further off where that is known."""
+    answer = judge_evidence(near.evidence, near.offsets_ms, search_s, calibration)
+    if far is not None and lies_beyond(far, 1000 * search_s):
+        return cannot_tell("out_of_range")
+    return answer
 
 
 def judge_evidence(

@@ -27,6 +27,8 @@ class ClipSpec:
         audio_until_s: where it ends, in seconds from the window's start.
         lower_half: the crop is the lower half of a square of `width` pixels.
         step_ms: distance between the offsets that are tried in a search; divides a frame.
+        far_s: offsets are tried this far beyond the search too, to say that the voice lies out of
+            range; 0 where comparing is dear.
     """
 
     crop: CropKind
@@ -39,6 +41,7 @@ class ClipSpec:
     sample_rate: int = SAMPLE_RATE
     lower_half: bool = False
     step_ms: int = 20
+    far_s: float = 5.0
 
     def cut_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
         """The audio of the windows that start at `starts_s` `(S,)` seconds of `wav` `(B, N)`: `(B,

@@ -121,6 +121,7 @@ class Vocalist(nn.Module):
             lower_half=True,
             # The frame, as the public evaluation has it: pairs are dear here.
             step_ms=FRAME_MS,
+            far_s=0.0,
         )
 
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:

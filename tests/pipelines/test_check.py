@@ -10,7 +10,8 @@ from avsync.media.faces import YuNetDetector
 from avsync.media.remux import shift_audio
 from avsync.media.synthetic import SyntheticClip, render
 from avsync.media.tracks import TrackedFace
-from avsync.pipelines.check import _Crops, check
+from avsync.pipelines.check import check
+from avsync.pipelines.face_crops import FaceCrops
 from avsync.registry import create_model
 from avsync.scoring.result import to_json
 from avsync.tasks.clip_spec import ClipSpec
@@ -117,6 +118,20 @@ def test_another_voice_is_no_match(speech, tmp_path):
     assert reason_of(swapped) == ("cannot_tell", "no_match")
 
 
+def test_music_says_so(speech, tmp_path):
+    t_s = np.arange(len(speech.wav)) / 16000
+    chord = sum(np.sin(2 * np.pi * hz * t_s) for hz in (220, 277, 330)) * (
+        0.6 + 0.4 * np.cos(9 * t_s)
+    )
+    song = write(tmp_path / "song.mkv", speech.frames, (0.1 * chord).astype(np.float32))
+    assert reason_of(song) == ("cannot_tell", "music")
+
+
+def test_a_shift_far_beyond_the_search_says_so(speech, tmp_path):
+    path = write(tmp_path / "far.mkv", speech.frames, moved(speech.wav, 2400))
+    assert reason_of(path, search_s=0.3) == ("cannot_tell", "out_of_range")
+
+
 def test_a_shift_beyond_the_search_is_never_a_bounded_answer(speech, tmp_path):
     path = write(tmp_path / "far.mkv", speech.frames, moved(speech.wav, 600))
     assert reason_of(path, search_s=0.3) == ("cannot_tell", "out_of_range")
@@ -143,7 +158,7 @@ def test_each_model_gets_the_crop_it_declares(crop, lower_half, cut):
     image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     face = TrackedFace(0, np.array([50.0, 40, 90, 90]), np.zeros((5, 2)), 1.0)
     expected = cut(image, face.box, 64)[32 if lower_half else 0 :]
-    assert (_Crops(None, spec, None).cut(image, face) == expected).all()
+    assert (FaceCrops(None, spec, None).cut(image, face) == expected).all()
 
 
 def test_wrong_arguments_are_named():

@@ -238,3 +238,23 @@ def test_a_gpu_gives_the_evidence_of_a_cpu(tiny_vocalist):
     moved = copy.deepcopy(tiny_vocalist).cuda()
     track = score_tracks(moved, ticks, Memory(wav), REACH_S).tracks[0]
     np.testing.assert_allclose(track.evidence, expected.evidence, atol=1e-2)
+
+
+def test_looking_further_changes_nothing_near():
+    frames, wav = clip(100, 80)
+    ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
+    near = score_tracks(Brightness(), ticks, Memory(wav), REACH_S).tracks[0]
+    both = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, far_s=0.9).tracks[0]
+    assert near.far is None
+    np.testing.assert_allclose(both.evidence, near.evidence, atol=1e-5)
+    np.testing.assert_array_equal(both.offsets_ms, near.offsets_ms)
+    inside = np.abs(both.far.offsets_ms) <= 1000 * REACH_S
+    assert both.far.offsets_ms[0] == -900
+    np.testing.assert_allclose(both.far.evidence[inside], near.evidence.sum(0), atol=1e-4)
+
+
+def test_the_highest_evidence_far_off_is_where_the_sound_was_put():
+    frames, wav = clip(100, 760)
+    ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
+    far = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, far_s=0.9).tracks[0].far
+    assert far.offsets_ms[far.evidence.argmax()] == 760

@@ -27,6 +27,7 @@ REASONS = {
     "too_short": "the face is in view for too short a time",
     "silence": "there is no voice to hear",
     "still_lips": "the lips do not move",
+    "music": "music plays, and no voice that matches these lips",
     "no_match": "this voice does not match these lips",
     "out_of_range": "the offset lies beyond the range searched",
     "no_video_stream": "the file has no picture",
@@ -55,11 +56,15 @@ WHAT_TO_TRY = {
         "Someone else may be talking, or the picture may be a photograph or frozen. Check a part "
         "in which the person on screen speaks."
     ),
+    "music": (
+        "Someone may be talking off this track, or the voice is too low in the mix. Check a version "
+        "in which the voice can be heard, or a part without music."
+    ),
     "no_match": (
         "That is usual for dubbing, voice-over, playback and swapped sound. If the right voice is "
         "there but may be further away, search wider."
     ),
-    "out_of_range": "The best match lies at the edge of what was searched. Search wider.",
+    "out_of_range": "The best match lies further off than was searched. Search wider.",
     "no_video_stream": (
         "A sound file alone cannot be checked. Give the file that holds both picture and sound."
     ),

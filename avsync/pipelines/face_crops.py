@@ -1,0 +1,77 @@
+"""The crops that a model asks for, of every face in a video, and what was seen of each face."""
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from avsync.media.ahead import ahead
+from avsync.media.crops import cut_face, cut_head, cut_mouth
+from avsync.media.faces import FaceDetector
+from avsync.media.probe import MediaInfo
+from avsync.media.tracks import TrackedFace, follow_faces
+from avsync.media.video import at_rate, read_frames
+from avsync.scoring.engine import CroppedTick
+from avsync.scoring.verdict import FaceTrack
+from avsync.tasks.clip_spec import ClipSpec
+from avsync.timing import FPS
+
+# Pictures are scaled down to this while they are decoded: faces of talking people stay large
+# enough, and 4K costs what HD does.
+MAX_SIDE = 1280
+CROPS_AHEAD = 100
+
+
+class FaceCrops:
+    """The crops of a file's faces, tick by tick; afterwards, what was seen of each face."""
+
+    def __init__(self, info: MediaInfo, spec: ClipSpec, detector: FaceDetector) -> None:
+        self.info, self.spec, self.detector = info, spec, detector
+        self.ticks = 0
+        self.scale = 1.0
+        self.seen: dict[int, _Seen] = {}
+
+    def __iter__(self) -> Iterator[CroppedTick]:
+        # Faces are found and cut by a thread of their own while the model scores the last block.
+        return ahead(self._cropped(), CROPS_AHEAD)
+
+    def _cropped(self) -> Generator[CroppedTick]:
+        ticks = at_rate(read_frames(self.info.path, MAX_SIDE), self.spec.fps)
+        for number, _, image, faces in follow_faces(ticks, self.detector, self.detector.every):
+            self.ticks = number + 1
+            self.scale = self.info.width / image.shape[1]
+            # A score of 0 marks a face that was lost and is held where it was: nothing to look at.
+            there = [face for face in faces if face.score > 0]
+            for face in there:
+                self.seen.setdefault(face.track, _Seen(number)).add(number, face.box)
+            yield CroppedTick(number, {face.track: self.cut(image, face) for face in there})
+
+    def cut(self, image: np.ndarray, face: TrackedFace) -> np.ndarray:
+        size = self.spec.width
+        if self.spec.crop == "mouth":
+            return cut_mouth(image, face.points, size)
+        if self.spec.crop == "head":
+            return cut_head(image, face.box, size)
+        crop = cut_face(image, face.box, size)
+        return crop[size // 2 :] if self.spec.lower_half else crop
+
+    def faces(self) -> dict[int, FaceTrack]:
+        return {number: seen.face(number, self.scale) for number, seen in self.seen.items()}
+
+
+@dataclass
+class _Seen:
+    """Where a face was, sparsely: one box a second, whatever the length of the track."""
+
+    first: int
+    last: int = 0
+    boxes: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, number: int, box: np.ndarray) -> None:
+        if number >= self.first + FPS * len(self.boxes):
+            self.boxes.append(box)
+        self.last = number
+
+    def face(self, number: int, scale: float) -> FaceTrack:
+        x0, y0, x1, y1 = (scale * np.median(self.boxes, axis=0)).tolist()
+        return FaceTrack(number, self.first / FPS, (self.last + 1) / FPS, (x0, y0, x1, y1))

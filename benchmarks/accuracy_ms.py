@@ -1,6 +1,7 @@
 """How far answers lie from the truth in ms: `python benchmarks/accuracy_ms.py --shared ../shared`.
 
 Every clip's sound is moved by known shifts (+ = the audio leads) by remuxing, and the files are
+checked; then it is written again at other rates, in other containers and codecs, moved as well, and
 checked. The truth is the shift plus what the clip's source carries itself: the median answer for
 the *other* clips of the source, unshifted.
 """
@@ -8,12 +9,14 @@ the *other* clips of the source, unshifted.
 import argparse
 import tempfile
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from record import machine, write_record
 from reliability import calibration_error, reliability
+from retimed import Variant, load, write
 
 from avsync.media.remux import shift_audio
 from avsync.media.synthetic import render_clip
@@ -21,15 +24,28 @@ from avsync.pipelines.check import check
 from avsync.timing import FRAME_MS
 
 SHIFTS_MS = (-480, -200, 120, 360)
+# Every clip is written again as three of these, in turn, each with the next shift.
+RETIMINGS = (
+    Variant("23.976 fps", ".mp4", fps=Fraction(24000, 1001)),
+    Variant("30 fps, FLAC", ".mkv", audio="flac", fps=Fraction(30)),
+    Variant("50 fps, PCM", ".mov", audio="pcm_s16le", fps=Fraction(50)),
+    Variant("variable, pictures dropped", ".mp4", fps=Fraction(30), variable="dropped"),
+    Variant("24 fps, Opus", ".webm", "libvpx", "libopus", fps=Fraction(24)),
+    Variant("29.97 fps, MP3", ".mkv", audio="libmp3lame", fps=Fraction(30000, 1001)),
+    Variant("60 fps", ".mov", fps=Fraction(60)),
+    Variant("variable, pictures held", ".mkv", fps=Fraction(60), variable="held"),
+)
+RETIMED_PER_CLIP = 3
 TOLERANCE_MS = 20.0
 # Rendered clips with two people in the picture; training and calibration use seeds from 10000 on.
 SEEDS = range(400, 410)
 
 
 class Trial(NamedTuple):
-    """One file: the shift applied, and what was answered (None: cannot tell)."""
+    """One file: how it was written, the shift applied, what was answered (None: cannot tell)."""
 
     clip: str
+    written: str
     shift_ms: float
     offset_ms: float | None
     interval_ms: tuple[float, float] | None
@@ -37,18 +53,27 @@ class Trial(NamedTuple):
     reason: str | None
 
 
-def try_clip(path: Path, folder: Path) -> list[Trial]:
-    """The trials of one clip: as it is, and moved by every shift."""
-    trials = []
-    for shift_ms in (0, *SHIFTS_MS):
-        # MPEG program streams cannot carry every shift; Matroska carries any packet.
-        kind = ".mkv" if path.suffix in (".mpg", ".mkv") else path.suffix
-        moved = folder / f"moved{kind}"
-        shift_audio(path, moved, -float(shift_ms), overwrite=True)
-        found = check(moved)
-        answer = found.offset_ms, found.interval_ms, found.confidence, found.reason
-        trials.append(Trial(path.stem, shift_ms, *answer))
+def try_clip(path: Path, number: int, folder: Path) -> list[Trial]:
+    """The trials of one clip: as it is, moved by every shift, and re-timed and moved."""
+    trials = [try_moved(path, path.stem, "as it came", ms, folder) for ms in (0, *SHIFTS_MS)]
+    clip = load(path)
+    for turn in range(RETIMED_PER_CLIP * number, RETIMED_PER_CLIP * (number + 1)):
+        how = RETIMINGS[turn % len(RETIMINGS)]
+        again = folder / f"retimed{how.suffix}"
+        write(clip, again, how)
+        shift_ms = SHIFTS_MS[turn % len(SHIFTS_MS)]
+        trials.append(try_moved(again, path.stem, how.name, shift_ms, folder))
     return trials
+
+
+def try_moved(path: Path, clip: str, written: str, shift_ms: float, folder: Path) -> Trial:
+    """The answer for a file whose sound is moved."""
+    # MPEG program streams cannot carry every shift; Matroska carries any packet.
+    moved = folder / f"moved{'.mkv' if path.suffix == '.mpg' else path.suffix}"
+    shift_audio(path, moved, -float(shift_ms), overwrite=True)
+    found = check(moved)
+    answer = found.offset_ms, found.interval_ms, found.confidence, found.reason
+    return Trial(clip, written, shift_ms, *answer)
 
 
 def own_offsets(trials: Sequence[Trial]) -> dict[str, float]:
@@ -61,9 +86,8 @@ def own_offsets(trials: Sequence[Trial]) -> dict[str, float]:
     }
 
 
-def report(name: str, trials: Sequence[Trial]) -> dict[str, Any]:
-    """Prints and returns the figures of one source."""
-    own_ms = own_offsets(trials)
+def report(name: str, trials: Sequence[Trial], own_ms: dict[str, float]) -> dict[str, Any]:
+    """Prints and returns the figures of one source, whose clips have offsets of their own."""
     answered = [trial for trial in trials if trial.offset_ms is not None]
     truth = np.array([trial.shift_ms + own_ms[trial.clip] for trial in answered])
     offsets = np.array([trial.offset_ms for trial in answered])
@@ -115,8 +139,13 @@ def main() -> None:
         for seed, path in zip(SEEDS, sources["rendered, two faces"], strict=True):
             render_clip(path, seed=seed, duration_s=4.0, faces=2, size=(480, 270))
         for source, clips in sources.items():
-            trials = [trial for clip in clips for trial in try_clip(clip, folder)]
-            figures[source] = report(source, trials)
+            each = enumerate(clips)
+            trials = [trial for number, clip in each for trial in try_clip(clip, number, folder)]
+            own_ms = own_offsets(trials)
+            as_came = [trial for trial in trials if trial.written == "as it came"]
+            retimed = [trial for trial in trials if trial.written != "as it came"]
+            figures[source] = report(source, as_came, own_ms)
+            figures[f"{source}, re-timed"] = report(f"{source}, re-timed", retimed, own_ms)
     print(machine())
     shifts = {"shifts_ms": SHIFTS_MS, "seeds": [SEEDS.start, SEEDS.stop]}
     write_record("accuracy_ms", {**shifts, "sources": figures})

@@ -16,8 +16,9 @@ from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 # A face of this width is below the 32 pixels that avsync asks for.
 SMALL_FACE_PX = 22
-# Sound is moved by this much: further than the default search sees.
-FAR_S = 3.0
+# Instruments that the question whether a sound is music was fitted on.
+FITTED = ("bendir", "cello-double-2", "flute-A4", "organ-C3", "sax-phrase", "vibraphone-C6")
+SUNG = ("singing-female", "vignesh", "carnatic")
 
 
 class Clip(NamedTuple):
@@ -109,20 +110,20 @@ def with_music(clip: Clip, music: np.ndarray, start: int) -> Clip:
     return clip._replace(wav=(gain * wav).astype(np.float32))
 
 
-def far_off(clips: list[Clip]) -> Clip:
-    """Clips one after another, their sound `FAR_S` early; what left at the front is at the end."""
+def far_off(clips: list[Clip], lead_s: float) -> Clip:
+    """Clips one after another, their sound early; what left at the front is at the end."""
     height = min(clip.frames.shape[1] for clip in clips)
     width = min(clip.frames.shape[2] for clip in clips)
     frames = np.concatenate([clip.frames[:, :height, :width] for clip in clips])
     wav = np.concatenate([clip.wav for clip in clips])
     name = "+".join(clip.name for clip in clips)
-    return Clip(name, clips[0].speaker, frames, np.roll(wav, -round(FAR_S * SAMPLE_RATE)))
+    return Clip(name, clips[0].speaker, frames, np.roll(wav, -round(lead_s * SAMPLE_RATE)))
 
 
 def read_music(shared: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Instruments, and the accompaniment (left) of songs; nothing that is sung."""
+    """Instruments, and the accompaniment (left) of songs; nothing that is sung or was fitted on."""
     for path in sorted((shared / "data" / "music_cc").glob("*.wav")):
-        if path.stem not in ("singing-female", "vignesh", "carnatic"):
+        if path.stem not in FITTED + SUNG:
             yield path.stem, np.concatenate(list(read_audio(path, 0.0)))
     for path in sorted((shared / "data" / "mir1k").glob("*.flac"))[::17]:
         blocks = list(read_audio(path, 0.0, mono=False))

@@ -26,14 +26,16 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """The commit measured, marked where the tree has changes."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-    )
-    return described.stdout.strip() or "unknown"
+    """The commit measured, marked where the tree has changes other than results."""
+    described = _git("describe", "--always", "--abbrev=12").stdout.strip()
+    code = ("--", ":(top)", ":(top,exclude)benchmarks/results", ":(top,exclude)docs")
+    changed = _git("diff", "--quiet", "HEAD", *code).returncode
+    return f"{described}{'-dirty' if changed else ''}" if described else "unknown"
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    folder = Path(__file__).parent
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=folder)
 
 
 def _named(argument: str) -> str:

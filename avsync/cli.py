@@ -9,7 +9,7 @@ from typing import Any
 import tyro
 
 from avsync import __version__
-from avsync.commands import check, convert, demo, doctor, features, fix, models, prepare
+from avsync.commands import audit, check, convert, demo, doctor, features, fix, models, prepare
 
 DESCRIPTION = "Measures where the voice is against the lips in a video, and repairs it."
 
@@ -88,6 +88,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "models": models,
     "convert": convert,
     "prepare": prepare,
+    "audit": audit,
     "features": features,
     "train": train,
     "evaluate": evaluate,

@@ -17,6 +17,7 @@ from avsync.timing import DEFAULT_PROFILE, tolerance
 Files = Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...")]
 File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
 Sources = Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="FILE|STORE...")]
+StorePath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 Lists = Annotated[tuple[str, ...], tyro.conf.arg(name="list", metavar="FILE...")]
@@ -303,6 +304,60 @@ def features(
         say=lambda each: _say(words.printable(f"{each.source}: {each.describe()}")),
     )
     return words.UNREADABLE if any(each.problem for each in done) else 0
+
+
+def audit(
+    store: StorePath,
+    /,
+    splits: OutputPath = None,
+    split: str = "train",
+    clips: int = 200,
+    measured: int = 30,
+    model: str = "dense_sync",
+    weights: OutputPath = None,
+    zero_ms: float = 0.0,
+    clean: OutputPath = None,
+    move: bool = True,
+) -> int:
+    """Say what is in a store before a model is trained on it, and what training will suffer from.
+
+    Lengths, faces, pictures a second, silence, duplicates, speakers, offsets. Nothing is changed.
+
+    Args:
+        store: a store of prepared clips.
+        splits: JSON file of clip names by split.
+        split: a key of that file.
+        clips: how many clips are opened, evenly spread; 0 for all.
+        measured: how many of them a model measures the offset of; 0 for none.
+        model: a name that `avsync models` lists.
+        weights: a checkpoint of that model instead of the released one.
+        zero_ms: offset that all clips are known to have; positive = the audio leads.
+        clean: measure every clip and write a table here that says which are dropped or moved, to be
+            given to `avsync train` as --clean.
+        move: move clips that are surely off by that table; otherwise they are dropped.
+    """
+    model_row(model)
+    from avsync.pipelines.audit import audit as look
+    from avsync.pipelines.progress import progress_bar
+
+    with progress_bar(f"looking at {store.name}") as progress:
+        found = look(
+            store,
+            splits=splits,
+            split=split,
+            clips=clips,
+            measured=measured,
+            model=model,
+            weights=weights,
+            zero_ms=zero_ms,
+            clean=clean,
+            move=move,
+            progress=progress,
+        )
+    _say("\n".join(found.lines()))
+    if clean is not None:
+        _say(f"what becomes of each clip is in {clean}")
+    return 0
 
 
 def demo(folder: Folder = Path("avsync-demo"), /) -> int:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from avsync.atomic import write_text
 from avsync.data.store import Store
@@ -22,18 +23,20 @@ def clips_of_split(store: Store, splits: str | Path | None, split: str) -> list[
     """
     if splits is None:
         return list(range(len(store)))
-    try:
-        names = json.loads(Path(splits).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"splits must be a JSON file of names, got {splits}: {error}") from error
-    if not isinstance(names, dict) or not isinstance(names.get(split), list):
-        known = ", ".join(names) if isinstance(names, dict) else "none"
+    names = _read(splits)
+    if not isinstance(names.get(split), list):
+        known = ", ".join(names) or "none"
         raise ValueError(f"split must be one of {known} of {splits}, got {split!r}")
     wanted = set(names[split])
     places = [i for i, row in enumerate(store.rows) if not wanted.isdisjoint(_names(row["source"]))]
     if not places:
         raise ValueError(f"store {store.path} holds no clip of split {split!r} of {splits}")
     return places
+
+
+def splits_of(splits: str | Path) -> list[str]:
+    """The splits that a file has; ValueError where it is no file of splits."""
+    return list(_read(splits))
 
 
 def update_splits(store: Path, names: dict[str, list[str]]) -> Path:
@@ -61,3 +64,11 @@ def _names(source: str) -> set[str]:
     """`a/b/c.mp4` is called `c`, `b/c` and `a/b/c`."""
     parts = source_name(source).split("/")
     return {"/".join(parts[place:]) for place in range(len(parts))}
+
+
+def _read(splits: str | Path) -> dict[str, Any]:
+    try:
+        names = json.loads(Path(splits).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"splits must be a JSON file of names, got {splits}: {error}") from error
+    return names if isinstance(names, dict) else {}

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, NamedTuple, cast
 
 import numpy as np
+import torch
 import tyro
-from torch import nn
+from torch import Tensor, nn
 
 from avsync.data.clip_crops import crops_for
 from avsync.data.clip_windows import ClipWindows
@@ -16,6 +17,7 @@ from avsync.metrics.sync_accuracy import average_context, best_offsets
 from avsync.scoring.clip_band import clip_band
 from avsync.scoring.engine import SyncModel
 from avsync.tasks.clip_spec import ClipSpec
+from avsync.timing import SAMPLE_RATE
 
 # A longer context than most windows: what averaging gives.
 LONG_CONTEXT = 15
@@ -75,6 +77,24 @@ def shares_of(clips: ClipData, counts: list[int]) -> np.ndarray:
     if not shares.sum():
         raise ValueError(f"share must have a value over 0, got {clips.share}")
     return shares / shares.sum()
+
+
+class Span(NamedTuple):
+    """Sound of a window: from which sample after its first frame, and how many."""
+
+    first: int
+    samples: int
+
+
+def seen_sound(spec: ClipSpec) -> Span:
+    """The sound of a window as the model hears it in use, with all that its columns reach."""
+    first = round(spec.audio_from_s * SAMPLE_RATE)
+    return Span(first, round((spec.audio_until_s - spec.audio_from_s) * SAMPLE_RATE))
+
+
+def as_frames(crops: list[np.ndarray]) -> Tensor:
+    """Crops `(T, H, W, 3)` uint8 of each clip as frames `(B, 3, T, H, W)` in [0, 1]."""
+    return torch.from_numpy(np.stack(crops)).permute(0, 4, 1, 2, 3).float() / 255
 
 
 class Validation:

@@ -9,6 +9,7 @@ import torch
 import tyro
 from torch import Tensor, nn
 
+from avsync.data.clean_list import read_clean_lists
 from avsync.data.clip_crops import crops_for
 from avsync.data.clip_windows import ClipWindows
 from avsync.data.splits import clips_of_split
@@ -33,6 +34,7 @@ class ClipData:
             is measured on. Without it all clips are trained on and nothing is measured.
         share: share of the draws from each store; by default as many as it has clips.
         zero_ms: offset of each store's clips (positive = the audio leads), taken off; 0 by default.
+        clean: tables that say which clips are left out and which are moved (`avsync audit`).
         batch: draws per step.
         validate_clips: clips of `val` that are measured on, 0 for all.
     """
@@ -41,6 +43,7 @@ class ClipData:
     splits: Path | None = None
     share: tuple[float, ...] = ()
     zero_ms: tuple[float, ...] = ()
+    clean: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="TABLE...")] = ()
     batch: int = 128
     validate_clips: int = 20
 
@@ -58,12 +61,14 @@ def open_sources(clips: ClipData, spec: ClipSpec) -> list[ClipWindows]:
         raise ValueError("data must name at least one store of prepared clips, got none")
     if clips.zero_ms and len(clips.zero_ms) != len(clips.data):
         raise ValueError(f"zero_ms must have {len(clips.data)} values, got {len(clips.zero_ms)}")
+    clean = read_clean_lists(clips.clean)
     sources = []
     for number, path in enumerate(clips.data):
         store = Store(path)
         places = clips_of_split(store, clips.splits if number == 0 else None, "train")
+        kept = [place for place in places if store.rows[place]["id"] not in clean.dropped]
         zero_ms = clips.zero_ms[number] if clips.zero_ms else 0.0
-        sources.append(ClipWindows(store, places, spec, zero_ms))
+        sources.append(ClipWindows(store, kept, spec, zero_ms, clean.moved_ms))
     return sources
 
 

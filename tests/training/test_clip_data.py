@@ -84,3 +84,13 @@ def test_each_store_has_its_own_zero(store):
         open_sources(ClipData(()), FACE)
     with pytest.raises(ValueError, match="batch must be 1 or more"):
         ClipData(two, batch=0)
+
+
+def test_a_clean_list_drops_clips_and_moves_others(store, tmp_path):
+    table = tmp_path / "clean.csv"
+    ids = [row["id"] for row in store.rows]
+    table.write_text(f"clip,action,offset_ms\n{ids[0]},drop,\n{ids[2]},move,80.0\n")
+    clips = ClipData((store.path,), zero_ms=(20.0,), clean=(table,))
+    [source] = open_sources(clips, FACE)
+    assert source.leads == [320, 1280]
+    assert ids[0] not in " ".join(source.crop_files)

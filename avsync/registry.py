@@ -76,6 +76,24 @@ def _avst(config: Config) -> "nn.Module":
     return build(_filled(AvstConfig(), config))
 
 
+def _vocalist_mc3(config: Config) -> "nn.Module":
+    from avsync.tasks.vocalist_visual import Mc3VocalistConfig, build_mc3
+
+    return build_mc3(_filled(Mc3VocalistConfig(), config))
+
+
+def _vocalist_timm(config: Config) -> "nn.Module":
+    from avsync.tasks.vocalist_visual import TimmVocalistConfig, build_timm
+
+    return build_timm(_filled(TimmVocalistConfig(), config))
+
+
+def _dense_sync_timm(config: Config) -> "nn.Module":
+    from avsync.tasks.dense_sync_timm import TimmDenseSyncConfig, build
+
+    return build(_filled(TimmDenseSyncConfig(), config))
+
+
 def _reference(
     name: str,
     summary: str,
@@ -89,10 +107,13 @@ def _reference(
 
 
 def _design(
-    name: str, summary: str, build: Callable[[Config], "nn.Module"], measured: str
+    name: str,
+    summary: str,
+    build: Callable[[Config], "nn.Module"],
+    measured: str,
+    page: str,
 ) -> ModelRow:
-    """A published design of which no weights can be had: users train their own."""
-    page = f"docs/{name}.md"
+    """A design of which no weights can be had: users train their own."""
     licence = f"no weights published or shipped: train your own; see {page}"
     return ModelRow(name, summary, build, None, None, licence, "nothing", measured, published=False)
 
@@ -153,12 +174,35 @@ MODELS = {
             "Perfect Match: SyncNet's streams, trained to pick one voice of N, 13.6 M parameters",
             _perfect_match,
             measured="published: LRS2 88.1 % of 5-frame windows within a frame (Kadandale 2022)",
+            page="docs/perfect_match.md",
         ),
         _design(
             "avst",
             "AVST: convolutions, then one transformer over both streams, 42.2 M parameters",
             _avst,
             measured="published: LRS2 92.0 % of 5-frame windows within a frame (Kadandale 2022)",
+            page="docs/avst.md",
+        ),
+        _design(
+            "vocalist_mc3",
+            "VocaLiST that sees with MC3-18, an ablation of its paper, 53.0 M parameters",
+            _vocalist_mc3,
+            measured="published: poorer than VocaLiST, no figure (Kadandale 2022)",
+            page="docs/visual_encoders.md",
+        ),
+        _design(
+            "vocalist_timm",
+            "VocaLiST that sees each picture with a network of timm",
+            _vocalist_timm,
+            measured="not published",
+            page="docs/visual_encoders.md",
+        ),
+        _design(
+            "dense_sync_timm",
+            "dense_sync that sees each picture with a network of timm",
+            _dense_sync_timm,
+            measured="not published",
+            page="docs/visual_encoders.md",
         ),
     )
 }

@@ -84,6 +84,7 @@ class Avst(nn.Module):
             audio_until_s=(last + front_end.n_fft) / SAMPLE_RATE,
             # Pairs are dear here.
             step_ms=FRAME_MS,
+            far_s=0.0,
         )
 
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ in nats, so that scores add up over windows as log-likelihoods do.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +42,20 @@ class DenseSyncConfig:
     zero_ms: float = 0.0
 
 
+class VideoEncoder(Protocol):
+    """What dense_sync asks of its mouth encoder; any whose tokens do not know the cut will do."""
+
+    receptive_frames: int
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """Maps RGB frames `(B, 3, T, H, W)` in [0, 1] to tokens `(B, T - receptive_frames + 1,
+        D)`.
+        """
+
+    def encode_grey(self, grey: Tensor) -> Tensor:
+        """Maps grey frames `(B, T, H, W)`, as training draws them, to such tokens."""
+
+
 class DenseSync(nn.Module):
     """Scores how well windows of a mouth and of a voice belong together in time.
 
@@ -58,7 +73,7 @@ class DenseSync(nn.Module):
 
     def __init__(
         self,
-        mouth: MouthEncoder,
+        mouth: VideoEncoder,
         front_end: LogMel,
         mel: MelEncoder,
         dim: int = 128,

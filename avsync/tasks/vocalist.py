@@ -7,7 +7,7 @@ Synchronization (ICASSP 2024).
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from einops import rearrange, reduce
@@ -44,6 +44,16 @@ class VocalistConfig:
 
 
 MTDVOCALIST = VocalistConfig(channels=(16, 32, 64, 128, 200))
+
+
+class VisualEncoder(Protocol):
+    """What VocaLiST asks of its visual encoder; any that gives a token per frame will do."""
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """Maps frames `(B, 3, T, 48, 96)` to tokens `(B, T, D)`."""
+
+    def windows(self, frames: Tensor, length: int) -> Tensor:
+        """Maps frames to the tokens `(B, T - length + 1, length, D)` of every window."""
 
 
 class VocalistEntry(NamedTuple):
@@ -93,7 +103,7 @@ class Vocalist(nn.Module):
 
     def __init__(
         self,
-        visual: LipVolumeEncoder,
+        visual: VisualEncoder,
         audio: MelColumnEncoder,
         front_end: DecibelMel,
         audio_to_video: CrossModalTransformer,

@@ -1,0 +1,65 @@
+import pytest
+import torch
+
+from avsync.encoders.mc3 import Mc3Encoder
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    torch.manual_seed(0)
+    return Mc3Encoder(dim=16, stages=2).eval()
+
+
+def test_whole_it_has_torchvisions_parameters_but_the_classifiers():
+    encoder = Mc3Encoder()
+    assert sum(p.numel() for p in encoder.parameters()) == 11_695_440 - (512 * 400 + 400)
+    assert isinstance(encoder.proj, torch.nn.Identity)
+
+
+@torch.no_grad()
+def test_every_frame_has_a_token_whatever_the_size_of_the_crop(tiny):
+    assert tiny(torch.rand(2, 3, 5, 24, 48)).shape == (2, 5, 16)
+    assert tiny(torch.rand(1, 3, 7, 40, 40)).shape == (1, 7, 16)
+
+
+@torch.no_grad()
+def test_a_token_sees_five_frames_to_either_side(tiny):
+    frames = torch.rand(1, 3, 15, 16, 16)
+    other = frames.clone()
+    other[:, :, 12:] = torch.rand(1, 3, 3, 16, 16)
+    moved = (tiny(other) - tiny(frames)).abs().amax((0, 2)) > 1e-6
+    assert moved.tolist() == [False] * 7 + [True] * 8
+
+
+@torch.no_grad()
+def test_windows_of_a_clip_are_windows_encoded_alone(tiny):
+    frames = torch.rand(2, 3, 14, 16, 16)
+    windows = tiny.windows(frames, 5)
+    assert windows.shape == (2, 10, 5, 16)
+    for k in (0, 7, 9):
+        torch.testing.assert_close(windows[:, k], tiny(frames[:, :, k : k + 5]))
+
+
+@torch.no_grad()
+def test_colours_are_scaled_as_torchvision_scales_them(tiny):
+    grey = tiny.mean.expand(3, 5, 16, 16)[None]
+    torch.testing.assert_close(tiny(grey), tiny.proj(tiny.trunk(0 * grey).mean((3, 4)).mT))
+
+
+def test_weights_that_cannot_be_fetched_are_named(monkeypatch, tmp_path):
+    def offline(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torch.hub.urlopen", offline)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(RuntimeError, match=r"weights of MC3-18 could not be fetched \(no route"):
+        Mc3Encoder(pretrained=True)
+
+
+def test_wrong_input_is_named(tiny):
+    with pytest.raises(ValueError, match=r"frames must be \(B, 3, T, H, W\), got \(1, 5, 3"):
+        tiny(torch.zeros(1, 5, 3, 16, 16))
+    with pytest.raises(ValueError, match=r"frames must be \(B, 3, T >= 5, H, W\), got \(1, 3, 4"):
+        tiny.windows(torch.zeros(1, 3, 4, 16, 16), 5)
+    with pytest.raises(ValueError, match="stages must be 1 to 4, got 5"):
+        Mc3Encoder(stages=5)

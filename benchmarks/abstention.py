@@ -100,7 +100,7 @@ def spoil_files(sources: dict[str, list[Path]], shared: Path, folder: Path) -> F
                 ask("music", source, with_music(clip, played, 16000 * place))
             voice = _fitted(clips[(place + 3) % len(clips)].wav, len(clip.wav))
             ask("swapped, as files", source, clip._replace(wav=voice))
-            joined = [clips[(place + step) % len(clips)] for step in range(4)]
+            joined = [clips[(place + step) % len(clips)] for step in range(6)]
             for lead_s in FAR_S:
                 ask("moved by 3 s", source, far_off(joined, lead_s))
             print(source, place + 1, "of", len(clips), flush=True)

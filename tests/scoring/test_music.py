@@ -23,6 +23,11 @@ def babble():
     return 0.1 * noise * np.sin(np.pi * 4 * T) ** 4 * (np.sin(np.pi * T / 0.75) > -0.2)
 
 
+def test_one_note_struck_again_and_again_is_music():
+    struck = np.sin(2 * np.pi * 440 * T) * np.exp(-3 * (T % 1.5))
+    assert sounds_like_music(struck)
+
+
 def test_notes_that_hold_are_music_and_syllables_are_not():
     assert sounds_like_music(chords())
     assert not sounds_like_music(babble())

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 # Makes the batch of a step: the arguments of the module that is trained, its random numbers given.
+# Pictures may be uint8: they reach the module as floats, see `as_floats`.
 MakeBatch = Callable[[np.random.Generator, torch.Generator], tuple[Tensor, ...]]
 
 
@@ -88,6 +89,13 @@ class Parts(Dataset[Part]):
             pin_memory=torch.cuda.is_available(),
         )
         return iter(loader)
+
+
+def as_floats(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The tensors of a batch with pictures in uint8 as floats in [0, 1]: after the way to the
+    device, which is four times as short for bytes.
+    """
+    return tuple(each.float().div_(255) if each.dtype == torch.uint8 else each for each in tensors)
 
 
 def _as_it_is(part: Any) -> Any:

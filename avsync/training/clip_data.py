@@ -98,8 +98,10 @@ def seen_sound(spec: ClipSpec) -> Span:
 
 
 def as_frames(crops: list[np.ndarray]) -> Tensor:
-    """Crops `(T, H, W, 3)` uint8 of each clip as frames `(B, 3, T, H, W)` in [0, 1]."""
-    return torch.from_numpy(np.stack(crops)).permute(0, 4, 1, 2, 3).float() / 255
+    """Crops `(T, H, W, 3)` uint8 of each clip as frames `(B, 3, T, H, W)` uint8, which `fit` hands
+    to the task in [0, 1].
+    """
+    return torch.from_numpy(np.stack(crops)).permute(0, 4, 1, 2, 3)
 
 
 class Validation:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from avsync.training.alarm import ChanceAlarm
-from avsync.training.batches import Curriculum, MakeBatch, Part, Parts
+from avsync.training.batches import Curriculum, MakeBatch, Part, Parts, as_floats
 from avsync.training.contact_sheet import write_contact_sheet
 from avsync.training.devices import leave, start_fabric
 from avsync.training.early_stop import EarlyStop
@@ -117,7 +117,7 @@ class _Run:
 
     def test_itself(self, part: Part) -> None:
         """Learns one batch by heart; RuntimeError with likely causes where it cannot."""
-        tensors = self.fabric.to_device(part.tensors)
+        tensors = as_floats(self.fabric.to_device(part.tensors))
         result = learn_one_batch(self.task, tensors, self.settings, self.chance)
         said = verdict(result, self.chance)
         if not result.passed:
@@ -134,7 +134,7 @@ class _Run:
             torch.manual_seed(part.seed)
             more = turn + 1 < self.settings.accumulate
             with self.fabric.no_backward_sync(self.wrapped, enabled=more):
-                loss = self.wrapped(*self.fabric.to_device(part.tensors))
+                loss = self.wrapped(*as_floats(self.fabric.to_device(part.tensors)))
                 loss = loss / self.settings.accumulate
                 self.fabric.backward(loss)
             total += self._mean_of_all(loss)

@@ -35,7 +35,7 @@ def cut_sound(window_frames: int) -> Span:
 
 
 def pair_batches(clips: ClipData, negatives: Negatives, spec: ClipSpec, sound: Span) -> Curriculum:
-    """Batches for `fit`: frames `(B, 3, T, H, W)` RGB in [0, 1], sound `(B, N)` at 16 kHz, labels
+    """Batches for `fit`: frames `(B, 3, T, H, W)` RGB uint8, sound `(B, N)` at 16 kHz, labels
     `(B,)`, 1 in sync and 0 not.
 
     Args:

@@ -12,8 +12,8 @@ from avsync.training.loop import MakeBatch
 
 
 def stretch_batches(clips: ClipData, spec: ClipSpec, windows: int) -> MakeBatch:
-    """Makes batches for `fit`: frames `(B, 3, windows - 1 + T, H, W)` RGB in [0, 1], and their
-    sound `(B, N)` at 16 kHz, which holds that of window k from `starts_s(spec, windows)[k]` on.
+    """Makes batches for `fit`: frames `(B, 3, windows - 1 + T, H, W)` RGB uint8, and their sound
+    `(B, N)` at 16 kHz, which holds that of window k from `starts_s(spec, windows)[k]` on.
     """
     sound = seen_sound(spec)
     sources = [

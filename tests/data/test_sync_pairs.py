@@ -1,4 +1,5 @@
 import shutil
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -65,9 +66,13 @@ def test_wrong_windows_come_nearer_as_training_goes_on(store, tmp_path):
 
 
 def test_a_clip_too_short_for_the_distance_gives_its_farthest():
-    assert far_starts(range(0, 10), 4, nearest=3) == [0, 1, 7, 8, 9]
-    assert far_starts(range(0, 10), 4, nearest=9) == [9]
-    assert far_starts(range(3, 6), 4, nearest=30) == [3, 5]
+    def far(*arguments, nearest):
+        return [*chain(*far_starts(*arguments, nearest))]
+
+    assert far(range(0, 10), 4, nearest=1) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert far(range(0, 10), 4, nearest=3) == [0, 1, 7, 8, 9]
+    assert far(range(0, 10), 4, nearest=9) == [9]
+    assert far(range(3, 6), 4, nearest=30) == [3, 5]
 
 
 def test_where_the_right_sound_is_quiet_the_wrong_one_is_loud(store, tmp_path):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from avsync import weights as checkpoints
 from avsync.data.augment import augment_mel, augment_mouth
+from avsync.data.clean_list import put_right, read_clean_lists
 from avsync.data.splits import clips_of_split
 from avsync.data.store import PreparedClip, Store
 from avsync.data.sync_clips import SyncClips
@@ -46,6 +47,7 @@ class DenseSyncRecipe:
         speed: stretches are played up to this factor faster or slower.
         init: weights to start from instead of fresh ones.
         zero_ms: offset of the corpus (positive = its audio leads), taken off the model's answers.
+        clean: tables that say which clips are left out and which are moved (`avsync audit`).
     """
 
     loop: Annotated[LoopSettings, tyro.conf.arg(name="")]
@@ -57,6 +59,7 @@ class DenseSyncRecipe:
     speed: float = 1.22
     init: Path | None = None
     zero_ms: float = 0.0
+    clean: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="TABLE...")] = ()
 
 
 class ShiftMatching(nn.Module):
@@ -110,13 +113,14 @@ def _sources(recipe: DenseSyncRecipe, model: DenseSync) -> list[SyncClips]:
     if not recipe.data:
         raise ValueError("data must name at least one store of prepared clips, got none")
     spec = model.spec
+    clean = read_clean_lists(recipe.clean)
     sources = []
     for number, path in enumerate(recipe.data):
         store = Store(path)
         places = clips_of_split(store, recipe.splits if number == 0 else None, "train")
         sources.append(
             SyncClips(
-                [store[place] for place in places],
+                put_right((store[place] for place in places), clean, recipe.zero_ms),
                 frames=recipe.frames,
                 size=spec.width + CROP_MARGIN,
                 audio_window_s=spec.audio_until_s - spec.audio_from_s,

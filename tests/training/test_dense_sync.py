@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from avsync import weights as checkpoints
+from avsync.data.clean_list import CleanRow, write_clean_list
 from avsync.registry import create_model
 from avsync.training.dense_sync import DenseSyncRecipe, train
 from avsync.training.loop import LOG_FILE, LoopSettings
@@ -46,3 +47,10 @@ def test_shares_must_fit_the_stores(store, tmp_path):
         train(recipe(store, tmp_path, share=(0.5, 0.5)))
     with pytest.raises(ValueError, match="data must name at least one store"):
         train(recipe(store, tmp_path, data=()))
+
+
+def test_clips_that_an_audit_dropped_are_not_trained_on(store, tmp_path):
+    rows = [CleanRow(f"{name}.0", "", "drop", None, 0.0, "no_match") for name in ("one", "two")]
+    write_clean_list(tmp_path / "clean.csv", rows)
+    with pytest.raises(ValueError, match="clips must hold one of 12 frames or more, got 0"):
+        train(recipe(store, tmp_path, clean=(tmp_path / "clean.csv",)))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from avsync.atomic import replacing
 from avsync.timing import FPS, SAMPLE_RATE
+from avsync.training.batches import as_floats
 
 SHEET_FILE = "contact_sheet.png"
 ITEMS, PICTURES = 8, 12
@@ -31,7 +32,7 @@ def write_contact_sheet(folder: Path, batch: tuple[Tensor, ...]) -> Path | None:
 
     Args:
         folder: where it goes.
-        batch: frames `(B, 3, T, H, W)` or grey `(B, T, H, W)`, and in any order sound as samples
+        batch: frames `(B, 3, T, H, W)`, also uint8, or grey `(B, T, H, W)`, and in any order sound as samples
             `(B, N)` or as mel `(B, M, S)`, and labels `(B,)`, 1 in sync and 0 not.
     """
     sheet = contact_sheet(batch)
@@ -54,7 +55,7 @@ def contact_sheet(batch: tuple[Tensor, ...]) -> np.ndarray | None:
 
 def _seen(batch: tuple[Tensor, ...]) -> _Seen | None:
     frames = sound = labels = None
-    for tensor in batch:
+    for tensor in as_floats(batch):
         values = tensor.detach().float().cpu().numpy()
         if values.ndim == 5 and values.shape[1] == 3:
             frames = values.transpose(0, 2, 3, 4, 1)

@@ -83,3 +83,13 @@ def test_a_run_begins_with_the_sheet_of_its_first_batch(tmp_path):
     first = Parts(make_batch, settings.seed, 1)[0].tensors
     image = cv2.imread(str(tmp_path / SHEET_FILE))[..., ::-1]
     np.testing.assert_array_equal(image, contact_sheet(first))
+
+
+def test_bytes_are_shown_as_they_are():
+    frames = torch.randint(0, 100, (1, 3, 5, 24, 24), dtype=torch.uint8)
+    wav = torch.randn(1, 3200)
+    np.testing.assert_allclose(
+        contact_sheet((frames, wav)).astype(int),
+        contact_sheet((frames / 255, wav)).astype(int),
+        atol=1,
+    )

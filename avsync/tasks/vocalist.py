@@ -220,7 +220,7 @@ class Vocalist(nn.Module):
         """Maps the last transformer's tokens `(B, S, D)` to logits `(B,)`."""
         # Whole under autocast too: candidates differ by less than bfloat16 resolves.
         with torch.autocast(tokens.device.type, enabled=False):
-            pooled = reduce(tokens, "b s d -> b d", "max")
+            pooled = reduce(tokens.to(self.fc.weight.dtype), "b s d -> b d", "max")
             logits: Tensor = self.classifier(self.fc(pooled).tanh())
         return logits[:, 0]
 

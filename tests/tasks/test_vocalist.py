@@ -185,6 +185,16 @@ def test_autocast_changes_scores_by_its_rounding_alone(tiny):
     assert not torch.equal(half, full)
 
 
+def test_autocast_takes_the_forward_pass_too(tiny):
+    frames, mel = torch.rand(2, 3, 5, 48, 96), torch.randn(2, 80, 16)
+    with torch.inference_mode():
+        full = tiny(frames, mel)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = tiny(frames, mel)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, full, atol=0.02, rtol=0)
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 5, 96, 96), (1, 5, 3, 48, 96), (3, 5, 48, 96)])
 def test_frames_of_another_shape_are_named(tiny, shape):
     with pytest.raises(ValueError, match=r"frames must be \(B, 3, T, 48, 96\)"):

@@ -95,6 +95,18 @@ def test_the_value_is_cross_entropy_and_the_gradient_that_of_the_whole(batch):
     assert (pull[1:] > 0.5).all() and Distilling.chance == math.log(2)
 
 
+def test_bfloat16_changes_the_gradient_by_its_rounding_alone(batch):
+    full, mixed = step().eval(), step().eval()
+    full(*batch).backward()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = mixed(*batch)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    grads = [task.teaching.weighting.uncertainty.grad for task in (full, mixed)]
+    assert not torch.equal(*grads)
+    torch.testing.assert_close(*grads, atol=0.01, rtol=0)
+
+
 def test_copies_and_states_do_not_hold_the_teacher(batch, store, teacher, tmp_path):
     task = step()
     copy = deepcopy(task)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avsync.data.array_file import read_items
+from avsync.data.array_file import ArrayFiles
 from avsync.data.clip_crops import fit_crops
 from avsync.data.store import Store, clip_folder
 from avsync.tasks.clip_spec import ClipSpec
@@ -13,7 +13,7 @@ from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 
 class ClipWindows:
-    """Cuts frames in a task's geometry, and sound, out of chosen clips; nothing is kept in memory.
+    """Cuts frames in a task's geometry, and sound, out of chosen clips, read-only.
 
     Args:
         store: prepared clips.
@@ -33,7 +33,7 @@ class ClipWindows:
         own_ms: Mapping[str, float] | None = None,
     ) -> None:
         rows = [store.rows[place] for place in places]
-        self.spec = spec
+        self.spec, self.files = spec, ArrayFiles()
         self.lengths: list[int] = [row["frames"] for row in rows]
         folders = [clip_folder(store.path, row["id"]) for row in rows]
         self.crop_files = [str(folder / f"{spec.crop}.npy") for folder in folders]
@@ -51,7 +51,7 @@ class ClipWindows:
 
     def frames(self, clip: int, start: int, count: int) -> np.ndarray:
         """Frames `(count, H, W, 3)` uint8 of a clip from frame `start` on."""
-        crops = read_items(self.crop_files[clip], start, start + count)
+        crops = self.files.items(self.crop_files[clip], start, start + count)
         return fit_crops(self.spec, crops)
 
     def sound(self, clip: int, start: int, count: int) -> np.ndarray:
@@ -61,10 +61,10 @@ class ClipWindows:
         begin = start - self.leads[clip]
         low, high = max(begin, 0), min(begin + count, self.samples(clip))
         if high - low == count:
-            return read_items(self.sound_files[clip], low, high)
+            return self.files.items(self.sound_files[clip], low, high)
         out = np.zeros(count, np.float32)
         if low < high:
-            out[low - begin : high - begin] = read_items(self.sound_files[clip], low, high)
+            out[low - begin : high - begin] = self.files.items(self.sound_files[clip], low, high)
         return out
 
     def starts(self, clip: int, frames: int, first: int, samples: int) -> range:

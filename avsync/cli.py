@@ -63,10 +63,10 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 def _train(arguments: Sequence[str]) -> int:
     # The recipe is the command line, so only here does printing help load torch.
-    from avsync.training.dense_sync import DenseSyncRecipe
-    from avsync.training.dense_sync import train as run
+    from avsync.training.recipes import RECIPES, run
 
-    weights = run(_asked("avsync train", {"dense-sync": DenseSyncRecipe}, arguments))
+    choices = {name: recipe.settings for name, recipe in RECIPES.items()}
+    weights = run(_asked("avsync train", choices, arguments))
     print(f"the weights are in {weights}")
     return 0
 

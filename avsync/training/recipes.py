@@ -1,0 +1,44 @@
+"""What `avsync train` can train: the name of each recipe, its settings and what runs them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from avsync.training import (
+    avst,
+    dense_sync,
+    fine_tune,
+    lip_expert,
+    mtdvocalist,
+    perfect_match,
+    syncnet,
+    vocalist,
+)
+
+
+class Recipe(NamedTuple):
+    """A frozen dataclass of settings, and the function that trains by them."""
+
+    settings: type
+    train: Callable[[Any], Path]
+
+
+RECIPES = {
+    "vocalist": Recipe(vocalist.VocalistRecipe, vocalist.train),
+    "mtdvocalist": Recipe(mtdvocalist.MtdVocalistRecipe, mtdvocalist.train),
+    "syncnet": Recipe(syncnet.SyncNetRecipe, syncnet.train),
+    "lip-expert": Recipe(lip_expert.LipExpertRecipe, lip_expert.train),
+    "perfect-match": Recipe(perfect_match.PerfectMatchRecipe, perfect_match.train),
+    "avst": Recipe(avst.AvstRecipe, avst.train),
+    "dense-sync": Recipe(dense_sync.DenseSyncRecipe, dense_sync.train),
+    "fine-tune": Recipe(fine_tune.FineTuneRecipe, fine_tune.train),
+}
+
+
+def run(settings: object) -> Path:
+    """Trains by settings of any of the recipes; the path of the weights."""
+    for recipe in RECIPES.values():
+        if type(settings) is recipe.settings:
+            return recipe.train(settings)
+    known = ", ".join(recipe.settings.__name__ for recipe in RECIPES.values())
+    raise ValueError(f"settings must be one of {known}, got {type(settings).__name__}")

@@ -1,0 +1,17 @@
+import pytest
+
+from avsync.training.recipes import RECIPES, run
+
+
+def test_every_recipe_trains_by_settings_of_its_own():
+    settings = [recipe.settings for recipe in RECIPES.values()]
+    assert len(set(settings)) == len(RECIPES)
+    for name, recipe in RECIPES.items():
+        # `avsync train perfect-match` is in avsync/training/perfect_match.py.
+        module = name.replace("-", "_")
+        assert recipe.settings.__module__ == recipe.train.__module__ == f"avsync.training.{module}"
+
+
+def test_other_settings_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"settings must be one of VocalistRecipe, .*, got dict"):
+        run({})

@@ -51,8 +51,6 @@ class Resnet2d3dEncoder(nn.Module):
         )
         left = -(-size // 16)
         self.places = nn.Parameter(nn.init.trunc_normal_(torch.empty(d, 1, left, left), std=0.02))
-        # Twice as fast on CPUs.
-        self.pictures.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, frames: Tensor) -> Tensor:
         """Maps RGB frames `(B, 3, T, size, size)` in [0, 1] to tokens `(B, T, channels[-1])`."""
@@ -77,7 +75,6 @@ class Resnet2d3dEncoder(nn.Module):
                 f"frames must be (B, 3, T, {self.size}, {self.size}), got {tuple(frames.shape)}"
             )
         pictures = rearrange(frames, "b c t h w -> (b t) c h w")
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
         shapes = torch.cat([self.pictures(batch) for batch in pictures.split(BATCH_PICTURES)])
         return rearrange(shapes, "(b t) c h w -> b c t h w", b=len(frames))
 

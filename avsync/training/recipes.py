@@ -14,6 +14,7 @@ from avsync.training import (
     syncnet,
     vocalist,
 )
+from avsync.training.first_look import look_first
 
 
 class Recipe(NamedTuple):
@@ -36,9 +37,18 @@ RECIPES = {
 
 
 def run(settings: object) -> Path:
-    """Trains by settings of any of the recipes; the path of the weights."""
+    """Trains by settings of any of the recipes, after a look at its stores; the path of the
+    weights.
+    """
     for recipe in RECIPES.values():
         if type(settings) is recipe.settings:
+            _look_first(settings)
             return recipe.train(settings)
     known = ", ".join(recipe.settings.__name__ for recipe in RECIPES.values())
     raise ValueError(f"settings must be one of {known}, got {type(settings).__name__}")
+
+
+def _look_first(settings: Any) -> None:
+    clips = settings if hasattr(settings, "data") else settings.clips
+    zero_ms = clips.zero_ms if isinstance(clips.zero_ms, tuple) else (clips.zero_ms,)
+    look_first(settings.loop.output, clips.data, clips.splits, zero_ms)

@@ -32,7 +32,7 @@ def write_contact_sheet(folder: Path, batch: tuple[Tensor, ...]) -> Path | None:
 
     Args:
         folder: where it goes.
-        batch: frames `(B, 3, T, H, W)`, also uint8, or grey `(B, T, H, W)`, and in any order sound as samples
+        batch: frames `(B, 3, T, H, W)` or grey `(B, T, H, W)`, and in any order sound as samples
             `(B, N)` or as mel `(B, M, S)`, and labels `(B,)`, 1 in sync and 0 not.
     """
     sheet = contact_sheet(batch)

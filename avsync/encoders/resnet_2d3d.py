@@ -49,6 +49,8 @@ class Resnet2d3dEncoder(nn.Module):
             ResidualBlock(nn.Conv3d, nn.BatchNorm3d, c, d),
             ResidualBlock(nn.Conv3d, nn.BatchNorm3d, d, d),
         )
+        # Not channels last: torch 2.11 then corrupts memory in training, in strided convolutions of
+        # width 1 whose channels are few and odd.
         left = -(-size // 16)
         self.places = nn.Parameter(nn.init.trunc_normal_(torch.empty(d, 1, left, left), std=0.02))
 

@@ -6,7 +6,7 @@ Chen and others, Multimodal Transformer Distillation for Audio-Visual Synchroniz
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from avsync.registry import create_model
 from avsync.tasks.vocalist import MTDVOCALIST, Vocalist, VocalistConfig
-from avsync.tasks.vocalist_inside import Inside, look_inside
+from avsync.tasks.vocalist_inside import look_inside
 from avsync.training.clip_data import ClipData, Validation
 from avsync.training.distillation import (
     HintTeaching,
@@ -23,6 +23,7 @@ from avsync.training.distillation import (
     RelationTeaching,
     SoftTargetTeaching,
 )
+from avsync.training.frozen_teacher import FrozenTeacher
 from avsync.training.loop import LoopSettings, fit
 from avsync.training.pair_batches import Negatives, cut_sound, pair_batches
 from avsync.training.vocalist import PairClassification
@@ -70,25 +71,6 @@ class MtdVocalistRecipe:
     init: Path | None = None
 
 
-class FrozenTeacher:
-    """A model in eval mode that learns nothing.
-
-    No module: it is no part of what a training step learns, saves and averages, and copies of the
-    step share it.
-    """
-
-    def __init__(self, model: Vocalist) -> None:
-        self.model = model.eval().requires_grad_(False)
-
-    def __deepcopy__(self, _: dict[int, Any]) -> "FrozenTeacher":
-        return self
-
-    @torch.no_grad()
-    def __call__(self, frames: Tensor, mel: Tensor) -> Inside:
-        """What it thinks of frames `(B, 3, T, 48, 96)` and mel `(B, 80, S)`."""
-        return look_inside(self.model.to(frames.device), frames, mel)
-
-
 class Distilling(nn.Module):
     """A student with its teacher and what it is taught: one training step's forward pass.
 
@@ -118,7 +100,9 @@ class Distilling(nn.Module):
         """
         mel = self.model.front_end(wav)[..., :-1]
         student = look_inside(self.model, frames, mel)
-        total = self.teaching(student, self.teacher(frames, mel), in_sync)
+        with torch.no_grad():
+            teacher = look_inside(self.teacher.on(frames.device), frames, mel)
+        total = self.teaching(student, teacher, in_sync)
         labels = F.binary_cross_entropy_with_logits(student.scores.detach(), in_sync)
         return labels + (total - total.detach())
 

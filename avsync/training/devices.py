@@ -1,5 +1,7 @@
 """Where training runs: one device, or as many processes as torchrun has started."""
 
+import atexit
+import gc
 import os
 from typing import TYPE_CHECKING
 
@@ -29,11 +31,26 @@ def start_fabric(settings: LoopSettings) -> "Fabric":
     )
     if processes > 1:
         fabric.launch()
+        atexit.unregister(_part)
+        atexit.register(_part)
     return fabric
 
 
 def share_first(fabric: "Fabric", module: nn.Module) -> None:
-    """Gives every process the first one's weights and buffers, so that all end with the same."""
+    """Gives every process the first one's weights and buffers.
+
+    Buffers differ between processes: after this it does not matter which one writes a file last.
+    """
     if fabric.world_size > 1:
         for value in module.state_dict().values():
             torch.distributed.broadcast(value, 0)
+        # A process that ended while another still listens to it would take that one down.
+        torch.distributed.barrier()
+
+
+def _part() -> None:
+    # In this order, while Python still stands: threads of gloo that still want the interpreter
+    # bring the process down at its very end, and for ever wait for a group that DDP frees last.
+    gc.collect()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -133,8 +133,9 @@ class RunLog:
             self.curves.add_scalars("loss", {"loss": float(loss), "chance": self.chance}, number)
             self.curves.add_scalar("rate", rate, number)
         if self.bar.disable and not alarm:
-            said = f"loss {loss or '-'}, chance {self.chance:.4f}, rate {rate:.3g} {measured}"
-            self.bar.console.print(f"step {number} of {self.steps}: {said}".rstrip())
+            stands = [f"loss {loss}"] if loss else []
+            stands += [f"chance {self.chance:.4f}", f"rate {rate:.3g}", *measured.split()]
+            self.say(f"step {number} of {self.steps}: {', '.join(stands)}")
 
     def _start_bar(self, first: int) -> None:
         from rich.console import Console

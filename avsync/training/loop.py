@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from avsync.training.alarm import ChanceAlarm
 from avsync.training.batches import Curriculum, MakeBatch, Part, Parts, as_floats
 from avsync.training.contact_sheet import write_contact_sheet
-from avsync.training.devices import leave, start_fabric
+from avsync.training.devices import share_first, start_fabric
 from avsync.training.early_stop import EarlyStop
 from avsync.training.log import LOG_FILE, RunLog, Step
 from avsync.training.one_batch import learn_one_batch, verdict
@@ -172,7 +172,7 @@ class _Run:
         """The averaged module: the best one measured where a run may stop early, else the last."""
         averaged: nn.Module = self.average.module
         self.early.put_back(averaged)
-        leave(self.fabric, averaged)
+        share_first(self.fabric, averaged)
         return averaged
 
 

@@ -37,6 +37,9 @@ class RunState:
 
     def resume(self) -> int:
         """Loads the state if there is one; the step to go on from."""
+        for unfinished in self.path.parent.glob(f".{self.path.stem}.*.part{self.path.suffix}"):
+            # What a run left that was killed while it saved.
+            unfinished.unlink(missing_ok=True)
         if not self.path.is_file():
             return 0
         try:

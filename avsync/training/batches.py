@@ -95,7 +95,13 @@ def as_floats(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The tensors of a batch with pictures in uint8 as floats in [0, 1]: after the way to the
     device, which is four times as short for bytes.
     """
-    return tuple(each.float().div_(255) if each.dtype == torch.uint8 else each for each in tensors)
+    return tuple(_in_unit(each) if each.dtype == torch.uint8 else each for each in tensors)
+
+
+def _in_unit(pictures: Tensor) -> Tensor:
+    # In order: with the colours last, as crops are stored, torch 2.11's convolutions over few
+    # channels crash on CPUs.
+    return pictures.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 def _as_it_is(part: Any) -> Any:

@@ -4,6 +4,7 @@ import torch
 
 from avsync.tasks.clip_spec import ClipSpec
 from avsync.timing import FPS
+from avsync.training.batches import as_floats
 from avsync.training.clip_data import ClipData, Validation, as_frames, open_sources, shares_of
 from avsync.training.pair_batches import Negatives, cut_sound, pair_batches
 
@@ -94,3 +95,11 @@ def test_a_clean_list_drops_clips_and_moves_others(store, tmp_path):
     [source] = open_sources(clips, FACE)
     assert source.leads == [320, 1280]
     assert ids[0] not in " ".join(source.crop_files)
+
+
+def test_pictures_reach_the_task_in_order_and_between_0_and_1():
+    crops = np.random.default_rng(0).integers(0, 256, (4, 6, 8, 3), np.uint8)
+    sound = torch.randn(1, 640)
+    frames, same = as_floats((as_frames([crops]), sound))
+    assert frames.shape == (1, 3, 4, 6, 8) and frames.is_contiguous() and same is sound
+    np.testing.assert_allclose(frames[0, :, 2].numpy(), crops[2].transpose(2, 0, 1) / 255)

@@ -83,6 +83,9 @@ class FrameBackboneEncoder(nn.Module):
             raise ValueError(
                 f"frames must be (B, 3, T >= {length}, H, W), got {tuple(frames.shape)}"
             )
+        if frames.shape[2] == length:
+            # By the module's own call, so that hooks on it see windows that come one by one.
+            return self(frames)[:, None]
         features = rearrange(self.pictures(frames).unfold(1, length, 1), "b n f t -> (b n) t f")
         return rearrange(self._tokens(features), "(b n) t d -> b n t d", b=len(frames))
 

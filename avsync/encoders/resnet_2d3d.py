@@ -66,6 +66,9 @@ class Resnet2d3dEncoder(nn.Module):
             raise ValueError(
                 f"frames must be (B, 3, T >= {length}, H, W), got {tuple(frames.shape)}"
             )
+        if frames.shape[2] == length:
+            # By the module's own call, so that hooks on it see windows that come one by one.
+            return self(frames)[:, None]
         shapes = self._shapes(frames).unfold(2, length, 1)
         shapes = rearrange(shapes, "b c n h w t -> (b n) c t h w")
         tokens = torch.cat([self._tokens(batch) for batch in shapes.split(BATCH_WINDOWS)])

@@ -88,7 +88,8 @@ class FrozenFeatures:
 
     def _default(self) -> str:
         entry = _entry_of_nothing(self.model, self.spec, self.stream)
-        return "" if isinstance(entry, Tensor) else ENCODERS[self.stream]
+        vector = isinstance(entry, Tensor) and entry.ndim == 3  # (1, 1, D)
+        return "" if vector else ENCODERS[self.stream]
 
     def _layer(self, encode: Any, windows: Tensor) -> np.ndarray:
         assert self._module is not None

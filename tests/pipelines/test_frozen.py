@@ -5,6 +5,7 @@ import torch
 from avsync.pipelines.frozen import FrozenFeatures, middle_s
 from avsync.registry import create_model
 from avsync.scoring.clip_band import WavInMemory
+from avsync.tasks.perfect_match import PerfectMatch
 from avsync.timing import SAMPLES_PER_FRAME
 
 FRAMES = 9
@@ -13,6 +14,15 @@ MODELS = {
     "dense_sync": {"dim": 8, "mouth_channels": (4, 4, 4, 8), "mel_channels": (4, 4, 4, 8, 8)},
     "vocalist": NARROW | {"depth": 1},
     "lip_expert": NARROW,
+    "perfect_match": {
+        "lip_channels": (4, 4, 8),
+        "mfcc_channels": (4, 4, 4, 4, 8),
+        "dim": 8,
+        "size": 64,
+        "crop": "face",
+    },
+    "avst": {"visual_channels": (4, 4, 4, 8), "audio_channels": (4, 4, 4, 4, 8), "size": 32},
+    "vocalist_timm": NARROW | {"depth": 1, "backbone": "test_resnet"},
 }
 
 
@@ -35,7 +45,10 @@ def sound():
 
 
 def encoders(model):
-    return ("mouth", "mel") if hasattr(model, "mouth") else ("visual", "audio")
+    if hasattr(model, "mouth"):
+        return "mouth", "mel"
+    # Perfect Match runs its audio stream over a clip by a method of its own.
+    return "visual", "audio.head" if isinstance(model, PerfectMatch) else "audio"
 
 
 def test_there_is_a_vector_for_each_window(model, crops, sound):

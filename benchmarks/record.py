@@ -43,10 +43,13 @@ def _named(argument: str) -> str:
     return Path(argument).name if Path(argument).is_absolute() else argument
 
 
-def write_record(name: str, figures: dict[str, Any]) -> Path:
-    """Writes `results/NAME.json` with the figures, command, commit, machine and date."""
+def write_record(name: str, figures: dict[str, Any], script: str | None = None) -> Path:
+    """Writes `results/NAME.json` with the figures, command, commit, machine and date; `script` is
+    called like the record unless it makes several.
+    """
+    called = f"benchmarks/{script or name}.py"
     record = {
-        "command": " ".join(["python", f"benchmarks/{name}.py", *map(_named, sys.argv[1:])]),
+        "command": " ".join(["python", called, *map(_named, sys.argv[1:])]),
         "commit": commit(),
         "machine": machine(),
         "date": time.strftime("%Y-%m-%d"),

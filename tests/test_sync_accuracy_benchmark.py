@@ -1,0 +1,91 @@
+"""The comparison of all systems: what it computes beside the library, on numbers known on paper."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """`script(name)`: a script as it is when run; its folder is where its parts are found."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
+
+
+@pytest.mark.parametrize("lead_ms", [-130.0, -40.0, 0.0, 25.0, 300.0])
+def test_a_clips_offset_is_the_peak_of_its_mean_scores(script, lead_ms):
+    # Column c holds the sound 15 - c frames earlier.
+    columns = (15 - torch.arange(31.0)) * 40
+    band = 3 - ((columns - lead_ms) / 40) ** 2 + torch.randn(50, 1)
+    band[:9, 20:] = torch.nan
+    assert script("sync_accuracy").clip_offset_ms(band) == pytest.approx(lead_ms, abs=0.01)
+
+
+def test_windows_inside_the_words_are_counted_apart(script, store):
+    inside = script("sync_accuracy").inside_words
+    found = inside(store["one.0"], 30, 5, {"one": (0.4, 1.0)})
+    # Frame 10 begins at 0.4 s; the window of frames 20 to 24 ends at 1.0 s.
+    assert found.nonzero()[:, 0].tolist() == list(range(10, 21))
+    assert inside(store["two.0"], 30, 5, {"one": (0.4, 1.0)}) is None
+
+
+def test_the_table_has_the_mean_over_seeds_with_its_interval_and_chance(script):
+    table = script("sync_table")
+
+    def run(seed, accuracy):
+        row = {"context": 5, "within": 1, "windows": "all", "accuracy": accuracy, "chance": 3 / 31}
+        tests = {"mine": {"rows": [row], "clips_within_a_frame": 0.5, "median_clip_error_ms": 12.0}}
+        known = {"system": "syncnet", "window_frames": 5, "seed": seed, "tests": tests}
+        return known | {
+            "parameters": 1234567,
+            "gflop_per_s": 3.25,
+            "seconds_per_s": 0.5,
+            "steps": 9,
+        }
+
+    runs = [run(0, 0.5), run(1, 0.6), run(2, 0.7)]
+    _, _, line, chance = table.accuracy_table(runs, "mine", 1, (5, 7), "all")
+    # Student's t with 2 degrees of freedom: 4.303 * 10 / sqrt(3).
+    assert line == "| syncnet | 5 | 60.0 ± 24.8 | - | 75.8 82.3 87.6 91.8 94.5 96.1 |"
+    assert chance == "| chance |  | 9.7 | 9.7 |  |"
+    assert table.cost_table(runs)[2] == (
+        "| syncnet | 5 | 1 234 567 | 3.25 | 0.5 | 3 | 9 | 50.0 ± 0.0, 12 |"
+    )
+
+
+def test_every_system_has_a_recipe_of_its_own_at_both_sizes(script, tmp_path):
+    from avsync.training.clip_data import ClipData
+    from avsync.training.loop import LoopSettings
+    from avsync.training.recipes import RECIPES
+
+    systems = script("sync_systems")
+    loop = LoopSettings(tmp_path)
+    for name, system in systems.SYSTEMS.items():
+        for full_size in (False, True):
+            for window in system.windows:
+                job = systems.Job(ClipData((tmp_path,)), loop, full_size, window, None)
+                assert type(system.recipe(job)) is RECIPES[system.command].settings, name
+
+
+def test_a_folder_of_jpegs_gives_the_same_pictures_and_sound(script, store, tmp_path):
+    jpegs = script("jpeg_folder")
+    clip = store["one.0"]
+    jpegs.write_folder(clip, tmp_path / "one")
+    pairs = jpegs.JpegFolderPairs([tmp_path / "one"])
+    rng = np.random.default_rng(0)
+    labels = set()
+    for _ in range(30):
+        frames, wav, label = pairs.draw(rng)
+        shown = frames.reshape(5, 3, 48, 96)[:, ::-1].transpose(0, 2, 3, 1) * 255
+        own = [np.abs(shown - clip.face[k : k + 5, 48:]).mean() for k in range(36)]
+        start = int(np.argmin(own))
+        assert own[start] < 3
+        at_start = clip.wav_16k[640 * start :][:3200]
+        assert np.allclose(wav, at_start, atol=1e-3) == (label == 1.0)
+        labels.add(label)
+    assert labels == {0.0, 1.0}

@@ -18,9 +18,9 @@ class ModelRow(NamedTuple):
     """A released model.
 
     `file` lies in the package, beside its config; `sha256` is its hash. Both are None for models
-    whose weights are others' to give: users bring theirs with `avsync convert`, or train their own
-    where `published` is False. `measured` gives figures with the command that prints them, or where
-    they were published.
+    whose weights are others' to give: users bring theirs with `avsync convert`. `measured` gives
+    figures with the command that prints them, or where they were published. `train` is what follows
+    `avsync train` where nobody has weights to give, else None.
     """
 
     name: str
@@ -31,7 +31,7 @@ class ModelRow(NamedTuple):
     licence: str
     trained_on: str
     measured: str
-    published: bool = True
+    train: str | None = None
 
 
 def _dense_sync(config: Config) -> "nn.Module":
@@ -111,11 +111,12 @@ def _design(
     summary: str,
     build: Callable[[Config], "nn.Module"],
     measured: str,
+    train: str,
     page: str,
 ) -> ModelRow:
     """A design of which no weights can be had: users train their own."""
     licence = f"no weights published or shipped: train your own; see {page}"
-    return ModelRow(name, summary, build, None, None, licence, "nothing", measured, published=False)
+    return ModelRow(name, summary, build, None, None, licence, "nothing", measured, train)
 
 
 MODELS = {
@@ -174,6 +175,7 @@ MODELS = {
             "Perfect Match: SyncNet's streams, trained to pick one voice of N, 13.6 M parameters",
             _perfect_match,
             measured="published: LRS2 88.1 % of 5-frame windows within a frame (Kadandale 2022)",
+            train="perfect-match",
             page="docs/perfect_match.md",
         ),
         _design(
@@ -181,6 +183,7 @@ MODELS = {
             "AVST: convolutions, then one transformer over both streams, 42.2 M parameters",
             _avst,
             measured="published: LRS2 92.0 % of 5-frame windows within a frame (Kadandale 2022)",
+            train="avst",
             page="docs/avst.md",
         ),
         _design(
@@ -188,6 +191,7 @@ MODELS = {
             "VocaLiST that sees with MC3-18, an ablation of its paper, 53.0 M parameters",
             _vocalist_mc3,
             measured="published: poorer than VocaLiST, no figure (Kadandale 2022)",
+            train="vocalist --backbone mc3_18",
             page="docs/visual_encoders.md",
         ),
         _design(
@@ -195,6 +199,7 @@ MODELS = {
             "VocaLiST that sees each picture with a network of timm",
             _vocalist_timm,
             measured="not published",
+            train="vocalist --backbone resnet18",
             page="docs/visual_encoders.md",
         ),
         _design(
@@ -202,6 +207,7 @@ MODELS = {
             "dense_sync that sees each picture with a network of timm",
             _dense_sync_timm,
             measured="not published",
+            train="dense-sync --backbone resnet18",
             page="docs/visual_encoders.md",
         ),
     )
@@ -250,10 +256,10 @@ def create_model(
 
 
 def _released(row: ModelRow) -> checkpoints.Checkpoint:
-    if row.file is None and not row.published:
+    if row.train is not None:
         raise RuntimeError(
             f"no weights of {row.name} were published: train your own with "
-            f"`avsync train {row.name.replace('_', '-')}` and give those as weights"
+            f"`avsync train {row.train}` and give those as weights"
         )
     if row.file is None:
         raise RuntimeError(

@@ -5,6 +5,7 @@ import torch
 
 import avsync
 from avsync.registry import MODELS, PRETRAINED, create_model, list_models, model_row
+from avsync.training.recipes import RECIPES
 from avsync.weights import load, save, sha256_of
 
 TINY = {"dim": 8, "mouth_channels": [4, 4, 4, 4], "mel_channels": [4, 4, 4, 4, 4]}
@@ -90,6 +91,12 @@ def test_a_model_without_released_weights_says_so(monkeypatch):
     monkeypatch.setitem(MODELS, "bare", model_row("dense_sync")._replace(name="bare", file=None))
     with pytest.raises(RuntimeError, match="avsync ships no weights for bare: turn the published"):
         create_model("bare", pretrained=True)
+
+
+def test_what_nobody_has_weights_of_can_be_trained():
+    designs = [row for row in list_models() if row.train is not None]
+    assert {row.train.split()[0] for row in designs} <= set(RECIPES)
+    assert all(row.file is None for row in designs)
 
 
 def test_a_design_without_published_weights_says_how_to_get_some():

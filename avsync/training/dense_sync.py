@@ -4,7 +4,7 @@ import math
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -23,10 +23,10 @@ from avsync.registry import create_model
 from avsync.scoring.accuracy import measure_clips
 from avsync.scoring.calibrations import calibration_of
 from avsync.tasks.dense_sync import DenseSync, DenseSyncConfig
+from avsync.tasks.dense_sync_timm import TimmDenseSyncConfig
 from avsync.timing import SAMPLES_PER_FRAME, exact_div
 from avsync.training.loop import LoopSettings, MakeBatch, fit
 
-WEIGHTS_FILE = "dense_sync.safetensors"
 # Training crops are this much larger than the model's, so that warping them loses no detail.
 CROP_MARGIN = 8
 VALIDATION_CONTEXTS = (5, 15)
@@ -45,6 +45,7 @@ class DenseSyncRecipe:
         batch: stretches per step.
         frames: video frames per stretch.
         speed: stretches are played up to this factor faster or slower.
+        backbone: see with this image network of timm in place of the mouth encoder.
         init: weights to start from instead of fresh ones.
         zero_ms: offset of the corpus (positive = its audio leads), taken off the model's answers.
         clean: tables that say which clips are left out and which are moved (`avsync audit`).
@@ -57,6 +58,7 @@ class DenseSyncRecipe:
     batch: int = 8
     frames: int = 45
     speed: float = 1.22
+    backbone: str | None = None
     init: Path | None = None
     zero_ms: float = 0.0
     clean: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="TABLE...")] = ()
@@ -104,9 +106,18 @@ def train(recipe: DenseSyncRecipe) -> Path:
 
 def _model(recipe: DenseSyncRecipe) -> DenseSync:
     # The zero is written into the weights' config alone: training follows the corpus as it is.
-    model = create_model("dense_sync", weights=recipe.init, config={"zero_ms": 0.0})
+    name, sizes = _kind(recipe)
+    chosen = {} if recipe.init else sizes
+    model = create_model(name, weights=recipe.init, config={**chosen, "zero_ms": 0.0})
     assert isinstance(model, DenseSync)
     return model.train()
+
+
+def _kind(recipe: DenseSyncRecipe) -> tuple[str, dict[str, Any]]:
+    """The name of the model in the registry, and its sizes."""
+    if recipe.backbone is None:
+        return "dense_sync", asdict(DenseSyncConfig())
+    return "dense_sync_timm", asdict(TimmDenseSyncConfig(backbone=recipe.backbone))
 
 
 def _sources(recipe: DenseSyncRecipe, model: DenseSync) -> list[SyncClips]:
@@ -176,8 +187,9 @@ def _export(averaged: nn.Module, recipe: DenseSyncRecipe) -> Path:
         name: value.half() if value.is_floating_point() else value
         for name, value in model.state_dict().items()
     }
-    path = recipe.loop.output / WEIGHTS_FILE
-    sizes = {} if recipe.init is None else checkpoints.load(recipe.init).config
-    config = {**asdict(DenseSyncConfig()), **sizes, "zero_ms": recipe.zero_ms}
+    name, sizes = _kind(recipe)
+    path = recipe.loop.output / f"{name}.safetensors"
+    given = {} if recipe.init is None else checkpoints.load(recipe.init).config
+    config = {**sizes, **given, "zero_ms": recipe.zero_ms}
     checkpoints.save(path, state, config)
     return path

@@ -6,7 +6,7 @@ Kadandale, Montesinos and Haro, VocaLiST (Interspeech 2022).
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,8 @@ from avsync.training.loop import LoopSettings, fit
 from avsync.training.pair_batches import Negatives, cut_sound, pair_batches
 from avsync.training.weights_file import save_model, start_model
 
+# torchvision's name; timm has none of it.
+MC3 = "mc3_18"
 # Adam at one rate, as published: no schedule, no shortened gradients, no average of the weights.
 PUBLISHED_LOOP = LoopSettings(
     output=tyro.MISSING,
@@ -42,6 +44,8 @@ class VocalistRecipe:
         loop: how long, how fast, where to.
         model: sizes; `--window-frames` 5, 10 or 25 are the published contexts.
         negatives: how far wrong sound lies from the right one.
+        backbone: see with this image network of timm, or with `mc3_18`, in place of the 3-D
+            convolutions.
         init: weights to start from instead of fresh ones; their sizes hold.
     """
 
@@ -49,6 +53,7 @@ class VocalistRecipe:
     loop: Annotated[LoopSettings, tyro.conf.arg(name="")] = PUBLISHED_LOOP
     model: Annotated[VocalistConfig, tyro.conf.arg(name="")] = field(default_factory=VocalistConfig)
     negatives: Annotated[Negatives, tyro.conf.arg(name="")] = field(default_factory=Negatives)
+    backbone: str | None = None
     init: Path | None = None
 
 
@@ -76,11 +81,22 @@ class PairClassification(nn.Module):
 def train(recipe: VocalistRecipe) -> Path:
     """Runs the recipe, or what is left of it, and returns the path of the weights."""
     torch.manual_seed(recipe.loop.seed)
-    model, config = start_model("vocalist", asdict(recipe.model), recipe.init)
+    name, sizes = _kind(recipe)
+    model, config = start_model(name, sizes, recipe.init)
     assert isinstance(model, Vocalist)
     task = PairClassification(model)
     sound = cut_sound(model.spec.window_frames)
     batches = pair_batches(recipe.clips, recipe.negatives, model.spec, sound)
     measure = Validation(recipe.clips, model.spec.window_frames)
     trained = fit(task, batches, recipe.loop, task.chance, measure)
-    return save_model(recipe.loop.output, "vocalist", trained, config)
+    return save_model(recipe.loop.output, name, trained, config)
+
+
+def _kind(recipe: VocalistRecipe) -> tuple[str, dict[str, Any]]:
+    """The name of the model in the registry, and its sizes."""
+    sizes = asdict(recipe.model)
+    if recipe.backbone is None:
+        return "vocalist", sizes
+    if recipe.backbone == MC3:
+        return "vocalist_mc3", sizes
+    return "vocalist_timm", {**sizes, "backbone": recipe.backbone}

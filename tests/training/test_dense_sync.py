@@ -3,6 +3,7 @@ import torch
 
 from avsync import weights as checkpoints
 from avsync.data.clean_list import CleanRow, write_clean_list
+from avsync.encoders.frame_backbone import FrameBackboneEncoder
 from avsync.registry import create_model
 from avsync.training.dense_sync import DenseSyncRecipe, train
 from avsync.training.loop import LOG_FILE, LoopSettings
@@ -40,6 +41,14 @@ def test_weights_of_another_size_are_saved_with_their_own_config(store, tmp_path
     model = create_model("dense_sync", weights=second)
     assert model.encode_video(torch.rand(1, 3, 6, 56, 56)).shape == (1, 2, 16)
     assert model.spec.audio_from_s == pytest.approx(0.01)
+
+
+def test_it_trains_with_a_backbone_of_timm(store, tmp_path):
+    path = train(recipe(store, tmp_path, backbone="test_resnet", zero_ms=25.0))
+    assert path.name == "dense_sync_timm.safetensors"
+    model = create_model("dense_sync_timm", weights=path)
+    assert isinstance(model.mouth, FrameBackboneEncoder)
+    assert model.spec.audio_from_s == pytest.approx(0.025)
 
 
 def test_shares_must_fit_the_stores(store, tmp_path):

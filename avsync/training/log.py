@@ -130,8 +130,8 @@ class RunLog:
         row = (number, f"{seconds:.0f}", loss, f"{self.chance:.4f}", f"{rate:.3g}", measured, alarm)
         csv.writer(self.file).writerow(row)
         if self.curves is not None and loss:
-            self.curves.add_scalars("loss", {"loss": float(loss), "chance": self.chance}, number)
-            self.curves.add_scalar("rate", rate, number)
+            for name, value in (("loss", float(loss)), ("chance", self.chance), ("rate", rate)):
+                self.curves.add_scalar(name, value, number)
         if self.bar.disable and not alarm:
             stands = [f"loss {loss}"] if loss else []
             stands += [f"chance {self.chance:.4f}", f"rate {rate:.3g}", *measured.split()]

@@ -5,7 +5,6 @@ from torch import nn
 
 from avsync.training.alarm import ChanceAlarm
 
-
 LN_2 = math.log(2)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from avsync.training.loop import LOG_FILE, LoopSettings, fit, learning_rate
+from avsync.training.loop import LOG_FILE, STATE_FILE, LoopSettings, fit
 
 STEPS = 12
 
@@ -26,7 +26,7 @@ class Killed(Exception):
     pass
 
 
-def run(folder, kill_at=None, **changes):
+def run(folder, kill_at=None, task=None, **changes):
     batches = 0
 
     def make_batch(rng, draws):
@@ -37,10 +37,9 @@ def run(folder, kill_at=None, **changes):
         x = torch.rand(8, 1, generator=draws) + rng.uniform()
         return x, 3 * x
 
-    settings = LoopSettings(
-        output=folder, steps=STEPS, lr=0.3, warmup=2, ema=0.5, save_every=5, device="cpu", **changes
-    )
-    return fit(Slope(), make_batch, settings, chance=1.0, validate=lambda task: {"good": 1.0})
+    small = {"steps": STEPS, "lr": 0.3, "warmup": 2, "ema": 0.5, "save_every": 5}
+    settings = LoopSettings(output=folder, device="cpu", **{**small, **changes})
+    return fit(task or Slope(), make_batch, settings, 1.0, lambda task: {"good": 1.0})
 
 
 def test_it_learns(tmp_path):
@@ -72,16 +71,94 @@ def test_the_log_has_loss_chance_and_figures(tmp_path):
     assert rows[-1]["measured"] == "good=1"
 
 
-def test_the_rate_rises_stays_and_falls():
-    settings = LoopSettings(output=None, steps=100, lr=1.0, warmup=10, decay=0.2)
-    rates = [learning_rate(settings, step) for step in range(100)]
-    assert rates[4] == 0.5
-    assert rates[10:80] == [1.0] * 70
-    assert rates[90] == pytest.approx(0.5)
-    assert 0 < rates[99] < 0.06
-
-
 def test_a_state_of_another_task_is_refused(tmp_path):
     run(tmp_path)
     with pytest.raises(RuntimeError, match=r"state\.pt does not fit this run"):
         fit(nn.Linear(3, 3), None, LoopSettings(output=tmp_path, device="cpu"), 1.0, None)
+
+
+def test_the_average_follows_the_weights(tmp_path):
+    run(tmp_path, ema=0.0)
+    state = torch.load(tmp_path / STATE_FILE)
+    assert torch.equal(state["average"]["module.slope.weight"], state["task"]["slope.weight"])
+    still = run(tmp_path / "slow", ema=0.999).slope.weight
+    # The first step is taken over whole; from then on hardly anything.
+    assert abs(still - Slope().slope.weight).item() < 0.2
+
+
+def test_adam_schedules_and_workers_reach_the_loop(tmp_path):
+    plain = run(tmp_path / "plain")
+    for number, changes in enumerate(
+        [{"optimizer": "adam"}, {"schedule": "cosine"}, {"accumulate": 2}, {"clip": 1e-3}]
+    ):
+        other = run(tmp_path / str(number), **changes)
+        assert not torch.equal(plain.slope.weight, other.slope.weight), changes
+    ahead = run(tmp_path / "ahead", workers=1)
+    assert torch.equal(plain.slope.weight, ahead.slope.weight)
+
+
+def test_mixed_precision_computes_in_half_and_keeps_full_weights(tmp_path):
+    class Spy(Slope):
+        def forward(self, x, y):
+            types.add(self.slope(x).dtype)
+            return super().forward(x, y)
+
+    types = set()
+    trained = run(tmp_path, task=Spy(), precision="bf16-mixed")
+    assert types == {torch.bfloat16}
+    assert trained.slope.weight.dtype == torch.float32
+
+
+def test_a_run_that_gets_no_better_stops_and_keeps_the_best(tmp_path):
+    run(tmp_path, patience=2, validate_every=2)
+    with open(tmp_path / LOG_FILE, newline="") as file:
+        measured = [row["step"] for row in csv.DictReader(file) if row["measured"]]
+    assert measured == ["2", "4", "6"]
+    whole = run(tmp_path / "whole", steps=2, validate_every=2, decay=0.0)
+    stopped = run(tmp_path / "stopped", patience=2, validate_every=2, decay=0.0)
+    assert torch.equal(stopped.slope.weight, whole.slope.weight)
+    again = run(tmp_path / "stopped", patience=2, validate_every=2, decay=0.0)
+    assert torch.equal(stopped.slope.weight, again.slope.weight)
+
+
+def test_a_loss_at_chance_is_said_and_stands_in_the_log(tmp_path, capsys):
+    class Cut(Slope):
+        def forward(self, x, y):
+            return super().forward(x, y).detach() * 0 + 1 + 0 * self.slope.weight.sum()
+
+    run(tmp_path, task=Cut(), alarm_after=6)
+    said = capsys.readouterr().err
+    assert said.count("the loss is at chance: 1.0000 over the last 6 steps") == 2
+    assert "no gradient reaches 1 of 1 parameters (slope.weight)" in said
+    with open(tmp_path / LOG_FILE, newline="") as file:
+        alarms = [row["step"] for row in csv.DictReader(file) if row["alarm"]]
+    assert alarms == ["6", "12"]
+
+
+def test_what_cannot_learn_one_batch_is_not_trained(tmp_path, capsys):
+    class Cut(Slope):
+        def forward(self, x, y):
+            return super().forward(x, y).detach() + 0 * self.slope.weight.sum()
+
+    with pytest.raises(RuntimeError, match=r"overfit-one-batch failed: .* does not move"):
+        run(tmp_path / "cut", task=Cut(), overfit_one_batch=5)
+    assert not (tmp_path / "cut" / STATE_FILE).exists()
+    plain = run(tmp_path / "plain")
+    tested = run(tmp_path / "tested", overfit_one_batch=50)
+    assert "overfit-one-batch passed" in capsys.readouterr().err
+    assert torch.equal(plain.slope.weight, tested.slope.weight)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_leaves_its_state(tmp_path):
+    class Breaks(Slope):
+        steps = 0
+
+        def forward(self, x, y):
+            self.steps += 1
+            return super().forward(x, y) * (float("nan") if self.steps > 7 else 1)
+
+    with pytest.raises(RuntimeError, match=r"the loss is nan at step 8: try a lower learning rate"):
+        run(tmp_path, task=Breaks())
+    state = torch.load(tmp_path / STATE_FILE)
+    assert state["step"] == 5
+    assert state["task"]["slope.weight"].isfinite().all()

@@ -71,7 +71,7 @@ class Resnet2d3dEncoder(nn.Module):
             return self(frames)[:, None]
         shapes = self._shapes(frames).unfold(2, length, 1)
         shapes = rearrange(shapes, "b c n h w t -> (b n) c t h w")
-        tokens = torch.cat([self._tokens(batch) for batch in shapes.split(BATCH_WINDOWS)])
+        tokens = torch.cat([self._tokens(batch) for batch in self._parts(shapes, BATCH_WINDOWS)])
         return rearrange(tokens, "(b n) t d -> b n t d", b=len(frames))
 
     def _shapes(self, frames: Tensor) -> Tensor:
@@ -80,8 +80,13 @@ class Resnet2d3dEncoder(nn.Module):
                 f"frames must be (B, 3, T, {self.size}, {self.size}), got {tuple(frames.shape)}"
             )
         pictures = rearrange(frames, "b c t h w -> (b t) c h w")
-        shapes = torch.cat([self.pictures(batch) for batch in pictures.split(BATCH_PICTURES)])
+        batches = self._parts(pictures, BATCH_PICTURES)
+        shapes = torch.cat([self.pictures(batch) for batch in batches])
         return rearrange(shapes, "(b t) c h w -> b c t h w", b=len(frames))
+
+    def _parts(self, x: Tensor, size: int) -> tuple[Tensor, ...]:
+        # Statistics of a part would be those of one clip: training takes them of the whole batch.
+        return (x,) if self.training else x.split(size)
 
     def _tokens(self, shapes: Tensor) -> Tensor:
         return reduce(self.motion(shapes) + self.places, "b d t h w -> b t d", "max")

@@ -108,7 +108,9 @@ class Avst(nn.Module):
         windows = self.spec.cut_audio(wav, starts_s)
         mel = self.front_end(rearrange(windows, "b s n -> (b s) n"))
         mel = mel.to(self.head.weight.dtype)
-        tokens = torch.cat([self.audio(batch) for batch in mel.split(SOUND_WINDOWS)])
+        # Statistics of a part would be those of one clip: training takes them of the whole batch.
+        batches = (mel,) if self.training else mel.split(SOUND_WINDOWS)
+        tokens = torch.cat([self.audio(batch) for batch in batches])
         return rearrange(tokens, "(b s) l d -> b s l d", b=len(wav))
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:

@@ -45,3 +45,12 @@ def test_windows_are_matched_within_their_own_clip_only(store):
     task = PairMatching(model, 6)
     alone = torch.stack([task(f[None], w[None]) for f, w in zip(frames, wav, strict=True)])
     torch.testing.assert_close(task(frames, wav), alone.mean())
+
+
+def test_statistics_are_those_of_the_whole_batch():
+    # One clip's alone would make what is trained another model than what is measured.
+    model = build(AvstConfig(**SIZES)).train()
+    samples = round(model.spec.audio_until_s * 16000) + 12 * 640
+    PairMatching(model, 13)(torch.rand(6, 3, 17, 96, 96), 0.1 * torch.randn(6, samples))
+    counts = {n: int(b) for n, b in model.named_buffers() if n.endswith("num_batches_tracked")}
+    assert counts and set(counts.values()) == {1}

@@ -64,10 +64,19 @@ class System(NamedTuple):
     published_acappella: tuple[float | None, ...] = (None,) * 5
 
 
-def _vocalist(job: Job) -> VocalistRecipe:
+def _vocalist(job: Job, backbone: str | None = None) -> VocalistRecipe:
     channels = VocalistConfig().channels if job.full_size else (8, 16, 32, 64, 128)
     sizes = VocalistConfig(channels, window_frames=job.window_frames)
-    return VocalistRecipe(job.clips, job.loop, sizes, Negatives())
+    return VocalistRecipe(job.clips, job.loop, sizes, Negatives(), backbone)
+
+
+def _vocalist_mc3(job: Job) -> VocalistRecipe:
+    return _vocalist(job, "mc3_18")
+
+
+def _vocalist_resnet18(job: Job) -> VocalistRecipe:
+    # A backbone of timm is as wide as it is; the rest is reduced.
+    return _vocalist(job, "resnet18")
 
 
 def _mtdvocalist(job: Job) -> MtdVocalistRecipe:
@@ -148,6 +157,8 @@ SYSTEMS = {
         (92.8, 96.7, 98.4, 99.3, 99.6, 99.8),
         (58.8, 65.4, 71.6, 76.5, 80.5),
     ),
+    "vocalist-mc3": System("vocalist_mc3", "vocalist", _vocalist_mc3, 5e-4, 1.0, (5,)),
+    "vocalist-resnet18": System("vocalist_timm", "vocalist", _vocalist_resnet18, 5e-4, 1.0, (5,)),
     "mtdvocalist": System(
         "mtdvocalist",
         "mtdvocalist",

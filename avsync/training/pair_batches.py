@@ -15,16 +15,18 @@ from avsync.training.loop import Curriculum, MakeBatch
 
 @dataclass(frozen=True)
 class Negatives:
-    """How far wrong sound lies from the right one.
+    """Which clips pairs are drawn from, and how far wrong sound lies from the right one.
 
     Args:
         far: frames that wrong sound is away at least at the start of training; 1 is the published
             rule, anywhere in the clip, throughout.
         far_until: share of training over which that falls to one frame.
+        least_frames: shorter clips are left out; published are 26 for LRS2, 251 for Acappella.
     """
 
     far: int = 1
     far_until: float = 0.5
+    least_frames: int = 26
 
 
 def cut_sound(window_frames: int) -> Span:
@@ -40,7 +42,7 @@ def pair_batches(clips: ClipData, negatives: Negatives, spec: ClipSpec, sound: S
 
     Args:
         clips: what to draw from.
-        negatives: how far wrong sound lies.
+        negatives: which pairs are drawn.
         spec: of the model.
         sound: of a window: `cut_sound`, or `seen_sound` for what the model hears in use.
     """
@@ -50,6 +52,7 @@ def pair_batches(clips: ClipData, negatives: Negatives, spec: ClipSpec, sound: S
             spec.window_frames,
             sound.first,
             sound.samples,
+            negatives.least_frames,
             far=negatives.far,
             far_until=negatives.far_until,
         )

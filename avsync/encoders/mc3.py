@@ -1,8 +1,12 @@
-"""MC3-18: convolutions that see motion first and pictures after, torchvision's, as a token encoder.
+"""MC3: convolutions that see motion first and pictures after, of torchvision's blocks.
 
 Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition (CVPR 2018).
-VocaLiST's paper tried it in place of its own visual encoder.
+VocaLiST's paper tried MC3-18 in place of its own visual encoder.
 """
+
+from collections import OrderedDict
+from itertools import pairwise
+from typing import Any
 
 import torch
 from einops import rearrange, reduce
@@ -14,53 +18,44 @@ from avsync.encoders.fetching import fetching
 BATCH_WINDOWS = 8
 # Kinetics-400, as torchvision normalises it.
 MEAN, SPREAD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+PUBLISHED = (64, 128, 256, 512)
 
 
 class Mc3Encoder(nn.Module):
-    """Turns a clip of crops of any size into one token per video frame.
+    """Turns a clip of crops of any size into one token per video frame, never negative.
 
     Only the stem and the first stage span time, 5 frames to either side in all, and pad it with
     zeros; no layer strides it. A token depends on where its frame stands in the window.
 
     Args:
-        dim: width of the tokens. 512, the width of the last stage, needs no projection, and such
-            tokens are never negative.
-        stages: how many of the four stages are used; each but the first halves height and width and
-            doubles the channels, from 64.
+        channels: widths of the stages, one to four of them; each but the first halves height and
+            width; the last width is that of the tokens. MC3-18's by default.
         pretrained: begin with torchvision's weights, of Kinetics-400, which are fetched.
     """
 
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, dim: int = 512, stages: int = 4, pretrained: bool = False) -> None:
+    def __init__(self, channels: tuple[int, ...] = PUBLISHED, pretrained: bool = False) -> None:
         super().__init__()
-        if not 1 <= stages <= 4:
-            raise ValueError(f"stages must be 1 to 4, got {stages}")
-        try:
-            from torchvision.models.video import MC3_18_Weights, mc3_18
-        except ImportError as error:
-            raise RuntimeError("MC3-18 needs torchvision: pip install 'avsync[train]'") from error
-        with fetching("MC3-18"):
-            whole = mc3_18(weights=MC3_18_Weights.KINETICS400_V1 if pretrained else None)
-        trunk = (whole.layer1, whole.layer2, whole.layer3, whole.layer4)
-        self.trunk = nn.Sequential(whole.stem, *trunk[:stages])
-        width = 64 * 2 ** (stages - 1)
-        self.proj = nn.Identity() if dim == width else nn.Linear(width, dim)
+        if not 1 <= len(channels) <= len(PUBLISHED):
+            raise ValueError(f"channels must be 1 to 4 widths, got {channels}")
+        self.trunk = _trunk(channels)
+        if pretrained:
+            self._fetch(channels)
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1, 1), persistent=False)
         self.register_buffer("spread", torch.tensor(SPREAD).view(3, 1, 1, 1), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Maps RGB frames `(B, 3, T, H, W)` in [0, 1] to tokens `(B, T, dim)`."""
+        """Maps RGB frames `(B, 3, T, H, W)` in [0, 1] to tokens `(B, T, channels[-1])`."""
         if frames.ndim != 5 or frames.shape[1] != 3:
             raise ValueError(f"frames must be (B, 3, T, H, W), got {tuple(frames.shape)}")
         x = self.trunk((frames - self.mean) / self.spread)
-        tokens: Tensor = self.proj(reduce(x, "b c t h w -> b t c", "mean"))
-        return tokens
+        return reduce(x, "b c t h w -> b t c", "mean")
 
     def windows(self, frames: Tensor, length: int) -> Tensor:
-        """Maps frames `(B, 3, T, H, W)` to tokens `(B, T - length + 1, length, dim)` of every
-        window of `length` frames.
+        """Maps frames `(B, 3, T, H, W)` to tokens `(B, T - length + 1, length, D)` of every window
+        of `length` frames.
         """
         if frames.ndim != 5 or frames.shape[2] < length:
             raise ValueError(
@@ -69,3 +64,49 @@ class Mc3Encoder(nn.Module):
         windows = rearrange(frames.unfold(2, length, 1), "b c n h w t -> (b n) c t h w")
         tokens = torch.cat([self(batch) for batch in windows.split(BATCH_WINDOWS)])
         return rearrange(tokens, "(b n) t d -> b n t d", b=len(frames))
+
+    def _fetch(self, channels: tuple[int, ...]) -> None:
+        from torchvision.models.video import MC3_18_Weights
+
+        if channels != PUBLISHED[: len(channels)]:
+            raise ValueError(f"pretrained weights are of channels {PUBLISHED}, got {channels}")
+        with fetching("MC3-18"):
+            state = MC3_18_Weights.KINETICS400_V1.get_state_dict(check_hash=True)
+        self.trunk.load_state_dict({name: state[name] for name in self.trunk.state_dict()})
+
+
+def _trunk(channels: tuple[int, ...]) -> nn.Sequential:
+    try:
+        from torchvision.models.video.resnet import Conv3DNoTemporal, Conv3DSimple
+    except ImportError as error:
+        raise RuntimeError("MC3 needs torchvision: pip install 'avsync[train]'") from error
+    # torchvision's own has one width only; names are its own, so that its weights fit.
+    first = channels[0]
+    stem = nn.Sequential(
+        nn.Conv3d(3, first, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False),
+        nn.BatchNorm3d(first),
+        nn.ReLU(inplace=True),
+    )
+    parts: OrderedDict[str, nn.Module] = OrderedDict(stem=stem)
+    parts["layer1"] = _stage(first, first, Conv3DSimple)
+    for number, (before, after) in enumerate(pairwise(channels), start=2):
+        parts[f"layer{number}"] = _stage(before, after, Conv3DNoTemporal, stride=2)
+    trunk = nn.Sequential(parts)
+    for module in trunk.modules():
+        if isinstance(module, nn.Conv3d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return trunk
+
+
+def _stage(before: int, after: int, conv: Any, stride: int = 1) -> nn.Sequential:
+    from torchvision.models.video.resnet import BasicBlock
+
+    past = None
+    if stride != 1:
+        past = nn.Sequential(
+            nn.Conv3d(before, after, 1, conv.get_downsample_stride(stride), bias=False),
+            nn.BatchNorm3d(after),
+        )
+    return nn.Sequential(
+        BasicBlock(before, after, conv, stride, past), BasicBlock(after, after, conv)
+    )

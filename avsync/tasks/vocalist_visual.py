@@ -18,14 +18,14 @@ class Mc3VocalistConfig:
     """Sizes of a VocaLiST with MC3-18 as its visual encoder.
 
     Args:
-        stages: stages of MC3-18 that are used, 1 to 4.
+        visual_channels: widths of MC3's stages, one to four; the last is that of the tokens.
         channels: widths of the audio encoder; the last is that of the tokens.
         depth: layers of each transformer.
         heads: attention heads.
         window_frames: video frames of a window.
     """
 
-    stages: int = 4
+    visual_channels: tuple[int, ...] = (64, 128, 256, 512)
     channels: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512)
     depth: int = 4
     heads: int = 8
@@ -53,8 +53,12 @@ class TimmVocalistConfig:
 
 def build_mc3(config: Mc3VocalistConfig, pretrained: bool = False) -> Vocalist:
     """The model of that configuration; `pretrained` begins with eyes that know Kinetics-400."""
-    visual = Mc3Encoder(config.channels[-1], config.stages, pretrained)
-    return _with(visual, config)
+    if config.visual_channels[-1:] != config.channels[-1:]:
+        raise ValueError(
+            "the last of visual_channels and channels must be the same width, "
+            f"got {config.visual_channels} and {config.channels}"
+        )
+    return _with(Mc3Encoder(config.visual_channels, pretrained), config)
 
 
 def build_timm(config: TimmVocalistConfig, pretrained: bool = False) -> Vocalist:

@@ -14,6 +14,7 @@ import tyro
 from torch import Tensor, nn
 
 from avsync.tasks.vocalist import Vocalist, VocalistConfig
+from avsync.timing import exact_div
 from avsync.training.clip_data import ClipData, Validation
 from avsync.training.loop import LoopSettings, fit
 from avsync.training.pair_batches import Negatives, cut_sound, pair_batches
@@ -98,5 +99,8 @@ def _kind(recipe: VocalistRecipe) -> tuple[str, dict[str, Any]]:
     if recipe.backbone is None:
         return "vocalist", sizes
     if recipe.backbone == MC3:
-        return "vocalist_mc3", sizes
+        dim = recipe.model.channels[-1]
+        # Each stage twice as wide as the one before, up to the tokens: 64 to 512 at full size.
+        widths = tuple(exact_div(dim, part) for part in (8, 4, 2, 1))
+        return "vocalist_mc3", {**sizes, "visual_channels": widths}
     return "vocalist_timm", {**sizes, "backbone": recipe.backbone}

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torchvision.models.video import mc3_18
 
 from avsync.encoders.mc3 import Mc3Encoder
 
@@ -7,19 +8,25 @@ from avsync.encoders.mc3 import Mc3Encoder
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return Mc3Encoder(dim=16, stages=2).eval()
+    return Mc3Encoder((4, 8)).eval()
 
 
-def test_whole_it_has_torchvisions_parameters_but_the_classifiers():
-    encoder = Mc3Encoder()
-    assert sum(p.numel() for p in encoder.parameters()) == 11_695_440 - (512 * 400 + 400)
-    assert isinstance(encoder.proj, torch.nn.Identity)
+@torch.no_grad()
+def test_at_its_published_widths_it_is_torchvisions_without_the_classifier():
+    torch.manual_seed(0)
+    theirs, ours = mc3_18().eval(), Mc3Encoder().eval()
+    state = {name: tensor for name, tensor in theirs.state_dict().items() if "fc." not in name}
+    ours.trunk.load_state_dict(state, strict=True)
+    theirs.fc = torch.nn.Identity()
+    frames = torch.rand(1, 3, 2, 16, 16)
+    expected = theirs((frames - ours.mean) / ours.spread)
+    torch.testing.assert_close(ours(frames).mean(1), expected, atol=1e-4, rtol=1e-4)
 
 
 @torch.no_grad()
 def test_every_frame_has_a_token_whatever_the_size_of_the_crop(tiny):
-    assert tiny(torch.rand(2, 3, 5, 24, 48)).shape == (2, 5, 16)
-    assert tiny(torch.rand(1, 3, 7, 40, 40)).shape == (1, 7, 16)
+    assert tiny(torch.rand(2, 3, 5, 24, 48)).shape == (2, 5, 8)
+    assert tiny(torch.rand(1, 3, 7, 40, 40)).shape == (1, 7, 8)
 
 
 @torch.no_grad()
@@ -35,7 +42,7 @@ def test_a_token_sees_five_frames_to_either_side(tiny):
 def test_windows_of_a_clip_are_windows_encoded_alone(tiny):
     frames = torch.rand(2, 3, 14, 16, 16)
     windows = tiny.windows(frames, 5)
-    assert windows.shape == (2, 10, 5, 16)
+    assert windows.shape == (2, 10, 5, 8)
     for k in (0, 7, 9):
         torch.testing.assert_close(windows[:, k], tiny(frames[:, :, k : k + 5]))
 
@@ -43,7 +50,7 @@ def test_windows_of_a_clip_are_windows_encoded_alone(tiny):
 @torch.no_grad()
 def test_colours_are_scaled_as_torchvision_scales_them(tiny):
     grey = tiny.mean.expand(3, 5, 16, 16)[None]
-    torch.testing.assert_close(tiny(grey), tiny.proj(tiny.trunk(0 * grey).mean((3, 4)).mT))
+    torch.testing.assert_close(tiny(grey), tiny.trunk(0 * grey).mean((3, 4)).mT)
 
 
 def test_weights_that_cannot_be_fetched_are_named(monkeypatch, tmp_path):
@@ -61,5 +68,7 @@ def test_wrong_input_is_named(tiny):
         tiny(torch.zeros(1, 5, 3, 16, 16))
     with pytest.raises(ValueError, match=r"frames must be \(B, 3, T >= 5, H, W\), got \(1, 3, 4"):
         tiny.windows(torch.zeros(1, 3, 4, 16, 16), 5)
-    with pytest.raises(ValueError, match="stages must be 1 to 4, got 5"):
-        Mc3Encoder(stages=5)
+    with pytest.raises(ValueError, match=r"channels must be 1 to 4 widths, got \(\)"):
+        Mc3Encoder(())
+    with pytest.raises(ValueError, match=r"weights are of channels \(64, .*, got \(4, 8\)"):
+        Mc3Encoder((4, 8), pretrained=True)

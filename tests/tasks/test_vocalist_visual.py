@@ -17,7 +17,7 @@ SIZES = dict(channels=(2, 2, 3, 4, 16), depth=1, heads=2)
 def tiny(request):
     torch.manual_seed(0)
     if request.param == "mc3":
-        return build_mc3(Mc3VocalistConfig(stages=1, **SIZES)).eval()
+        return build_mc3(Mc3VocalistConfig(visual_channels=(2, 4, 16), **SIZES)).eval()
     return build_timm(TimmVocalistConfig(backbone="test_resnet", **SIZES)).eval()
 
 
@@ -46,3 +46,8 @@ def test_all_but_the_eyes_is_vocalists_own():
         p.numel() for p in model.visual.parameters()
     )
     assert rest == 80_106_561 - 38_608_448
+
+
+def test_streams_of_different_width_are_named():
+    with pytest.raises(ValueError, match=r"must be the same width, got \(2, 4\) and"):
+        build_mc3(Mc3VocalistConfig(visual_channels=(2, 4), **SIZES))

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from avsync import weights as checkpoints
 from avsync.encoders.frame_backbone import FrameBackboneEncoder
+from avsync.encoders.mc3 import Mc3Encoder
 from avsync.registry import create_model
 from avsync.tasks.vocalist import VocalistConfig, build
 from avsync.training.clip_data import ClipData
@@ -41,14 +41,12 @@ def test_it_trains_with_a_backbone_of_timm(store, tmp_path):
     assert isinstance(create_model("vocalist_timm", weights=path).visual, FrameBackboneEncoder)
 
 
-def test_it_trains_with_mc3_and_goes_on_from_its_weights(store, tmp_path):
-    sizes = {"channels": [2, 3, 4, 5, 8], "depth": 1, "heads": 2, "stages": 1}
-    first = tmp_path / "first.safetensors"
-    checkpoints.save(first, create_model("vocalist_mc3", config=sizes).state_dict(), sizes)
-    unmeasured = ClipData((store.path,), batch=2)
-    path = train(recipe(store, tmp_path / "on", clips=unmeasured, backbone="mc3_18", init=first))
+def test_it_trains_with_mc3_as_wide_as_its_tokens(store, tmp_path):
+    path = train(recipe(store, tmp_path, backbone="mc3_18"))
     assert path.name == "vocalist_mc3.safetensors"
-    assert len(create_model("vocalist_mc3", weights=path).visual.trunk) == 2
+    visual = create_model("vocalist_mc3", weights=path).visual
+    assert isinstance(visual, Mc3Encoder)
+    assert [len(stage[0].conv1[1].weight) for stage in visual.trunk[1:]] == [1, 2, 4, 8]
 
 
 def test_training_goes_on_from_given_weights_with_their_sizes(store, tmp_path):

@@ -97,7 +97,7 @@ def measured(*offsets, confidence=0.99, duration_s=3.0):
 
 
 def test_a_clip_is_kept_moved_or_dropped_by_its_offset():
-    rows = clean_rows(measured(10.0, 100.0, -300.0, None), zero_ms=20.0)
+    rows = clean_rows(measured(60.0, 100.0, -300.0, None), zero_ms=20.0)
     assert [row.action for row in rows] == ["keep", "move", "move", "drop"]
     assert rows[1].offset_ms == 100.0 and rows[1].why == "+80 ms off"
     assert rows[3].why == "no_match"

@@ -17,13 +17,31 @@ def script(monkeypatch):
     return importlib.import_module
 
 
+def candidates(count):
+    """The window of sound `(n, 31)` that each score is of, and whether there is one."""
+    heard = torch.arange(count)[:, None] + torch.arange(31) - 15
+    return heard.clamp(0, count - 1), (heard >= 0) & (heard < count)
+
+
 @pytest.mark.parametrize("lead_ms", [-130.0, -40.0, 0.0, 25.0, 300.0])
 def test_a_clips_offset_is_the_peak_of_its_mean_scores(script, lead_ms):
-    # Column c holds the sound 15 - c frames earlier.
+    # Column c holds the sound 15 - c frames earlier; scores fall off to both sides of the truth.
     columns = (15 - torch.arange(31.0)) * 40
-    band = 3 - ((columns - lead_ms) / 40) ** 2 + torch.randn(50, 1)
-    band[:9, 20:] = torch.nan
-    assert script("sync_accuracy").clip_offset_ms(band) == pytest.approx(lead_ms, abs=0.01)
+    heard, known = candidates(60)
+    noise = torch.Generator().manual_seed(0)
+    speech = 5 * torch.randn(60, generator=noise)
+    fit = torch.exp(-(((columns - lead_ms) / 60) ** 2))
+    band = fit + speech[heard] + torch.randn(60, 1, generator=noise)
+    band = band.where(known, torch.nan)
+    assert script("sync_accuracy").clip_offset_ms(band) == pytest.approx(lead_ms, abs=12)
+
+
+def test_a_model_that_only_tells_speech_from_silence_is_not_right_about_whole_clips(script):
+    heard, known = candidates(60)
+    silence = ((heard < 15) | (heard >= 45)).float().where(known, torch.nan)
+    assert silence.nanmean(0).argmax() == 15  # the mean of the scores alone would be fooled
+    left = script("sync_accuracy").paired_only(silence)
+    torch.testing.assert_close(left, torch.zeros_like(left), atol=1e-3, rtol=0)
 
 
 def test_windows_inside_the_words_are_counted_apart(script, store):

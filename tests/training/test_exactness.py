@@ -1,0 +1,70 @@
+"""A run is the same run however often it is killed and however many processes share it."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from training import small_run
+
+from avsync.training.batches import Parts
+from avsync.training.loop import LOG_FILE, STATE_FILE, Curriculum
+
+# Starting processes takes long on a busy machine.
+pytestmark = pytest.mark.timeout(400)
+
+SCRIPT = Path(__file__).with_name("small_run.py")
+
+
+def state(folder):
+    return torch.load(folder / STATE_FILE, weights_only=True)
+
+
+def lines(folder):
+    with open(folder / LOG_FILE, newline="") as file:
+        return [{**row, "seconds": None} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The folder of the runs that took processes of their own, and what they said."""
+    folder = tmp_path_factory.mktemp("runs")
+    command = [sys.executable, str(SCRIPT), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_sigkill_at_any_moment_changes_no_bit_of_the_weights(runs, tmp_path):
+    folder, said = runs
+    assert len(said.splitlines()[-1].split()) == len(("killed", "after")) + small_run.KILLS, said
+    small_run.noisy_run(tmp_path)
+    whole, killed = state(tmp_path), state(folder / "killed")
+    for part in ("task", "average"):
+        for name, value in whole[part].items():
+            assert torch.equal(killed[part][name], value), f"{part} {name}"
+    for number, moments in whole["optimizer"]["state"].items():
+        for name, value in moments.items():
+            assert torch.equal(killed["optimizer"]["state"][number][name], value), name
+    assert lines(folder / "killed") == lines(tmp_path)
+    assert not list((folder / "killed").glob(".*"))
+
+
+def test_two_processes_take_the_steps_of_one_with_twice_the_batch(runs, tmp_path):
+    steps = small_run.SHARED_STEPS
+
+    def of_both(progress):
+        step = round(progress * steps)
+        every = [Parts(small_run.make_batch, 0, steps, 1, rank, 2)[step] for rank in range(2)]
+        columns = zip(*(part.tensors for part in every), strict=True)
+        return lambda rng, draws: tuple(torch.cat(column) for column in columns)
+
+    small_run.plain_run(tmp_path, Curriculum(of_both))
+    one, two = state(tmp_path), state(runs[0] / "shared")
+    for part in ("task", "average"):
+        for name, value in one[part].items():
+            torch.testing.assert_close(two[part][name], value, atol=1e-6, rtol=0, msg=name)
+    for first, second in zip(lines(tmp_path), lines(runs[0] / "shared"), strict=True):
+        assert float(first["loss"] or 0) == float(second["loss"] or 0), (first, second)

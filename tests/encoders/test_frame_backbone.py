@@ -72,6 +72,13 @@ def test_it_is_ready_to_train_with_fresh_statistics():
     assert norms and all((norm.running_mean == 0).all() for norm in norms)
 
 
+def test_weights_that_cannot_be_fetched_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(RuntimeError, match="weights of resnet18 could not be fetched"):
+        FrameBackboneEncoder(8, "resnet18", SIZE, pretrained=True)
+
+
 def test_wrong_input_is_named(tiny):
     with pytest.raises(ValueError, match=r"frames must be \(B, 3, T >= \d, 32, 48\), got"):
         tiny(torch.zeros(1, 3, 5, 48, 32))

@@ -57,6 +57,7 @@ class MtdVocalistRecipe:
             those of the teacher.
         negatives: how far wrong sound lies from the right one.
         teacher: weights of a VocaLiST (`avsync train vocalist`); it stays as it is.
+        teacher_model: what they are weights of: one with other eyes may teach as well.
         distillation: what the teacher teaches: `relations` of every layer (MTDVocaLiST),
             `soft-targets`, `hints` (FitNets), `relational` (RKD), or `none`: no teacher is asked.
         init: weights to start from instead of fresh ones; their sizes hold.
@@ -67,6 +68,7 @@ class MtdVocalistRecipe:
     model: Annotated[VocalistConfig, tyro.conf.arg(name="")] = MTDVOCALIST
     negatives: Annotated[Negatives, tyro.conf.arg(name="")] = field(default_factory=Negatives)
     teacher: Path | None = None
+    teacher_model: Literal["vocalist", "vocalist_mc3", "vocalist_timm", "mtdvocalist"] = "vocalist"
     distillation: Literal["relations", "soft-targets", "hints", "relational", "none"] = "relations"
     init: Path | None = None
 
@@ -128,7 +130,7 @@ def _step(recipe: MtdVocalistRecipe, model: Vocalist) -> nn.Module:
             f"teacher must name the weights of a VocaLiST to distil {recipe.distillation}: train "
             "one with avsync train vocalist, or say --distillation none"
         )
-    teacher = create_model("vocalist", weights=recipe.teacher)
+    teacher = create_model(recipe.teacher_model, weights=recipe.teacher)
     assert isinstance(teacher, Vocalist)
     return Distilling(model, teacher, _teaching(recipe, model, teacher))
 

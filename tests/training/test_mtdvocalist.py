@@ -52,6 +52,14 @@ def test_each_way_gives_weights_that_the_registry_loads(way, store, teacher, tmp
     assert (tmp_path / LOG_FILE).is_file()
 
 
+def test_a_teacher_may_have_other_eyes(store, tmp_path):
+    sizes = dict(visual_channels=(8, 16), channels=WIDE.channels, depth=1, heads=2)
+    path = tmp_path / "mc3.safetensors"
+    checkpoints.save(path, create_model("vocalist_mc3", config=sizes).state_dict(), sizes)
+    student = recipe(store, tmp_path, teacher=path, teacher_model="vocalist_mc3")
+    assert train(student).is_file()
+
+
 def test_without_distillation_no_teacher_is_needed(store, tmp_path):
     assert train(recipe(store, tmp_path, distillation="none")).is_file()
 

@@ -4,7 +4,7 @@ import math
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from avsync.scoring.calibrations import calibration_of
 from avsync.tasks.dense_sync import DenseSync, DenseSyncConfig
 from avsync.tasks.dense_sync_timm import TimmDenseSyncConfig
 from avsync.timing import SAMPLES_PER_FRAME, exact_div
+from avsync.training.dense_sync_taught import TaughtShiftMatching
 from avsync.training.loop import LoopSettings, MakeBatch, fit
 
 # Training crops are this much larger than the model's, so that warping them loses no detail.
@@ -46,7 +47,10 @@ class DenseSyncRecipe:
         frames: video frames per stretch.
         speed: stretches are played up to this factor faster or slower.
         backbone: see with this image network of timm in place of the mouth encoder.
-        init: weights to start from instead of fresh ones.
+        width: of a model with fresh weights, as a share of the released one's.
+        init: weights to start from instead of fresh ones; their sizes hold.
+        teachers: weights of dense_sync models, with any eyes, that teach as well.
+        taught: weight of what they teach.
         zero_ms: offset of the corpus (positive = its audio leads), taken off the model's answers.
         clean: tables that say which clips are left out and which are moved (`avsync audit`).
     """
@@ -59,7 +63,10 @@ class DenseSyncRecipe:
     frames: int = 45
     speed: float = 1.22
     backbone: str | None = None
+    width: float = 1.0
     init: Path | None = None
+    teachers: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
+    taught: float = 1.0
     zero_ms: float = 0.0
     clean: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="TABLE...")] = ()
 
@@ -88,14 +95,14 @@ def train(recipe: DenseSyncRecipe) -> Path:
     model = _model(recipe)
     sources = _sources(recipe, model)
     margin_hops = exact_div(sources[0].margin, model.front_end.hop_length)
-    task = ShiftMatching(model, margin_hops)
+    task = _step(recipe, model, margin_hops)
     held_out = _held_out(recipe)
 
     def validate(averaged: nn.Module) -> dict[str, float]:
-        if not held_out or not isinstance(averaged, ShiftMatching):
+        if not held_out:
             return {}
         # A copy on the CPU, where prepared clips are.
-        model = deepcopy(averaged.model).cpu().eval()
+        model = cast(DenseSync, deepcopy(averaged.get_submodule("model")).cpu().eval())
         measured = measure_clips(model, held_out, VALIDATION_CONTEXTS, calibration_of("dense_sync"))
         return {f"within_1_at_{k}": measured.within(k, 1) for k in VALIDATION_CONTEXTS}
 
@@ -115,9 +122,31 @@ def _model(recipe: DenseSyncRecipe) -> DenseSync:
 
 def _kind(recipe: DenseSyncRecipe) -> tuple[str, dict[str, Any]]:
     """The name of the model in the registry, and its sizes."""
+    if recipe.width <= 0:
+        raise ValueError(f"width must be positive, got {recipe.width}")
     if recipe.backbone is None:
-        return "dense_sync", asdict(DenseSyncConfig())
-    return "dense_sync_timm", asdict(TimmDenseSyncConfig(backbone=recipe.backbone))
+        name, sizes = "dense_sync", asdict(DenseSyncConfig())
+    else:
+        name, sizes = "dense_sync_timm", asdict(TimmDenseSyncConfig(backbone=recipe.backbone))
+    for field in ("mouth_channels", "mel_channels"):
+        if field in sizes:
+            sizes[field] = tuple(max(1, round(recipe.width * each)) for each in sizes[field])
+    sizes["dim"] = max(1, round(recipe.width * sizes["dim"]))
+    return name, sizes
+
+
+def _step(recipe: DenseSyncRecipe, model: DenseSync, first_step: int) -> nn.Module:
+    if not recipe.teachers:
+        return ShiftMatching(model, first_step)
+    teachers = [_teacher(weights) for weights in recipe.teachers]
+    return TaughtShiftMatching(model, teachers, first_step, recipe.taught)
+
+
+def _teacher(weights: Path) -> DenseSync:
+    name = "dense_sync_timm" if "backbone" in checkpoints.load(weights).config else "dense_sync"
+    model = create_model(name, weights=weights, config={"zero_ms": 0.0})
+    assert isinstance(model, DenseSync)
+    return model
 
 
 def _sources(recipe: DenseSyncRecipe, model: DenseSync) -> list[SyncClips]:
@@ -181,11 +210,9 @@ def _chance(model: DenseSync, source: SyncClips) -> float:
 
 def _export(averaged: nn.Module, recipe: DenseSyncRecipe) -> Path:
     """Writes the averaged weights in fp16, with their config beside them."""
-    assert isinstance(averaged, ShiftMatching)
-    model = averaged.model
     state = {
         name: value.half() if value.is_floating_point() else value
-        for name, value in model.state_dict().items()
+        for name, value in averaged.get_submodule("model").state_dict().items()
     }
     name, sizes = _kind(recipe)
     path = recipe.loop.output / f"{name}.safetensors"

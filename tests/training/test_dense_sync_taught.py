@@ -3,9 +3,11 @@ from copy import deepcopy
 import pytest
 import torch
 
+from avsync.registry import create_model
 from avsync.tasks.dense_sync import DenseSyncConfig, build
-from avsync.training.dense_sync import ShiftMatching
+from avsync.training.dense_sync import DenseSyncRecipe, ShiftMatching, train
 from avsync.training.dense_sync_taught import TaughtShiftMatching
+from avsync.training.loop import STATE_FILE, LoopSettings
 
 SMALL = DenseSyncConfig(
     dim=16, mouth_channels=(4, 4, 8, 8), mel_channels=(4, 4, 8, 8, 8), n_mels=16
@@ -21,6 +23,13 @@ def fresh(seed, config=SMALL):
 def batch():
     g = torch.Generator().manual_seed(0)
     return torch.rand(2, 9, 56, 56, generator=g), torch.randn(2, 16, 60, generator=g)
+
+
+def recipe(store, folder, **changes):
+    loop = LoopSettings(output=folder, steps=1, warmup=1, validate_every=0, device="cpu")
+    splits = store.path / "splits.json"
+    small = dict(data=(store.path,), splits=splits, batch=2, frames=12, width=0.1)
+    return DenseSyncRecipe(**{"loop": loop, **small, **changes})
 
 
 def gradient(task, batch):
@@ -73,9 +82,20 @@ def test_only_the_student_learns_and_is_saved(batch):
     assert all(p.grad is None for each in task.teachers for p in each.model.parameters())
 
 
-def test_what_does_not_fit_is_named():
+def test_a_narrow_model_learns_from_a_wider_one_from_the_recipe(store, tmp_path):
+    wide = train(recipe(store, tmp_path / "wide", width=0.2))
+    path = train(recipe(store, tmp_path / "narrow", teachers=(wide,), taught=2.0))
+    widths = [create_model("dense_sync", weights=p).weight.in_features for p in (wide, path)]
+    assert widths == [26, 13]
+    state = torch.load(tmp_path / "narrow" / STATE_FILE, weights_only=True)
+    assert not [name for name in state["task"] if "teacher" in name]
+
+
+def test_what_does_not_fit_is_named(store, tmp_path):
     other = DenseSyncConfig(16, (4, 4, 8, 8), (4, 4, 8, 8, 8), n_mels=32)
     with pytest.raises(ValueError, match=r"56 pixels and 16 mel bands, .* got 56 and 32"):
         TaughtShiftMatching(fresh(0), [fresh(1, other)], 8)
     with pytest.raises(ValueError, match="got 0 teachers and 1"):
         TaughtShiftMatching(fresh(0), [], 8)
+    with pytest.raises(ValueError, match="width must be positive, got 0"):
+        train(recipe(store, tmp_path, width=0.0))

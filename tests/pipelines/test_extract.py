@@ -8,6 +8,7 @@ from pipelines.red_detector import RedDetector
 from safetensors.numpy import load_file
 
 from avsync import weights
+from avsync.media.faces import find_detector
 from avsync.pipelines.extract import INDEX_FILE, extract
 from avsync.pipelines.features import of_clip, of_file
 from avsync.pipelines.features_file import FeatureFile
@@ -144,3 +145,25 @@ def test_an_hour_of_features_is_not_held_in_memory(tmp_path):
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert (tmp_path / "a.safetensors").stat().st_size > 180e6
     assert grown < 30_000  # KiB
+
+
+@pytest.mark.real_data
+def test_lips_and_voice_of_one_time_belong_together(shared):
+    film = shared / "data" / "grid_other_speakers" / "bbad1n.mpg"
+    model = create_model("dense_sync", pretrained=True)
+    lips, voice = (
+        {
+            round(time_s, 2): row
+            for rows in of_file(FrozenFeatures(model, stream), film, find_detector("haar"))
+            for time_s, row in zip(rows.times_s, rows.features, strict=True)
+        }
+        for stream in ("video", "audio")
+    )
+    assert min(len(lips), len(voice)) >= 60
+
+    def match(shift):
+        """How well lips fit the voice so many frames later, on average over the clip."""
+        later = {t: round(t + shift / 25, 2) for t in lips}
+        return np.mean([lips[t] @ voice[s] for t, s in later.items() if s in voice])
+
+    assert max(range(-8, 9), key=match) == 0

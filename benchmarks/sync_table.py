@@ -1,10 +1,13 @@
 """The tables of `sync_accuracy.py`, out of its results, as Markdown.
 
-python benchmarks/sync_table.py [--size reduced] [--windows "inside words"]
+    python benchmarks/sync_table.py [--size reduced] [--write docs/comparison.md]
+
+`--write` puts them into a page, between its marks.
 """
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,17 +21,41 @@ Run = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", default="reduced", choices=("reduced", "full"))
-    parser.add_argument("--windows", default="all", choices=("all", "inside words"))
+    parser.add_argument("--write", type=Path, help="page that has the marks of these tables")
     options = parser.parse_args()
     files = sorted((RESULTS / "sync_accuracy").glob(f"*_{options.size}_*.json"))
-    runs = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    if not runs:
+    if not files:
         raise SystemExit("there are no results: run sync_accuracy.py first")
-    print("\n".join(cost_table(runs)))
-    for test in runs[0]["tests"]:
-        for within, contexts in ((1, LRS2_CONTEXTS), (5, ACAPPELLA_CONTEXTS)):
-            print(f"\n{test}, {options.windows} windows, within {within}:\n")
-            print("\n".join(accuracy_table(runs, test, within, contexts, options.windows)))
+    text = "\n".join(tables([json.loads(file.read_text(encoding="utf-8")) for file in files]))
+    if options.write is None:
+        print(text)
+    else:
+        page = options.write.read_text(encoding="utf-8")
+        options.write.write_text(put_in(page, options.size, text), encoding="utf-8")
+
+
+def tables(runs: list[Run]) -> list[str]:
+    """All tables: what systems cost, then accuracy by test set, windows and tolerance."""
+    lines = cost_table(runs)
+    for test, figures in runs[0]["tests"].items():
+        for windows in ("all", "inside words"):
+            if not any(row["windows"] == windows for row in figures["rows"]):
+                continue
+            for within, contexts in ((1, LRS2_CONTEXTS), (5, ACAPPELLA_CONTEXTS)):
+                which = "all windows" if windows == "all" else "windows inside the words"
+                frames = "1 frame" if within == 1 else f"{within} frames"
+                lines += ["", f"**{test}**, {which}, right within {frames}, per cent:", ""]
+                lines += accuracy_table(runs, test, within, contexts, windows)
+    return lines
+
+
+def put_in(page: str, size: str, text: str) -> str:
+    """The page with this text between its marks; ValueError where it has none."""
+    begin, end = (f"<!-- {size} tables: {word} -->" for word in ("begin", "end"))
+    if begin not in page or end not in page:
+        raise ValueError(f"the page must have the marks {begin} and {end}")
+    before, after = page.partition(begin)[0], page.partition(end)[2]
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
 
 
 def groups(runs: list[Run]) -> dict[tuple[str, int], list[Run]]:

@@ -76,6 +76,18 @@ def test_the_table_has_the_mean_over_seeds_with_its_interval_and_chance(script):
     )
 
 
+def test_tables_stand_between_their_marks(script):
+    put_in = script("sync_table").put_in
+    page = "Read:\n<!-- full tables: begin -->\nold\n<!-- full tables: end -->\nThe end.\n"
+    new = put_in(page, "full", "| new |")
+    assert "old" not in new and new.startswith("Read:\n<!--") and new.endswith("-->\nThe end.\n")
+    assert put_in(new, "full", "| new |") == new
+    with pytest.raises(ValueError, match="must have the marks <!-- reduced tables: begin -->"):
+        put_in(page, "reduced", "")
+    for size in ("reduced", "full"):
+        put_in((BENCHMARKS.parent / "docs" / "comparison.md").read_text("utf-8"), size, "")
+
+
 def test_every_system_has_a_recipe_of_its_own_at_both_sizes(script, tmp_path):
     from avsync.training.clip_data import ClipData
     from avsync.training.loop import LoopSettings

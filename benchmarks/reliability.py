@@ -41,7 +41,7 @@ def draw(curves: dict[str, list[Row]], path: Path) -> None:
         said, true, counts = np.array(rows).T
         (line,) = axes.plot(said, true, linewidth=1, label=f"{name}, {int(counts.sum())}")
         axes.scatter(said, true, s=4 + 1.5 * counts, color=line.get_color(), alpha=0.7)
-    axes.legend(loc="upper left", frameon=False)
+    axes.legend(loc="lower right", frameon=False, fontsize="small")
     figure.savefig(path, metadata={"Date": None})
 
 

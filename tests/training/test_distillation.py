@@ -89,6 +89,24 @@ def test_every_way_teaches_more_than_the_labels(way, tiny):
     assert not torch.allclose(*grads, rtol=1e-3)
 
 
+def test_steps_bring_the_students_relations_to_the_teachers():
+    torch.manual_seed(0)
+    frames, mel, labels = torch.rand(2, 3, 5, 48, 96), torch.randn(2, 80, 16), torch.ones(2)
+    student, teacher = (build(VocalistConfig((2, 2, 3, 4, d), 1, 2)).eval() for d in (8, 16))
+    with torch.no_grad():
+        known = look_inside(teacher, frames, mel)
+    way = RelationTeaching(depth=1)
+    optimizer = torch.optim.Adam([*student.parameters(), *way.parameters()], lr=0.01)
+    divergences = []
+    for _ in range(25):
+        thought = look_inside(student, frames, mel)
+        divergences.append(way.divergences(thought, known).sum().item())
+        optimizer.zero_grad()
+        way(thought, known, labels).backward()
+        optimizer.step()
+    assert divergences[-1] < divergences[0] / 2
+
+
 def test_hints_weigh_a_hundredfold(tiny):
     student, teacher = tiny
     way, labels = HintTeaching(8, 16), LABELS.float()

@@ -53,8 +53,9 @@ def noisy_run(folder):
     return fit(Noisy(), make_batch, settings(folder, patience=4), 1.0, measured)
 
 
-def plain_run(folder, make=make_batch):
-    return fit(Noisy(plain=True), make, settings(folder, steps=SHARED_STEPS, lr=0.1), 1.0, measured)
+def plain_run(folder, make=make_batch, **changes):
+    loop = settings(folder, steps=SHARED_STEPS, lr=0.1, **changes)
+    return fit(Noisy(plain=True), make, loop, 1.0, measured)
 
 
 def settings(folder, **changes):

@@ -52,19 +52,29 @@ def test_sigkill_at_any_moment_changes_no_bit_of_the_weights(runs, tmp_path):
     assert not list((folder / "killed").glob(".*"))
 
 
-def test_two_processes_take_the_steps_of_one_with_twice_the_batch(runs, tmp_path):
+def of_both(progress):
+    """What two processes draw for a step, or one that accumulates two batches, as one batch."""
     steps = small_run.SHARED_STEPS
+    step = round(progress * steps)
+    every = [Parts(small_run.make_batch, 0, steps, 1, rank, 2)[step] for rank in range(2)]
+    columns = zip(*(part.tensors for part in every), strict=True)
+    return lambda rng, draws: tuple(torch.cat(column) for column in columns)
 
-    def of_both(progress):
-        step = round(progress * steps)
-        every = [Parts(small_run.make_batch, 0, steps, 1, rank, 2)[step] for rank in range(2)]
-        columns = zip(*(part.tensors for part in every), strict=True)
-        return lambda rng, draws: tuple(torch.cat(column) for column in columns)
 
-    small_run.plain_run(tmp_path, Curriculum(of_both))
-    one, two = state(tmp_path), state(runs[0] / "shared")
+def assert_same_run(one, two):
     for part in ("task", "average"):
-        for name, value in one[part].items():
-            torch.testing.assert_close(two[part][name], value, atol=1e-6, rtol=0, msg=name)
-    for first, second in zip(lines(tmp_path), lines(runs[0] / "shared"), strict=True):
-        assert float(first["loss"] or 0) == float(second["loss"] or 0), (first, second)
+        for name, value in state(one)[part].items():
+            torch.testing.assert_close(state(two)[part][name], value, atol=1e-6, rtol=0)
+    for first, second in zip(lines(one), lines(two), strict=True):
+        assert first["loss"] == second["loss"], (first, second)
+
+
+def test_two_processes_take_the_steps_of_one_with_twice_the_batch(runs, tmp_path):
+    small_run.plain_run(tmp_path, Curriculum(of_both))
+    assert_same_run(tmp_path, runs[0] / "shared")
+
+
+def test_accumulated_batches_take_the_steps_of_one_that_holds_them_all(tmp_path):
+    small_run.plain_run(tmp_path / "one", Curriculum(of_both))
+    small_run.plain_run(tmp_path / "two", accumulate=2)
+    assert_same_run(tmp_path / "one", tmp_path / "two")

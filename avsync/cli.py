@@ -65,7 +65,9 @@ def _train(arguments: Sequence[str]) -> int:
     # The recipe is the command line, so only here does printing help load torch.
     from avsync.training.recipes import RECIPES, run
 
-    choices = {name: recipe.settings for name, recipe in RECIPES.items()}
+    choices: dict[str, Callable[..., Any]] = {
+        name: recipe.settings for name, recipe in RECIPES.items()
+    }
     weights = run(_asked("avsync train", choices, arguments))
     print(f"the weights are in {weights}")
     return 0

@@ -77,13 +77,13 @@ def test_a_state_of_another_task_is_refused(tmp_path):
         fit(nn.Linear(3, 3), None, LoopSettings(output=tmp_path, device="cpu"), 1.0, None)
 
 
-def test_the_average_follows_the_weights(tmp_path):
-    run(tmp_path, ema=0.0)
-    state = torch.load(tmp_path / STATE_FILE)
-    assert torch.equal(state["average"]["module.slope.weight"], state["task"]["slope.weight"])
-    still = run(tmp_path / "slow", ema=0.999).slope.weight
-    # The first step is taken over whole; from then on hardly anything.
-    assert abs(still - Slope().slope.weight).item() < 0.2
+def test_the_average_starts_at_the_first_step_and_follows(tmp_path):
+    one = run(tmp_path / "one", steps=1, decay=0.0, ema=0.75)
+    first = torch.load(tmp_path / "one" / STATE_FILE)["task"]["slope.weight"]
+    assert torch.equal(one.slope.weight, first)
+    two = run(tmp_path / "two", steps=2, decay=0.0, ema=0.75)
+    second = torch.load(tmp_path / "two" / STATE_FILE)["task"]["slope.weight"]
+    torch.testing.assert_close(two.slope.weight.data, 0.75 * first + 0.25 * second)
 
 
 def test_adam_schedules_and_workers_reach_the_loop(tmp_path):

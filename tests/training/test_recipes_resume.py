@@ -1,0 +1,69 @@
+"""Each recipe, stopped and started again, ends as one that was never stopped."""
+
+import pytest
+import torch
+
+from avsync import weights as checkpoints
+from avsync.tasks.avst import AvstConfig
+from avsync.tasks.lip_expert import LipExpertConfig
+from avsync.tasks.perfect_match import PerfectMatchConfig
+from avsync.tasks.syncnet import SyncNetConfig
+from avsync.tasks.vocalist import VocalistConfig, build
+from avsync.training.avst import AvstRecipe
+from avsync.training.clip_data import ClipData
+from avsync.training.dense_sync import DenseSyncRecipe
+from avsync.training.fine_tune import FineTuneRecipe
+from avsync.training.lip_expert import LipExpertRecipe
+from avsync.training.loop import STATE_FILE, LoopSettings
+from avsync.training.mtdvocalist import MtdVocalistRecipe
+from avsync.training.perfect_match import PerfectMatchRecipe
+from avsync.training.recipes import RECIPES, run
+from avsync.training.syncnet import SyncNetRecipe
+from avsync.training.vocalist import VocalistRecipe
+
+MEL_CHANNELS = (2, 3, 4, 5, 8)
+
+
+def settings(name, store, folder, loop):
+    """A small run of the recipe; more steps change nothing in the ones before."""
+    clips = ClipData((store.path,), batch=2)
+    vocalist = VocalistConfig(channels=MEL_CHANNELS, depth=1, heads=2)
+    if name == "mtdvocalist":
+        torch.manual_seed(1)
+        sizes = {"channels": list(MEL_CHANNELS), "depth": 1, "heads": 2}
+        checkpoints.save(
+            folder / "teacher.safetensors", build(VocalistConfig(**sizes)).state_dict(), sizes
+        )
+        return MtdVocalistRecipe(
+            clips=clips, loop=loop, model=vocalist, teacher=folder / "teacher.safetensors"
+        )
+    streams = ((2, 3, 4), (2, 3, 4, 5, 6), 6)
+    return {
+        "vocalist": lambda: VocalistRecipe(clips, loop, vocalist),
+        "syncnet": lambda: SyncNetRecipe(clips, loop, SyncNetConfig(*streams, 64, "face")),
+        "lip-expert": lambda: LipExpertRecipe(clips, loop, LipExpertConfig(channels=MEL_CHANNELS)),
+        "perfect-match": lambda: PerfectMatchRecipe(
+            clips, loop, PerfectMatchConfig(*streams, size=64, crop="face"), windows=6
+        ),
+        "avst": lambda: AvstRecipe(
+            clips, loop, AvstConfig((2, 3, 4, 8), MEL_CHANNELS, depth=1, heads=2), windows=6
+        ),
+        "dense-sync": lambda: DenseSyncRecipe(loop, (store.path,), batch=2, frames=12, width=0.05),
+        "fine-tune": lambda: FineTuneRecipe(clips=clips, loop=loop, windows=6),
+    }[name]()
+
+
+@pytest.mark.filterwarnings("ignore:store")
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_stopped_run_goes_on_to_the_bit(name, store, tmp_path):
+    def trained(folder, steps):
+        loop = {"steps": steps, "warmup": 0, "decay": 0.0, "validate_every": 0, "device": "cpu"}
+        run(settings(name, store, tmp_path, LoopSettings(output=tmp_path / folder, **loop)))
+        return torch.load(tmp_path / folder / STATE_FILE)
+
+    whole = trained("whole", 3)
+    trained("stopped", 2)
+    gone_on = trained("stopped", 3)
+    for part in ("task", "average"):
+        for key, value in whole[part].items():
+            assert torch.equal(gone_on[part][key], value), f"{part} {key}"

@@ -72,7 +72,9 @@ class FrameBackboneEncoder(nn.Module):
                 f"frames must be (B, 3, T >= {least}, {height}, {width}), got {tuple(frames.shape)}"
             )
         x = (rearrange(frames, "b c t h w -> (b t) c h w") - self.mean) / self.spread
-        features = torch.cat([self.backbone(batch) for batch in x.split(BATCH_PICTURES)])
+        # Statistics of a part would be those of few clips: training takes them of the whole batch.
+        batches = (x,) if self.training else x.split(BATCH_PICTURES)
+        features = torch.cat([self.backbone(batch) for batch in batches])
         return rearrange(features, "(b t) f -> b t f", b=len(frames))
 
     def windows(self, frames: Tensor, length: int) -> Tensor:

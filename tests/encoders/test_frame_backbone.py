@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.encoders.frame_backbone import FrameBackboneEncoder
+from avsync.encoders.frame_backbone import BATCH_PICTURES, FrameBackboneEncoder
 
 SMALL = "test_resnet"
 SIZE = (32, 48)
@@ -63,6 +63,16 @@ def test_colours_are_scaled_as_the_backbone_expects_them(tiny):
         torch.tensor(normal["std"]).view(3, 1, 1)
     )
     torch.testing.assert_close(tiny.pictures(frames)[0], tiny.backbone(scaled))
+
+
+@torch.no_grad()
+def test_training_takes_statistics_of_the_whole_batch():
+    torch.manual_seed(0)
+    encoder = FrameBackboneEncoder(8, SMALL, SIZE)
+    frames = torch.rand(1, 3, BATCH_PICTURES + 6, *SIZE)
+    scaled = (frames[0].transpose(0, 1) - encoder.mean) / encoder.spread
+    expected = encoder.backbone(scaled)
+    torch.testing.assert_close(encoder.pictures(frames)[0], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_it_is_ready_to_train_with_fresh_statistics():

@@ -38,6 +38,14 @@ def test_entries_have_length_one_and_long_clips_are_encoded_in_blocks(tiny, wav)
 
 
 @torch.no_grad()
+def test_training_takes_statistics_of_the_whole_batch():
+    torch.manual_seed(0)
+    model, frames = build(TINY), torch.rand(2, 3, LIP_WINDOWS + 7, 64, 64)
+    expected = torch.nn.functional.normalize(model.visual(frames), dim=-1)
+    torch.testing.assert_close(model.encode_video(frames), expected)
+
+
+@torch.no_grad()
 def test_entries_belong_to_their_start_in_any_order_and_between_frames(tiny, wav):
     starts_s = torch.tensor([0.92, 0.40, 0.41, 0.43, 0.96, 0.40])
     together = tiny.encode_audio(wav, starts_s)

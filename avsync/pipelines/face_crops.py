@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from avsync.data.clip_crops import cut_crop
 from avsync.media.ahead import ahead
-from avsync.media.crops import cut_face, cut_head, cut_mouth
 from avsync.media.faces import FaceDetector
 from avsync.media.probe import MediaInfo
-from avsync.media.tracks import TrackedFace, follow_faces
+from avsync.media.tracks import follow_faces
 from avsync.media.video import at_rate, read_frames
 from avsync.scoring.engine import CroppedTick
 from avsync.scoring.verdict import FaceTrack
@@ -44,16 +44,8 @@ class FaceCrops:
             there = [face for face in faces if face.score > 0]
             for face in there:
                 self.seen.setdefault(face.track, _Seen(number)).add(number, face.box)
-            yield CroppedTick(number, {face.track: self.cut(image, face) for face in there})
-
-    def cut(self, image: np.ndarray, face: TrackedFace) -> np.ndarray:
-        size = self.spec.width
-        if self.spec.crop == "mouth":
-            return cut_mouth(image, face.points, size)
-        if self.spec.crop == "head":
-            return cut_head(image, face.box, size)
-        crop = cut_face(image, face.box, size)
-        return crop[size // 2 :] if self.spec.lower_half else crop
+            crops = {face.track: cut_crop(self.spec, image, face) for face in there}
+            yield CroppedTick(number, crops)
 
     def faces(self) -> dict[int, FaceTrack]:
         return {number: seen.face(number, self.scale) for number, seen in self.seen.items()}

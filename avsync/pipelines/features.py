@@ -14,6 +14,7 @@ from avsync.media.faces import FaceDetector, find_detector
 from avsync.media.probe import MediaInfo, probe
 from avsync.media.tracks import follow_faces
 from avsync.media.video import at_rate, read_frames
+from avsync.pipelines.face_crops import MAX_SIDE
 from avsync.pipelines.frozen import FrozenFeatures, middle_s
 from avsync.scoring.clip_band import WavInMemory
 from avsync.tasks.clip_spec import ClipSpec
@@ -21,7 +22,6 @@ from avsync.timing import FPS
 
 # Frames that are read before they are encoded: what is held of each face.
 BLOCK_FRAMES = 100
-MAX_SIDE = 1280
 
 
 class Rows(NamedTuple):

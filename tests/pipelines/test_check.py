@@ -5,16 +5,12 @@ import av
 import numpy as np
 import pytest
 
-from avsync.media.crops import cut_face, cut_head
 from avsync.media.faces import YuNetDetector
 from avsync.media.remux import shift_audio
 from avsync.media.synthetic import SyntheticClip, render
-from avsync.media.tracks import TrackedFace
 from avsync.pipelines.check import check
-from avsync.pipelines.face_crops import FaceCrops
 from avsync.registry import create_model
 from avsync.scoring.result import to_json
-from avsync.tasks.clip_spec import ClipSpec
 
 SIZE = (320, 240)
 
@@ -147,18 +143,6 @@ def test_files_that_cannot_be_read_say_why(tmp_path, make_clip):
     assert reason_of(tmp_path / "empty.mp4") == ("unreadable", "damaged")
     assert reason_of(tmp_path / "text.mp4") == ("unreadable", "damaged")
     assert reason_of(tmp_path / "missing.mp4")[0] == "unreadable"
-
-
-@pytest.mark.parametrize(
-    ("crop", "lower_half", "cut"),
-    [("head", False, cut_head), ("face", False, cut_face), ("face", True, cut_face)],
-)
-def test_each_model_gets_the_crop_it_declares(crop, lower_half, cut):
-    spec = ClipSpec(crop, 64, 64, 5, 0.0, 0.2, lower_half=lower_half)
-    image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
-    face = TrackedFace(0, np.array([50.0, 40, 90, 90]), np.zeros((5, 2)), 1.0)
-    expected = cut(image, face.box, 64)[32 if lower_half else 0 :]
-    assert (FaceCrops(None, spec, None).cut(image, face) == expected).all()
 
 
 def test_wrong_arguments_are_named():

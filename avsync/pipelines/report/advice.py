@@ -57,8 +57,8 @@ WHAT_TO_TRY = {
         "in which the person on screen speaks."
     ),
     "music": (
-        "Someone may be talking off this track, or the voice is too low in the mix. Check a version "
-        "in which the voice can be heard, or a part without music."
+        "The voice may be on another track, or too low in the mix. Check a version in which it can "
+        "be heard, or a part without music."
     ),
     "no_match": (
         "That is usual for dubbing, voice-over, playback and swapped sound. If the right voice is "

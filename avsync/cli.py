@@ -9,7 +9,9 @@ from typing import Any
 import tyro
 
 from avsync import __version__
-from avsync.commands import audit, check, convert, demo, doctor, features, fix, models, prepare
+from avsync.commands.clips import audit, features, prepare
+from avsync.commands.files import check, demo, fix
+from avsync.commands.models import convert, doctor, models
 
 DESCRIPTION = "Measures where the voice is against the lips in a video, and repairs it."
 

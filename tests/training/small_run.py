@@ -117,6 +117,8 @@ def forked(work):
 
 
 if __name__ == "__main__":
+    # How many threads share a sum changes its last bit: all runs here have one.
     torch.set_num_threads(1)
     root = Path(sys.argv[1])
+    noisy_run(root / "whole")
     sys.exit(killed_run(root / "killed") or shared_run(root / "shared"))

@@ -25,7 +25,7 @@ from avsync.scoring.music import sounds_like_music
 from avsync.scoring.offset import Calibration
 from avsync.scoring.result import CheckResult, Reason, TrackResult
 from avsync.scoring.speakers import speaking_spans
-from avsync.scoring.track_scores import Curve, summed
+from avsync.scoring.track_scores import summed
 from avsync.scoring.verdict import (
     BEYOND_S,
     Answer,
@@ -80,12 +80,12 @@ def check(
 
     ValueError for arguments out of range, RuntimeError for weights that cannot be used.
     """
-    limits = tolerance(profile)
+    # A name that is not known is told before the file is read.
+    tolerance(profile)
     if not 0 < search_s <= MAX_SEARCH_S:
         raise ValueError(f"search_s must lie in (0, {MAX_SEARCH_S}] seconds, got {search_s}")
     sync_model = load_model(model, weights)
     found = find_detector(detector) if detector is None or isinstance(detector, str) else detector
-    calibration = calibration_of(model)
     blank = CheckResult(
         file=str(path), status="unreadable", reason=None, detail="", verdict=None,
         borderline=False, offset_ms=None, interval_ms=None, confidence=0.0, duration_s=None,
@@ -94,9 +94,21 @@ def check(
     try:
         info = probe(path)
         blank = replace(blank, duration_s=info.duration_s)
-        faces, scores, duration_s = _score(info, sync_model, found, search_s, progress)
+        return _judged(blank, info, sync_model, found, progress)
     except UnreadableMedia as error:
         return replace(blank, reason=error.reason, detail=str(error))
+
+
+def _judged(
+    blank: CheckResult,
+    info: MediaInfo,
+    model: SyncModel,
+    detector: FaceDetector,
+    progress: Report | None,
+) -> CheckResult:
+    """The result of a file that can be opened, `blank` saying how it is checked."""
+    search_s, calibration = blank.search_s, calibration_of(blank.model)
+    faces, scores, duration_s = _score(info, model, detector, search_s, progress)
     tracks = tuple(
         judge_track(faces[number], scores.tracks[number], scores.level_db, search_s, calibration)
         for number in sorted(faces)
@@ -121,6 +133,7 @@ def check(
     )
     if answer.offset_ms is None or answer.interval_ms is None:
         return result
+    limits = tolerance(blank.profile)
     heard = [scores.tracks[t.track] for t in _asked(tracks)]
     fault = find_fault(heard, answer.offset_ms, duration_s, search_s, limits, calibration)
     return replace(
@@ -155,7 +168,7 @@ def judge_file(
     asked = _asked(tracks)
     if asked:
         heard = [scores.tracks[t.track] for t in asked]
-        near = summed([Curve(h.evidence.sum(0), h.offsets_ms) for h in heard])
+        near = summed([h.near for h in heard])
         far = [h.far for h in heard if h.far is not None]
         answer = judge_curves(near, summed(far) if far else None, search_s, calibration)
         if answer.status == "ok" or asked[0].status == "ok":

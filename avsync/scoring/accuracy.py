@@ -15,7 +15,7 @@ from avsync.scoring.clip_band import WavInMemory, clip_band
 from avsync.scoring.engine import CroppedTick, SyncModel, score_tracks
 from avsync.scoring.offset import Calibration
 from avsync.scoring.result import Interval
-from avsync.scoring.track_scores import Curve, TrackScores
+from avsync.scoring.track_scores import TrackScores
 from avsync.scoring.verdict import BEYOND_S, Answer, judge_curves
 from avsync.timing import FPS
 
@@ -151,8 +151,7 @@ def answer_clip(
 ) -> Answer:
     """The answer for a whole clip by the engine, as `check` would give it."""
     scores = score_clip(model, crops, wav, search_s)
-    near = Curve(scores.evidence.sum(0), scores.offsets_ms)
-    return judge_curves(near, scores.far, search_s, calibration)
+    return judge_curves(scores.near, scores.far, search_s, calibration)
 
 
 def score_clip(

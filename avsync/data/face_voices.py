@@ -1,0 +1,93 @@
+"""Faces with their voices, out of prepared stores: the targets of separation."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from avsync.data.clip_windows import ClipWindows
+from avsync.data.sound_cache import SoundCache
+from avsync.data.store import Store, clip_folder
+from avsync.tasks.clip_spec import ClipSpec
+from avsync.tasks.separation_spec import SeparationSpec
+from avsync.timing import FPS
+
+
+class FaceSource(NamedTuple):
+    """Clips of a store: which ones, and their offset (positive = the audio leads), taken off."""
+
+    store: Store
+    places: Sequence[int]
+    zero_ms: float = 0.0
+
+
+class FaceVoices:
+    """Voices and faces of chosen clips at a separation task's rate and geometry.
+
+    Args:
+        sources: clips of one or more stores.
+        spec: of the task.
+        cache: where the voices are kept at the task's rate.
+
+    ValueError where two clips would have the same name, or a store lacks the crops.
+    """
+
+    def __init__(
+        self, sources: Sequence[FaceSource], spec: SeparationSpec, cache: SoundCache
+    ) -> None:
+        self.spec, self.cache = spec, cache
+        rows = [(source, source.store.rows[place]) for source in sources for place in source.places]
+        self.names = [f"{source.store.path.name}/{row['id']}" for source, row in rows]
+        if len(set(self.names)) < len(self.names):
+            raise ValueError("stores must have folders of different names: clips go by them")
+        self.lengths: list[int] = [row["frames"] for _, row in rows]
+        self.speakers = [f"{source.store.path.name}/{row['speaker']}" for source, row in rows]
+        folders = [clip_folder(source.store.path, row["id"]) for source, row in rows]
+        self.sounds = [str(folder / "wav.npy") for folder in folders]
+        self.rates: list[int] = [row["sample_rate"] for _, row in rows]
+        self.leads = [round(source.zero_ms * spec.sample_rate / 1000) for source, _ in rows]
+        self.windows = [_windows(source, spec) for source in sources]
+        self.homes = [
+            (number, k) for number, source in enumerate(sources) for k in range(len(source.places))
+        ]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def frames(self, clip: int, start: int, count: int) -> np.ndarray:
+        """Crops `(count, H, W, 3)` uint8 of a clip from frame `start` on."""
+        number, k = self.homes[clip]
+        windows = self.windows[number]
+        if windows is None:
+            raise ValueError("this task looks at no picture")
+        return windows.frames(k, start, count)
+
+    def crop_file(self, clip: int) -> str:
+        """The file that the crops of a clip are cut from."""
+        number, k = self.homes[clip]
+        windows = self.windows[number]
+        if windows is None:
+            raise ValueError("this task looks at no picture")
+        return windows.crop_files[k]
+
+    def sound(self, clip: int, frame: int, count: int) -> np.ndarray:
+        """The voice `(count,)` from frame `frame` on; silence beyond the clip's ends."""
+        kept = self.cache.of_array(self.sounds[clip], self.rates[clip])
+        start = round(frame * self.spec.sample_rate / FPS) - self.leads[clip]
+        return self.cache.part(kept, start, count)
+
+
+def _windows(source: FaceSource, spec: SeparationSpec) -> ClipWindows | None:
+    if spec.crop is None:
+        return None
+    seen = ClipSpec(
+        crop=spec.crop,
+        height=spec.height,
+        width=spec.width,
+        lower_half=spec.lower_half,
+        # The sound is cut here, at another rate; these say nothing.
+        window_frames=1,
+        audio_from_s=0.0,
+        audio_until_s=0.0,
+    )
+    return ClipWindows(source.store, source.places, seen)

@@ -1,0 +1,46 @@
+"""Mixtures of made clips and made music."""
+
+import numpy as np
+from data.made_store import moving
+from data.sound_files import tone, write_sound
+
+from avsync.data.face_voices import FaceSource, FaceVoices
+from avsync.data.mixtures import Mixtures
+from avsync.data.sound_cache import SoundCache
+from avsync.data.sounds import list_sounds
+from avsync.tasks.separation_spec import SeparationSpec, chunk
+
+SAMPLES, FRAMES = chunk(1)
+SPEC = SeparationSpec(SAMPLES, FRAMES, "face", 48, 96, lower_half=True)
+FACES_HZ = (400, 600, 800)
+MUSIC_HZ = (1000, 1500, 2000, 2500, 3000)
+
+
+def clips(frames=40):
+    """A tone of its own for each of three faces."""
+    return {
+        f"anyone/{hz}": (moving(hz, frames), tone(hz, frames / 25).astype(np.float32))
+        for hz in FACES_HZ
+    }
+
+
+def music_folder(path):
+    for hz in MUSIC_HZ:
+        write_sound(path / f"{hz}.wav", tone(hz, 3.0, level=0.1))
+    return path
+
+
+def faces_of(store, tmp_path, spec=SPEC, places=range(3), zero_ms=0.0):
+    cache = SoundCache(tmp_path / "cache", spec.sample_rate)
+    return FaceVoices([FaceSource(store, places, zero_ms)], spec, cache)
+
+
+def mixtures_of(store, tmp_path, **options):
+    music = list_sounds(music_folder(tmp_path / "music"))
+    return Mixtures(**{"faces": faces_of(store, tmp_path), "music": music, **options})
+
+
+def loudest_hz(wav):
+    """The frequency that holds most of a sound."""
+    spectrum = np.abs(np.fft.rfft(wav * np.hanning(len(wav))))
+    return round(spectrum.argmax() * 16384 / len(wav))

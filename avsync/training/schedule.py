@@ -16,6 +16,13 @@ def make_optimizer(task: nn.Module, settings: LoopSettings) -> torch.optim.Optim
         raise ValueError("the task has no parameter to train: all of them are frozen")
     if settings.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=settings.lr)
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
     return torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
 
 

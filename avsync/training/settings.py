@@ -17,14 +17,16 @@ class LoopSettings:
         output: folder for the log, the state and the weights; a run that finds its state resumes.
         steps: optimiser steps.
         lr: peak learning rate.
-        optimizer: `adamw`, or `adam` as most of the published models were trained.
+        optimizer: `adamw`, or as published models were trained, `adam` for most of those of sync,
+            `sgd` for those of separation.
         schedule: `linear` rises, stays and falls to zero; `cosine` rises and falls to zero along a
             half wave; `step` rises and is then multiplied by `drop_to` every `drop_every` steps.
         warmup: steps of rising rate.
         decay: last share of the steps over which the linear schedule falls, 0 for never.
         drop_every: steps between the drops of the step schedule.
         drop_to: what each drop leaves of the rate.
-        weight_decay: of AdamW; Adam has none.
+        weight_decay: of AdamW and SGD; Adam has none.
+        momentum: of SGD.
         clip: longest gradient, a longer one is shortened to it.
         accumulate: batches per optimiser step, on each process.
         ema: decay of the averaged weights, which are the ones that are kept.
@@ -45,13 +47,14 @@ class LoopSettings:
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     steps: int = 3000
     lr: float = 1.5e-3
-    optimizer: Literal["adamw", "adam"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     schedule: Literal["linear", "cosine", "step"] = "linear"
     warmup: int = 100
     decay: float = 0.3
     drop_every: int = 1000
     drop_to: float = 0.5
     weight_decay: float = 0.05
+    momentum: float = 0.8
     clip: float = 5.0
     accumulate: int = 1
     ema: float = 0.998

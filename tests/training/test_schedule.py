@@ -1,5 +1,6 @@
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -97,3 +98,18 @@ def test_frozen_parameters_are_left_out():
 def test_settings_out_of_range_are_named(name, value, said):
     with pytest.raises(ValueError, match=said):
         LoopSettings(output=None, **{name: value})
+
+
+def test_sgd_keeps_its_momentum_and_decays_weights():
+    layer = nn.Linear(1, 1, bias=False)
+    settings = LoopSettings(Path(), lr=0.1, optimizer="sgd", momentum=0.5, weight_decay=0.01)
+    optimizer = make_optimizer(layer, settings)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+    layer.weight.grad = torch.ones(1, 1)
+    optimizer.step()
+    assert layer.weight.item() == pytest.approx(1 - 0.1 * 1.01)
+    weight = layer.weight.item()
+    layer.weight.grad = torch.zeros(1, 1)
+    optimizer.step()
+    assert layer.weight.item() == pytest.approx(weight - 0.1 * (0.5 * 1.01 + 0.01 * weight))

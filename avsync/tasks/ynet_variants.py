@@ -1,6 +1,7 @@
 """The Y-Net family: one Y-Net, and what it sees with.
 
-Y-Net-m and Y-Net-mr differ in their training alone (r: a second voice in half of the mixtures).
+Y-Net-m and Y-Net-mr differ in their training alone (r: a second voice in half of the mixtures), and
+so do Y-Net-g and Y-Net-gr.
 """
 
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from avsync.encoders.frame_tokens import FrameTokens
+from avsync.encoders.graph import CHANNELS as GRAPH
+from avsync.encoders.graph import GraphEncoder
 from avsync.encoders.lip_stack import LipStackEncoder
 from avsync.encoders.lip_volume import HEIGHT, WIDTH, LipVolumeEncoder
 from avsync.encoders.mc3 import Mc3Encoder
@@ -36,6 +39,25 @@ class YNetMConfig:
 
     channels: Channels = PUBLISHED
     visual_channels: tuple[int, ...] = (64, 128, 256)
+    seconds: int = 4
+    sources: int = 2
+    frozen: bool = False
+
+
+@dataclass(frozen=True)
+class YNetGConfig:
+    """Sizes of a Y-Net that sees the landmarks of a face, not its pixels.
+
+    Args:
+        channels: widths of the U-Net's encoder.
+        visual_channels: widths of the graph network; the last is that of the tokens.
+        seconds: of the chunk it is trained on.
+        sources: see `YNet`.
+        frozen: see `YNet`.
+    """
+
+    channels: Channels = PUBLISHED
+    visual_channels: tuple[int, ...] = GRAPH
     seconds: int = 4
     sources: int = 2
     frozen: bool = False
@@ -111,6 +133,12 @@ def build_m(config: YNetMConfig, pretrained: bool = False) -> YNet:
     return _ynet(config, eyes, config.visual_channels[-1], spec)
 
 
+def build_g(config: YNetGConfig) -> YNet:
+    """The model of that configuration, with fresh weights."""
+    spec = SeparationSpec(*chunk(config.seconds), landmarks=True)
+    return _ynet(config, GraphEncoder(config.visual_channels), config.visual_channels[-1], spec)
+
+
 def build_v(config: YNetVConfig, visual: LipVolumeEncoder | None = None) -> YNet:
     """The model of that configuration, with the visual encoder of a trained VocaLiST if given."""
     spec = _spec(config.seconds, "face", HEIGHT, WIDTH, lower_half=True)
@@ -135,7 +163,7 @@ def build_dense(config: YNetDenseConfig, mouth: MouthEncoder | None = None) -> Y
 
 
 def _ynet(
-    config: YNetMConfig | YNetVConfig | YNetSConfig | YNetDenseConfig,
+    config: YNetMConfig | YNetGConfig | YNetVConfig | YNetSConfig | YNetDenseConfig,
     visual: nn.Module,
     token_dim: int,
     spec: SeparationSpec,

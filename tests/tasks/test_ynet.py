@@ -4,10 +4,12 @@ import torch
 from avsync.encoders.mouth import MouthEncoder
 from avsync.tasks.ynet_variants import (
     YNetDenseConfig,
+    YNetGConfig,
     YNetMConfig,
     YNetSConfig,
     YNetVConfig,
     build_dense,
+    build_g,
     build_m,
     build_s,
     build_v,
@@ -45,6 +47,7 @@ def sound(batch=1):
     ("build", "config", "trainable", "whole"),
     [
         (build_m, YNetMConfig(), 11_327_490, 11_327_490),
+        (build_g, YNetGConfig(), 9_654_994, 9_654_994),
         (build_v, YNetVConfig(), 8_362_050, 46_970_498),
         (build_v, YNetVConfig(frozen=False), 46_970_498, 46_970_498),
     ],
@@ -104,6 +107,15 @@ def test_items_of_a_batch_do_not_mix():
     together = model.separate(wav, model.encode_video(frames))
     alone = [model.separate(wav[i : i + 1], model.encode_video(frames[i : i + 1])) for i in (0, 1)]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_landmarks_are_seen_eight_frames_at_a_time():
+    model = build_g(YNetGConfig(CHANNELS, (2, 2, 3, 3, 4, 4, 6, 6), seconds=1)).eval()
+    assert model.spec.sees and model.spec.crop is None
+    tokens = model.encode_video(48 + torch.randn(1, 2, 25, 68))
+    assert tokens.shape == (1, 4, 6)
+    assert model.separate(sound(), tokens).shape == (1, SAMPLES)
 
 
 def test_the_eye_of_a_trained_model_can_be_passed_in():

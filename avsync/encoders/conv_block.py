@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from avsync.encoders.short_conv import ShortConv3d
+
 
 class ConvBlock(nn.Module):
     """Convolution with bias, batch norm, the input added where `residual`, then ReLU.
@@ -58,5 +60,7 @@ def conv_block_3d(
     residual: bool = False,
 ) -> ConvBlock:
     """A block over `(B, C, T, H, W)`."""
-    conv = nn.Conv3d(in_channels, out_channels, kernel, stride, padding)
+    # Wider ones than 3 gain most by it; the others gain nothing where they are of full width.
+    kind = ShortConv3d if (kernel if isinstance(kernel, int) else kernel[0]) > 3 else nn.Conv3d
+    conv = kind(in_channels, out_channels, kernel, stride, padding)
     return ConvBlock(conv, nn.BatchNorm3d(out_channels), residual)

@@ -85,20 +85,31 @@ class SyncPairs:
         RuntimeError where no clip has loud sound.
         """
         # Before the clip: quiet ones, which give no wrong pairs, must not make right ones likelier.
-        in_sync = rng.random() < 0.5
-        for _ in range(DRAWS):
-            clip = self.usable[one_of(len(self.usable), rng)]
-            starts = self.starts[clip]
-            right = starts[one_of(len(starts), rng)]
+        if rng.random() < 0.5:
+            clip, right = self._window(rng)
             heard = self._sound(clip, right)
-            if not in_sync:
-                others = far_starts(starts, right, self.nearest(progress))
-                other = self._wrong(clip, others, rng, loud=rms(heard) <= LOUD)
-                if other is None:
-                    continue
-                heard = other
-            return Pair(self.clips.frames(clip, right, self.frames), heard, float(in_sync))
+            return Pair(self.clips.frames(clip, right, self.frames), heard, 1.0)
+        return self.draw_both(rng, progress)[1]
+
+    def draw_both(self, rng: np.random.Generator, progress: float = 1.0) -> tuple[Pair, Pair]:
+        """A window of a random clip with its own sound, and with a wrong one.
+
+        RuntimeError where no clip has loud sound.
+        """
+        for _ in range(DRAWS):
+            clip, right = self._window(rng)
+            heard = self._sound(clip, right)
+            others = far_starts(self.starts[clip], right, self.nearest(progress))
+            wrong = self._wrong(clip, others, rng, loud=rms(heard) <= LOUD)
+            if wrong is not None:
+                frames = self.clips.frames(clip, right, self.frames)
+                return Pair(frames, heard, 1.0), Pair(frames, wrong, 0.0)
         raise RuntimeError(f"{DRAWS} clips drawn in a row are silent: nothing can be out of sync")
+
+    def _window(self, rng: np.random.Generator) -> tuple[int, int]:
+        clip = self.usable[one_of(len(self.usable), rng)]
+        starts = self.starts[clip]
+        return clip, starts[one_of(len(starts), rng)]
 
     def nearest(self, progress: float) -> int:
         """Frames that a wrong window is away at least, after this share of training."""

@@ -15,6 +15,7 @@ from avsync.encoders.lip_stack import HEIGHT, WIDTH, LipStackEncoder
 from avsync.encoders.mel_window import MelWindowEncoder
 from avsync.signal import DecibelMel
 from avsync.tasks.clip_spec import ClipSpec
+from avsync.tasks.meeting import meeting
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME, exact_div
 
 PREEMPHASIS = 0.97
@@ -63,14 +64,16 @@ class LipExpert(nn.Module):
 
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
         """Maps windows of frames `(B, 3, 5, 48, 96)` in [0, 1] and of mel `(B, 80, 16)` to scores
-        `(B,)`; mel may be `(B, 1, 80, 16)` as well. (Shapes here and below are those of 5 frames.)
+        `(B,)`; mel may be `(B, 1, 80, 16)` as well, and several for each window. (Shapes here and
+        below are those of 5 frames.)
         """
         video = self.visual(frames)
         if video.shape[1] != 1:
             wanted = f"(B, 3, {self.spec.window_frames}, H, W)"
             raise ValueError(f"frames must be {wanted}, got {tuple(frames.shape)}")
         audio = self.audio(mel[:, 0] if mel.ndim == 4 else mel)
-        return self.compare(F.normalize(video[:, 0], dim=-1), F.normalize(audio, dim=-1))
+        video = meeting(F.normalize(video[:, 0], dim=-1), audio)
+        return self.compare(video, F.normalize(audio, dim=-1))
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """Maps RGB frames `(B, 3, T, 48, 96)` in [0, 1] to entries `(B, T - 4, D)`, one for every

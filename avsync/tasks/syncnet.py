@@ -16,6 +16,7 @@ from avsync.encoders.syncnet_mfcc import SyncNetMfccEncoder
 from avsync.media.crops import CropKind
 from avsync.signal import Mfcc
 from avsync.tasks.clip_spec import ClipSpec
+from avsync.tasks.meeting import meeting
 from avsync.timing import SAMPLE_RATE
 
 # Windows that are encoded together: the first layer alone holds 5 MB of each one's picture.
@@ -75,12 +76,13 @@ class SyncNet(nn.Module):
 
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
         """Maps windows of frames `(B, 3, 5, 224, 224)` in [0, 1] and of MFCC `(B, 13, 20)` to
-        scores `(B,)`; the MFCC may be `(B, 1, 13, 20)` as well.
+        scores `(B,)`; the MFCC may be `(B, 1, 13, 20)` as well, and several for each window.
         """
         video = self.visual(frames)
         if video.shape[1] != 1:
             raise ValueError(f"frames must be (B, 3, 5, H, W), got {tuple(frames.shape)}")
-        return self.compare(video[:, 0], self.audio(mel[:, 0] if mel.ndim == 4 else mel))
+        audio = self.audio(mel[:, 0] if mel.ndim == 4 else mel)
+        return self.compare(meeting(video[:, 0], audio), audio)
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """Maps RGB frames `(B, 3, T, 224, 224)` in [0, 1] to entries `(B, T - 4, D)`, one for every

@@ -19,6 +19,7 @@ from avsync.fusion.cross_modal import CrossModalTransformer, KeysValues, band_ma
 from avsync.fusion.few_keys import attend_few
 from avsync.signal import DecibelMel
 from avsync.tasks.clip_spec import ClipSpec
+from avsync.tasks.meeting import meeting
 from avsync.timing import FRAME_MS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 # Pairs that go through the transformers together: their widest layer takes 32 MB.
@@ -137,10 +138,14 @@ class Vocalist(nn.Module):
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
         """Maps frames `(B, 3, T, 48, 96)` in [0, 1] and mel `(B, 80, S)` to logits `(B,)`.
 
-        Any T and S go; mel may be `(B, 1, 80, S)` as well.
+        Any T and S go; mel may be `(B, 1, 80, S)` as well. Of fewer frames than sounds, each window
+        meets as many sounds, one after the other: frames `(B / 2, ...)` meet two.
         """
-        video = self.visual(frames)
-        audio = self.audio(mel[:, 0] if mel.ndim == 4 else mel)
+        return self.join(self.visual(frames), self.audio(mel[:, 0] if mel.ndim == 4 else mel))
+
+    def join(self, video: Tensor, audio: Tensor) -> Tensor:
+        """Maps the encoders' tokens `(B, T, D)` and `(B, S, D)` to logits `(B,)`."""
+        video = meeting(video, audio)
         lips, voice = video.shape[1], audio.shape[1]
         a = self.audio_to_video(audio, video, band_mask(voice, lips, video))
         v = self.video_to_audio(video, audio, band_mask(lips, voice, video))

@@ -9,11 +9,14 @@ from avsync.tasks.vocalist import Vocalist
 
 
 class Inside(NamedTuple):
-    """Logits `(B,)`; tokens `(B, D)` after the last transformer, their maximum over time; and the
-    attention of every layer of the three transformers.
+    """Logits `(B,)`; the encoders' tokens `(B, T, D)` and `(B, S, D)`; tokens `(B, D)` after the
+    last transformer, their maximum over time; and the attention of every layer of the three
+    transformers.
     """
 
     scores: Tensor
+    video: Tensor
+    audio: Tensor
     pooled: Tensor
     fusion: list[Attended]
     audio_to_video: list[Attended]
@@ -36,7 +39,8 @@ def look_inside(model: Vocalist, frames: Tensor, mel: Tensor) -> Inside:
             attention_of(model.audio_to_video) as audio_to_video,
             attention_of(model.video_to_audio) as video_to_audio,
         ):
-            scores = model(frames, mel)
+            video, audio = model.visual(frames), model.audio(mel)
+            scores = model.join(video, audio)
     finally:
         hook.remove()
-    return Inside(scores, pooled[0], fusion, audio_to_video, video_to_audio)
+    return Inside(scores, video, audio, pooled[0], fusion, audio_to_video, video_to_audio)

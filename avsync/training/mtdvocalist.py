@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from avsync.registry import create_model
 from avsync.tasks.vocalist import MTDVOCALIST, Vocalist, VocalistConfig
 from avsync.tasks.vocalist_inside import look_inside
+from avsync.training.alignment import Alignment
 from avsync.training.clip_data import ClipData, Validation
 from avsync.training.distillation import (
     HintTeaching,
@@ -61,6 +62,7 @@ class MtdVocalistRecipe:
         distillation: what the teacher teaches: `relations` of every layer (MTDVocaLiST),
             `soft-targets`, `hints` (FitNets), `relational` (RKD), or `none`: no teacher is asked.
         init: weights to start from instead of fresh ones; their sizes hold.
+        align: weight of the lip expert's loss on the two encoders' mean tokens, see `vocalist`.
     """
 
     clips: Annotated[ClipData, tyro.conf.arg(name="")]
@@ -71,6 +73,7 @@ class MtdVocalistRecipe:
     teacher_model: Literal["vocalist", "vocalist_mc3", "vocalist_timm", "mtdvocalist"] = "vocalist"
     distillation: Literal["relations", "soft-targets", "hints", "relational", "none"] = "relations"
     init: Path | None = None
+    align: float = 0.0
 
 
 class Distilling(nn.Module):
@@ -83,18 +86,21 @@ class Distilling(nn.Module):
         model: the student.
         teacher: of the same window.
         teaching: maps what both think and the labels to a scalar; see `distillation`.
+        align: weight of the `Alignment` of the student's encoders.
     """
 
     chance = math.log(2)
 
-    def __init__(self, model: Vocalist, teacher: Vocalist, teaching: nn.Module) -> None:
+    def __init__(
+        self, model: Vocalist, teacher: Vocalist, teaching: nn.Module, align: float = 0.0
+    ) -> None:
         super().__init__()
         if (ours := model.spec.window_frames) != (theirs := teacher.spec.window_frames):
             raise ValueError(
                 f"teacher must look at windows of {ours} frames, as the student, got {theirs}"
             )
         self.model, self.teaching = model, teaching
-        self.teacher = FrozenTeacher(teacher)
+        self.teacher, self.alignment = FrozenTeacher(teacher), Alignment(align)
 
     def forward(self, frames: Tensor, wav: Tensor, in_sync: Tensor) -> Tensor:
         """Maps frames `(B, 3, T, 48, 96)` in [0, 1], sound `(B, 640 T)` and labels `(B,)`, 1 in
@@ -106,7 +112,9 @@ class Distilling(nn.Module):
             teacher = look_inside(self.teacher.on(frames.device), frames, mel)
         total = self.teaching(student, teacher, in_sync)
         labels = F.binary_cross_entropy_with_logits(student.scores.detach(), in_sync)
-        return labels + (total - total.detach())
+        loss = labels + (total - total.detach())
+        aligned: Tensor = self.alignment(loss, student.video, student.audio, in_sync)
+        return aligned
 
 
 def train(recipe: MtdVocalistRecipe) -> Path:
@@ -124,7 +132,7 @@ def train(recipe: MtdVocalistRecipe) -> Path:
 
 def _step(recipe: MtdVocalistRecipe, model: Vocalist) -> nn.Module:
     if recipe.distillation == "none":
-        return PairClassification(model)
+        return PairClassification(model, recipe.align)
     if recipe.teacher is None:
         raise ValueError(
             f"teacher must name the weights of a VocaLiST to distil {recipe.distillation}: train "
@@ -132,7 +140,7 @@ def _step(recipe: MtdVocalistRecipe, model: Vocalist) -> nn.Module:
         )
     teacher = create_model(recipe.teacher_model, weights=recipe.teacher)
     assert isinstance(teacher, Vocalist)
-    return Distilling(model, teacher, _teaching(recipe, model, teacher))
+    return Distilling(model, teacher, _teaching(recipe, model, teacher), recipe.align)
 
 
 def _teaching(recipe: MtdVocalistRecipe, model: Vocalist, teacher: Vocalist) -> nn.Module:

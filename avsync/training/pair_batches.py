@@ -22,11 +22,14 @@ class Negatives:
             rule, anywhere in the clip, throughout.
         far_until: share of training over which that falls to one frame.
         least_frames: shorter clips are left out; published are 26 for LRS2, 251 for Acappella.
+        both: each window of pictures comes with its own sound and with a wrong one, and is encoded
+            once; published is one of the two, by chance. Half the pictures for as many pairs.
     """
 
     far: int = 1
     far_until: float = 0.5
     least_frames: int = 26
+    both: bool = False
 
 
 def cut_sound(window_frames: int) -> Span:
@@ -37,8 +40,8 @@ def cut_sound(window_frames: int) -> Span:
 
 
 def pair_batches(clips: ClipData, negatives: Negatives, spec: ClipSpec, sound: Span) -> Curriculum:
-    """Batches for `fit`: frames `(B, 3, T, H, W)` RGB uint8, sound `(B, N)` at 16 kHz, labels
-    `(B,)`, 1 in sync and 0 not.
+    """Batches for `fit`: frames `(B, 3, T, H, W)` RGB uint8, or half as many where each window
+    comes with both sounds; sound `(B, N)` at 16 kHz; labels `(B,)`, 1 in sync and 0 not.
 
     Args:
         clips: what to draw from.
@@ -62,6 +65,11 @@ def pair_batches(clips: ClipData, negatives: Negatives, spec: ClipSpec, sound: S
 
     def at(progress: float) -> MakeBatch:
         def make_batch(rng: np.random.Generator, _: Generator) -> tuple[Tensor, ...]:
+            if negatives.both:
+                numbers = rng.choice(len(sources), max(1, clips.batch // 2), p=shares)
+                drawn = [sources[number].draw_both(rng, progress) for number in numbers]
+                frames = as_frames([right.frames for right, _ in drawn])
+                return frames, *collated([pair for both in drawn for pair in both])[1:]
             numbers = rng.choice(len(sources), clips.batch, p=shares)
             return collated([sources[number].draw(rng, progress) for number in numbers])
 

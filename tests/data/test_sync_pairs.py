@@ -110,3 +110,13 @@ def test_the_same_draws_give_the_same_pairs(store):
         np.testing.assert_array_equal(one.frames, other.frames)
         np.testing.assert_array_equal(one.wav, other.wav)
         assert one.label == other.label
+
+
+def test_both_sounds_of_a_window_share_its_picture(store, tmp_path):
+    clips = ClipWindows(numbered(store, tmp_path), [0, 1, 2], LIPS)
+    pairs, rng = SyncPairs(clips), np.random.default_rng(0)
+    for _ in range(50):
+        right, wrong = pairs.draw_both(rng)
+        assert (right.label, wrong.label) == (1.0, 0.0)
+        assert starts_of(right)[0] == starts_of(right)[1] == starts_of(wrong)[0]
+        assert starts_of(wrong)[1] != starts_of(wrong)[0]

@@ -34,3 +34,12 @@ def test_clips_shorter_than_asked_for_are_left_out(store):
     long = Negatives(least_frames=251)
     with pytest.raises(ValueError, match="clips must hold one of 251 frames or more"):
         pair_batches(ClipData((store.path,)), long, FACE, cut_sound(5))
+
+
+def test_windows_that_come_with_both_sounds_come_once(store):
+    clips = ClipData((store.path,), batch=6)
+    batches = pair_batches(clips, Negatives(both=True), FACE, cut_sound(5))
+    rng, draws = np.random.default_rng(0), torch.Generator()
+    frames, wav, labels = batches.at(1.0)(rng, draws)
+    assert len(frames) == 3 and len(wav) == 6
+    assert labels.tolist() == [1, 0, 1, 0, 1, 0]

@@ -9,6 +9,7 @@ from avsync.registry import create_model
 from avsync.tasks.vocalist import VocalistConfig, build
 from avsync.training.clip_data import ClipData
 from avsync.training.loop import LOG_FILE, LoopSettings
+from avsync.training.pair_batches import Negatives
 from avsync.training.vocalist import PairClassification, VocalistRecipe, train
 
 TINY = VocalistConfig(channels=(2, 3, 4, 5, 8), depth=1, heads=2)
@@ -75,3 +76,37 @@ def test_the_mel_is_that_of_the_window_alone_less_its_last_column(monkeypatch):
     task(torch.rand(2, 3, 5, 48, 96), wav, torch.ones(2))
     hook.remove()
     torch.testing.assert_close(seen[0], model.front_end(wav)[..., :16])
+
+
+def test_aligned_encoders_get_their_own_gradient_and_the_loss_says_the_same():
+    torch.manual_seed(0)
+    model = build(TINY)
+    batch = (torch.rand(4, 3, 5, 48, 96), torch.randn(4, 3200), torch.tensor([1.0, 0, 1, 0]))
+    losses, norms = [], []
+    for align in (0.0, 1.0):
+        model.zero_grad()
+        torch.manual_seed(1)
+        loss = PairClassification(model, align)(*batch)
+        loss.backward()
+        losses.append(loss.item())
+        norms.append(model.visual.blocks[-1].conv.weight.grad.norm().item())
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+    assert norms[1] > 2 * norms[0]
+    with pytest.raises(ValueError, match="align must be 0 or more, got -1"):
+        PairClassification(model, -1)
+
+
+def test_pictures_that_meet_two_sounds_are_encoded_once_and_score_as_if_twice():
+    torch.manual_seed(0)
+    model = build(TINY).eval()
+    frames, mel = torch.rand(2, 3, 5, 48, 96), torch.randn(4, 80, 16)
+    once = model(frames, mel)
+    torch.testing.assert_close(once, model(frames.repeat_interleave(2, 0), mel))
+    with pytest.raises(ValueError, match="sounds for each of 2 windows of pictures, got 3"):
+        model(frames, mel[:3])
+
+
+def test_each_window_may_come_with_its_own_and_with_a_wrong_sound(store, tmp_path):
+    both = Negatives(both=True)
+    path = train(recipe(store, tmp_path, negatives=both))
+    assert create_model("vocalist", weights=path).columns == 16

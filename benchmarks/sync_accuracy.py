@@ -140,7 +140,11 @@ def job_of(system: System, window: int, seed: int, work: Path, options: argparse
         options.steps,
         system.lr,
         warmup=options.steps // 20,
-        validate_every=max(1, options.steps // 4),
+        decay=0.5,
+        # The average of about the last twentieth.
+        ema=1 - min(1.0, 20 / options.steps),
+        validate_every=max(1, options.steps // 2),
+        save_every=50,
         seed=seed,
         precision=options.precision,
     )

@@ -66,10 +66,20 @@ class System(NamedTuple):
     published_acappella: tuple[float | None, ...] = (None,) * 5
 
 
+def pairs(job: Job) -> Negatives:
+    """As published at full size; else each window with both of its sounds, which costs half."""
+    return Negatives(both=not job.full_size)
+
+
+def align(job: Job) -> float:
+    """As published at full size; else encoders are helped to agree, as steps are few."""
+    return 0.0 if job.full_size else 1.0
+
+
 def _vocalist(job: Job, backbone: str | None = None) -> VocalistRecipe:
     channels = VocalistConfig().channels if job.full_size else (4, 8, 16, 32, 64)
     sizes = VocalistConfig(channels, window_frames=job.window_frames)
-    return VocalistRecipe(job.clips, job.loop, sizes, Negatives(), backbone)
+    return VocalistRecipe(job.clips, job.loop, sizes, pairs(job), backbone, align=align(job))
 
 
 def _vocalist_mc3(job: Job) -> VocalistRecipe:
@@ -85,20 +95,23 @@ def _mtdvocalist(job: Job) -> MtdVocalistRecipe:
     # 24, not 25: it must divide by the 8 heads.
     channels = MTDVOCALIST.channels if job.full_size else (2, 4, 8, 16, 24)
     sizes = VocalistConfig(channels, window_frames=job.window_frames)
-    return MtdVocalistRecipe(job.clips, job.loop, sizes, Negatives(), teacher=job.teacher)
+    return MtdVocalistRecipe(
+        job.clips, job.loop, sizes, pairs(job), teacher=job.teacher, align=align(job)
+    )
 
 
 def _syncnet(job: Job) -> SyncNetRecipe:
     if job.full_size:
         return SyncNetRecipe(job.clips, job.loop)
-    return SyncNetRecipe(
-        job.clips, job.loop, SyncNetConfig(**QUARTER_STREAMS), margin=QUARTER_MARGIN
-    )
+    sizes = SyncNetConfig(**QUARTER_STREAMS)
+    return SyncNetRecipe(job.clips, job.loop, sizes, pairs(job), QUARTER_MARGIN)
 
 
 def _lip_expert(job: Job) -> LipExpertRecipe:
     channels = LipExpertConfig().channels if job.full_size else (8, 16, 32, 64, 128)
-    return LipExpertRecipe(job.clips, job.loop, LipExpertConfig(channels, job.window_frames))
+    return LipExpertRecipe(
+        job.clips, job.loop, LipExpertConfig(channels, job.window_frames), pairs(job)
+    )
 
 
 def _perfect_match(job: Job) -> PerfectMatchRecipe:

@@ -4,7 +4,7 @@ import math
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -46,6 +46,7 @@ class DenseSyncRecipe:
         batch: stretches per step.
         frames: video frames per stretch.
         speed: stretches are played up to this factor faster or slower.
+        augment: what is altered besides: mouths, voices, both, or neither.
         backbone: see with this image network of timm in place of the mouth encoder.
         width: of a model with fresh weights, as a share of the released one's.
         init: weights to start from instead of fresh ones; their sizes hold.
@@ -62,6 +63,7 @@ class DenseSyncRecipe:
     batch: int = 8
     frames: int = 45
     speed: float = 1.22
+    augment: Literal["both", "mouth", "voice", "none"] = "both"
     backbone: str | None = None
     width: float = 1.0
     init: Path | None = None
@@ -179,7 +181,7 @@ def _held_out(recipe: DenseSyncRecipe) -> list[PreparedClip]:
 
 
 def _batches(recipe: DenseSyncRecipe, sources: list[SyncClips], model: DenseSync) -> MakeBatch:
-    """Draws a batch: augmented mouths `(B, T, H, W)` and augmented mels `(B, M, S)`."""
+    """Draws a batch: mouths `(B, T, H, W)` and mels `(B, M, S)`, altered as the recipe says."""
     if recipe.share and len(recipe.share) != len(sources):
         raise ValueError(f"share must have {len(sources)} values, got {len(recipe.share)}")
     counts = np.array(recipe.share or [len(source) for source in sources], np.float64)
@@ -194,8 +196,12 @@ def _batches(recipe: DenseSyncRecipe, sources: list[SyncClips], model: DenseSync
             stretches.append(sources[number].draw(place, rng))
         grey = torch.from_numpy(np.stack([stretch.grey for stretch in stretches]))
         wav = torch.from_numpy(np.stack([stretch.wav for stretch in stretches]))
-        size = model.spec.width
-        return augment_mouth(grey, size, draws), augment_mel(front_end(wav), draws)
+        mel, size = front_end(wav), model.spec.width
+        if recipe.augment in ("both", "voice"):
+            mel = augment_mel(mel, draws)
+        if recipe.augment in ("both", "mouth"):
+            return augment_mouth(grey, size, draws), mel
+        return F.interpolate(grey, (size, size), mode="bilinear", antialias=True), mel
 
     return make_batch
 

@@ -5,6 +5,7 @@ from avsync import weights as checkpoints
 from avsync.data.clean_list import CleanRow, write_clean_list
 from avsync.encoders.frame_backbone import FrameBackboneEncoder
 from avsync.registry import create_model
+from avsync.training import dense_sync
 from avsync.training.dense_sync import DenseSyncRecipe, train
 from avsync.training.loop import LOG_FILE, LoopSettings
 
@@ -63,3 +64,17 @@ def test_clips_that_an_audit_dropped_are_not_trained_on(store, tmp_path):
     write_clean_list(tmp_path / "clean.csv", rows)
     with pytest.raises(ValueError, match="clips must hold one of 12 frames or more, got 0"):
         train(recipe(store, tmp_path, clean=(tmp_path / "clean.csv",)))
+
+
+@pytest.mark.parametrize("augment", ["both", "mouth", "voice", "none"])
+def test_only_what_the_recipe_says_is_altered(augment, store, tmp_path, monkeypatch):
+    altered = []
+
+    def counted(name, real):
+        return lambda *given: altered.append(name) or real(*given)
+
+    for name, function in (("mouth", "augment_mouth"), ("voice", "augment_mel")):
+        path = f"avsync.training.dense_sync.{function}"
+        monkeypatch.setattr(path, counted(name, getattr(dense_sync, function)))
+    train(recipe(store, tmp_path, augment=augment))
+    assert set(altered) == {"both": {"mouth", "voice"}, "none": set()}.get(augment, {augment})

@@ -7,13 +7,19 @@ from avsync.data.store import PreparedClip
 from avsync.media.crops import cut_face, cut_head, cut_mouth
 from avsync.media.tracks import TrackedFace
 from avsync.tasks.clip_spec import ClipSpec
+from avsync.tasks.separation_spec import SeparationSpec
+
+# What tells which part of a face a task looks at, and at which size.
+CropSpec = ClipSpec | SeparationSpec
 
 
-def crops_for(spec: ClipSpec, clip: PreparedClip) -> np.ndarray:
+def crops_for(spec: CropSpec, clip: PreparedClip) -> np.ndarray:
     """Crops `(T, H, W, 3)` uint8 of a clip in the geometry of a task; what fits stays on disk.
 
     ValueError where the store was made without them.
     """
+    if spec.crop is None:
+        raise ValueError("spec must name a crop: this task looks at no picture")
     stored = {"mouth": clip.mouth, "face": clip.face, "head": clip.head}[spec.crop]
     if stored is None:
         raise ValueError(
@@ -23,7 +29,7 @@ def crops_for(spec: ClipSpec, clip: PreparedClip) -> np.ndarray:
     return fit_crops(spec, stored)
 
 
-def fit_crops(spec: ClipSpec, crops: np.ndarray) -> np.ndarray:
+def fit_crops(spec: CropSpec, crops: np.ndarray) -> np.ndarray:
     """Stored crops `(T, S, S, 3)` uint8 at a task's size `(T, H, W, 3)`; those that have it are not
     copied.
     """
@@ -33,7 +39,7 @@ def fit_crops(spec: ClipSpec, crops: np.ndarray) -> np.ndarray:
     return crops[:, spec.width // 2 :] if spec.lower_half else crops
 
 
-def cut_crop(spec: ClipSpec, image: np.ndarray, face: TrackedFace) -> np.ndarray:
+def cut_crop(spec: CropSpec, image: np.ndarray, face: TrackedFace) -> np.ndarray:
     """The crop `(height, width, 3)` of a face in an image `(H, W, 3)` uint8, for a task."""
     size = spec.width
     if spec.crop == "mouth":

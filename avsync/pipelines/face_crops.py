@@ -1,11 +1,11 @@
 """The crops that a model asks for, of every face in a video, and what was seen of each face."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from avsync.data.clip_crops import cut_crop
+from avsync.data.clip_crops import CropSpec, cut_crop
 from avsync.media.ahead import ahead
 from avsync.media.faces import FaceDetector
 from avsync.media.probe import MediaInfo
@@ -13,7 +13,6 @@ from avsync.media.tracks import follow_faces
 from avsync.media.video import at_rate, read_frames
 from avsync.scoring.engine import CroppedTick
 from avsync.scoring.verdict import FaceTrack
-from avsync.tasks.clip_spec import ClipSpec
 from avsync.timing import FPS
 
 # Pictures are scaled down to this while they are decoded: faces of talking people stay large
@@ -23,10 +22,23 @@ CROPS_AHEAD = 100
 
 
 class FaceCrops:
-    """The crops of a file's faces, tick by tick; afterwards, what was seen of each face."""
+    """The crops of a file's faces, tick by tick; afterwards, what was seen of each face.
 
-    def __init__(self, info: MediaInfo, spec: ClipSpec, detector: FaceDetector) -> None:
-        self.info, self.spec, self.detector = info, spec, detector
+    Args:
+        info: the file.
+        spec: which part of a face, at which size.
+        detector: finds the faces.
+        wanted: the tracks of which crops are cut; None for all.
+    """
+
+    def __init__(
+        self,
+        info: MediaInfo,
+        spec: CropSpec,
+        detector: FaceDetector,
+        wanted: Collection[int] | None = None,
+    ) -> None:
+        self.info, self.spec, self.detector, self.wanted = info, spec, detector, wanted
         self.ticks = 0
         self.scale = 1.0
         self.seen: dict[int, _Seen] = {}
@@ -44,8 +56,8 @@ class FaceCrops:
             there = [face for face in faces if face.score > 0]
             for face in there:
                 self.seen.setdefault(face.track, _Seen(number)).add(number, face.box)
-            crops = {face.track: cut_crop(self.spec, image, face) for face in there}
-            yield CroppedTick(number, crops)
+            cut = [face for face in there if self.wanted is None or face.track in self.wanted]
+            yield CroppedTick(number, {f.track: cut_crop(self.spec, image, f) for f in cut})
 
     def faces(self) -> dict[int, FaceTrack]:
         return {number: seen.face(number, self.scale) for number, seen in self.seen.items()}

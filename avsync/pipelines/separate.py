@@ -1,0 +1,214 @@
+"""A video in, the voice of each face in it out, and what is left of the sound without them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from avsync.atomic import replacing
+from avsync.media.container import UnreadableMedia
+from avsync.media.faces import FaceDetector, find_detector
+from avsync.media.probe import MediaInfo, probe
+from avsync.pipelines.check import DETAILS
+from avsync.pipelines.face_crops import FaceCrops
+from avsync.pipelines.separate_chunks import Faces, Separated, Separator, separate_blocks
+from avsync.pipelines.separate_faces import (
+    NoFaces,
+    Person,
+    SeenFaces,
+    check_who,
+    chosen,
+    people_of,
+)
+from avsync.pipelines.separate_files import REST, Sound, Written, earlier_files, write_sounds
+from avsync.pipelines.separate_result import SeparationResult, Voice, write_separation
+from avsync.registry import create_model, model_row
+from avsync.tasks.separation_spec import SeparationSpec
+from avsync.timing import FPS
+
+# The separator that ships; None as long as there is none.
+DEFAULT: str | None = None
+# The share of the work that looking for faces is.
+LOOKING = 0.2
+
+Report = Callable[[float], None]
+
+
+def separate(
+    path: str | Path,
+    output: str | Path,
+    *,
+    who: str = "all",
+    model: str | Separator | None = None,
+    weights: str | Path | None = None,
+    detector: str | FaceDetector | None = None,
+    overwrite: bool = False,
+    progress: Report | None = None,
+) -> SeparationResult:
+    """Writes the voice of each chosen face of a video, and what is left, as WAV files.
+
+    `voice_0.wav`, `voice_1.wav`, ... from left to right and `rest.wav` add up to the file's sound:
+    all have its sample rate, its channels and its length, and begin with the first picture, or with
+    the sound where that begins earlier. `separation.json` says what was done. They appear together
+    when all are whole. Memory does not grow with the file. A file that cannot be separated is a
+    result with a reason, never an exception.
+
+    Args:
+        path: a video file, never written to.
+        output: a folder, made if missing.
+        who: `all`, `left`, `right` or a number from 0, counted from the left.
+        model: a separation model by name, or the task itself; None: the one that ships.
+        weights: a checkpoint of that model instead of the released one.
+        detector: the face detector, `yunet`, `haar`, an object, or None for the best there is.
+        overwrite: replace what an earlier separation has written to `output`, which else is a
+            FileExistsError.
+        progress: told the share done, 0 to 1.
+
+    ValueError for arguments out of range, RuntimeError for weights that cannot be used.
+    """
+    check_who(who)
+    name, task = load_separator(model, weights)
+    earlier = earlier_files(Path(output), overwrite)
+    found = _detector(detector) if task.spec.sees else None
+    blank = SeparationResult(str(path), str(output), "unreadable", None, "", who, name)
+    try:
+        result = _separated(blank, probe(path), task, found, progress or _nobody)
+    except UnreadableMedia as error:
+        return replace(blank, reason=error.reason, detail=str(error))
+    except _NothingHeard:
+        detail = "there is no sound in the file but silence"
+        return replace(blank, status="cannot_tell", reason="silence", detail=detail)
+    if result.status == "ok":
+        for old in earlier:
+            if old.name not in result.written():
+                old.unlink(missing_ok=True)
+    return result
+
+
+def load_separator(
+    model: str | Separator | None, weights: str | Path | None = None
+) -> tuple[str, Separator]:
+    """The name and the task of a separation model, loaded once for all files; on the GPU where
+    there is one.
+    """
+    if model is not None and not isinstance(model, str):
+        return type(model).__name__, model
+    name = model or DEFAULT
+    if name is None:
+        raise RuntimeError(
+            "avsync ships no separator yet: name a separation model and give its weights "
+            "(--model NAME --weights FILE)"
+        )
+    return name, _loaded(name, None if weights is None else str(weights))
+
+
+@cache
+def _loaded(name: str, weights: str | None) -> Separator:
+    model_row(name)
+    task = create_model(name, pretrained=weights is None, weights=weights)
+    if not isinstance(getattr(task, "spec", None), SeparationSpec):
+        raise ValueError(f"model must be one that separates voices; {name} measures lip-sync")
+    task.to("cuda" if torch.cuda.is_available() else "cpu")
+    return cast(Separator, task)
+
+
+class _NothingHeard(Exception):
+    """The sound is silence from end to end: what was written of it does not stay."""
+
+
+def _detector(named: str | FaceDetector | None) -> FaceDetector:
+    return find_detector(named) if named is None or isinstance(named, str) else named
+
+
+def _separated(
+    blank: SeparationResult,
+    info: MediaInfo,
+    model: Separator,
+    detector: FaceDetector | None,
+    report: Report,
+) -> SeparationResult:
+    """The result of a file that can be opened, `blank` saying how it is separated."""
+    if not info.audio:
+        raise UnreadableMedia("no_audio_stream", "the file has no sound")
+    if detector is None:
+        return _written(blank, info, model, NoFaces(), [], report)
+    looking = FaceCrops(info, model.spec, detector, wanted=())
+    for tick in looking:
+        if info.duration_s and tick.number % FPS == 0:
+            report(LOOKING * min(1.0, tick.number / FPS / info.duration_s))
+    everyone, reason = people_of(looking.faces())
+    people = chosen(everyone, blank.who)
+    blank = replace(blank, faces=len(everyone))
+    if reason is not None:
+        return replace(blank, status="cannot_tell", reason=reason, detail=DETAILS[reason])
+    if not people:
+        detail = f"there is no face {blank.who}, only 0 to {len(everyone) - 1} from the left"
+        return replace(blank, status="cannot_tell", reason="no_such_face", detail=detail)
+    wanted = [track.track for person in people for track in person.tracks]
+    ticks = cast(Any, iter(FaceCrops(info, model.spec, detector, wanted=wanted)))
+    with closing(ticks):
+        faces = SeenFaces(people, ticks, looking.ticks / FPS)
+        return _written(blank, info, model, faces, people, report)
+
+
+def _written(
+    blank: SeparationResult,
+    info: MediaInfo,
+    model: Separator,
+    faces: Faces,
+    people: Sequence[Person],
+    report: Report,
+) -> SeparationResult:
+    sound, folder = Sound.of(info), Path(blank.output)
+    names = [f"voice_{person.number}.wav" for person in people] or ["voice_0.wav"]
+    with ExitStack() as stack:
+        rest, *voices = (stack.enter_context(replacing(folder / name)) for name in (REST, *names))
+        blocks = stack.enter_context(closing(sound.blocks()))
+        separated = separate_blocks(model, blocks, sound.rate, faces, -sound.ahead_s * FPS)
+        told = _told(separated, sound.rate, info.duration_s, report)
+        written = write_sounds(sound, told, voices, rest)
+        if not written.energies[0]:
+            raise _NothingHeard
+    result = replace(
+        blank,
+        status="ok",
+        voices=_voices(names, people, written),
+        rest=REST,
+        sample_rate=sound.rate,
+        channels=written.channels,
+        start_s=round(sound.start_s, 6),
+        duration_s=round(written.samples / sound.rate, 6),
+    )
+    write_separation(result)
+    return result
+
+
+def _voices(names: Sequence[str], people: Sequence[Person], written: Written) -> tuple[Voice, ...]:
+    voices = []
+    for place, name in enumerate(names):
+        voice = Voice(None, name, None, written.level_db(place), None, ())
+        if people:
+            person = people[place]
+            voice = replace(voice, number=person.number, box=person.box, seen=person.seen)
+        voices.append(voice)
+    return tuple(voices)
+
+
+def _told(
+    separated: Iterator[Separated], rate: int, duration_s: float | None, report: Report
+) -> Iterator[Separated]:
+    """The same, the share done being told."""
+    samples = 0
+    for block in separated:
+        samples += block.mixture.shape[1]
+        yield block
+        if duration_s:
+            report(LOOKING + (1 - LOOKING) * min(1.0, samples / rate / duration_s))
+
+
+def _nobody(share: float) -> None:
+    """Tells nobody."""

@@ -1,0 +1,63 @@
+"""Stand-ins for separation tasks whose truth is known on paper."""
+
+import numpy as np
+import torch
+
+from avsync.media.crops import Face
+from avsync.tasks.separation_spec import SeparationSpec, chunk
+
+PLACES = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+
+
+class Share:
+    """Its voice is a share of the mixture."""
+
+    def __init__(self, share: float = 0.5, seconds: int = 2) -> None:
+        self.share, self.spec = share, SeparationSpec(*chunk(seconds))
+
+    def separate(self, mixture, tokens):
+        return self.share * mixture
+
+
+class LowHalf:
+    """Its voice is what lies below 4 kHz, by a filter that reaches 63 samples to either side."""
+
+    def __init__(self, seconds: int = 2) -> None:
+        self.spec = SeparationSpec(*chunk(seconds))
+        at = torch.arange(-63, 64) / 2
+        self.taps = torch.sinc(at) * torch.hann_window(127, periodic=False) / 2
+
+    def separate(self, mixture, tokens):
+        taps = self.taps.to(mixture)[None, None]
+        return torch.nn.functional.conv1d(mixture[:, None], taps, padding=63)[:, 0]
+
+
+class Brightness:
+    """Its voice is that share of the mixture that the face is bright, chunk by chunk or, where
+    `moving`, frame by frame.
+    """
+
+    def __init__(self, seconds: int = 2, moving: bool = False) -> None:
+        self.spec = SeparationSpec(*chunk(seconds), crop="face", height=8, width=8)
+        self.moving = moving
+
+    def encode_video(self, frames):
+        tokens = frames.mean((1, 3, 4))[..., None]
+        return tokens if self.moving else tokens.mean(1, keepdim=True)
+
+    def separate(self, mixture, tokens):
+        steps = torch.arange(mixture.shape[1]) * tokens.shape[1] // mixture.shape[1]
+        return mixture * tokens[:, steps, 0]
+
+
+class FixedFaces:
+    """Finds faces in the same boxes `(x0, y0, x1, y1)` in every picture."""
+
+    name = "fixed"
+    every = 5
+
+    def __init__(self, *boxes: tuple[int, int, int, int]) -> None:
+        self.boxes = [np.array(box, float) for box in boxes]
+
+    def __call__(self, image):
+        return [Face(b, b[:2] + PLACES * (b[2:] - b[:2]), 0.9) for b in self.boxes]

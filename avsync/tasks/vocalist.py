@@ -141,7 +141,11 @@ class Vocalist(nn.Module):
         Any T and S go; mel may be `(B, 1, 80, S)` as well. Of fewer frames than sounds, each window
         meets as many sounds, one after the other: frames `(B / 2, ...)` meet two.
         """
-        return self.join(self.visual(frames), self.audio(mel[:, 0] if mel.ndim == 4 else mel))
+        return self.join(*self.tokens(frames, mel))
+
+    def tokens(self, frames: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoders' tokens, of pictures `(B, T, D)` and of sound `(B, S, D)`."""
+        return self.visual(frames), self.audio(mel[:, 0] if mel.ndim == 4 else mel)
 
     def join(self, video: Tensor, audio: Tensor) -> Tensor:
         """Maps the encoders' tokens `(B, T, D)` and `(B, S, D)` to logits `(B,)`."""

@@ -39,7 +39,7 @@ def look_inside(model: Vocalist, frames: Tensor, mel: Tensor) -> Inside:
             attention_of(model.audio_to_video) as audio_to_video,
             attention_of(model.video_to_audio) as video_to_audio,
         ):
-            video, audio = model.visual(frames), model.audio(mel)
+            video, audio = model.tokens(frames, mel)
             scores = model.join(video, audio)
     finally:
         hook.remove()

@@ -88,7 +88,7 @@ class PairClassification(nn.Module):
         sync and 0 not, to the loss.
         """
         mel = self.model.front_end(wav)[..., :-1]
-        video, audio = self.model.visual(frames), self.model.audio(mel)
+        video, audio = self.model.tokens(frames, mel)
         loss = F.binary_cross_entropy_with_logits(self.model.join(video, audio), in_sync)
         aligned: Tensor = self.alignment(loss, video, audio, in_sync)
         return aligned

@@ -73,6 +73,13 @@ def test_an_unknown_name_lists_the_names():
         create_model("syncnot")
 
 
+def test_a_model_for_another_job_is_unknown():
+    assert model_row("unet", "separation").build
+    with pytest.raises(ValueError, match=r"one of dense_sync.*, got 'unet'") as error:
+        model_row("unet", "sync")
+    assert "ynet" not in str(error.value)
+
+
 def test_an_unknown_field_lists_the_fields():
     with pytest.raises(ValueError, match=r"no field dims; its fields are dim, mouth_channels"):
         create_model("dense_sync", config={"dims": 3})

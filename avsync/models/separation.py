@@ -1,0 +1,103 @@
+"""The separation models: the voice of one face out of a mixture."""
+
+from typing import TYPE_CHECKING
+
+from avsync.models.row import Config, design, filled, reference
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def _unet(config: Config) -> "nn.Module":
+    from avsync.tasks.unet import UNetConfig, build
+
+    return build(filled(UNetConfig(), config))
+
+
+def _ynet_m(config: Config) -> "nn.Module":
+    from avsync.tasks.ynet_variants import YNetMConfig, build_m
+
+    return build_m(filled(YNetMConfig(), config))
+
+
+def _ynet_g(config: Config) -> "nn.Module":
+    from avsync.tasks.ynet_variants import YNetGConfig, build_g
+
+    return build_g(filled(YNetGConfig(), config))
+
+
+def _ynet_v(config: Config) -> "nn.Module":
+    from avsync.tasks.ynet_variants import YNetVConfig, build_v
+
+    return build_v(filled(YNetVConfig(), config))
+
+
+def _ynet_s(config: Config) -> "nn.Module":
+    from avsync.tasks.ynet_variants import YNetSConfig, build_s
+
+    return build_s(filled(YNetSConfig(), config))
+
+
+def _ynet_dense(config: Config) -> "nn.Module":
+    from avsync.tasks.ynet_variants import YNetDenseConfig, build_dense
+
+    return build_dense(filled(YNetDenseConfig(), config))
+
+
+TABLE = "SDR / SIR of two singers, unseen and unheard (Kadandale 2022, table 3)"
+SEPARATION_MODELS = (
+    design(
+        "unet",
+        "U-Net: complex masks from the sound alone, 8.1 M parameters",
+        _unet,
+        measured="not published with a figure we could read",
+        train="ynet --kind u-net",
+        page="docs/unet.md",
+        job="separation",
+    ),
+    reference(
+        "ynet_m",
+        "Y-Net-m, Y-Net-mr: that U-Net, told by a mouth that MC3-18 sees, 11.3 M parameters",
+        _ynet_m,
+        licence="published weights: no licence stated, not shipped; see docs/ynet.md",
+        trained_on="Acappella and AudioSet (published weights)",
+        measured=f"published: Y-Net-mr 5.03 / 15.80 dB {TABLE}",
+        job="separation",
+    ),
+    reference(
+        "ynet_g",
+        "Y-Net-g, Y-Net-gr: told by 68 landmarks and a graph network, 9.7 M parameters",
+        _ynet_g,
+        licence="published weights: no licence stated, not shipped; see docs/ynet.md",
+        trained_on="Acappella and AudioSet (published weights)",
+        measured=f"published: Y-Net-gr 6.41 / 17.38 dB {TABLE}",
+        job="separation",
+    ),
+    design(
+        "ynet_v",
+        "Y-Net-mr-V: told by VocaLiST's visual encoder, frozen, 47.0 M parameters",
+        _ynet_v,
+        measured=f"published: 6.32 / 17.08 dB, end to end 1.14 / 11.72 dB {TABLE}",
+        train="ynet --kind v",
+        page="docs/ynet.md",
+        job="separation",
+    ),
+    design(
+        "ynet_s",
+        "Y-Net-mr-S*: told by the lip expert's visual encoder, frozen, 21.4 M parameters",
+        _ynet_s,
+        measured=f"published: 5.44 / 16.17 dB {TABLE}",
+        train="ynet --kind s",
+        page="docs/ynet.md",
+        job="separation",
+    ),
+    design(
+        "ynet_dense",
+        "Y-Net told by the mouth encoder of dense_sync, frozen, 9.4 M parameters",
+        _ynet_dense,
+        measured="not published",
+        train="ynet --kind dense-sync",
+        page="docs/ynet.md",
+        job="separation",
+    ),
+)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from avsync.pipelines.fix import FixRefused, FixResult, fix
     from avsync.pipelines.prepare import prepare
     from avsync.pipelines.report import write_report
+    from avsync.pipelines.separate import separate
+    from avsync.pipelines.separate_result import SeparationResult
     from avsync.registry import create_model, list_models
     from avsync.scoring.result import CheckResult, TrackResult, to_json
     from avsync.timing import PROFILES
@@ -26,6 +28,7 @@ __all__ = [
     "CheckResult",
     "FixRefused",
     "FixResult",
+    "SeparationResult",
     "TrackResult",
     "UnreadableMedia",
     "check",
@@ -36,6 +39,7 @@ __all__ = [
     "fix",
     "list_models",
     "prepare",
+    "separate",
     "to_json",
     "write_report",
 ]
@@ -45,6 +49,7 @@ _HOMES = {
     "CheckResult": "avsync.scoring.result",
     "FixRefused": "avsync.pipelines.fix",
     "FixResult": "avsync.pipelines.fix",
+    "SeparationResult": "avsync.pipelines.separate_result",
     "TrackResult": "avsync.scoring.result",
     "UnreadableMedia": "avsync.media.video",
     "check": "avsync.pipelines.check",
@@ -55,6 +60,7 @@ _HOMES = {
     "fix": "avsync.pipelines.fix",
     "list_models": "avsync.registry",
     "prepare": "avsync.pipelines.prepare",
+    "separate": "avsync.pipelines.separate",
     "to_json": "avsync.scoring.result",
     "write_report": "avsync.pipelines.report",
 }

@@ -12,6 +12,7 @@ from avsync import __version__
 from avsync.commands.clips import audit, features, prepare
 from avsync.commands.files import check, demo, fix
 from avsync.commands.models import convert, doctor, models
+from avsync.commands.voices import separate
 
 DESCRIPTION = "Measures where the voice is against the lips in a video, and repairs it."
 
@@ -89,6 +90,7 @@ def _asked(prog: str, choices: dict[str, Callable[..., Any]], arguments: Sequenc
 COMMANDS: dict[str, Callable[..., int]] = {
     "check": check,
     "fix": fix,
+    "separate": separate,
     "models": models,
     "convert": convert,
     "prepare": prepare,

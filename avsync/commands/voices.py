@@ -24,6 +24,7 @@ def separate(
     model: ModelName = None,
     weights: OutputPath = None,
     detector: Detector = "best",
+    mux: Flag = False,
     overwrite: Flag = False,
 ) -> int:
     """Write the voice of each face in a video as a WAV file, and what is left of the sound.
@@ -38,6 +39,7 @@ def separate(
         model: a separation model that `avsync models` lists; the one that ships if not given.
         weights: a checkpoint of that model instead of the released one.
         detector: the face detector; `best` is YuNet where it can be had.
+        mux: write a video for each voice as well: voice_0.mp4 is an mp4 with that voice alone.
         overwrite: replace what an earlier separation has written there.
     """
     if model is not None:
@@ -55,6 +57,7 @@ def separate(
             model=model,
             weights=weights,
             detector=named(detector),
+            mux=mux,
             overwrite=overwrite,
             progress=progress,
         )

@@ -1,8 +1,7 @@
 """A file whose sound is laid out anew over time and encoded again; everything else is copied."""
 
 import os
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,12 +9,12 @@ import av
 
 from avsync.media.audio import read_audio
 from avsync.media.container import open_media
+from avsync.media.encoded_sound import EncodedSound
 from avsync.media.new_container import NewContainer, Sounds, begin, container_format, fitting
 from avsync.media.new_file import becoming, plain_errors, refuse_destination
 from avsync.media.probe import probe
 from avsync.media.remux import copied
-from avsync.media.sound_encoder import SoundPlan, encoded, plan_sounds
-from avsync.media.untimed_sound import UntimedSound
+from avsync.media.sound_encoder import SoundPlan, plan_sounds
 from avsync.media.warp import Stretch, segments, warped
 
 
@@ -69,7 +68,7 @@ def write_retimed(
         new = begin(reading, partial, kind, wanted, sounds)
         with new.writing:
             made = [
-                _Sound(source, number, new, index, plan, stretches, video_s)
+                _laid_out(source, number, new, index, plan, stretches, video_s)
                 for number, (index, plan) in enumerate(sounds.items())
             ]
             for packet in copied(reading, new):
@@ -98,42 +97,25 @@ def prospect(source: Path, destination: Path, *, encode: bool) -> Prospect:
         return Prospect(words, tuple(left_out))
 
 
-class _Sound:
-    """One sound of the new file, encoded as far as the rest of it has got."""
-
-    def __init__(
-        self,
-        source: Path,
-        number: int,
-        new: NewContainer,
-        index: int,
-        plan: SoundPlan,
-        stretches: Sequence[Stretch],
-        video_s: float,
-    ) -> None:
-        self.writing = new.writing
-        self.stream = new.encoders[index]
-        start_s = _start_s(source, number, video_s)
-        # Samples are counted from the file's beginning, stretches from the first picture.
-        lead_s = video_s - start_s
-        moved = [
-            each._replace(start_s=each.start_s + lead_s, end_s=each.end_s + lead_s)
-            for each in stretches
-        ]
-        blocks = read_audio(source, start_s, plan.rate, number, mono=False)
-        laid_out = warped(blocks, segments(moved, plan.rate))
-        packets = encoded(self.stream, laid_out, plan, Fraction(start_s))
-        self.packets = packets
-        if new.writing.format.name == "avi":
-            self.packets = _one_after_another(packets, self.stream, plan)
-
-    def write_until(self, time_s: Fraction | None) -> None:
-        """Writes packets up to one that is heard at `time_s` or later; None: to the end."""
-        for packet in self.packets:
-            self.writing.mux_one(packet)
-            stamp = packet.dts if packet.dts is not None else packet.pts
-            if time_s is not None and (stamp or 0) * packet.time_base >= time_s:
-                return
+def _laid_out(
+    source: Path,
+    number: int,
+    new: NewContainer,
+    index: int,
+    plan: SoundPlan,
+    stretches: Sequence[Stretch],
+    video_s: float,
+) -> EncodedSound:
+    """A sound of the source, stretch by stretch, on its way into the new file."""
+    start_s = _start_s(source, number, video_s)
+    # Samples are counted from the file's beginning, stretches from the first picture.
+    lead_s = video_s - start_s
+    moved = [
+        each._replace(start_s=each.start_s + lead_s, end_s=each.end_s + lead_s)
+        for each in stretches
+    ]
+    blocks = read_audio(source, start_s, plan.rate, number, mono=False)
+    return EncodedSound(new, index, plan, warped(blocks, segments(moved, plan.rate)), start_s)
 
 
 def _start_s(source: Path, number: int, video_s: float) -> float:
@@ -143,13 +125,3 @@ def _start_s(source: Path, number: int, video_s: float) -> float:
         first_s = float((sound.start_time or 0) * (sound.time_base or 0))
     # What is dated before the clock begins is an encoder's priming.
     return min(video_s, max(first_s, 0.0))
-
-
-def _one_after_another(
-    packets: Iterator[av.Packet], stream: av.AudioStream, plan: SoundPlan
-) -> Iterator[av.Packet]:
-    untimed = UntimedSound(stream, Fraction(0))
-    for packet in packets:
-        for each in untimed.place(packet, Fraction(0)):
-            each.stream = stream
-            yield each

@@ -12,7 +12,9 @@ import torch
 from avsync.atomic import replacing
 from avsync.media.container import UnreadableMedia
 from avsync.media.faces import FaceDetector, find_detector
+from avsync.media.new_sound import write_replaced
 from avsync.media.probe import MediaInfo, probe
+from avsync.media.re_time import prospect
 from avsync.pipelines.check import DETAILS
 from avsync.pipelines.face_crops import FaceCrops
 from avsync.pipelines.separate_chunks import Faces, Separated, Separator, separate_blocks
@@ -46,6 +48,7 @@ def separate(
     model: str | Separator | None = None,
     weights: str | Path | None = None,
     detector: str | FaceDetector | None = None,
+    mux: bool = False,
     overwrite: bool = False,
     progress: Report | None = None,
 ) -> SeparationResult:
@@ -64,11 +67,14 @@ def separate(
         model: a separation model by name, or the task itself; None: the one that ships.
         weights: a checkpoint of that model instead of the released one.
         detector: the face detector, `yunet`, `haar`, an object, or None for the best there is.
+        mux: also write a video for each voice: the file with that voice for its sound, encoded as
+            its own was; all else is copied.
         overwrite: replace what an earlier separation has written to `output`, which else is a
             FileExistsError.
         progress: told the share done, 0 to 1.
 
-    ValueError for arguments out of range, RuntimeError for weights that cannot be used.
+    ValueError for arguments out of range, RuntimeError for weights that cannot be used, and for a
+    container that a video cannot be written to.
     """
     check_who(who)
     name, task = load_separator(model, weights)
@@ -76,7 +82,10 @@ def separate(
     found = _detector(detector) if task.spec.sees else None
     blank = SeparationResult(str(path), str(output), "unreadable", None, "", who, name)
     try:
-        result = _separated(blank, probe(path), task, found, progress or _nobody)
+        info = probe(path)
+        if mux:
+            prospect(Path(path), _video(blank, 0, info), encode=True)
+        result = _separated(blank, info, task, found, mux, progress or _nobody)
     except UnreadableMedia as error:
         return replace(blank, reason=error.reason, detail=str(error))
     except _NothingHeard:
@@ -129,13 +138,14 @@ def _separated(
     info: MediaInfo,
     model: Separator,
     detector: FaceDetector | None,
+    mux: bool,
     report: Report,
 ) -> SeparationResult:
     """The result of a file that can be opened, `blank` saying how it is separated."""
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no sound")
     if detector is None:
-        return _written(blank, info, model, NoFaces(), [], report)
+        return _written(blank, info, model, NoFaces(), [], mux, report)
     looking = FaceCrops(info, model.spec, detector, wanted=())
     for tick in looking:
         if info.duration_s and tick.number % FPS == 0:
@@ -152,7 +162,7 @@ def _separated(
     ticks = cast(Any, iter(FaceCrops(info, model.spec, detector, wanted=wanted)))
     with closing(ticks):
         faces = SeenFaces(people, ticks, looking.ticks / FPS)
-        return _written(blank, info, model, faces, people, report)
+        return _written(blank, info, model, faces, people, mux, report)
 
 
 def _written(
@@ -161,10 +171,13 @@ def _written(
     model: Separator,
     faces: Faces,
     people: Sequence[Person],
+    mux: bool,
     report: Report,
 ) -> SeparationResult:
     sound, folder = Sound.of(info), Path(blank.output)
-    names = [f"voice_{person.number}.wav" for person in people] or ["voice_0.wav"]
+    numbers = [person.number for person in people] or [0]
+    names = [f"voice_{number}.wav" for number in numbers]
+    videos = [_video(blank, number, info) for number in numbers if mux]
     with ExitStack() as stack:
         rest, *voices = (stack.enter_context(replacing(folder / name)) for name in (REST, *names))
         blocks = stack.enter_context(closing(sound.blocks()))
@@ -173,10 +186,15 @@ def _written(
         written = write_sounds(sound, told, voices, rest)
         if not written.energies[0]:
             raise _NothingHeard
+        for voice, video in zip(voices, videos, strict=False):
+            beside = stack.enter_context(replacing(video))
+            write_replaced(
+                Path(info.path), beside, video, voice, info.video_start_s + sound.start_s
+            )
     result = replace(
         blank,
         status="ok",
-        voices=_voices(names, people, written),
+        voices=_voices(names, videos, people, written),
         rest=REST,
         sample_rate=sound.rate,
         channels=written.channels,
@@ -187,10 +205,17 @@ def _written(
     return result
 
 
-def _voices(names: Sequence[str], people: Sequence[Person], written: Written) -> tuple[Voice, ...]:
+def _video(blank: SeparationResult, number: int, info: MediaInfo) -> Path:
+    return Path(blank.output) / f"voice_{number}{Path(info.path).suffix}"
+
+
+def _voices(
+    names: Sequence[str], videos: Sequence[Path], people: Sequence[Person], written: Written
+) -> tuple[Voice, ...]:
     voices = []
     for place, name in enumerate(names):
-        voice = Voice(None, name, None, written.level_db(place), None, ())
+        video = videos[place].name if videos else None
+        voice = Voice(None, name, video, written.level_db(place), None, ())
         if people:
             person = people[place]
             voice = replace(voice, number=person.number, box=person.box, seen=person.seen)

@@ -214,6 +214,35 @@ def test_what_breaks_off_leaves_what_was_there(duet, tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.avi"])
+def test_a_video_for_each_voice_has_that_voice_in_time(make_clip, clip_sync, tmp_path, name):
+    clip = make_clip(name, duration_s=2.0)
+    before = clip_sync(clip)
+    result = separate(clip, tmp_path / "out", model=Share(1.0), mux=True)
+    assert result.voices[0].video == f"voice_0{clip.suffix}"
+    assert result.voices[0].video in result.written()
+    after = clip_sync(tmp_path / "out" / f"voice_0{clip.suffix}")
+    # A flash is dated by its picture, whose time an mp4 or webm rounds.
+    np.testing.assert_allclose(after, before, atol=2)
+
+
+def test_a_video_that_starts_late_keeps_its_voice_in_time(make_clip, clip_sync, tmp_path):
+    clip = make_clip("late.mkv", video_start_s=0.24, audio_start_s=0.0)
+    separate(clip, tmp_path / "out", model=Share(1.0), mux=True)
+    np.testing.assert_allclose(clip_sync(tmp_path / "out" / "voice_0.mkv"), 0, atol=2)
+
+
+def test_a_video_that_cannot_be_written_is_told_before_the_work(make_clip, tmp_path):
+    class Unused(Share):
+        def separate(self, mixture, tokens):
+            raise AssertionError("separated")
+
+    clip = make_clip("a.mkv").rename(tmp_path / "a.xyz")
+    with pytest.raises((RuntimeError, ValueError), match="xyz"):
+        separate(clip, tmp_path / "out", model=Unused(), mux=True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_progress_rises_to_the_end(duet, tmp_path):
     told: list[float] = []
     separate(duet, tmp_path, model=Brightness(), detector=BOTH, progress=told.append)

@@ -5,7 +5,7 @@ brought to the same power, the target is raised by its level, and all are divide
 sample of target and accompaniment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -153,6 +153,13 @@ class Mixtures:
     def frames(self, mixture: Mixture) -> np.ndarray:
         """Crops `(T, H, W, 3)` uint8 of the target's face."""
         return self.faces.frames(mixture.place, mixture.frame, self.spec.frames)
+
+    def crop_files(self, rows: Iterable[MixtureRow] | None = None) -> list[str]:
+        """The files of all crops that may be drawn, or of the targets of these mixtures."""
+        if rows is None:
+            return [self.faces.crop_file(place) for place in self.usable]
+        places = {self._place(row.target) for row in rows}
+        return [self.faces.crop_file(place) for place in sorted(places)]
 
     def _second(self, target: str, rng: np.random.Generator) -> tuple[str, int]:
         while True:

@@ -13,6 +13,7 @@ from avsync.training import (
     perfect_match,
     syncnet,
     vocalist,
+    ynet,
 )
 from avsync.training.first_look import look_first
 
@@ -32,6 +33,7 @@ RECIPES = {
     "perfect-match": Recipe(perfect_match.PerfectMatchRecipe, perfect_match.train),
     "avst": Recipe(avst.AvstRecipe, avst.train),
     "dense-sync": Recipe(dense_sync.DenseSyncRecipe, dense_sync.train),
+    "ynet": Recipe(ynet.YNetRecipe, ynet.train),
     "fine-tune": Recipe(fine_tune.FineTuneRecipe, fine_tune.train),
 }
 

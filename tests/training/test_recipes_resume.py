@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from avsync import weights as checkpoints
+from avsync.data.mixtures import MixtureLevels
 from avsync.tasks.avst import AvstConfig
 from avsync.tasks.lip_expert import LipExpertConfig
 from avsync.tasks.perfect_match import PerfectMatchConfig
@@ -15,11 +16,13 @@ from avsync.training.dense_sync import DenseSyncRecipe
 from avsync.training.fine_tune import FineTuneRecipe
 from avsync.training.lip_expert import LipExpertRecipe
 from avsync.training.loop import STATE_FILE, LoopSettings
+from avsync.training.mixture_data import MixtureData
 from avsync.training.mtdvocalist import MtdVocalistRecipe
 from avsync.training.perfect_match import PerfectMatchRecipe
 from avsync.training.recipes import RECIPES, run
 from avsync.training.syncnet import SyncNetRecipe
 from avsync.training.vocalist import VocalistRecipe
+from avsync.training.ynet import YNetRecipe
 
 MEL_CHANNELS = (2, 3, 4, 5, 8)
 
@@ -49,6 +52,15 @@ def settings(name, store, folder, loop):
             clips, loop, AvstConfig((2, 3, 4, 8), MEL_CHANNELS, depth=1, heads=2), windows=6
         ),
         "dense-sync": lambda: DenseSyncRecipe(loop, (store.path,), batch=2, frames=12, width=0.05),
+        "ynet": lambda: YNetRecipe(
+            MixtureData((store.path,), batch=2, cache=folder / "cache"),
+            loop,
+            MixtureLevels(second_share=1),
+            kind="m",
+            width=0.06,
+            visual_width=0.06,
+            seconds=1,
+        ),
         "fine-tune": lambda: FineTuneRecipe(clips=clips, loop=loop, windows=6),
     }[name]()
 

@@ -1,0 +1,183 @@
+"""Training of separators: `avsync train ynet --data STORE --music FOLDER -o FOLDER`.
+
+Montesinos, Kadandale and Haro, A cappella: Audio-visual Singing Voice Separation (BMVC 2021); with
+VocaLiST's frozen visual encoder, Kadandale, Montesinos and Haro, VocaLiST (Interspeech 2022).
+"""
+
+import math
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import torch
+import tyro
+from torch import nn
+
+from avsync.data.feature_cache import FeatureCache, encoder_key
+from avsync.data.mixture_manifest import draw_rows, read_manifest, write_manifest
+from avsync.data.mixtures import MixtureLevels, MixtureRow, Mixtures
+from avsync.tasks.unet import UNet
+from avsync.tasks.ynet import YNet
+from avsync.training.loop import LoopSettings, fit
+from avsync.training.mask_step import MaskStep, chance
+from avsync.training.mixture_batches import mixture_batches
+from avsync.training.mixture_data import MixtureData, open_mixtures
+from avsync.training.separation_validation import SeparationValidation
+from avsync.training.separators import (
+    MODELS,
+    Kind,
+    about_eyes,
+    put_eyes,
+    separator_config,
+    trained_eyes,
+)
+from avsync.training.weights_file import save_model, start_model
+
+HELD_OUT_FILE = "held_out.jsonl"
+# Every run is measured on the same mixtures, whatever its own seed.
+HELD_OUT_SEED = 0
+# SGD at one rate, as published: no schedule, no shortened gradients, no average of the weights. The
+# best epochs were the 118th to the 1044th of 2000 steps; that of Y-Net-mr the 132nd.
+PUBLISHED_LOOP = LoopSettings(
+    output=tyro.MISSING,
+    steps=264_000,
+    lr=0.01,
+    optimizer="sgd",
+    momentum=0.8,
+    weight_decay=1e-5,
+    warmup=0,
+    decay=0.0,
+    clip=math.inf,
+    ema=0.0,
+    validate_every=2000,
+)
+
+
+@dataclass(frozen=True)
+class YNetRecipe:
+    """Trains a U-Net or a Y-Net to find the mask of one face's voice.
+
+    Args:
+        clips: what to mix.
+        loop: how long, how fast, where to.
+        levels: how loud and how often music and second voices are.
+        kind: `u-net` hears only; `m` sees the mouth with MC3-18's first stages, `g` the landmarks,
+            `v` with VocaLiST's encoder, `s` with the lip expert's, `dense-sync` with dense_sync's.
+        visual: weights of the sync model whose visual encoder is taken; dense_sync's are shipped.
+        end_to_end: the encoder of `v`, `s` or `dense-sync` learns too; else it is frozen, and what
+            it sees of each clip is worked out once.
+        kinetics: `m` begins with what MC3-18 learnt of Kinetics-400, which is fetched.
+        width: of the U-Net, as a multiple of the published one.
+        visual_width: of a visual encoder without weights.
+        seconds: of a mixture; published is 4.
+        init: separator weights to start from instead of fresh ones; their sizes hold.
+    """
+
+    clips: Annotated[MixtureData, tyro.conf.arg(name="")]
+    loop: Annotated[LoopSettings, tyro.conf.arg(name="")] = PUBLISHED_LOOP
+    levels: Annotated[MixtureLevels, tyro.conf.arg(name="")] = field(default_factory=MixtureLevels)
+    kind: Kind = "v"
+    visual: Path | None = None
+    end_to_end: bool = False
+    kinetics: bool = False
+    width: float = 1.0
+    visual_width: float = 1.0
+    seconds: int = 4
+    init: Path | None = None
+
+
+class Separator(NamedTuple):
+    """A separator to be trained: its name in the registry, and the config that rebuilds it."""
+
+    name: str
+    model: UNet | YNet
+    config: dict[str, Any]
+
+    @property
+    def frozen(self) -> bool:
+        """Whether what it sees can be worked out once."""
+        return isinstance(self.model, YNet) and self.model.frozen
+
+
+def train(recipe: YNetRecipe) -> Path:
+    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    torch.manual_seed(recipe.loop.seed)
+    separator = start_separator(recipe)
+    model, data = separator.model, recipe.clips
+    mixtures = open_mixtures(data, recipe.levels, model.spec)
+    held_out, rows = _held_out(recipe, model)
+    features = None
+    if separator.frozen:
+        clips = mixtures.crop_files() + held_out.crop_files(rows)
+        features = frozen_features(recipe, separator, clips)
+    task = MaskStep(model, tokens=features is not None)
+    batches = mixture_batches(mixtures, data.batch, features)
+    measure = SeparationValidation(held_out, rows, features, data.batch)
+    known = chance(task, batches, recipe.loop.seed)
+    trained = fit(task, batches, recipe.loop, known, measure)
+    return save_model(recipe.loop.output, separator.name, trained, separator.config)
+
+
+def start_separator(recipe: YNetRecipe) -> Separator:
+    """The separator of a recipe as it is before the first step."""
+    eyes = None
+    if recipe.init is None:
+        eyes = trained_eyes(recipe.kind, recipe.visual, recipe.kinetics)
+    elif recipe.visual is not None or recipe.kinetics:
+        raise ValueError("init has eyes of its own: give it without visual and kinetics")
+    config = {}
+    if recipe.init is None:
+        config = separator_config(
+            recipe.kind,
+            recipe.width,
+            recipe.visual_width,
+            recipe.seconds,
+            # As published: by three as soon as there may be a second voice.
+            3 if recipe.levels.second_share else 2,
+            recipe.end_to_end,
+            eyes,
+        )
+    name = MODELS[recipe.kind]
+    model, config = start_model(name, config, recipe.init)
+    assert isinstance(model, UNet | YNet)
+    if eyes is not None:
+        put_eyes(model, eyes)
+    return Separator(name, model, config)
+
+
+def frozen_features(recipe: YNetRecipe, separator: Separator, clips: list[str]) -> FeatureCache:
+    """What the frozen encoder of a separator sees of the clips, worked out where it is not yet."""
+    from rich.console import Console
+    from rich.progress import track
+
+    model = separator.model
+    assert isinstance(model, YNet)
+    key = encoder_key(model.visual, about_eyes(separator.name, separator.config))
+    cache = FeatureCache(recipe.clips.cached / "features", key, model.spec)
+    cuda = recipe.loop.device != "cpu" and torch.cuda.is_available()
+    device = torch.device("cuda" if cuda else "cpu")
+    shown = track(
+        clips,
+        "frozen features",
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+    visual: nn.Module = model.visual.to(device)
+    cache.fill(shown, visual, device)
+    visual.cpu()
+    return cache
+
+
+def _held_out(recipe: YNetRecipe, model: UNet | YNet) -> tuple[Mixtures, list[MixtureRow]]:
+    """What is measured on: the mixtures of a manifest, or of the split `val`; none without it."""
+    data = recipe.clips
+    if data.splits is None:
+        return open_mixtures(data, recipe.levels, model.spec), []
+    mixtures = open_mixtures(data, recipe.levels, model.spec, "val")
+    if data.held_out is not None:
+        rows = read_manifest(data.held_out, model.spec)
+    else:
+        rows = draw_rows(mixtures, data.validate_mixtures, HELD_OUT_SEED)
+    write_manifest(recipe.loop.output / HELD_OUT_FILE, rows, model.spec)
+    return mixtures, rows

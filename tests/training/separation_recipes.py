@@ -1,0 +1,32 @@
+"""Small recipes that separate the clips of the `store` fixture from made music."""
+
+import numpy as np
+from data.sound_files import tone, write_sound
+
+from avsync.data.mixtures import MixtureLevels
+from avsync.training.loop import LoopSettings
+from avsync.training.mixture_data import MixtureData
+from avsync.training.ynet import YNetRecipe
+
+
+def sounds(folder):
+    """Five files, so that each split has some."""
+    for number in range(5):
+        rng = np.random.default_rng(number)
+        wav = tone(300 + 200 * number, 2.0) * rng.uniform(0.5, 1, 32000)
+        write_sound(folder / f"{number}.wav", wav)
+    return folder
+
+
+def data(store, folder, **changes):
+    given = {"splits": store.path / "splits.json", "batch": 2, "validate_mixtures": 3}
+    given |= {"music": (sounds(folder / "music"),), "voices": (sounds(folder / "solo"),)}
+    given |= {"cache": folder / "cache"}
+    return MixtureData((store.path,), **{**given, **changes})
+
+
+def recipe(store, folder, **changes):
+    loop = LoopSettings(folder / "run", steps=2, validate_every=0, device="cpu", optimizer="sgd")
+    given = {"clips": data(store, folder), "loop": loop, "levels": MixtureLevels()}
+    given |= {"kind": "u-net", "width": 0.06, "visual_width": 0.06, "seconds": 1}
+    return YNetRecipe(**{**given, **changes})

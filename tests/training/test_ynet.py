@@ -1,0 +1,113 @@
+import csv
+from dataclasses import replace
+
+import pytest
+import torch
+from training.separation_recipes import recipe
+from training.test_separators import CHANNELS, sync_weights
+
+from avsync import weights as checkpoints
+from avsync.data.feature_cache import FeatureCache
+from avsync.data.mixture_manifest import read_manifest
+from avsync.data.mixtures import MixtureLevels
+from avsync.registry import create_model
+from avsync.training.contact_sheet import SHEET_FILE
+from avsync.training.loop import LOG_FILE
+from avsync.training.ynet import HELD_OUT_FILE, PUBLISHED_LOOP, start_separator, train
+
+VOCALIST = {"channels": CHANNELS, "depth": 1, "heads": 2}
+
+
+def test_the_audio_only_network_trains_and_is_measured(store, tmp_path):
+    path = train(recipe(store, tmp_path))
+    model = create_model("unet", weights=path)
+    assert path.name == "unet.safetensors" and model.sources == 3
+    log = (tmp_path / "run" / LOG_FILE).read_text()
+    assert all(f"{name}=" in log for name in ("si_sdr_gain", "si_sdr"))
+    assert len(read_manifest(tmp_path / "run" / HELD_OUT_FILE, model.spec)) == 3
+    assert not (tmp_path / "run" / SHEET_FILE).exists()
+
+
+def test_it_trains_end_to_end_with_the_mouth(store, tmp_path):
+    given = recipe(store, tmp_path, kind="m")
+    fresh = start_separator(given).model.visual.state_dict()
+    trained = create_model("ynet_m", weights=train(given)).visual.state_dict()
+    assert any(not torch.equal(trained[name], fresh[name]) for name in fresh)
+    assert (tmp_path / "run" / SHEET_FILE).is_file()
+    assert not (tmp_path / "cache" / "features").exists()
+
+
+def test_a_frozen_encoder_learns_nothing_and_sees_each_clip_once(store, tmp_path, monkeypatch):
+    weights = sync_weights(tmp_path, "vocalist", VOCALIST)
+    given = recipe(store, tmp_path, kind="v", visual=weights)
+    path = train(given)
+    expected = create_model("vocalist", weights=weights).visual.state_dict()
+    found = create_model("ynet_v", weights=path).visual.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    # Two clips to train on and one that is measured on, from the first run on.
+    assert len(list((tmp_path / "cache" / "features").rglob("*.npy"))) == 3
+    made = []
+    fill = FeatureCache.fill
+    monkeypatch.setattr(FeatureCache, "fill", lambda *a: made.append(fill(*a)))
+    train(replace(given, loop=replace(given.loop, output=tmp_path / "again")))
+    assert made == [0]
+
+
+def test_the_same_encoder_can_learn_too(store, tmp_path):
+    weights = sync_weights(tmp_path, "vocalist", VOCALIST)
+    given = recipe(store, tmp_path, kind="v", visual=weights, end_to_end=True)
+    before = create_model("vocalist", weights=weights).visual.state_dict()
+    after = create_model("ynet_v", weights=train(given)).visual.state_dict()
+    assert any(not torch.equal(after[name], before[name]) for name in before)
+
+
+def test_a_voice_is_learnt_to_be_told_from_music(store, tmp_path):
+    given = recipe(store, tmp_path, levels=MixtureLevels(second_share=0))
+    loop = replace(given.loop, steps=40, optimizer="adamw", lr=0.01, warmup=0, ema=0.0)
+    train(replace(given, loop=loop))
+    with open(tmp_path / "run" / LOG_FILE) as file:
+        rows = [row for row in csv.DictReader(file) if row["loss"]]
+    assert float(rows[-1]["loss"]) < 0.5 * float(rows[-1]["chance"])
+
+
+def test_training_goes_on_from_given_weights_with_their_sizes(store, tmp_path):
+    first = train(recipe(store, tmp_path))
+    still = replace(recipe(store, tmp_path).loop, output=tmp_path / "on", lr=0.0, ema=0.0)
+    second = train(recipe(store, tmp_path, loop=still, init=first, width=1.0))
+    weights = [create_model("unet", weights=p).unet.head.weight for p in (first, second)]
+    assert torch.equal(*weights)
+
+
+def test_a_mixture_of_two_sources_is_divided_by_two(store, tmp_path):
+    alone = recipe(store, tmp_path, levels=MixtureLevels(second_share=0))
+    assert start_separator(alone).model.sources == 2
+
+
+def test_the_published_way_is_the_default():
+    loop = PUBLISHED_LOOP
+    assert (loop.optimizer, loop.lr, loop.momentum, loop.weight_decay) == ("sgd", 0.01, 0.8, 1e-5)
+    assert (loop.warmup, loop.decay, loop.ema, loop.clip) == (0, 0.0, 0.0, float("inf"))
+
+
+def test_weights_with_eyes_take_no_others(store, tmp_path):
+    given = recipe(store, tmp_path, kind="m", init=tmp_path / "x", kinetics=True)
+    with pytest.raises(ValueError, match="init has eyes of its own"):
+        start_separator(given)
+
+
+def test_a_chunk_longer_than_the_clips_says_so(store, tmp_path):
+    with pytest.raises(ValueError, match="one of 50 frames or more, the longest has 40"):
+        train(recipe(store, tmp_path, seconds=2))
+
+
+def test_runs_are_measured_on_one_manifest(store, tmp_path):
+    train(recipe(store, tmp_path))
+    given = recipe(store, tmp_path)
+    spec = start_separator(given).model.spec
+    rows = read_manifest(tmp_path / "run" / HELD_OUT_FILE, spec)
+    clips = replace(given.clips, held_out=tmp_path / "run" / HELD_OUT_FILE, validate_mixtures=9)
+    again = replace(given, clips=clips, loop=replace(given.loop, output=tmp_path / "again", seed=5))
+    train(again)
+    path = tmp_path / "again" / HELD_OUT_FILE
+    assert read_manifest(path, spec) == rows
+    assert checkpoints.load(tmp_path / "again" / "unet.safetensors").config["seconds"] == 1

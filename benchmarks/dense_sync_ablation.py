@@ -16,7 +16,7 @@ from typing import Any
 
 from record import RESULTS, machine, write_record
 from sync_accuracy import accuracy, test_set
-from sync_table import mean_of, put_in, row
+from sync_table import mean_of, put_in, row, share_of
 
 from avsync.pipelines.evaluate import read_words
 from avsync.registry import create_model
@@ -127,14 +127,6 @@ def table() -> list[str]:
             cells += [mean_of([share_of(run, test, k) for run in group]) for k in CONTEXTS]
         lines.append(row(cells))
     return lines
-
-
-def share_of(run: dict[str, Any], test: str, context: int) -> float:
-    """Per cent of all windows within a frame."""
-    for each in run["tests"][test]["rows"]:
-        if (each["context"], each["within"], each["windows"]) == (context, 1, "all"):
-            return 100 * float(each["accuracy"])
-    raise KeyError(f"{test} has no row of {context} frames")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from record import RESULTS, machine, write_record
-from sync_systems import ACAPPELLA_CONTEXTS, LRS2_CONTEXTS, SYSTEMS, Job, System
+from sync_systems import ACAPPELLA_CONTEXTS, LRS2_CONTEXTS, SYSTEMS, TABLE, Job, System
 from torch.utils.flop_counter import FlopCounterMode
 
 from avsync.data.clip_crops import crops_for
@@ -82,7 +82,7 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--alignments", type=Path, help="where the words of GRID clips lie")
     parser.add_argument("--work", type=Path, required=True, help="folder of the training runs")
-    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=TABLE)
     parser.add_argument("--windows", type=int, nargs="+", default=[5], help="trained for each")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=3000)
@@ -149,8 +149,9 @@ def job_of(system: System, window: int, seed: int, work: Path, options: argparse
         precision=options.precision,
     )
     # A student's teacher is the VocaLiST of the same seed, which comes before it.
-    folder = work.with_name(work.name.replace("mtdvocalist", "vocalist"))
-    return Job(clips, loop, options.full_size, window, folder / "vocalist.safetensors")
+    size = "full" if options.full_size else "reduced"
+    teacher = work.with_name(f"vocalist_{size}_{window}_{seed}") / "vocalist.safetensors"
+    return Job(clips, loop, options.full_size, window, teacher)
 
 
 def test_set(

@@ -16,6 +16,8 @@ from scipy.stats import t
 from sync_systems import ACAPPELLA_CONTEXTS, LRS2_CONTEXTS, SYSTEMS
 
 Run = dict[str, Any]
+# The student of VocaLiST that has no teacher.
+ALONE = "mtdvocalist-none"
 
 
 def main() -> None:
@@ -46,7 +48,7 @@ def tables(runs: list[Run]) -> list[str]:
                 frames = "1 frame" if within == 1 else f"{within} frames"
                 lines += ["", f"**{test}**, {which}, right within {frames}, per cent:", ""]
                 lines += accuracy_table(runs, test, within, contexts, windows)
-    return lines
+    return lines + distillation_table(runs)
 
 
 def put_in(page: str, size: str, text: str) -> str:
@@ -120,14 +122,63 @@ def accuracy_table(
     return lines
 
 
+def distillation_table(runs: list[Run]) -> list[str]:
+    """What a teacher adds to the student, seed by seed, of windows within a frame: the two share
+    their draws. Nothing where no student learned alone.
+    """
+    found = groups(runs)
+    alone = {run["seed"]: run for run in found.get((ALONE, 5), [])}
+    lines = []
+    for name, window in found:
+        if window != 5 or name == ALONE or not name.startswith("mtdvocalist") or not alone:
+            continue
+        taught = {run["seed"]: run for run in found[name, window]}
+        for test in next(iter(alone.values()))["tests"]:
+            cells = [name, test]
+            for context in (5, 15):
+                gains = [
+                    share_of(taught[seed], test, context) - share_of(alone[seed], test, context)
+                    for seed in sorted(alone.keys() & taught.keys())
+                ]
+                cells += [mean_of(gains), verdict(gains)]
+            lines.append(row(cells))
+    if not lines:
+        return []
+    heads = ["taught", "test", "5 frames: gain", "verdict", "15 frames: gain", "verdict"]
+    title = (
+        "**Distillation**: per cent of all windows within 1 frame, less those of the same student"
+    )
+    return ["", f"{title} alone:", "", row(heads), row(["---"] * len(heads)), *lines]
+
+
+def share_of(run: Run, test: str, context: int, windows: str = "all") -> float:
+    """Per cent of windows within a frame."""
+    for each in run["tests"][test]["rows"]:
+        if (each["context"], each["within"], each["windows"]) == (context, 1, windows):
+            return 100 * float(each["accuracy"])
+    raise KeyError(f"{test} has no row of {context} frames")
+
+
+def verdict(gains: list[float]) -> str:
+    """Whether the 95 % interval of the gains holds 0."""
+    if len(gains) < 2:
+        return "one seed"
+    mean, half = np.mean(gains), half_interval(gains)
+    return "better" if mean > half else "worse" if mean < -half else "no difference seen"
+
+
+def half_interval(values: list[float]) -> float:
+    """Half the 95 % interval of the mean, by Student's t."""
+    return float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
+
+
 def mean_of(values: list[float]) -> str:
     """The mean, and by Student's t the 95 % interval over seeds where there are some."""
     if not values:
         return "-"
     if len(values) == 1:
         return f"{values[0]:.1f}"
-    half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
-    return f"{np.mean(values):.1f} ± {half:.1f}"
+    return f"{np.mean(values):.1f} ± {half_interval(values):.1f}"
 
 
 def row(cells: list[str]) -> str:

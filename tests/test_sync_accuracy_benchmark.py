@@ -76,6 +76,27 @@ def test_the_table_has_the_mean_over_seeds_with_its_interval_and_chance(script):
     )
 
 
+def test_what_a_teacher_adds_is_told_seed_by_seed(script):
+    def run(system, seed, *shares):
+        keys = [{"context": k, "within": 1, "windows": "all"} for k in (5, 15)]
+        rows = [key | {"accuracy": share} for key, share in zip(keys, shares, strict=True)]
+        known = {"system": system, "window_frames": 5, "seed": seed}
+        return known | {"tests": {"mine": {"rows": rows}}}
+
+    runs = [run("mtdvocalist-none", seed, 0.2 + 0.1 * seed, 0.5) for seed in range(3)]
+    distillation_table = script("sync_table").distillation_table
+    assert distillation_table(runs) == []
+    # Seed by seed all gain 10 per cent; without the pairs the seeds' own spread would hide it.
+    gain = [0.101, 0.099, 0.1]
+    runs += [
+        run("mtdvocalist", seed, 0.2 + 0.1 * seed + gain[seed], 0.5 - 0.2 * (seed == 1))
+        for seed in range(3)
+    ]
+    assert distillation_table(runs)[-1] == (
+        "| mtdvocalist | mine | 10.0 ± 0.2 | better | -6.7 ± 28.7 | no difference seen |"
+    )
+
+
 def test_tables_stand_between_their_marks(script):
     put_in = script("sync_table").put_in
     page = "Read:\n<!-- full tables: begin -->\nold\n<!-- full tables: end -->\nThe end.\n"

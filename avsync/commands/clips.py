@@ -87,7 +87,7 @@ def features(
             vectors that the model compares.
         detector: the face detector; `best` is YuNet where it can be had.
     """
-    model_row(model)
+    model_row(model, "sync")
     if not sources:
         raise ValueError("say which FILE or STORE to take features of")
     from avsync.pipelines import words
@@ -136,7 +136,7 @@ def audit(
             given to `avsync train` as --clean.
         move: move clips that are surely off by that table; otherwise they are dropped.
     """
-    model_row(model)
+    model_row(model, "sync")
     from avsync.pipelines.audit import audit as look
     from avsync.pipelines.progress import progress_bar
 

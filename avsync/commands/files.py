@@ -55,7 +55,7 @@ def check(
         worst: how many files the summary of a batch names.
     """
     tolerance(profile)
-    model_row(model)
+    model_row(model, "sync")
     if not files:
         raise ValueError("say which FILE to check")
     if resume and jsonl is None:
@@ -136,7 +136,7 @@ def fix(
         overwrite: replace a file that is there.
     """
     tolerance(profile)
-    model_row(model)
+    model_row(model, "sync")
     from avsync.pipelines import words
     from avsync.pipelines.fix import FixRefused
     from avsync.pipelines.fix import fix as run

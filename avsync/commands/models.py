@@ -38,7 +38,7 @@ def convert(
     Nothing in the file is run. The config is written beside the output, as .json.
 
     Args:
-        name: the model: vocalist, mtdvocalist, syncnet or lip_expert.
+        name: the model: vocalist, mtdvocalist, syncnet, lip_expert, unet, ynet_m or ynet_g.
         file: the checkpoint as its authors published it.
         output: the weights, a file that ends in .safetensors.
         window_frames: frames that vocalist or mtdvocalist was trained on; 5 where it is not given.

@@ -224,6 +224,7 @@ def load_model(name: str, weights: str | Path | None = None) -> SyncModel:
 
 @cache
 def _loaded(name: str, weights: str | None) -> SyncModel:
+    model_row(name, "sync")
     model = create_model(name, pretrained=weights is None, weights=weights)
     fold_norms(model)
     model.to("cuda" if torch.cuda.is_available() else "cpu")

@@ -16,12 +16,17 @@ WINDOWED = ("vocalist", "mtdvocalist")
 WINDOW_FRAMES = 5
 WIDE: tuple[int, ...] = (32,)  # channels of the first layer
 NARROW: tuple[int, ...] = (16,)
-# Parts that only one published model has.
+# Parts that only one published model has, but for the last, which every separator has.
 PARTS = {
     "netcnnlip": "syncnet",
     "face_encoder": "lip_expert",
     "face_encoder_blocks": "Wav2Lip's generator, which cannot measure",
+    "graph_net": "ynet_g",
+    "motion_net": "ynet_m",
+    "final_conv": "unet",
 }
+# What to do with the weights of a model, by its job.
+NEXT = {"sync": "avsync check VIDEO", "separation": "avsync separate VIDEO -o FOLDER"}
 
 
 def convert_file(
@@ -57,7 +62,7 @@ def convert_file(
     import torch
 
     from avsync.convert.upstream import read_upstream
-    from avsync.registry import create_model
+    from avsync.registry import create_model, model_row
     from avsync.weights import save
 
     given = read_upstream(file)
@@ -74,7 +79,7 @@ def convert_file(
     if say is not None:
         count = sum(parameter.numel() for parameter in model.parameters())
         place = printable(shlex.quote(str(target)))
-        following = f"avsync check VIDEO --model {name} --weights {place}"
+        following = f"{NEXT[model_row(name).job]} --model {name} --weights {place}"
         say(f"{name}: {count:,} parameters are in {place}; next: {following}")
     return target
 
@@ -133,9 +138,30 @@ def _lip_expert(state: State) -> "dict[str, Tensor]":
     return convert(state)
 
 
+def _unet(state: State) -> "dict[str, Tensor]":
+    from avsync.convert.ynet import convert_unet
+
+    return convert_unet(state)
+
+
+def _ynet_m(state: State) -> "dict[str, Tensor]":
+    from avsync.convert.ynet import convert_m
+
+    return convert_m(state)
+
+
+def _ynet_g(state: State) -> "dict[str, Tensor]":
+    from avsync.convert.ynet import convert_g
+
+    return convert_g(state)
+
+
 CONVERTERS: dict[str, Callable[[State], "dict[str, Tensor]"]] = {
     "vocalist": _vocalist,
     "mtdvocalist": _mtdvocalist,
     "syncnet": _syncnet,
     "lip_expert": _lip_expert,
+    "unet": _unet,
+    "ynet_m": _ynet_m,
+    "ynet_g": _ynet_g,
 }

@@ -93,6 +93,8 @@ def _models() -> list[Finding]:
 
 
 def _weights(row: registry.ModelRow) -> tuple[bool | None, str]:
+    if row.train is not None:
+        return None, f"no weights are published: `avsync train {row.train}`"
     if row.file is None:
         return None, f"bring its weights with `avsync convert {row.name}`"
     path = registry.PRETRAINED / row.file

@@ -17,7 +17,7 @@ from avsync.pipelines.features import Rows, of_clip, of_file
 from avsync.pipelines.features_file import FeatureFile
 from avsync.pipelines.frozen import FrozenFeatures, Stream
 from avsync.pipelines.videos import find_videos
-from avsync.registry import create_model
+from avsync.registry import create_model, model_row
 from avsync.scoring.engine import SyncModel
 from avsync.weights import sha256_of
 
@@ -171,5 +171,6 @@ def _note(output: Path, key: str, result: Extracted) -> None:
 
 def _loaded(name: str, weights: str | Path | None) -> SyncModel:
     # Norms are not folded, unlike in `check`: a layer's output is what it was in training.
+    model_row(name, "sync")
     model = create_model(name, pretrained=weights is None, weights=weights)
     return cast(SyncModel, model.to("cuda" if torch.cuda.is_available() else "cpu"))

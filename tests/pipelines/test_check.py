@@ -8,7 +8,7 @@ import pytest
 from avsync.media.faces import YuNetDetector
 from avsync.media.remux import shift_audio
 from avsync.media.synthetic import SyntheticClip, render
-from avsync.pipelines.check import check
+from avsync.pipelines.check import check, load_model
 from avsync.registry import create_model
 from avsync.scoring.result import to_json
 
@@ -193,3 +193,8 @@ def test_a_voice_over_is_nobodys(conversation, tmp_path):
     result = check(path, detector="haar")
     assert (result.status, result.reason) == ("cannot_tell", "no_match")
     assert all(track.offset_ms is None and track.speaking == () for track in result.tracks)
+
+
+def test_a_model_that_separates_voices_is_not_asked():
+    with pytest.raises(ValueError, match=r"one of dense_sync.*, got 'unet'"):
+        load_model("unet")

@@ -73,6 +73,14 @@ def test_a_published_checkpoint_becomes_weights_that_the_model_takes(published, 
     assert json.loads(output.with_suffix(".json").read_text()) == {"window_frames": 5}
 
 
+def test_a_separator_goes_on_to_separate(tmp_path):
+    said, output = [], tmp_path / "unet.safetensors"
+    torch.save(state_of("unet"), tmp_path / "unet.pth")
+    convert_file("unet", tmp_path / "unet.pth", output, say=said.append)
+    following = f"avsync separate VIDEO -o FOLDER --model unet --weights {output}"
+    assert said == [f"unet: 8,099,394 parameters are in {output}; next: {following}"]
+
+
 @pytest.mark.parametrize(
     ("key", "shape", "guess"),
     [
@@ -80,6 +88,9 @@ def test_a_published_checkpoint_becomes_weights_that_the_model_takes(published, 
         ("netcnnlip.0.weight", (2,), "syncnet"),
         ("face_encoder.0.conv_block.0.weight", (2,), "lip_expert"),
         ("face_encoder_blocks.0.0.conv_block.0.weight", (2,), "Wav2Lip's generator"),
+        ("graph_net.A", (3, 68, 68), "ynet_g"),
+        ("motion_net.stem.0.weight", (2,), "ynet_m"),
+        ("final_conv.bias", (2,), "unet"),
     ],
 )
 def test_the_checkpoint_of_another_model_is_recognised(foreign, tmp_path, key, shape, guess):
@@ -100,7 +111,7 @@ def test_no_other_model_is_named_where_none_is_recognised(foreign, tmp_path, key
 
 def test_wrong_arguments_are_named(tmp_path):
     file, output = tmp_path / "x.pth", tmp_path / "x.safetensors"
-    with pytest.raises(ValueError, match="one of vocalist, mtdvocalist, syncnet, lip_expert, got"):
+    with pytest.raises(ValueError, match=r"one of vocalist, mtdvocalist, .*, ynet_g, got"):
         convert_file("dense_sync", file, output)
     with pytest.raises(ValueError, match=r"must end in \.safetensors, got .*x\.pt"):
         convert_file("syncnet", file, tmp_path / "x.pt")

@@ -43,7 +43,7 @@ def separate(
         overwrite: replace what an earlier separation has written there.
     """
     if model is not None:
-        model_row(model)
+        model_row(model, "separation")
     from avsync.pipelines import separate_result as words
     from avsync.pipelines.progress import progress_bar
     from avsync.pipelines.separate import separate as run

@@ -29,7 +29,6 @@ from avsync.pipelines.separate_faces import (
 from avsync.pipelines.separate_files import REST, Sound, Written, earlier_files, write_sounds
 from avsync.pipelines.separate_result import SeparationResult, Voice, write_separation
 from avsync.registry import create_model, model_row
-from avsync.tasks.separation_spec import SeparationSpec
 from avsync.timing import FPS
 
 # The separator that ships; None as long as there is none.
@@ -78,6 +77,8 @@ def separate(
     """
     check_who(who)
     name, task = load_separator(model, weights)
+    if task.spec.landmarks:
+        raise ValueError(f"model must look at pictures; {name} looks at landmarks of the face")
     earlier = earlier_files(Path(output), overwrite)
     found = _detector(detector) if task.spec.sees else None
     blank = SeparationResult(str(path), str(output), "unreadable", None, "", who, name)
@@ -117,10 +118,8 @@ def load_separator(
 
 @cache
 def _loaded(name: str, weights: str | None) -> Separator:
-    model_row(name)
+    model_row(name, "separation")
     task = create_model(name, pretrained=weights is None, weights=weights)
-    if not isinstance(getattr(task, "spec", None), SeparationSpec):
-        raise ValueError(f"model must be one that separates voices; {name} measures lip-sync")
     task.to("cuda" if torch.cuda.is_available() else "cpu")
     return cast(Separator, task)
 

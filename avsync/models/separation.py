@@ -44,6 +44,12 @@ def _ynet_dense(config: Config) -> "nn.Module":
     return build_dense(filled(YNetDenseConfig(), config))
 
 
+def _llcp(config: Config) -> "nn.Module":
+    from avsync.tasks.llcp import LlcpConfig, build
+
+    return build(filled(LlcpConfig(), config))
+
+
 TABLE = "SDR / SIR of two singers, unseen and unheard (Kadandale 2022, table 3)"
 SEPARATION_MODELS = (
     design(
@@ -97,6 +103,15 @@ SEPARATION_MODELS = (
         _ynet_dense,
         measured="not published",
         train="ynet --kind dense-sync",
+        page="docs/ynet.md",
+        job="separation",
+    ),
+    design(
+        "llcp",
+        "Looking to Listen, told by VocaLiST's visual encoder, frozen, 53.9 M parameters",
+        _llcp,
+        measured="not published with these eyes",
+        train="ynet --kind llcp",
         page="docs/ynet.md",
         job="separation",
     ),

@@ -1,0 +1,50 @@
+"""Dilated encoder of spectra: a token for each column, from what is around it in time and pitch.
+
+The audio stream of Ephrat et al., Looking to Listen at the Cocktail Party (SIGGRAPH 2018), as the
+public code of A cappella (BMVC 2021) has it.
+"""
+
+from einops import rearrange
+from torch import Tensor, nn
+
+# Kernel and dilation of each layer, over columns and bins.
+LAYERS = (
+    ((1, 7), (1, 1)),
+    ((7, 1), (1, 1)),
+    *(((5, 5), (step, 1)) for step in (1, 2, 4, 8, 16, 32)),
+    *(((5, 5), (step, step)) for step in (1, 2, 4, 8, 16, 32)),
+)
+
+
+class DilatedSpectrumEncoder(nn.Module):
+    """Turns the real and imaginary parts of a spectrum into one token per column.
+
+    Args:
+        bins: of the spectrum.
+        channels: width of the layers but for the last.
+        last: width of the last layer, for every bin.
+    """
+
+    def __init__(self, bins: int = 256, channels: int = 96, last: int = 8) -> None:
+        super().__init__()
+        self.dim, self.bins = last * bins, bins
+        widths = (2, *(channels for _ in LAYERS))
+        layers = [
+            _layer(a, channels, kernel, step)
+            for a, (kernel, step) in zip(widths, LAYERS, strict=False)
+        ]
+        self.layers = nn.Sequential(*layers, _layer(channels, last, (1, 1), (1, 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps a spectrum `(B, 2, bins, S)` to tokens `(B, S, last * bins)`."""
+        if x.ndim != 4 or x.shape[1:3] != (2, self.bins):
+            raise ValueError(f"the spectrum must be (B, 2, {self.bins}, S), got {tuple(x.shape)}")
+        x = self.layers(rearrange(x, "b two f s -> b two s f"))
+        return rearrange(x, "b c s f -> b s (c f)")
+
+
+def _layer(
+    in_channels: int, out_channels: int, kernel: tuple[int, int], dilation: tuple[int, int]
+) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, kernel, padding="same", dilation=dilation)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU())

@@ -1,5 +1,7 @@
 """Tokens of windows as tokens of frames, for encoders that look at a few frames at a time."""
 
+from typing import Protocol
+
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -27,7 +29,42 @@ class FrameTokens(nn.Module):
         tokens: Tensor = self.encoder(frames)
         if self.unit:
             tokens = F.normalize(tokens, dim=-1)
-        before = (self.window_frames - 1) // 2
-        after = self.window_frames - 1 - before
-        padded = F.pad(rearrange(tokens, "b t d -> b d t"), (before, after), mode="replicate")
-        return rearrange(padded, "b d t -> b t d")
+        return every_frame(tokens, self.window_frames)
+
+
+class Windowed(Protocol):
+    """An encoder, a module, whose tokens depend on where their frame stands in a window."""
+
+    def windows(self, frames: Tensor, length: int) -> Tensor:
+        """Maps frames `(B, 3, T, H, W)` to the tokens `(B, T - length + 1, length, D)` of every
+        window.
+        """
+
+
+class MiddleTokens(nn.Module):
+    """Shows an encoder windows as long as those it was trained on, and gives every frame the middle
+    token of its own.
+
+    Args:
+        encoder: what sees the windows.
+        window_frames: frames of a window.
+    """
+
+    def __init__(self, encoder: Windowed, window_frames: int) -> None:
+        super().__init__()
+        self.encoder, self.window_frames = encoder, window_frames
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Maps frames `(B, 3, T, H, W)` to tokens `(B, T, D)`."""
+        tokens = self.encoder.windows(frames, self.window_frames)
+        return every_frame(tokens[:, :, (self.window_frames - 1) // 2], self.window_frames)
+
+
+def every_frame(tokens: Tensor, window_frames: int) -> Tensor:
+    """Maps tokens `(B, T - window_frames + 1, D)` of windows to those of their middles `(B, T, D)`,
+    the nearest repeated at both ends.
+    """
+    before = (window_frames - 1) // 2
+    after = window_frames - 1 - before
+    padded = F.pad(rearrange(tokens, "b t d -> b d t"), (before, after), mode="replicate")
+    return rearrange(padded, "b d t -> b t d")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from avsync.encoders.frame_tokens import FrameTokens
+from avsync.encoders.frame_tokens import FrameTokens, MiddleTokens
 from avsync.encoders.graph import CHANNELS as GRAPH
 from avsync.encoders.graph import GraphEncoder
 from avsync.encoders.lip_stack import LipStackEncoder
@@ -70,6 +70,8 @@ class YNetVConfig:
     Args:
         channels: widths of the U-Net's encoder.
         visual_channels: widths of the visual encoder; the last is that of the tokens.
+        window_frames: show the encoder windows of so many frames, as VocaLiST was trained, and take
+            the middle token of each; 0 shows it the whole chunk at once.
         seconds: of the chunk it is trained on.
         sources: see `YNet`.
         frozen: see `YNet`.
@@ -77,6 +79,7 @@ class YNetVConfig:
 
     channels: Channels = PUBLISHED
     visual_channels: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512)
+    window_frames: int = 0
     seconds: int = 4
     sources: int = 2
     frozen: bool = True
@@ -142,7 +145,9 @@ def build_g(config: YNetGConfig) -> YNet:
 def build_v(config: YNetVConfig, visual: LipVolumeEncoder | None = None) -> YNet:
     """The model of that configuration, with the visual encoder of a trained VocaLiST if given."""
     spec = _spec(config.seconds, "face", HEIGHT, WIDTH, lower_half=True)
-    eyes = visual or LipVolumeEncoder(config.visual_channels)
+    encoder = visual or LipVolumeEncoder(config.visual_channels)
+    frames = config.window_frames
+    eyes = MiddleTokens(encoder, frames) if frames else encoder
     return _ynet(config, eyes, config.visual_channels[-1], spec)
 
 

@@ -122,3 +122,16 @@ def test_the_eye_of_a_trained_model_can_be_passed_in():
     mouth = MouthEncoder(6, (2, 2, 2, 2))
     model = build_dense(YNetDenseConfig(CHANNELS, 6, (2, 2, 2, 2), 48, seconds=1), mouth)
     assert model.visual.encoder is mouth
+
+
+@torch.no_grad()
+def test_vocalists_eyes_may_see_windows_as_long_as_they_were_trained_on():
+    whole = tiny_v().eval()
+    config = YNetVConfig(CHANNELS, EYES, window_frames=5, seconds=1)
+    model = build_v(config, whole.visual).eval()
+    frames = face(model)
+    tokens = model.encode_video(frames)
+    assert tokens.shape == (1, 25, 6)
+    torch.testing.assert_close(tokens[:, 12], whole.visual(frames[:, :, 10:15])[:, 2])
+    torch.testing.assert_close(tokens[:, 0], tokens[:, 2])
+    assert (tokens[:, 12] - whole.encode_video(frames)[:, 12]).abs().max() > 0

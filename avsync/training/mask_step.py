@@ -1,12 +1,12 @@
 """A separation model with its loss: one training step's forward pass."""
 
 import math
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from avsync.losses.bounded_mask import BoundedMaskLoss
+from avsync.tasks.llcp import Llcp
 from avsync.tasks.unet import UNet
 from avsync.tasks.ynet import YNet
 from avsync.training.batches import MakeBatch, Parts
@@ -23,7 +23,7 @@ class MaskStep(nn.Module):
         tokens: what is seen comes as tokens of its frozen encoder, not as frames.
     """
 
-    def __init__(self, model: UNet | YNet, tokens: bool = False) -> None:
+    def __init__(self, model: UNet | YNet | Llcp, tokens: bool = False) -> None:
         super().__init__()
         self.model, self.tokens = model, tokens
         self.criterion = BoundedMaskLoss(model.sources)
@@ -33,21 +33,20 @@ class MaskStep(nn.Module):
         *seen, second, accompaniment, target = batch
         stft = self.model.stft
         mixture = stft(target + accompaniment + second)
-        if isinstance(self.model, YNet):
-            logits = self.model(mixture, self._tokens(*seen))
-        else:
-            logits = self.model(mixture)
+        logits = self.model(mixture, *self._tokens(*seen))
         loss: Tensor = self.criterion(logits, stft.even_bins(stft(target)), stft.even_bins(mixture))
         return loss
 
     def separate(self, mixture: Tensor, *seen: Tensor) -> Tensor:
         """Maps mixtures `(B, N)` and what a batch shows of the faces to voices `(B, N)`."""
-        if isinstance(self.model, YNet):
-            return self.model.separate(mixture, self._tokens(*seen))
-        return self.model.separate(mixture)
+        if isinstance(self.model, UNet):
+            return self.model.separate(mixture)
+        return self.model.separate(mixture, *self._tokens(*seen))
 
-    def _tokens(self, seen: Tensor) -> Tensor:
-        return seen if self.tokens else cast(YNet, self.model).encode_video(seen)
+    def _tokens(self, *seen: Tensor) -> tuple[Tensor, ...]:
+        if isinstance(self.model, UNet) or self.tokens:
+            return seen
+        return tuple(self.model.encode_video(each) for each in seen)
 
 
 @torch.no_grad()

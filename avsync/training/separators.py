@@ -10,10 +10,14 @@ from avsync import weights as checkpoints
 from avsync.encoders.mc3 import PUBLISHED as MC3
 from avsync.encoders.mc3 import Mc3Encoder
 from avsync.registry import PRETRAINED, create_model, model_row
+from avsync.tasks.llcp import Llcp, LlcpConfig
 from avsync.tasks.mask_unet import PUBLISHED
+from avsync.tasks.unet import UNet
 from avsync.tasks.vocalist import VocalistConfig
+from avsync.tasks.ynet import YNet
 
-Kind = Literal["u-net", "m", "g", "v", "s", "dense-sync"]
+Kind = Literal["u-net", "m", "g", "v", "s", "dense-sync", "llcp"]
+SeparationModel = UNet | YNet | Llcp
 MODELS: dict[Kind, str] = {
     "u-net": "unet",
     "m": "ynet_m",
@@ -21,17 +25,19 @@ MODELS: dict[Kind, str] = {
     "v": "ynet_v",
     "s": "ynet_s",
     "dense-sync": "ynet_dense",
+    "llcp": "llcp",
 }
 # The sync model whose visual encoder each kind sees with, and what it is called there.
 TEACHERS: dict[Kind, tuple[str, str]] = {
     "v": ("vocalist", "visual"),
     "s": ("lip_expert", "visual"),
     "dense-sync": ("dense_sync", "mouth"),
+    "llcp": ("vocalist", "visual"),
 }
 # Y-Net-m has the first three stages of MC3-18.
 MC3_STAGES = 3
-# What a config says that is not about the visual encoder.
-NOT_VISUAL = ("channels", "seconds", "sources", "frozen")
+# Fields of a config that are about the visual encoder.
+VISUAL = ("visual_channels", "window_frames", "dim", "mouth_channels", "crop_size")
 
 
 class Eyes(NamedTuple):
@@ -58,8 +64,7 @@ def separator_config(
         raise ValueError(f"kind must be one of {', '.join(MODELS)}, got {kind!r}")
     if min(width, visual_width) <= 0:
         raise ValueError(f"widths must be positive, got {width} and {visual_width}")
-    config: dict[str, Any] = {"channels": _wide(PUBLISHED, width)}
-    config |= {"seconds": seconds, "sources": sources}
+    config: dict[str, Any] = {"seconds": seconds, "sources": sources, **_hearing(kind, width)}
     if kind == "u-net":
         return config
     if kind in TEACHERS and not end_to_end and eyes is None:
@@ -72,7 +77,7 @@ def separator_config(
         return config | eyes.config
     if kind == "m":
         config["visual_channels"] = _wide(MC3[:MC3_STAGES], visual_width)
-    elif kind in ("v", "s"):
+    elif kind in ("v", "s", "llcp"):
         config["visual_channels"] = _wide(VocalistConfig().channels, visual_width)
     elif visual_width != 1:
         raise ValueError(f"visual_width is not for kind {kind}")
@@ -113,7 +118,10 @@ def put_eyes(model: nn.Module, eyes: Eyes) -> None:
 
 def about_eyes(name: str, config: dict[str, Any]) -> dict[str, Any]:
     """What a separator's config says of its visual encoder, for the key of cached features."""
-    said = {key: value for key, value in config.items() if key not in NOT_VISUAL}
+    said = {key: value for key, value in config.items() if key in VISUAL}
+    if name == "llcp":
+        # Its `dim` is not that of its eyes.
+        said.pop("dim", None)
     return {"model": name, **said}
 
 
@@ -121,6 +129,7 @@ def _visual_config(kind: Kind, given: dict[str, Any]) -> dict[str, Any]:
     """The fields of a separator's config out of those of the sync model."""
     taken = {
         "v": {"channels": "visual_channels"},
+        "llcp": {"channels": "visual_channels"},
         "s": {"channels": "visual_channels", "window_frames": "window_frames"},
         "dense-sync": {name: name for name in ("dim", "mouth_channels", "crop_size")},
     }[kind]
@@ -129,6 +138,15 @@ def _visual_config(kind: Kind, given: dict[str, Any]) -> dict[str, Any]:
         for field, to in taken.items()
         if field in given
     }
+
+
+def _hearing(kind: Kind, width: float) -> dict[str, Any]:
+    """The fields of a config that are about what hears, so many times as wide as published."""
+    if kind != "llcp":
+        return {"channels": _wide(PUBLISHED, width)}
+    sizes = LlcpConfig()
+    names = ("frame_channels", "audio_channels", "lstm", "dim")
+    return dict(zip(names, _wide([getattr(sizes, name) for name in names], width), strict=True))
 
 
 def _wide(channels: Sequence[int], width: float) -> tuple[int, ...]:

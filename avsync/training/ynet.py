@@ -18,7 +18,6 @@ from avsync.data.feature_cache import FeatureCache, encoder_key
 from avsync.data.mixture_manifest import draw_rows, read_manifest, write_manifest
 from avsync.data.mixtures import MixtureLevels, MixtureRow, Mixtures
 from avsync.tasks.unet import UNet
-from avsync.tasks.ynet import YNet
 from avsync.training.loop import LoopSettings, fit
 from avsync.training.mask_step import MaskStep, chance
 from avsync.training.mixture_batches import mixture_batches
@@ -27,6 +26,7 @@ from avsync.training.separation_validation import SeparationValidation
 from avsync.training.separators import (
     MODELS,
     Kind,
+    SeparationModel,
     about_eyes,
     put_eyes,
     separator_config,
@@ -63,12 +63,13 @@ class YNetRecipe:
         loop: how long, how fast, where to.
         levels: how loud and how often music and second voices are.
         kind: `u-net` hears only; `m` sees the mouth with MC3-18's first stages, `g` the landmarks,
-            `v` with VocaLiST's encoder, `s` with the lip expert's, `dense-sync` with dense_sync's.
+            `v` with VocaLiST's encoder, `s` with the lip expert's, `dense-sync` with dense_sync's;
+            `llcp` is the Looking-to-Listen baseline, with VocaLiST's.
         visual: weights of the sync model whose visual encoder is taken; dense_sync's are shipped.
-        end_to_end: the encoder of `v`, `s` or `dense-sync` learns too; else it is frozen, and what
-            it sees of each clip is worked out once.
+        end_to_end: an encoder of a sync model learns too; else it is frozen, and what it sees of
+            each clip is worked out once.
         kinetics: `m` begins with what MC3-18 learnt of Kinetics-400, which is fetched.
-        width: of the U-Net, as a multiple of the published one.
+        width: of all that hears, as a multiple of the published one.
         visual_width: of a visual encoder without weights.
         seconds: of a mixture; published is 4.
         init: separator weights to start from instead of fresh ones; their sizes hold.
@@ -91,13 +92,13 @@ class Separator(NamedTuple):
     """A separator to be trained: its name in the registry, and the config that rebuilds it."""
 
     name: str
-    model: UNet | YNet
+    model: SeparationModel
     config: dict[str, Any]
 
     @property
     def frozen(self) -> bool:
         """Whether what it sees can be worked out once."""
-        return isinstance(self.model, YNet) and self.model.frozen
+        return not isinstance(self.model, UNet) and self.model.frozen
 
 
 def train(recipe: YNetRecipe) -> Path:
@@ -140,7 +141,7 @@ def start_separator(recipe: YNetRecipe) -> Separator:
         )
     name = MODELS[recipe.kind]
     model, config = start_model(name, config, recipe.init)
-    assert isinstance(model, UNet | YNet)
+    assert isinstance(model, SeparationModel)
     if eyes is not None:
         put_eyes(model, eyes)
     return Separator(name, model, config)
@@ -152,7 +153,7 @@ def frozen_features(recipe: YNetRecipe, separator: Separator, clips: list[str]) 
     from rich.progress import track
 
     model = separator.model
-    assert isinstance(model, YNet)
+    assert not isinstance(model, UNet)
     key = encoder_key(model.visual, about_eyes(separator.name, separator.config))
     cache = FeatureCache(recipe.clips.cached / "features", key, model.spec)
     cuda = recipe.loop.device != "cpu" and torch.cuda.is_available()
@@ -169,7 +170,7 @@ def frozen_features(recipe: YNetRecipe, separator: Separator, clips: list[str]) 
     return cache
 
 
-def _held_out(recipe: YNetRecipe, model: UNet | YNet) -> tuple[Mixtures, list[MixtureRow]]:
+def _held_out(recipe: YNetRecipe, model: SeparationModel) -> tuple[Mixtures, list[MixtureRow]]:
     """What is measured on: the mixtures of a manifest, or of the split `val`; none without it."""
     data = recipe.clips
     if data.splits is None:

@@ -4,6 +4,7 @@ import torch
 from avsync import weights as checkpoints
 from avsync.registry import create_model
 from avsync.training.separators import (
+    MODELS,
     about_eyes,
     put_eyes,
     separator_config,
@@ -34,6 +35,7 @@ def test_sizes_are_those_published_unless_they_are_asked_for():
     ("kind", "teacher", "sizes", "part"),
     [
         ("v", "vocalist", {"channels": CHANNELS, "depth": 1, "heads": 2}, "visual"),
+        ("llcp", "vocalist", {"channels": CHANNELS, "depth": 1, "heads": 2}, "visual"),
         ("s", "lip_expert", {"channels": CHANNELS}, "visual"),
         ("dense-sync", "dense_sync", {"dim": 6, "mouth_channels": (2, 3, 4, 5)}, "mouth"),
     ],
@@ -43,8 +45,7 @@ def test_a_separator_sees_as_the_sync_model_did(kind, teacher, sizes, part, tmp_
     eyes = trained_eyes(kind, path)
     config = separator_config(kind, width=0.06, seconds=1, eyes=eyes)
     assert config["frozen"]
-    name = {"v": "ynet_v", "s": "ynet_s", "dense-sync": "ynet_dense"}[kind]
-    model = create_model(name, config=config).eval()
+    model = create_model(MODELS[kind], config=config).eval()
     put_eyes(model, eyes)
     spec = model.spec
     frames = torch.rand(1, 3, 20, spec.height, spec.width)
@@ -79,7 +80,7 @@ def test_what_does_not_go_together_is_named(tmp_path):
         separator_config("r")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="widths must be positive, got 0"):
         separator_config("m", width=0)
-    with pytest.raises(ValueError, match="visual is for v, s, dense-sync, not for kind m"):
+    with pytest.raises(ValueError, match="visual is for v, s, dense-sync, llcp, not for kind m"):
         trained_eyes("m", tmp_path)
     with pytest.raises(ValueError, match="kinetics is for kind m, got v"):
         trained_eyes("v", None, kinetics=True)

@@ -13,6 +13,7 @@ from avsync.data.mixtures import MixtureLevels
 from avsync.registry import create_model
 from avsync.training.contact_sheet import SHEET_FILE
 from avsync.training.loop import LOG_FILE
+from avsync.training.separators import MODELS
 from avsync.training.ynet import HELD_OUT_FILE, PUBLISHED_LOOP, start_separator, train
 
 VOCALIST = {"channels": CHANNELS, "depth": 1, "heads": 2}
@@ -23,7 +24,7 @@ def test_the_audio_only_network_trains_and_is_measured(store, tmp_path):
     model = create_model("unet", weights=path)
     assert path.name == "unet.safetensors" and model.sources == 3
     log = (tmp_path / "run" / LOG_FILE).read_text()
-    assert all(f"{name}=" in log for name in ("si_sdr_gain", "si_sdr"))
+    assert all(f"{name}=" in log for name in ("si_sdr_gain", "si_sdr", "sdr"))
     assert len(read_manifest(tmp_path / "run" / HELD_OUT_FILE, model.spec)) == 3
     assert not (tmp_path / "run" / SHEET_FILE).exists()
 
@@ -51,6 +52,13 @@ def test_a_frozen_encoder_learns_nothing_and_sees_each_clip_once(store, tmp_path
     monkeypatch.setattr(FeatureCache, "fill", lambda *a: made.append(fill(*a)))
     train(replace(given, loop=replace(given.loop, output=tmp_path / "again")))
     assert made == [0]
+
+
+@pytest.mark.parametrize("kind", ["s", "dense-sync", "llcp"])
+def test_every_kind_with_borrowed_eyes_trains(kind, store, tmp_path):
+    path = train(recipe(store, tmp_path, kind=kind, end_to_end=kind != "dense-sync"))
+    model = create_model(MODELS[kind], weights=path)
+    assert model.frozen == (kind == "dense-sync")
 
 
 def test_the_same_encoder_can_learn_too(store, tmp_path):

@@ -24,7 +24,7 @@ NAMES = (
     (r"^unet\.(\w+\.\d)\.norm\.", r"\1.layer.1."),
     (r"^film\.scale\.", "fusion_layer.scaling."),
     (r"^film\.shift\.", "fusion_layer.bias."),
-    (r"^visual\.trunk\.", "motion_net."),
+    (r"^visual\.encoder\.trunk\.", "motion_net."),
     (r"^visual\.adjacency$", "graph_net.A"),
     (r"^visual\.norm\.", "graph_net.data_bn."),
     (r"^visual\.blocks\.(\d)\.importance$", r"graph_net.st_gcn_networks.\1.edge_importance"),

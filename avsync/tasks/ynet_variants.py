@@ -15,14 +15,13 @@ from avsync.encoders.lip_stack import LipStackEncoder
 from avsync.encoders.lip_volume import HEIGHT, WIDTH, LipVolumeEncoder
 from avsync.encoders.mc3 import Mc3Encoder
 from avsync.encoders.mouth import MouthEncoder
+from avsync.encoders.mouth_window import SIZE as MOUTH
+from avsync.encoders.mouth_window import MouthWindow
 from avsync.fusion.film import Film
 from avsync.media.crops import CropKind
 from avsync.tasks.mask_unet import PUBLISHED, Channels, MaskUNet
 from avsync.tasks.separation_spec import SeparationSpec, chunk
 from avsync.tasks.ynet import YNet
-
-# Pixels of the mouth that Y-Net-m looks at.
-MOUTH = 96
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ class YNetDenseConfig:
 def build_m(config: YNetMConfig, pretrained: bool = False) -> YNet:
     """The model of that configuration; `pretrained` begins with eyes that know Kinetics-400."""
     spec = _spec(config.seconds, "mouth", MOUTH, MOUTH)
-    eyes = Mc3Encoder(config.visual_channels, pretrained)
+    eyes = MouthWindow(Mc3Encoder(config.visual_channels, pretrained))
     return _ynet(config, eyes, config.visual_channels[-1], spec)
 
 

@@ -26,8 +26,8 @@ def tokens(known):
     with torch.inference_mode():
         if model.spec.landmarks:
             return model.encode_video(ynets.landmarks())
-        eyes = model.visual
-        return model.encode_video(ynets.normal_video() * eyes.spread + eyes.mean)
+        eyes = model.visual.encoder  # shown lips, already cut out
+        return eyes(ynets.normal_video() * eyes.spread + eyes.mean)
 
 
 @torch.inference_mode()

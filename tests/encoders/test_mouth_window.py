@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from avsync.encoders.mouth_window import SIZE, WINDOW, MouthWindow
+from avsync.media.crops import mouth_square
+
+# Of the published mean face, 224 wide and 244 high: eyes, tip of the nose, corners of the mouth.
+MEAN_FACE = np.array(
+    [[64.35, 44.09], [163.99, 41.39], [116.46, 105.3], [80.68, 168.96], [157.32, 167.54]]
+)
+
+
+def test_the_window_is_what_was_cut_out_of_the_mean_face():
+    centre, side, roll = mouth_square(MEAN_FACE)
+    assert abs(roll) < 0.04
+    # Columns 20 to 79 of 96 and rows 60 to 99 of 128.
+    edges = np.array([20 / 96 * 224, 60 / 128 * 244, 80 / 96 * 224, 100 / 128 * 244])
+    corner = np.tile(centre - side / 2, 2)
+    np.testing.assert_allclose((edges - corner) / side, WINDOW, atol=0.005)
+
+
+def test_what_lies_outside_the_window_is_not_seen():
+    shown = MouthWindow(nn.Identity(), size=8)
+    frames = torch.rand(1, 3, 2, 40, 40)
+    other = frames.clone()
+    left, top, right, bottom = (round(40 * share) for share in WINDOW)
+    other[..., :top, :] = other[..., bottom:, :] = other[..., :left] = other[..., right:] = 9.0
+    torch.testing.assert_close(shown(frames), shown(other))
+    assert shown(frames).shape == (1, 3, 2, 8, 8)
+
+
+def test_corners_of_the_window_are_corners_of_the_square():
+    frames = torch.rand(1, 1, 1, 40, 40)
+    lips = MouthWindow(nn.Identity(), window=(0.25, 0.5, 0.75, 1.0)).lips(frames)[0, 0, 0]
+    assert lips.shape == (SIZE, SIZE)
+    assert lips[0, 0] == frames[0, 0, 0, 20, 10]
+    assert lips[-1, -1] == frames[0, 0, 0, 39, 29]
+
+
+def test_a_window_outside_the_crop_is_refused():
+    with pytest.raises(ValueError, match=r"window must be left, top, right, bottom in \[0, 1\]"):
+        MouthWindow(nn.Identity(), window=(0.5, 0.0, 0.4, 1.0))
+
+
+def test_frames_of_another_shape_are_named():
+    with pytest.raises(ValueError, match=r"frames must be \(B, 3, T, H, W\), got \(1, 3, 40, 40\)"):
+        MouthWindow(nn.Identity())(torch.zeros(1, 3, 40, 40))

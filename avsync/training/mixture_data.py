@@ -36,6 +36,7 @@ class MixtureData:
         batch: mixtures per step.
         validate_mixtures: mixtures that are measured on, the same for every run.
         held_out: a manifest of mixtures to measure on instead.
+        val: what the split that is measured on is called in `splits`; Acappella's is `val_seen`.
     """
 
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE...")]
@@ -49,6 +50,7 @@ class MixtureData:
     batch: int = 10
     validate_mixtures: int = 50
     held_out: Path | None = None
+    val: str = "val"
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.validate_mixtures < 0:
@@ -68,17 +70,21 @@ class MixtureData:
 def open_mixtures(
     data: MixtureData, levels: MixtureLevels, spec: SeparationSpec, split: Split = "train"
 ) -> Mixtures:
-    """What a split is mixed of: `val` and `test` are of the first store alone."""
+    """What a split is mixed of: `val` and `test` are of the first store alone.
+
+    Without `splits` there are all clips in all of them, and all sounds in `train`.
+    """
     if not data.data:
         raise ValueError("data must name at least one store of prepared clips, got none")
     sources = []
     for number, path in enumerate(data.data if split == "train" else data.data[:1]):
         store = Store(path)
-        places = clips_of_split(store, data.splits if number == 0 else None, split)
+        called = data.val if split == "val" else split
+        places = clips_of_split(store, data.splits if number == 0 else None, called)
         zero_ms = data.zero_ms[number] if data.zero_ms else 0.0
         sources.append(FaceSource(store, places, zero_ms))
     faces = FaceVoices(sources, spec, SoundCache(data.cached / "sounds", spec.sample_rate))
-    chosen = None if data.splits is None else split
+    chosen = None if data.splits is None and split == "train" else split
     music = [sound for folder in data.music for sound in _of(list_sounds(folder), chosen)]
     voices = [sound for folder in data.voices for sound in _of(list_sounds(folder), chosen)]
     if data.mir1k is not None:

@@ -69,6 +69,8 @@ class YNetRecipe:
         end_to_end: an encoder of a sync model learns too; else it is frozen, and what it sees of
             each clip is worked out once.
         kinetics: `m` begins with what MC3-18 learnt of Kinetics-400, which is fetched.
+        window_frames: `v` shows its eyes windows of so many frames, as VocaLiST was trained, and
+            takes the middle token of each; 0 shows them all frames at once.
         width: of all that hears, as a multiple of the published one.
         visual_width: of a visual encoder without weights.
         seconds: of a mixture; published is 4.
@@ -82,6 +84,7 @@ class YNetRecipe:
     visual: Path | None = None
     end_to_end: bool = False
     kinetics: bool = False
+    window_frames: int = 0
     width: float = 1.0
     visual_width: float = 1.0
     seconds: int = 4
@@ -139,6 +142,10 @@ def start_separator(recipe: YNetRecipe) -> Separator:
             recipe.end_to_end,
             eyes,
         )
+        if recipe.kind == "v":
+            config["window_frames"] = recipe.window_frames
+        elif recipe.window_frames:
+            raise ValueError(f"window_frames is for kind v, got kind {recipe.kind}")
     name = MODELS[recipe.kind]
     model, config = start_model(name, config, recipe.init)
     assert isinstance(model, SeparationModel)

@@ -30,6 +30,14 @@ def test_without_splits_all_is_trained_on(store, tmp_path):
     given = replace(data(store, tmp_path), splits=None)
     faces, music, voices = names(open_mixtures(given, MixtureLevels(), SPEC))
     assert (len(faces), len(music), len(voices)) == (3, 5, 5)
+    faces, music, _ = names(open_mixtures(given, MixtureLevels(), SPEC, "test"))
+    assert (len(faces), music) == (3, ["4.wav"])
+
+
+def test_a_corpus_may_call_its_splits_otherwise(store, tmp_path):
+    (tmp_path / "splits.json").write_text('{"train": ["one", "two"], "val_seen": ["three"]}')
+    given = replace(data(store, tmp_path), splits=tmp_path / "splits.json", val="val_seen")
+    assert names(open_mixtures(given, MixtureLevels(), SPEC, "val"))[0] == ["three.0"]
 
 
 def test_mir1k_gives_music_and_voices(store, tmp_path):

@@ -13,7 +13,7 @@ from avsync.data.mixtures import MixtureLevels
 from avsync.registry import create_model
 from avsync.training.contact_sheet import SHEET_FILE
 from avsync.training.loop import LOG_FILE
-from avsync.training.separators import MODELS
+from avsync.training.separators import MODELS, about_eyes
 from avsync.training.ynet import HELD_OUT_FILE, PUBLISHED_LOOP, start_separator, train
 
 VOCALIST = {"channels": CHANNELS, "depth": 1, "heads": 2}
@@ -59,6 +59,22 @@ def test_every_kind_with_borrowed_eyes_trains(kind, store, tmp_path):
     path = train(recipe(store, tmp_path, kind=kind, end_to_end=kind != "dense-sync"))
     model = create_model(MODELS[kind], weights=path)
     assert model.frozen == (kind == "dense-sync")
+
+
+def test_vocalist_can_be_shown_windows_as_it_was_trained(store, tmp_path):
+    weights = sync_weights(tmp_path, "vocalist", VOCALIST)
+    whole, windows = (
+        start_separator(recipe(store, tmp_path, kind="v", visual=weights, window_frames=frames))
+        for frames in (0, 5)
+    )
+    frames = torch.rand(1, 3, 25, 48, 96)
+    seen = [each.model.eval().encode_video(frames) for each in (whole, windows)]
+    # In the middle of a window and in the middle of a clip other frames are to be seen.
+    assert not torch.allclose(*seen) and seen[0].shape == seen[1].shape
+    keys = [about_eyes(each.name, each.config) for each in (whole, windows)]
+    assert keys[0] != keys[1]
+    with pytest.raises(ValueError, match="window_frames is for kind v, got kind m"):
+        start_separator(recipe(store, tmp_path, kind="m", window_frames=5))
 
 
 def test_the_same_encoder_can_learn_too(store, tmp_path):

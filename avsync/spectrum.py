@@ -13,11 +13,17 @@ class ComplexStft:
 
     Hann windows of 1022 samples, one every 256, mirrored ends, no scaling. A network sees every
     second bin; its masks hold for two bins each. No module: there is nothing to learn or to save.
+
+    Args:
+        n_fft: samples under a window; other tasks have shorter ones.
+        hop_length: samples from one column to the next.
     """
 
-    n_fft, hop_length = 1022, 256
-    bins = n_fft // 2 + 1
-    mask_bins = bins // 2
+    mask_bins = 256
+
+    def __init__(self, n_fft: int = 1022, hop_length: int = 256) -> None:
+        self.n_fft, self.hop_length = n_fft, hop_length
+        self.bins = n_fft // 2 + 1
 
     def columns(self, samples: int) -> int:
         """Columns of a spectrum of that many samples."""

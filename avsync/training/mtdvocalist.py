@@ -62,7 +62,7 @@ class MtdVocalistRecipe:
         distillation: what the teacher teaches: `relations` of every layer (MTDVocaLiST),
             `soft-targets`, `hints` (FitNets), `relational` (RKD), or `none`: no teacher is asked.
         init: weights to start from instead of fresh ones; their sizes hold.
-        align: weight of the lip expert's loss on the two encoders' mean tokens, see `vocalist`.
+        align: weight of InfoNCE over the batch on the two encoders' mean tokens, see `vocalist`.
     """
 
     clips: Annotated[ClipData, tyro.conf.arg(name="")]

@@ -49,7 +49,7 @@ class VocalistRecipe:
         backbone: see with this image network of timm, or with `mc3_18`, in place of the 3-D
             convolutions.
         init: weights to start from instead of fresh ones; their sizes hold.
-        align: weight of the lip expert's loss on the two encoders' mean tokens. Published is none;
+        align: weight of InfoNCE over the batch on the two encoders' mean tokens. Published is none;
             with it the encoders agree before the transformers have learnt to compare, and a fresh
             model leaves chance in minutes.
     """

@@ -58,9 +58,12 @@ class Separated(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Chunks of so many samples and frames, every `hop` samples and `hop_frames`."""
+    """Chunks of so many samples and frames, every `hop` samples and `hop_frames`; `reach` is how
+    many samples those frames are shown for, one more than the Y-Net family hears of them.
+    """
 
     samples: int
+    reach: int
     frames: int
     hop: int
     hop_frames: int
@@ -73,19 +76,20 @@ class Grid(NamedTuple):
         frames = ceil(2 * spec.fps / spec.frames) * spec.frames
         # What the chunks of training are short of their frames, these are too.
         missing = round(spec.frames * spec.sample_rate / spec.fps) - spec.samples
-        samples = round(frames * spec.sample_rate / spec.fps) - missing
+        reach = round(frames * spec.sample_rate / spec.fps)
         # No sample may lie in three chunks.
         hop_s = max(ceil(frames / (2 * spec.fps)), 3 * frames // (4 * spec.fps))
-        return Grid(samples, frames, hop_s * spec.sample_rate, hop_s * spec.fps)
+        return Grid(reach - missing, reach, frames, hop_s * spec.sample_rate, hop_s * spec.fps)
 
-    def weights(self, first: bool) -> np.ndarray:
+    def weights(self, first: bool, last: bool) -> np.ndarray:
         """The share `(samples,)` of a chunk in the whole: over an overlap, those of both add up to
-        1. The first chunk has none before it.
+        1. The first chunk has none before it, the last one none after.
         """
         overlap = self.samples - self.hop
         falling = np.cos(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap) ** 2
         weights = np.ones(self.samples)
-        weights[self.hop :] = falling
+        if not last:
+            weights[self.hop :] = falling
         if not first:
             weights[:overlap] = 1 - falling
         return weights.astype(np.float32)
@@ -128,15 +132,14 @@ class _Joint:
             self.held = np.zeros((len(block), 0), np.float32)
         self.mixture.append(block)
         self.held = np.concatenate([self.held, self.down.push(block)], axis=1)
-        while self.held.shape[1] >= self.grid.samples:
-            yield from self._chunk(self.grid.hop)
+        yield from self._chunks()
 
     def end(self) -> Iterator[Separated]:
         if self.down is None:
             return
         self.held = np.concatenate([self.held, self.down.end()], axis=1)
-        while self.held.shape[1]:
-            yield from self._chunk(min(self.grid.hop, self.held.shape[1]))
+        yield from self._chunks()
+        yield from self._chunk(last=True)
         assert self.up is not None
         channels = self.down.channels
         self.done = np.concatenate([self.done, self.up.end()], axis=1)
@@ -145,17 +148,26 @@ class _Joint:
         self.done = np.pad(self.done, [(0, 0), (0, max(0, left - self.done.shape[1]))])[:, :left]
         yield from self._given(len(self.done) // channels)
 
-    def _chunk(self, ready: int) -> Iterator[Separated]:
-        """Separates the next chunk, of whose samples `ready` are then told."""
-        grid = self.grid
+    def _chunks(self) -> Iterator[Separated]:
+        """Separates the chunks that surely have one after them."""
+        while self.held.shape[1] > self.grid.reach:
+            yield from self._chunk(last=False)
+
+    def _chunk(self, last: bool) -> Iterator[Separated]:
+        grid, rate = self.grid, self.model.spec.sample_rate
+        ready = self.held.shape[1] if last else grid.hop
         sound = self.held[:, : grid.samples]
         sound = np.pad(sound, [(0, 0), (0, grid.samples - sound.shape[1])])
-        seen = self.faces.over(self.frame, grid.frames, grid.samples, self.model.spec.sample_rate)
-        voices = separate_chunk(self.model, sound, seen, self.place) * grid.weights(self.first)
+        seen = self.faces.over(self.frame, grid.frames, grid.samples, rate)
+        voices = separate_chunk(self.model, sound, seen, self.place)
+        voices *= grid.weights(self.first, last)
         voices[..., : self.pending.shape[-1]] += self.pending
-        flat = voices[..., :ready].reshape(-1, ready)
+        # A sample that the task does not hear is in no voice.
+        known = voices[..., :ready]
+        known = np.pad(known, [(0, 0), (0, 0), (0, ready - known.shape[-1])])
+        flat = known.reshape(-1, ready)
         if self.up is None:
-            self.up = Resampler(self.model.spec.sample_rate, self.rate, len(flat))
+            self.up = Resampler(rate, self.rate, len(flat))
             self.done = np.zeros((len(flat), 0), np.float32)
         self.done = np.concatenate([self.done, self.up.push(flat)], axis=1)
         self.pending = voices[..., grid.hop :].copy()

@@ -113,8 +113,8 @@ def test_every_sample_is_weighed_with_one_in_all(seconds):
     assert 2 * grid.hop >= grid.samples > grid.hop
     total = np.zeros(4 * grid.samples)
     for k in range(4):
-        total[k * grid.hop :][: grid.samples] += grid.weights(first=k == 0)[: len(total)]
-    np.testing.assert_allclose(total[: 4 * grid.hop], 1, atol=1e-6)
+        total[k * grid.hop :][: grid.samples] += grid.weights(first=k == 0, last=k == 3)
+    np.testing.assert_allclose(total[: 3 * grid.hop + grid.samples], 1, atol=1e-6)
 
 
 def test_no_more_than_two_chunks_are_ever_held():
@@ -141,5 +141,21 @@ def test_faces_are_asked_for_going_forward_with_the_time_of_the_sound():
             asked.append((first, count, samples, rate))
             return super().over(first, count, samples, rate)
 
-    list(separate_blocks(Share(), [noise(8000, 3)], 8000, Listening(), first_frame=-25))
+    list(separate_blocks(Share(), [noise(8000, 3.1)], 8000, Listening(), first_frame=-25))
     assert asked == [(first, 50, 32767, 16384) for first in (-25, 0, 25)]
+
+
+@pytest.mark.parametrize(("seconds", "chunks"), [(0.1, 1), (2, 1), (2.01, 2), (3, 2), (3.01, 3)])
+def test_no_chunk_is_separated_for_nothing(seconds, chunks):
+    class Counting(Share):
+        count = 0
+
+        def separate(self, mixture, tokens):
+            self.count += 1
+            return mixture
+
+    model, sound = Counting(), smooth(16384, seconds)
+    _, voices = separated(model, sound, 16384)
+    assert model.count == chunks
+    # The last sample of four seconds is one more than the task hears.
+    np.testing.assert_allclose(voices[0, :, :-1], sound[:, :-1], atol=1e-6)

@@ -143,9 +143,9 @@ class Mixtures:
         target = self.faces.sound(place, row.frame, count)
         music = self._cut(row.accompaniment, row.accompaniment_at, count)
         second = self._cut(row.second, row.second_at, count)
-        target = _even(target) * np.float32(10 ** (row.level_db / 20))
-        music = _even(music)
-        second = _even(second) * np.float32(10 ** ((row.level_db + row.second_db) / 20))
+        target = even(target) * np.float32(10 ** (row.level_db / 20))
+        music = even(music)
+        second = even(second) * np.float32(10 ** ((row.level_db + row.second_db) / 20))
         beside = music if row.accompaniment is not None else second
         loudest = np.float32(max(np.abs(target).max(), np.abs(beside).max()) or 1.0)
         return Mixture(target / loudest, music / loudest, second / loudest, place, row.frame)
@@ -197,7 +197,7 @@ class Mixtures:
             raise ValueError("mixtures need music or a second voice, got neither")
 
 
-def _even(wav: np.ndarray) -> np.ndarray:
+def even(wav: np.ndarray) -> np.ndarray:
     """At a power of 1, or silent as it was."""
     rms = float(np.sqrt(np.mean(np.square(wav, dtype=np.float64))))
     return wav / np.float32(rms) if rms else wav

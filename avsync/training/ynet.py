@@ -5,19 +5,18 @@ VocaLiST's frozen visual encoder, Kadandale, Montesinos and Haro, VocaLiST (Inte
 """
 
 import math
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import torch
 import tyro
-from torch import nn
 
-from avsync.data.feature_cache import FeatureCache, encoder_key
+from avsync.data.feature_cache import FeatureCache
 from avsync.data.mixture_manifest import draw_rows, read_manifest, write_manifest
 from avsync.data.mixtures import MixtureLevels, MixtureRow, Mixtures
 from avsync.tasks.unet import UNet
+from avsync.training.frozen_tokens import frozen_tokens
 from avsync.training.loop import LoopSettings, fit
 from avsync.training.mask_step import MaskStep, chance
 from avsync.training.mixture_batches import mixture_batches
@@ -156,25 +155,11 @@ def start_separator(recipe: YNetRecipe) -> Separator:
 
 def frozen_features(recipe: YNetRecipe, separator: Separator, clips: list[str]) -> FeatureCache:
     """What the frozen encoder of a separator sees of the clips, worked out where it is not yet."""
-    from rich.console import Console
-    from rich.progress import track
-
     model = separator.model
     assert not isinstance(model, UNet)
-    key = encoder_key(model.visual, about_eyes(separator.name, separator.config))
-    cache = FeatureCache(recipe.clips.cached / "features", key, model.spec)
-    cuda = recipe.loop.device != "cpu" and torch.cuda.is_available()
-    device = torch.device("cuda" if cuda else "cpu")
-    shown = track(
-        clips,
-        "frozen features",
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
-    visual: nn.Module = model.visual.to(device)
-    cache.fill(shown, visual, device)
-    visual.cpu()
-    return cache
+    about = about_eyes(separator.name, separator.config)
+    folder = recipe.clips.cached / "features"
+    return frozen_tokens(model.visual, about, model.spec, clips, folder, recipe.loop.device)
 
 
 def _held_out(recipe: YNetRecipe, model: SeparationModel) -> tuple[Mixtures, list[MixtureRow]]:

@@ -1,6 +1,8 @@
 """Faces with their voices, out of prepared stores: the targets of separation."""
 
+import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +10,7 @@ import numpy as np
 from avsync.data.clip_windows import ClipWindows
 from avsync.data.sound_cache import SoundCache
 from avsync.data.store import Store, clip_folder
+from avsync.encoders.graph import POINTS
 from avsync.tasks.clip_spec import ClipSpec
 from avsync.tasks.separation_spec import SeparationSpec
 from avsync.timing import FPS
@@ -28,18 +31,28 @@ class FaceVoices:
         sources: clips of one or more stores.
         spec: of the task.
         cache: where the voices are kept at the task's rate.
+        landmarks: folder of `CLIP.npz`, by clip id, for tasks that see these: an array `landmarks`
+            `(T, 68, 2)`, x and y in pixels of the aligned face of 96 by 128.
 
     ValueError where two clips would have the same name, or a store lacks the crops.
     """
 
     def __init__(
-        self, sources: Sequence[FaceSource], spec: SeparationSpec, cache: SoundCache
+        self,
+        sources: Sequence[FaceSource],
+        spec: SeparationSpec,
+        cache: SoundCache,
+        landmarks: Path | None = None,
     ) -> None:
         self.spec, self.cache = spec, cache
+        if spec.landmarks and landmarks is None:
+            raise ValueError("this task sees landmarks: say in which folder they are")
+        folder = landmarks or Path()
         rows = [(source, source.store.rows[place]) for source in sources for place in source.places]
         self.names = [f"{source.store.path.name}/{row['id']}" for source, row in rows]
         if len(set(self.names)) < len(self.names):
             raise ValueError("stores must have folders of different names: clips go by them")
+        self.points = [folder / f"{row['id']}.npz" for _, row in rows]
         self.lengths: list[int] = [row["frames"] for _, row in rows]
         self.speakers = [f"{source.store.path.name}/{row['speaker']}" for source, row in rows]
         folders = [clip_folder(source.store.path, row["id"]) for source, row in rows]
@@ -61,6 +74,21 @@ class FaceVoices:
         if windows is None:
             raise ValueError("this task looks at no picture")
         return windows.frames(k, start, count)
+
+    def landmarks(self, clip: int, start: int, count: int) -> np.ndarray:
+        """Landmarks `(count, 68, 2)` float32 of a clip from frame `start` on.
+
+        RuntimeError where the file of the clip's is missing or damaged, or another clip's.
+        """
+        path, shape = self.points[clip], (self.lengths[clip], POINTS, 2)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                found = arrays["landmarks"]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise RuntimeError(f"{path} is missing or damaged: {error}") from error
+        if found.shape != shape:
+            raise RuntimeError(f"landmarks in {path} must be {shape}, got {found.shape}")
+        return found[start : start + count].astype(np.float32)
 
     def crop_file(self, clip: int) -> str:
         """The file that the crops of a clip are cut from."""

@@ -35,9 +35,9 @@ def collated(
 ) -> tuple[Tensor, ...]:
     """Mixtures as one batch: what is seen, then second voices, accompaniments and targets `(B, N)`.
 
-    Seen are frames `(B, 3, T, H, W)` uint8, or tokens `(B, T, D)` float32 where there are features;
-    nothing where the task looks at no face. The targets come last, so that their sound is what a
-    contact sheet shows.
+    Seen are frames `(B, 3, T, H, W)` uint8, tokens `(B, T, D)` float32 where there are features,
+    or landmarks `(B, 2, T, 68)`; nothing where the task looks at no face. The targets come last,
+    so that their sound is what a contact sheet shows.
     """
     sounds = tuple(
         torch.from_numpy(np.stack([getattr(each, name) for each in drawn]))
@@ -52,6 +52,9 @@ def _seen(
     spec, faces = mixtures.spec, mixtures.faces
     if not spec.sees:
         return ()
+    if spec.landmarks:
+        points = [faces.landmarks(each.place, each.frame, spec.frames) for each in drawn]
+        return (torch.from_numpy(np.stack(points)).permute(0, 3, 1, 2),)
     if features is None:
         return (as_frames([mixtures.frames(each) for each in drawn]),)
     tokens = [

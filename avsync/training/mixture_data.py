@@ -28,6 +28,7 @@ class MixtureData:
         splits: JSON file of clip names by split, for the first store: `train` is trained on,
             mixtures of `val` are measured on. Without it nothing is measured.
         zero_ms: offset of each store's clips (positive = the audio leads), taken off; 0 by default.
+        landmarks: folder of `CLIP.npz`, by clip id, for models that see landmarks.
         music: folders of accompaniment, in any format.
         mir1k: folder of MIR-1K, whose left channels are accompaniment and right ones second voices.
         voices: folders of second voices.
@@ -42,6 +43,7 @@ class MixtureData:
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE...")]
     splits: Path | None = None
     zero_ms: tuple[float, ...] = ()
+    landmarks: Path | None = None
     music: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER...")] = ()
     mir1k: Path | None = None
     voices: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER...")] = ()
@@ -83,7 +85,8 @@ def open_mixtures(
         places = clips_of_split(store, data.splits if number == 0 else None, called)
         zero_ms = data.zero_ms[number] if data.zero_ms else 0.0
         sources.append(FaceSource(store, places, zero_ms))
-    faces = FaceVoices(sources, spec, SoundCache(data.cached / "sounds", spec.sample_rate))
+    sounds = SoundCache(data.cached / "sounds", spec.sample_rate)
+    faces = FaceVoices(sources, spec, sounds, data.landmarks)
     chosen = None if data.splits is None and split == "train" else split
     music = [sound for folder in data.music for sound in _of(list_sounds(folder), chosen)]
     voices = [sound for folder in data.voices for sound in _of(list_sounds(folder), chosen)]

@@ -55,3 +55,22 @@ def test_a_task_that_looks_at_nothing_is_shown_nothing(store, tmp_path):
     faces = faces_of(store, tmp_path, spec=SeparationSpec(SAMPLES, FRAMES))
     with pytest.raises(ValueError, match="looks at no picture"):
         faces.frames(0, 0, 5)
+
+
+def test_landmarks_go_by_the_name_of_their_clip(store, tmp_path):
+    points = np.arange(40 * 68 * 2).reshape(40, 68, 2)
+    np.savez(tmp_path / "anyone_600.0.npz", landmarks=points)
+    spec = SeparationSpec(SAMPLES, FRAMES, landmarks=True)
+    cache = SoundCache(tmp_path, spec.sample_rate)
+    faces = FaceVoices([FaceSource(store, range(3))], spec, cache, tmp_path)
+    np.testing.assert_array_equal(faces.landmarks(1, 7, 20), points[7:27])
+    with pytest.raises(RuntimeError, match=r"anyone_400\.0\.npz is missing or damaged"):
+        faces.landmarks(0, 0, 5)
+    np.savez(tmp_path / "anyone_400.0.npz", landmarks=points[1:])
+    with pytest.raises(RuntimeError, match=r"must be \(40, 68, 2\), got \(39, 68, 2\)"):
+        faces.landmarks(0, 0, 5)
+    (tmp_path / "anyone_800.0.npz").write_bytes(b"no archive")
+    with pytest.raises(RuntimeError, match="is missing or damaged"):
+        faces.landmarks(2, 0, 5)
+    with pytest.raises(ValueError, match="say in which folder they are"):
+        FaceVoices([FaceSource(store, range(3))], spec, cache)

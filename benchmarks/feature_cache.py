@@ -1,0 +1,133 @@
+"""Training steps per second of Y-Net-mr-V with cached features against the uncached loop.
+
+    python benchmarks/feature_cache.py [--batch 2] [--steps 3]
+
+Both take the same mixtures of 4 s, VocaLiST's visual encoder and the U-Net at full size, frozen
+encoder, SGD: a step is the batch, the loss, its gradients and the update, on one thread. The clips
+are noise, which costs what faces do. Steps are done in turns; the time that counts is that of the
+process on the CPU, so that other work on the machine counts less; the wall clock is noted.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from record import machine, write_record
+
+from avsync.data.face_voices import FaceSource, FaceVoices
+from avsync.data.feature_cache import FeatureCache, encoder_key
+from avsync.data.mixtures import MixtureLevels, Mixtures
+from avsync.data.sound_cache import SoundCache
+from avsync.data.store import CROP_SIZE, Store
+from avsync.data.store_writer import SourceWriter, write_tables
+from avsync.registry import create_model
+from avsync.tasks.ynet import YNet
+from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
+from avsync.training.batches import Parts, as_floats
+from avsync.training.mask_step import MaskStep
+from avsync.training.mixture_batches import mixture_batches
+from avsync.training.schedule import make_optimizer
+from avsync.training.settings import LoopSettings
+
+CLIPS, FRAMES = 2, 110
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch", type=int, default=2, help="mixtures per step")
+    parser.add_argument("--steps", type=int, default=3, help="steps of each loop that count")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as work:
+        result = measure(Path(work), arguments.batch, arguments.steps)
+    print(machine())
+    for name, steps in result["steps_per_s"].items():
+        print(f"{name:9} {steps:7.3f} steps/s")
+    print(f"ratio {result['ratio']} (by wall clock {result['ratio_by_wall_clock']})")
+    print(f"a clip of {FRAMES} frames is encoded once, in {result['encoding_s_per_clip']} s")
+    write_record("feature_cache", result)
+
+
+def measure(work: Path, batch: int, steps: int) -> dict[str, object]:
+    """Both loops on the same mixtures; the first step of each opens files and does not count."""
+    model = create_model("ynet_v", config={"sources": 3, "frozen": True}).train()
+    assert isinstance(model, YNet)
+    sounds = SoundCache(work / "sounds", model.spec.sample_rate)
+    store = noise_store(work / "store")
+    faces = FaceVoices([FaceSource(store, range(CLIPS))], model.spec, sounds)
+    mixtures = Mixtures(faces, levels=MixtureLevels(second_share=1.0))
+    key = encoder_key(model.visual, {"model": "ynet_v"})
+    features = FeatureCache(work / "features", key, model.spec)
+    begun = time.process_time()
+    features.fill(mixtures.crop_files(), model.visual, torch.device("cpu"))
+    encoding_s = (time.process_time() - begun) / CLIPS
+    ways = {
+        "cached": stepper(
+            MaskStep(model, tokens=True), Parts(mixture_batches(mixtures, batch, features), 0, 99)
+        ),
+        "uncached": stepper(MaskStep(model), Parts(mixture_batches(mixtures, batch), 0, 99)),
+    }
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for number in range(steps + 1):
+        for name, step in ways.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            step(number)
+            found[name].append((time.process_time() - cpu, time.perf_counter() - wall))
+    cpu_s, wall_s = (
+        {name: float(np.median([row[k] for row in rows[1:]])) for name, rows in found.items()}
+        for k in (0, 1)
+    )
+    return {
+        "batch": batch,
+        "steps": steps,
+        "seconds_of_a_mixture": 4,
+        "steps_per_s": {name: round(1 / each, 4) for name, each in cpu_s.items()},
+        "ratio": round(cpu_s["uncached"] / cpu_s["cached"], 1),
+        "ratio_by_wall_clock": round(wall_s["uncached"] / wall_s["cached"], 1),
+        "encoding_s_per_clip": round(encoding_s, 2),
+    }
+
+
+def stepper(task: MaskStep, parts: Parts) -> Callable[[int], None]:
+    """Does the training step of that number."""
+    settings = LoopSettings(Path(), lr=1e-4, optimizer="sgd", weight_decay=1e-5)
+    optimizer = make_optimizer(task, settings)
+
+    def step(number: int) -> None:
+        optimizer.zero_grad()
+        task(*as_floats(parts[number].tensors)).backward()
+        optimizer.step()
+
+    return step
+
+
+def noise_store(path: Path) -> Store:
+    """Clips of noise, for eyes and ears."""
+    rng = np.random.default_rng(0)
+    records = {}
+    for number in range(CLIPS):
+        row = {"id": f"{number}.0", "source": f"noise/{number}.mp4", "speaker": "noise"}
+        row |= {"track": 0, "frames": FRAMES, "start_s": 0.0, "face_px": 96.0, "score": 1.0}
+        row |= {"sample_rate": SAMPLE_RATE}
+        face = rng.integers(0, 256, (FRAMES, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
+        wav = rng.normal(0, 0.1, FRAMES * SAMPLES_PER_FRAME).astype(np.float32)
+        arrays = {"face": face, "mouth": face, "wav_16k": wav, "wav": wav}
+        arrays |= {"boxes": np.zeros((FRAMES, 4)), "points": np.zeros((FRAMES, 5, 2))}
+        with SourceWriter(path, str(number)) as writer:
+            for name, values in arrays.items():
+                writer.array(0, name).append(values)
+            records[str(number)] = {"source": row["source"], "clips": [row], "rejected": []}
+            writer.finish(records[str(number)])
+    write_tables(path, records)
+    return Store(path)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()

@@ -143,12 +143,14 @@ def _parts(
 ) -> _Parts:
     """Differences are formed before they are squared: small ones keep their digits."""
     total = estimates.new_zeros(len(_Parts._fields), *estimates.shape[:2])
+    of_each = sources[:, list(targets)]
     for start, own, every in apply_filters(filters, sources, targets):
         stretch = slice(start, start + own.shape[-1])
-        estimate, source = estimates[..., stretch], sources[:, list(targets)][..., stretch]
-        # Both end before the last echo does.
-        missing = (0, own.shape[-1] - estimate.shape[-1])
-        estimate, source = F.pad(estimate, missing), F.pad(source, missing)
+        estimate, source = estimates[..., stretch], of_each[..., stretch]
+        missing = own.shape[-1] - estimate.shape[-1]
+        if missing:
+            # Both end before the last echo does.
+            estimate, source = F.pad(estimate, (0, missing)), F.pad(source, (0, missing))
         parts = _Parts(own, every, estimate - own, estimate - every, every - own, own - source)
         total += torch.stack([_energy(part) for part in parts])
     return _Parts(*total)

@@ -22,14 +22,16 @@ STEP_BLOCKS = 64
 
 
 class DistortionFilters(NamedTuple):
-    """Filters from sources to estimates, of `L` taps: delays of 0 to L - 1 samples.
+    """Filters from sources to estimates, of `length` taps: delays of 0 to `length` - 1 samples.
 
-    `own` `(B, E, C, C, L)` is to an estimate's channel from those of its own source, with no other
-    source in play; `every` `(B, E, C, R C, L)` from all channels of all sources at once.
+    They are Fourier transforms of F bins. `own` `(B, E, C, C, F)` is to an estimate's channel from
+    those of its own source, with no other source in play; `every` `(B, E, C, R C, F)` from all
+    channels of all sources at once.
     """
 
     own: Tensor
     every: Tensor
+    length: int
 
 
 class Filtered(NamedTuple):
@@ -50,27 +52,24 @@ def fit_filters(
     """
     channels = sources.shape[2]
     among, against = _correlations(sources.flatten(1, 2), estimates.flatten(1, 2), length)
-    gram = _gram(among)
-    right = rearrange(against, "b s x l -> b (s l) x")
-    every = rearrange(_solve(gram, right), "b (s l) (e d) -> b e d s l", l=length, d=channels)
+    every = rearrange(_solve(among, against), "b s (e d) l -> b e d s l", d=channels)
     own = every.new_empty(*every.shape[:3], channels, length)
-    block = channels * length
+    columns = rearrange(against, "b s (e d) l -> b s e d l", d=channels)
     for target in set(targets):
         its = [estimate for estimate, of in enumerate(targets) if of == target]
-        part = slice(target * block, (target + 1) * block)
-        columns = rearrange(right[:, part], "b s (e d) -> b s e d", d=channels)[:, :, its]
-        solved = _solve(gram[:, part, part], columns.flatten(2))
-        own[:, its] = rearrange(solved, "b (c l) (e d) -> b e d c l", l=length, d=channels)
-    return DistortionFilters(own, every)
+        part = slice(target * channels, (target + 1) * channels)
+        solved = _solve(among[:, part, part], columns[:, part, its].flatten(2, 3))
+        own[:, its] = rearrange(solved, "b c (e d) l -> b e d c l", d=channels)
+    size = _size(length)
+    return DistortionFilters(torch.fft.rfft(own, size), torch.fft.rfft(every, size), length)
 
 
 def apply_filters(
     filters: DistortionFilters, sources: Tensor, targets: tuple[int, ...]
 ) -> Iterator[Filtered]:
     """Filters sources `(B, R, C, N)`, in stretches, from the first sample to the last echo."""
-    length = filters.own.shape[-1]
-    size = _size(length)
-    own, every = (torch.fft.rfft(part, size)[..., None, :] for part in filters)
+    length = filters.length
+    own, every = filters.own[..., None, :], filters.every[..., None, :]
     for start, blocks in _blocks(sources.flatten(1, 2), length):
         spectra = torch.fft.rfft(blocks)
         source = rearrange(spectra, "b (r c) k f -> b r c k f", c=sources.shape[2])
@@ -79,7 +78,7 @@ def apply_filters(
             (every * spectra[:, None, None]).sum(3),
         )
         # What has wrapped round lies in the overlap.
-        stretches = [torch.fft.irfft(part, size)[..., length - 1 :] for part in spectra_of]
+        stretches = [torch.fft.irfft(part, _size(length))[..., length - 1 :] for part in spectra_of]
         yield Filtered(start, *(part.flatten(-2) for part in stretches))
 
 
@@ -133,24 +132,51 @@ def _gram(among: Tensor) -> Tensor:
     return gram
 
 
-def _solve(gram: Tensor, right: Tensor) -> Tensor:
-    """Solves `(B, S, S)` for `(B, S, K)` by Cholesky; where rounding leaves a matrix no longer
-    positive, as with band-limited sound, as museval does: by LU, and by least squares at the last.
+def _solve(among: Tensor, against: Tensor) -> Tensor:
+    """The filters `(B, S, X, L)` that bring S sounds nearest to each of X others, from the
+    correlations `(B, S, S, L)` and `(B, S, X, L)`.
+
+    By Cholesky; where rounding leaves a matrix no longer positive, as with band-limited sound, as
+    museval does: by LU, and by least squares at the last.
+    """
+    right = rearrange(against, "b s x l -> b (s l) x")
+    if among.shape[1] == 1 and among.shape[-1] % 2 == 0:
+        solved, failed = _cholesky_of_halves(among[:, 0, 0], right)
+    else:
+        solved, failed = _cholesky(_gram(among), right)
+    for item in failed.nonzero().flatten().tolist():
+        solved[item] = _solve_singular(_gram(among[item : item + 1])[0], right[item])
+    return rearrange(solved, "b (s l) x -> b s x l", s=among.shape[1])
+
+
+def _cholesky_of_halves(lags: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """`_cholesky` of a single sound's Gram matrix by its correlations `(B, L)`, at a quarter of the
+    cost: a symmetric Toeplitz matrix maps vectors that read the same backwards to such, and those
+    that change their sign.
+    """
+    half = lags.shape[-1] // 2
+    corner = _gram(lags[:, None, None, :half])
+    mirrored = lags.flip(-1).unfold(-1, half, 1)[:, :half]
+    first, last = right[:, :half], right[:, half:].flip(1)
+    even, even_failed = _cholesky(corner + mirrored, (first + last) / 2)
+    odd, odd_failed = _cholesky(corner - mirrored, (first - last) / 2)
+    return torch.cat([even + odd, (even - odd).flip(1)], 1), even_failed + odd_failed
+
+
+def _cholesky(gram: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Solves positive `(B, S, S)` for `(B, S, X)`, and says which items failed; may write over
+    `gram`.
     """
     if gram.is_cuda:
         factor, failed = torch.linalg.cholesky_ex(gram)
-        solved = torch.cholesky_solve(right, factor)
-    else:
-        # torch would copy the factor and clear its other half, in as much time as it takes.
-        answers = [
-            dposv(matrix.numpy().T, columns.numpy(), lower=1)[1:]
-            for matrix, columns in zip(gram, right, strict=True)
-        ]
-        solved = torch.stack([torch.from_numpy(answer) for answer, _ in answers])
-        failed = torch.tensor([failed for _, failed in answers])
-    for item in failed.nonzero().flatten().tolist():
-        solved[item] = _solve_singular(gram[item], right[item])
-    return solved
+        return torch.cholesky_solve(right, factor), failed
+    # torch would copy the factor and clear its other half, in as much time as it takes.
+    answers = [
+        dposv(matrix.numpy().T, columns.numpy(), lower=1, overwrite_a=1)[1:]
+        for matrix, columns in zip(gram, right, strict=True)
+    ]
+    solved = torch.stack([torch.from_numpy(answer) for answer, _ in answers])
+    return solved, torch.tensor([failed for _, failed in answers])
 
 
 def _solve_singular(gram: Tensor, right: Tensor) -> Tensor:

@@ -135,3 +135,24 @@ def test_vocalists_eyes_may_see_windows_as_long_as_they_were_trained_on():
     torch.testing.assert_close(tokens[:, 12], whole.visual(frames[:, :, 10:15])[:, 2])
     torch.testing.assert_close(tokens[:, 0], tokens[:, 2])
     assert (tokens[:, 12] - whole.encode_video(frames)[:, 12]).abs().max() > 0
+
+
+def test_under_autocast_the_mask_is_nearly_the_same():
+    model = tiny_v(frozen=False).eval()
+    spectrum, frames = model.stft(sound()), face(model)
+    with torch.no_grad():
+        exact = model(spectrum, model.encode_video(frames))
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(spectrum, model.encode_video(frames))
+    assert logits.dtype == torch.bfloat16
+    torch.testing.assert_close(logits.float(), exact, atol=0.02, rtol=0.05)
+    logits.float().square().mean().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@torch.no_grad()
+def test_tokens_kept_in_half_precision_give_the_same_voice():
+    model = tiny_v().eval()
+    tokens = model.encode_video(face(model))
+    voices = [model.separate(sound(), each) for each in (tokens, tokens.half())]
+    torch.testing.assert_close(*voices, atol=1e-4, rtol=0)

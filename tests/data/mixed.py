@@ -1,13 +1,16 @@
 """Mixtures of made clips and made music."""
 
 import numpy as np
+import torch
 from data.made_store import moving
 from data.sound_files import tone, write_sound
+from torch import nn
 
 from avsync.data.face_voices import FaceSource, FaceVoices
 from avsync.data.mixtures import Mixtures
 from avsync.data.sound_cache import SoundCache
 from avsync.data.sounds import list_sounds
+from avsync.encoders.lip_volume import LipVolumeEncoder
 from avsync.tasks.separation_spec import SeparationSpec, chunk
 
 SAMPLES, FRAMES = chunk(1)
@@ -38,6 +41,18 @@ def faces_of(store, tmp_path, spec=SPEC, places=range(3), zero_ms=0.0):
 def mixtures_of(store, tmp_path, **options):
     music = list_sounds(music_folder(tmp_path / "music"))
     return Mixtures(**{"faces": faces_of(store, tmp_path), "music": music, **options})
+
+
+def lively_encoder():
+    """A small lip encoder whose tokens differ from frame to frame; fresh ones hardly do."""
+    torch.manual_seed(1)
+    encoder = LipVolumeEncoder((2, 2, 3, 3, 4))
+    for module in encoder.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.momentum = 1.0
+    # In train mode batch norms take the statistics of what they are shown.
+    encoder.train()(torch.rand(2, 3, 20, 48, 96))
+    return encoder.eval()
 
 
 def loudest_hz(wav):

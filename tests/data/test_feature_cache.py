@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 from data.made_store import moving
+from data.mixed import lively_encoder
 
 from avsync.data import feature_cache
 from avsync.data.feature_cache import FeatureCache, encoder_key
-from avsync.encoders.lip_volume import LipVolumeEncoder
 from avsync.tasks.separation_spec import SeparationSpec, chunk
 
 SPEC = SeparationSpec(*chunk(1), "face", 48, 96, lower_half=True)
@@ -14,8 +14,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def encoder():
-    torch.manual_seed(0)
-    return LipVolumeEncoder((2, 2, 3, 3, 4)).eval()
+    return lively_encoder()
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,8 @@ def whole(encoder, crops):
 
 
 def close(found, expected):
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    assert expected.std(0).max() > 0.1 * expected.mean() > 0
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * expected.max())
 
 
 def test_tokens_are_those_of_the_whole_clip(encoder, crops, tmp_path):

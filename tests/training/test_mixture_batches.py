@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from data.mixed import lively_encoder
 from torch import Generator
 from training.separation_recipes import data
 
 from avsync.data.feature_cache import FeatureCache
 from avsync.data.mixtures import MixtureLevels
-from avsync.encoders.lip_volume import LipVolumeEncoder
 from avsync.tasks.separation_spec import SeparationSpec, chunk
 from avsync.training.mixture_batches import collated, mixture_batches
 from avsync.training.mixture_data import open_mixtures
@@ -34,8 +34,7 @@ def test_a_batch_is_frames_and_sounds_of_the_same_mixtures(mixtures):
 
 
 def test_tokens_stand_for_the_frames_of_a_mixture(mixtures, tmp_path):
-    torch.manual_seed(0)
-    encoder = LipVolumeEncoder((2, 2, 3, 3, 4)).eval()
+    encoder = lively_encoder()
     cache = FeatureCache(tmp_path / "features", "model", SPEC)
     cache.fill(mixtures.crop_files(), encoder, torch.device("cpu"))
     tokens, *_ = mixture_batches(mixtures, 2, cache)(np.random.default_rng(1), Generator())
@@ -45,7 +44,8 @@ def test_tokens_stand_for_the_frames_of_a_mixture(mixtures, tmp_path):
     with torch.inference_mode():
         whole = encoder(torch.from_numpy(clip.copy()).permute(3, 0, 1, 2)[None] / 255)[0]
     expected = whole[mixture.frame : mixture.frame + FRAMES]
-    torch.testing.assert_close(tokens[0], expected, rtol=1e-3, atol=1e-4)
+    largest = float(expected.max())
+    torch.testing.assert_close(tokens[0], expected, rtol=1e-3, atol=1e-3 * largest)
 
 
 def test_a_model_that_hears_only_is_shown_nothing(store, tmp_path):

@@ -50,8 +50,23 @@ def _llcp(config: Config) -> "nn.Module":
     return build(filled(LlcpConfig(), config))
 
 
+def _lip_mask(config: Config) -> "nn.Module":
+    from avsync.tasks.lip_mask import LipMaskConfig, build
+
+    return build(filled(LipMaskConfig(), config))
+
+
 TABLE = "SDR / SIR of two singers, unseen and unheard (Kadandale 2022, table 3)"
 SEPARATION_MODELS = (
+    design(
+        "lip_mask",
+        "lip_mask: complex masks, told by dense_sync's eyes at the frame rate, 2.9 M parameters",
+        _lip_mask,
+        measured="not published: our own",
+        train="lip-mask",
+        page="docs/lip_mask.md",
+        job="separation",
+    ),
     design(
         "unet",
         "U-Net: complex masks from the sound alone, 8.1 M parameters",

@@ -9,6 +9,7 @@ from avsync.training import (
     dense_sync,
     fine_tune,
     lip_expert,
+    lip_mask,
     mtdvocalist,
     perfect_match,
     syncnet,
@@ -33,6 +34,7 @@ RECIPES = {
     "perfect-match": Recipe(perfect_match.PerfectMatchRecipe, perfect_match.train),
     "avst": Recipe(avst.AvstRecipe, avst.train),
     "dense-sync": Recipe(dense_sync.DenseSyncRecipe, dense_sync.train),
+    "lip-mask": Recipe(lip_mask.LipMaskRecipe, lip_mask.train),
     "ynet": Recipe(ynet.YNetRecipe, ynet.train),
     "fine-tune": Recipe(fine_tune.FineTuneRecipe, fine_tune.train),
 }

@@ -15,6 +15,7 @@ from avsync.training.clip_data import ClipData
 from avsync.training.dense_sync import DenseSyncRecipe
 from avsync.training.fine_tune import FineTuneRecipe
 from avsync.training.lip_expert import LipExpertRecipe
+from avsync.training.lip_mask import LipMaskRecipe
 from avsync.training.loop import STATE_FILE, LoopSettings
 from avsync.training.mixture_data import MixtureData
 from avsync.training.mtdvocalist import MtdVocalistRecipe
@@ -52,6 +53,9 @@ def settings(name, store, folder, loop):
             clips, loop, AvstConfig((2, 3, 4, 8), MEL_CHANNELS, depth=1, heads=2), windows=6
         ),
         "dense-sync": lambda: DenseSyncRecipe(loop, (store.path,), batch=2, frames=12, width=0.05),
+        "lip-mask": lambda: LipMaskRecipe(
+            (store.path,), loop, cache=folder / "cache", batch=2, seconds=1, width=0.1
+        ),
         "ynet": lambda: YNetRecipe(
             MixtureData((store.path,), batch=2, cache=folder / "cache"),
             loop,

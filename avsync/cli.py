@@ -49,7 +49,8 @@ def train() -> int:
 
 
 def evaluate() -> int:
-    """Measure a model on prepared clips: `avsync evaluate sync --model NAME --data STORE`."""
+    """Measure a model on prepared clips, `avsync evaluate sync --model NAME --data STORE`, or
+    separated voices, `avsync evaluate separation --references DIR --estimates DIR`."""
     raise ValueError("say what to evaluate: avsync evaluate sync --model NAME --data STORE")
 
 
@@ -77,10 +78,17 @@ def _train(arguments: Sequence[str]) -> int:
 
 
 def _evaluate(arguments: Sequence[str]) -> int:
+    from avsync.pipelines import evaluate_separation as separation
     from avsync.pipelines.evaluate import SyncEvaluation, evaluate_sync, table
 
-    print(table(evaluate_sync(_asked("avsync evaluate", {"sync": SyncEvaluation}, arguments))))
-    return 0
+    choices = {"sync": SyncEvaluation, "separation": separation.SeparationEvaluation}
+    asked = _asked("avsync evaluate", choices, arguments)
+    if isinstance(asked, SyncEvaluation):
+        print(table(evaluate_sync(asked)))
+        return 0
+    rows = separation.evaluate_separation(asked)
+    print(separation.separation_table(asked, rows))
+    return separation.exit_code(rows)
 
 
 def _asked(prog: str, choices: dict[str, Callable[..., Any]], arguments: Sequence[str]) -> Any:

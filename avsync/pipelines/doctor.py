@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import avsync.registry as registry
 from avsync.media.faces import find_detector
+from avsync.models.row import ModelRow
 from avsync.weights import cache_folder, sha256_of
 
 CORE = (
@@ -92,7 +93,7 @@ def _models() -> list[Finding]:
     return [Finding(f"model {row.name}", *_weights(row)) for row in registry.list_models()]
 
 
-def _weights(row: registry.ModelRow) -> tuple[bool | None, str]:
+def _weights(row: ModelRow) -> tuple[bool | None, str]:
     if row.train is not None:
         return None, f"no weights are published: `avsync train {row.train}`"
     if row.file is None:

@@ -16,19 +16,19 @@ class ShortConv3d(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps `(B, C, T, H, W)` to `(B, C', T', H', W')` as `nn.Conv3d` does."""
-        same = 2 * self._pad() + 1 == self.kernel_size[0] and self.stride[0] == 1
+        same = 2 * self._padding()[0] + 1 == self.kernel_size[0] and self.stride[0] == 1
         short = same and x.shape[2] <= self.kernel_size[0]
         if not (self.training and short and x.device.type == "cpu"):
             return super().forward(x)
         frames = x.shape[2]
         bias = None if self.bias is None else self.bias.repeat_interleave(frames)
-        kernel = self._unrolled(frames)
-        y = F.conv2d(x.flatten(1, 2), kernel, bias, self.stride[1:], tuple(self.padding[1:]))
+        kernel, padding = self._unrolled(frames), self._padding()[1:]
+        y = F.conv2d(x.flatten(1, 2), kernel, bias, self.stride[1:], padding)
         return y.unflatten(1, (self.out_channels, frames))
 
     def _unrolled(self, frames: int) -> Tensor:
         """The kernel once for each frame that it is centred on: `(C' T, C T, h, w)`."""
-        pad, rows = self._pad(), []
+        pad, rows = self._padding()[0], []
         for frame in range(frames):
             first = pad - frame
             seen = self.weight[:, :, max(first, 0) : first + frames]
@@ -36,5 +36,6 @@ class ShortConv3d(nn.Conv3d):
             rows.append(F.pad(seen, (0, 0, 0, 0, before, frames - before - seen.shape[2])))
         return torch.stack(rows, dim=1).flatten(2, 3).flatten(0, 1)
 
-    def _pad(self) -> int:
-        return int(self.padding[0])
+    def _padding(self) -> tuple[int, ...]:
+        assert not isinstance(self.padding, str)
+        return self.padding

@@ -81,7 +81,10 @@ def _evaluate(arguments: Sequence[str]) -> int:
     from avsync.pipelines import evaluate_separation as separation
     from avsync.pipelines.evaluate import SyncEvaluation, evaluate_sync, table
 
-    choices = {"sync": SyncEvaluation, "separation": separation.SeparationEvaluation}
+    choices: dict[str, Callable[..., Any]] = {
+        "sync": SyncEvaluation,
+        "separation": separation.SeparationEvaluation,
+    }
     asked = _asked("avsync evaluate", choices, arguments)
     if isinstance(asked, SyncEvaluation):
         print(table(evaluate_sync(asked)))

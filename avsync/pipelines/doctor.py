@@ -26,7 +26,6 @@ CORE = (
 )
 EXTRAS = {
     "train": ("lightning-fabric", "timm", "torchvision"),
-    "metrics": ("museval",),
 }
 
 

@@ -10,7 +10,7 @@ class ConvBlock(nn.Module):
     """Convolution with bias, batch norm, the input added where `residual`, then ReLU.
 
     Args:
-        conv: a 2-D or 3-D convolution.
+        conv: a 2-D or 3-D convolution, or a transposed 2-D one.
         norm: the batch norm that follows it.
         residual: add the block's input; the convolution must keep its shape.
     """
@@ -27,7 +27,8 @@ class ConvBlock(nn.Module):
     def fold(self) -> None:
         """Puts the batch norm into the convolution, for inference; what `eval` gives stays."""
         if isinstance(self.norm, nn.BatchNorm2d | nn.BatchNorm3d):
-            self.conv = fuse_conv_bn_eval(self.conv, self.norm)  # type: ignore[type-var]
+            back = isinstance(self.conv, nn.ConvTranspose2d)
+            self.conv = fuse_conv_bn_eval(self.conv, self.norm, back)  # type: ignore[type-var]
             self.norm = nn.Identity()
 
 
@@ -49,6 +50,12 @@ def conv_block_2d(
     """A block over `(B, C, H, W)`."""
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding)
     return ConvBlock(conv, nn.BatchNorm2d(out_channels), residual)
+
+
+def doubling_block_2d(in_channels: int, out_channels: int) -> ConvBlock:
+    """A block over `(B, C, H, W)` that doubles height and width, by a transposed convolution."""
+    conv = nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
+    return ConvBlock(conv, nn.BatchNorm2d(out_channels))
 
 
 def conv_block_3d(

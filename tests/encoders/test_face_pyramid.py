@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from avsync.encoders.face_pyramid import FacePyramid
+
+TINY = (2, 3, 4, 5, 6, 7)
+
+
+@torch.no_grad()
+def test_maps_halve_row_by_row_of_the_table():
+    maps = FacePyramid().eval()(torch.rand(1, 6, 96, 96))
+    assert [tuple(each.shape[1:]) for each in maps] == [
+        (16, 96, 96),
+        (32, 48, 48),
+        (64, 24, 24),
+        (128, 12, 12),
+        (256, 6, 6),
+        (512, 3, 3),
+        (512, 1, 1),
+    ]
+
+
+def test_the_published_size():
+    assert sum(p.numel() for p in FacePyramid().parameters()) == 8_171_056
+
+
+@torch.no_grad()
+def test_faces_of_a_batch_do_not_mix():
+    torch.manual_seed(0)
+    pyramid, faces = FacePyramid(TINY).eval(), torch.rand(3, 6, 96, 96)
+    for together, alone in zip(pyramid(faces), pyramid(faces[1:2]), strict=True):
+        torch.testing.assert_close(together[1:2], alone)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 96, 96), (1, 6, 88, 88), (6, 96, 96)])
+def test_pictures_of_another_shape_are_named(shape):
+    with pytest.raises(ValueError, match=r"faces must be \(B, 6, 96, 96\), got"):
+        FacePyramid(TINY)(torch.zeros(shape))
+    with pytest.raises(ValueError, match="channels must be 6 widths"):
+        FacePyramid((2, 3))

@@ -6,8 +6,8 @@
 Writes `mixtures/*.jsonl`, of 2 s: GRID sentences that were not in training (`sentences_...`) and
 speakers that were not (`speakers_...`), each with accompaniment, with accompaniment and a second
 voice, singers' too, and with the voice of another of these faces alone, all at equal levels. Music
-and singers are those of the test split. Names are those of the folders of stores and sounds: `s1`, `others`, `mir1k`,
-`music_cc`. What is named must be there to be heard; nothing is mixed here.
+and singers are those of the test split. Names are those of the folders of stores and sounds: `s1`,
+`others`, `mir1k`, `music_cc`. What is named must be there to be heard; nothing is mixed here.
 """
 
 import argparse

@@ -25,6 +25,7 @@ def separate(
     weights: OutputPath = None,
     detector: Detector = "best",
     mux: Flag = False,
+    html: OutputPath = None,
     overwrite: Flag = False,
 ) -> int:
     """Write the voice of each face in a video as a WAV file, and what is left of the sound.
@@ -40,6 +41,7 @@ def separate(
         weights: a checkpoint of that model instead of the released one.
         detector: the face detector; `best` is YuNet where it can be had.
         mux: write a video for each voice as well: voice_0.mp4 is an mp4 with that voice alone.
+        html: write a report page with spectrograms, masks and players here.
         overwrite: replace what an earlier separation has written there.
     """
     if model is not None:
@@ -62,4 +64,8 @@ def separate(
             progress=progress,
         )
     say(words.sentence(done))
+    if html is not None and done.status == "ok":
+        from avsync.pipelines.report.separation import write_separation_report
+
+        write_separation_report(done, html)
     return words.exit_code(done)

@@ -19,6 +19,8 @@ SAMPLE_BYTES = 4
 EXTENSIBLE = 0xFFFE
 FLOAT_GUID = bytes.fromhex("0300000000001000800000aa00389b71")
 MOST_BYTES = 2**32 - 1
+# Where the number of channels stands, and how long all is that comes before the samples.
+CHANNELS_AT, HEADER_BYTES = 58, 116
 
 
 class WavWriter:
@@ -77,6 +79,16 @@ class WavWriter:
             sizes = _chunk(b"JUNK", bytes(28))
             start = struct.pack("<4sI4s", b"RIFF", riff, b"WAVE")
         return start + sizes + after + struct.pack("<4sI", b"data", _low(data))
+
+
+def samples_of(path: str | Path) -> np.ndarray:
+    """The samples `(N, C)` float32 of a file that `WavWriter` has written, on disk."""
+    with open(path, "rb") as file:
+        header = file.read(HEADER_BYTES)
+    (channels,) = struct.unpack_from("<H", header, CHANNELS_AT)
+    if header[8:12] != b"WAVE" or header[CHANNELS_AT - 2 : CHANNELS_AT] != b"\xfe\xff":
+        raise ValueError(f"path must be a WAV of 32-bit floats as WavWriter writes it, got {path}")
+    return np.memmap(path, "<f4", "r", HEADER_BYTES).reshape(-1, channels)
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:

@@ -237,9 +237,9 @@ def test_wrong_arguments_and_missing_models_are_told_before_the_file_is_read(tmp
         separate("none.mp4", tmp_path, who="both", model=Share())
     with pytest.raises(RuntimeError, match="avsync ships no separator yet"):
         separate("none.mp4", tmp_path)
-    with pytest.raises(ValueError, match="model must be one of unet, ynet_m"):
+    with pytest.raises(ValueError, match="model must be one of"):
         separate("none.mp4", tmp_path, model="none")
-    with pytest.raises(ValueError, match="model must be one of unet, ynet_m"):
+    with pytest.raises(ValueError, match="model must be one of"):
         separate("none.mp4", tmp_path, model="dense_sync")
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="is a file, and a folder was to be written to"):

@@ -110,7 +110,7 @@ def read_pictures(path: str, moments: list[Moment], budget_s: float = 6.0) -> li
         ]
     loud = _loudness(path, [origin_s + moment.t_s for moment in moments], deadline)
     return [
-        None if image is None else Picture(_jpeg_uri(image), image.shape[1], image.shape[0], sound)
+        None if image is None else Picture(jpeg_uri(image), image.shape[1], image.shape[0], sound)
         for image, sound in zip(images, loud, strict=True)
     ]
 
@@ -166,7 +166,8 @@ def shrink(image: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _jpeg_uri(image: np.ndarray) -> str:
+def jpeg_uri(image: np.ndarray) -> str:
+    """A picture `(H, W, 3)` RGB uint8 as a JPEG in a data URI."""
     done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert done
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")

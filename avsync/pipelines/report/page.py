@@ -40,7 +40,7 @@ def write_report(
     results = [results] if isinstance(results, CheckResult) else list(results)
     if not results:
         raise ValueError("results must hold at least one CheckResult, got an empty list")
-    page = _environment().get_template("page.html.j2")
+    page = environment().get_template("page.html.j2")
     write_text(os.fspath(path), page.render(views=_views(results), written=datetime.now(UTC)))
 
 
@@ -70,7 +70,7 @@ def _short_names(files: list[str]) -> list[str]:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("avsync.pipelines.report", "."),
         autoescape=True,

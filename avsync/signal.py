@@ -11,9 +11,18 @@ import torchaudio
 from scipy.signal import firwin, resample_poly
 from torch import Tensor, nn
 
+from avsync.stacked_fbank import (
+    FILTERS,
+    HOP,
+    N_FFT,
+    WINDOW,
+    filters,
+    finite_log,
+    inner_powers,
+    whole_powers,
+)
 from avsync.timing import SAMPLE_RATE
 
-INT16_SCALE = 32768
 # Of `resample`: what lies over RESAMPLED_SHARE of the lower rate's band fades out, 86 dB down at
 # its end; a sample is made of so many of the lower rate's on either side.
 RESAMPLED_SHARE, RESAMPLED_REACH, KAISER_BETA = 0.915, 64, 8.6
@@ -158,8 +167,8 @@ class Mfcc(nn.Module):
     which only the log energy feels. Computed in float64, as the original is.
     """
 
-    n_mfcc, n_filters, n_fft, win_length, hop_length = 13, 26, 512, 400, 160
-    preemphasis, lifter = 0.97, 22
+    n_mfcc, n_filters, n_fft, win_length, hop_length = 13, FILTERS, N_FFT, WINDOW, HOP
+    lifter = 22
     # Samples that `columns` needs before the first column's own, for the pre-emphasis.
     samples_before = 1
 
@@ -167,7 +176,7 @@ class Mfcc(nn.Module):
         super().__init__()
         # As with `DecibelMel.filters`.
         with torch.device("cpu"):
-            self.filters = _psf_filters(self.n_filters, self.n_fft)
+            self.filters = filters(self.n_filters, self.n_fft)
             self.cosines = _liftered_cosines(self.n_mfcc, self.n_filters, self.lifter)
 
     def forward(self, wav: Tensor) -> Tensor:
@@ -175,27 +184,19 @@ class Mfcc(nn.Module):
         zeros follow the sound where the last column reaches over its end.
         """
         _check_wav(wav, 1)
-        steps = max(0, -(-(wav.shape[1] - self.win_length) // self.hop_length))
-        reach = steps * self.hop_length + self.win_length
-        sound = self._emphasised(F.pad(wav.double(), (1, 0)))
-        return self._cepstra(F.pad(sound, (0, reach - wav.shape[1]))).to(wav.dtype)
+        return self._cepstra(whole_powers(wav)).to(wav.dtype)
 
     def columns(self, wav: Tensor) -> Tensor:
         """Maps a waveform `(B, N)` in [-1, 1] at 16 kHz to columns `(B, 13, 1 + (N - 401) // 160)`
         without any padding: column k sees samples `[160 k, 160 k + 401)`.
         """
         _check_wav(wav, self.win_length + self.samples_before)
-        return self._cepstra(self._emphasised(wav.double())).to(wav.dtype)
+        return self._cepstra(inner_powers(wav)).to(wav.dtype)
 
-    def _emphasised(self, wav: Tensor) -> Tensor:
-        return INT16_SCALE * (wav[:, 1:] - self.preemphasis * wav[:, :-1])
-
-    def _cepstra(self, sound: Tensor) -> Tensor:
-        frames = sound.unfold(1, self.win_length, self.hop_length)
-        power = torch.fft.rfft(frames, self.n_fft).abs().square() / self.n_fft
-        bands = _finite_log(power @ self.filters.to(sound).mT)
-        cepstra = (bands @ self.cosines.to(sound).mT).mT
-        return torch.cat([_finite_log(power.sum(-1))[:, None], cepstra[:, 1:]], dim=1)
+    def _cepstra(self, power: Tensor) -> Tensor:
+        bands = finite_log(power @ self.filters.to(power).mT)
+        cepstra = (bands @ self.cosines.to(power).mT).mT
+        return torch.cat([finite_log(power.sum(-1))[:, None], cepstra[:, 1:]], dim=1)
 
 
 def resample(wav: Tensor, source_rate: int, target_rate: int) -> Tensor:
@@ -237,21 +238,6 @@ def _whole(wav: Tensor) -> torch.autocast:
 def _check_wav(wav: Tensor, samples: int) -> None:
     if wav.ndim != 2 or wav.shape[1] < samples:
         raise ValueError(f"wav must be (B, N) with N >= {samples}, got {tuple(wav.shape)}")
-
-
-def _finite_log(x: Tensor) -> Tensor:
-    return torch.where(x == 0, torch.finfo(x.dtype).eps, x).log()
-
-
-def _psf_filters(count: int, n_fft: int) -> Tensor:
-    """Triangles `(count, 1 + n_fft // 2)` between whole bins, evenly spaced in HTK mels."""
-    mel_max = 2595 * math.log10(1 + SAMPLE_RATE / 2 / 700)
-    mel = torch.linspace(0, mel_max, count + 2, dtype=torch.float64)
-    edges = ((n_fft + 1) / SAMPLE_RATE * 700 * (10 ** (mel / 2595) - 1)).floor()
-    bins = torch.arange(1 + n_fft // 2)
-    low, peak, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    rising, falling = (bins - low) / (peak - low), (high - bins) / (high - peak)
-    return torch.minimum(rising, falling).clamp_min(0)
 
 
 def _liftered_cosines(count: int, n_filters: int, lifter: int) -> Tensor:

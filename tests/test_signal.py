@@ -3,10 +3,12 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from golden.recipe import hash_u, numbers
 from golden.summary import assert_summary, close
 
 from avsync.signal import DecibelMel, LogMel, Mfcc
+from avsync.stacked_fbank import StackedFbank
 
 GOLDEN = numbers("golden_mel")
 
@@ -132,6 +134,16 @@ def test_mfcc_rows(wave_int16):
         assert list(mfcc[0].T.shape) == golden["shape"]
         for row, name in ((0, "first_row"), (50, "row50"), (98, "row98")):
             close(mfcc[0, :, row], golden[name], atol)
+
+
+def test_cepstra_of_the_published_package_are_cosines_of_these_energies(wave_int16):
+    bands = StackedFbank().columns(F.pad(wave_int16, (1, 0)))[0, :, 50]
+    order = torch.arange(1, 13, dtype=torch.float64)
+    turns = math.pi / 26 * order[:, None] * (torch.arange(26) + 0.5)
+    cepstra = (turns.cos() * math.sqrt(2 / 26)) @ bands
+    lifted = cepstra * (1 + 11 * torch.sin(math.pi / 22 * order))
+    expected = GOLDEN["mfcc_int16_scale20000"]["row50"][1:]
+    close(lifted, expected, 1e-10)
 
 
 def test_unpadded_mfcc_columns_are_those_of_the_whole_clip(wave_int16):

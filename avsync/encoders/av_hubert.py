@@ -1,0 +1,158 @@
+"""AV-HuBERT: speech as tokens, out of lips, voice or both.
+
+Shi, Hsu, Lakhotia and Mohamed, Learning Audio-Visual Speech Representation by Masked Multimodal
+Cluster Prediction (ICLR 2022).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from avsync.encoders.mouth_resnet import MouthResnetEncoder
+from avsync.stacked_fbank import StackedFbank
+
+AUDIO_WIDTH = StackedFbank.n_filters * StackedFbank.stacked
+
+
+@dataclass(frozen=True)
+class AvHubertConfig:
+    """Sizes of an AV-HuBERT encoder; those of the published base by default.
+
+    Args:
+        dim: width of the tokens.
+        depth: transformer layers.
+        heads: attention heads; must divide `dim`.
+        ffn: hidden width of the feed-forward layers.
+        channels: widths of the four stages that see the mouth.
+        position_frames: frames that the convolution which tells places spans.
+        dropout: in the transformer.
+        modality_dropout: in training, the share of clips that lose one of their streams.
+        audio_dropout: of those, the share that lose the sound; the others lose the pictures.
+    """
+
+    dim: int = 768
+    depth: int = 12
+    heads: int = 12
+    ffn: int = 3072
+    channels: tuple[int, int, int, int] = (64, 128, 256, 512)
+    position_frames: int = 128
+    dropout: float = 0.1
+    modality_dropout: float = 0.5
+    audio_dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.dim % self.heads or self.depth < 1:
+            raise ValueError(
+                f"heads must divide dim and depth be 1 or more, got {self.heads} heads for dim "
+                f"{self.dim} and depth {self.depth}"
+            )
+        if not (0 <= self.modality_dropout <= 1 and 0 <= self.audio_dropout <= 1):
+            raise ValueError(
+                "modality_dropout and audio_dropout must be in [0, 1], "
+                f"got {self.modality_dropout} and {self.audio_dropout}"
+            )
+
+
+BASE = AvHubertConfig()
+LARGE = AvHubertConfig(dim=1024, depth=24, heads=16, ffn=4096)
+# What a CPU trains in an hour.
+SMALL = AvHubertConfig(256, 4, 4, 1024, channels=(24, 32, 64, 128), position_frames=15)
+
+
+class AvHubertEncoder(nn.Module):
+    """Turns mouths, sound or both into tokens of speech, 25 a second.
+
+    A stream that is not there is zeros after its projection, so the tokens of one stream alone and
+    of both live in one space. Every token attends to the whole clip.
+
+    Args:
+        config: sizes.
+    """
+
+    # Groups of the convolution that tells places.
+    groups = 16
+
+    def __init__(self, config: AvHubertConfig = BASE) -> None:
+        super().__init__()
+        self.config = config
+        dim, reach = config.dim, config.position_frames
+        self.audio_proj = nn.Linear(AUDIO_WIDTH, dim)
+        self.mouth = MouthResnetEncoder(config.channels)
+        self.video_proj = nn.Linear(config.channels[-1], dim)
+        self.fused_norm = nn.LayerNorm(2 * dim)
+        self.fused_proj = nn.Linear(2 * dim, dim)
+        groups = math.gcd(self.groups, dim)
+        self.places = nn.Conv1d(dim, dim, reach, padding=reach // 2, groups=groups)
+        # wav2vec 2.0's, without its weight norm.
+        nn.init.normal_(self.places.weight, std=math.sqrt(4 * groups / (reach * dim)))
+        nn.init.zeros_(self.places.bias)
+        layer = nn.TransformerEncoderLayer(
+            dim, config.heads, config.ffn, config.dropout, "gelu", batch_first=True, norm_first=True
+        )
+        self.transformer = nn.TransformerEncoder(
+            layer, config.depth, nn.LayerNorm(dim), enable_nested_tensor=False
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, audio: Tensor | None, video: Tensor | None, lengths: Tensor | None = None
+    ) -> Tensor:
+        """Maps log energies `(B, T, 104)` and grey mouths `(B, T, H, W)` in [0, 1] (88x88 as
+        published), either None, to tokens `(B, T, D)`; `lengths` `(B,)` are the frames that count.
+        """
+        heard = None if audio is None else self.hear(audio)
+        seen = None if video is None else self.see(video)
+        return self.join(heard, seen, lengths)
+
+    def hear(self, audio: Tensor) -> Tensor:
+        """Maps log energies `(B, T, 104)` to features `(B, T, D)` that know one frame each."""
+        if audio.ndim != 3 or audio.shape[2] != AUDIO_WIDTH:
+            raise ValueError(f"audio must be (B, T, {AUDIO_WIDTH}), got {tuple(audio.shape)}")
+        features: Tensor = self.audio_proj(audio)
+        return features
+
+    def see(self, video: Tensor) -> Tensor:
+        """Maps grey mouths `(B, T, H, W)` to features `(B, T, D)` that know `mouth.reach_frames` to
+        either side.
+        """
+        features: Tensor = self.video_proj(self.mouth(video))
+        return features
+
+    def join(
+        self, heard: Tensor | None, seen: Tensor | None, lengths: Tensor | None = None
+    ) -> Tensor:
+        """Maps features of both streams `(B, T, D)`, either None, to tokens `(B, T, D)`."""
+        present = heard if heard is not None else seen
+        if present is None:
+            raise ValueError("audio or video must be given, got neither")
+        if heard is not None and seen is not None:
+            if heard.shape != seen.shape:
+                raise ValueError(
+                    "audio and video must have as many frames, "
+                    f"got {heard.shape[1]} and {seen.shape[1]} of {len(heard)} and {len(seen)}"
+                )
+            heard, seen = self._drop_streams(heard, seen)
+        nothing = torch.zeros_like(present)
+        both = [nothing if each is None else each for each in (heard, seen)]
+        x = self.fused_proj(self.fused_norm(torch.cat(both, dim=-1)))
+        hidden = None
+        if lengths is not None:
+            hidden = torch.arange(x.shape[1], device=x.device) >= lengths[:, None]
+            x = x.masked_fill(hidden[..., None], 0)
+        # An even kernel gives one place too many.
+        places = self.places(x.mT)[..., : x.shape[1]].mT
+        x = self.dropout(x + nn.functional.gelu(places))
+        tokens: Tensor = self.transformer(x, src_key_padding_mask=hidden)
+        return tokens
+
+    def _drop_streams(self, heard: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Modality dropout, for each clip on its own; the paper drops for a batch at once."""
+        if not self.training:
+            return heard, seen
+        draws = torch.rand(2, len(heard), 1, 1, device=heard.device)
+        loses = draws[0] < self.config.modality_dropout
+        loses_sound = draws[1] < self.config.audio_dropout
+        heard = heard.masked_fill(loses & loses_sound, 0)
+        return heard, seen.masked_fill(loses & ~loses_sound, 0)

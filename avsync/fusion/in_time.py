@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-DILATIONS = (1, 2, 4, 8, 16, 32, 64)
+from avsync.timing import exact_div
+
+DILATIONS = (1, 2, 4, 8, 16, 32)
 KERNEL = 3
 
 
@@ -21,14 +23,22 @@ class JoinedInTime(nn.Module):
     Args:
         channels: of the sound.
         token_dim: width of the tokens.
+        steps_per_token: steps of the sound that a token lasts, an even number; it belongs to their
+            middle, where step 0 is at the beginning of token 0.
         dim: width inside.
         dilations: of the convolutions, in steps of the sound; the tokens join before each of them.
     """
 
     def __init__(
-        self, channels: int, token_dim: int, dim: int = 192, dilations: Sequence[int] = DILATIONS
+        self,
+        channels: int,
+        token_dim: int,
+        steps_per_token: int = 2,
+        dim: int = 192,
+        dilations: Sequence[int] = DILATIONS,
     ) -> None:
         super().__init__()
+        self.half_token = exact_div(steps_per_token, 2)
         self.reach = (KERNEL // 2) * sum(dilations)
         self.heard = nn.Conv1d(channels, dim, 1)
         self.seen = nn.Sequential(
@@ -38,20 +48,30 @@ class JoinedInTime(nn.Module):
         self.out = nn.Conv1d(dim, channels, 1)
 
     def forward(self, sound: Tensor, tokens: Tensor) -> Tensor:
-        """Maps sound `(B, C, S)` and tokens `(B, D, T)` of the same time, at however many steps
-        each, to `(B, C, S)`.
-        """
+        """Maps sound `(B, C, S)` and tokens `(B, D, T)` of the same time to `(B, C, S)`."""
         if tokens.ndim != 3 or sound.ndim != 3 or len(tokens) != len(sound):
             raise ValueError(
                 "sound (B, C, S) and tokens (B, D, T) must be of one batch, "
                 f"got {tuple(sound.shape)} and {tuple(tokens.shape)}"
             )
         x = self.heard(sound)
-        seen = F.interpolate(self.seen(tokens), sound.shape[-1], mode="linear")
+        seen = self._at_steps(self.seen(tokens), sound.shape[-1])
         for block in self.blocks:
             x = block(x, seen)
         joined: Tensor = self.out(x)
         return joined
+
+    def _at_steps(self, seen: Tensor, steps: int) -> Tensor:
+        """Straight lines `(B, D, steps)` from one token `(B, D, T)` to the next; beyond the ends
+        it stays as it is.
+        """
+        padded = F.pad(seen, (1, 1), mode="replicate")
+        size = 2 * self.half_token * (padded.shape[-1] - 1) + 1
+        lines = F.interpolate(padded, size, mode="linear", align_corners=True)
+        found = lines[..., self.half_token : self.half_token + steps]
+        if found.shape[-1] < steps:
+            raise ValueError(f"tokens must last {steps} steps of sound, got {seen.shape[-1]}")
+        return found
 
 
 class _Block(nn.Module):

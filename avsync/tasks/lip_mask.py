@@ -19,10 +19,11 @@ from avsync.fusion.in_time import DILATIONS, JoinedInTime
 from avsync.spectrum import ComplexStft
 from avsync.tasks.frequency_unet import WIDTHS, FrequencyUNet
 from avsync.tasks.separation_spec import SeparationSpec
-from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, exact_div
 
-# 100 columns a second, four a frame; the last of the 257 bins has the mask of the one before.
-N_FFT, HOP_LENGTH = 512, 160
+# Two columns a frame, and bins of 25 Hz, which tell the harmonics of two voices; the last of the
+# 321 bins has the mask of the one before. A hop of 10 ms costs twice as much.
+N_FFT, HOP_LENGTH = 640, 320
 BINS = N_FFT // 2
 # Magnitudes are heard to this power: a loud bin tells hardly more than a soft one.
 COMPRESSION = 0.3
@@ -41,7 +42,7 @@ class LipMaskConfig:
         crop_size: height and width of the mouth crop, pixels.
         widths: channels of each level of the U-Net; every level halves the frequencies.
         joined_dim: width where lips and sound are joined.
-        dilations: of the convolutions there, in columns of 10 ms.
+        dilations: of the convolutions there, in columns of 20 ms.
         seconds: of the chunks it separates; any other length goes as well.
     """
 
@@ -59,7 +60,7 @@ class LipMask(nn.Module):
 
     Args:
         visual: mouth crops `(B, 3, T, H, W)` to tokens `(B, T, D)`; frozen.
-        unet: compressed spectrum `(B, 3, 256, S)` to a mask `(B, 2, 256, S)`.
+        unet: compressed spectrum `(B, 3, 320, S)` to a mask `(B, 2, 320, S)`.
         joined: joins the narrow map of the U-Net with the tokens.
         spec: what it eats.
     """
@@ -121,12 +122,8 @@ class LipMask(nn.Module):
         """The narrow map `(B V, C, F, S)` with what the lips say of it added."""
         flat = rearrange(narrow, "b c f s -> b (c f) s")
         lips = rearrange(tokens.to(flat.dtype), "b v t d -> (b v) d t")
-        steps, per_frame = narrow.shape[-1], SAMPLES_PER_FRAME // HOP_LENGTH
-        # The column after the last frame's is the last one of the sound: it sees that frame still.
-        lips = F.pad(lips, (0, max(0, -(-steps // per_frame) - lips.shape[-1])), mode="replicate")
-        whole = F.pad(flat, (0, lips.shape[-1] * per_frame - steps))
-        joined = self.joined(whole, lips)[..., :steps]
-        return narrow + rearrange(joined, "b (c f) s -> b c f s", f=narrow.shape[2])
+        joined = rearrange(self.joined(flat, lips), "b (c f) s -> b c f s", f=narrow.shape[2])
+        return narrow + joined
 
 
 def build(config: LipMaskConfig, mouth: MouthEncoder | None = None) -> LipMask:
@@ -137,7 +134,8 @@ def build(config: LipMaskConfig, mouth: MouthEncoder | None = None) -> LipMask:
     visual = FrameTokens(encoder, encoder.receptive_frames, unit=True)
     unet = FrequencyUNet(3, 2, config.widths)
     narrow = config.widths[-1] * (BINS >> len(config.widths))
-    joined = JoinedInTime(narrow, config.dim, config.joined_dim, config.dilations)
+    per_frame = exact_div(SAMPLES_PER_FRAME, HOP_LENGTH)
+    joined = JoinedInTime(narrow, config.dim, per_frame, config.joined_dim, config.dilations)
     spec = spec_of(config.seconds, config.crop_size)
     return LipMask(visual, unet, joined, spec)
 
@@ -151,7 +149,7 @@ def spec_of(seconds: int, crop_size: int = LipMaskConfig.crop_size) -> Separatio
 
 
 def _compressed(spectrum: Tensor) -> Tensor:
-    """Real part, imaginary part and magnitude `(B, 3, 256, S)`, magnitudes to the power 0.3."""
+    """Real part, imaginary part and magnitude `(B, 3, 320, S)`, magnitudes to the power 0.3."""
     parts = torch.view_as_real(spectrum[:, :BINS])
     magnitude = (parts.square().sum(-1, keepdim=True) + EPS).sqrt()
     small = magnitude**COMPRESSION
@@ -160,7 +158,7 @@ def _compressed(spectrum: Tensor) -> Tensor:
 
 
 def _masked(mask: Tensor, spectrum: Tensor) -> Tensor:
-    """The spectrum `(B, 257, S)` under a mask `(B, 2, 256, S)` that has still to be bounded."""
+    """The spectrum `(B, 321, S)` under a mask `(B, 2, 320, S)` that has still to be bounded."""
     bounded = BOUND * torch.tanh(mask.float() / BOUND)
     whole = F.pad(bounded, (0, 0, 0, 1), mode="replicate")
     return torch.complex(*whole.unbind(1)) * spectrum

@@ -4,7 +4,7 @@ import torch
 from avsync.fusion.in_time import JoinedInTime
 
 torch.manual_seed(0)
-JOINED = JoinedInTime(5, 3, dim=8, dilations=(1, 2, 4)).eval()
+JOINED = JoinedInTime(5, 3, 4, dim=8, dilations=(1, 2, 4)).eval()
 
 
 def streams(steps=80, tokens=20):
@@ -28,14 +28,21 @@ def test_tokens_join_at_their_own_time():
     changed = tokens.clone()
     changed[..., 10] += 1
     moved = (JOINED(sound, changed) - JOINED(sound, tokens)).square().sum((0, 1))
-    # Token 10 of 20 is the middle of steps 40 to 43 of 80.
-    assert abs(float((moved * torch.arange(80)).sum() / moved.sum()) - 41.5) < 1
+    # The middle of token 10 is ten and a half of four steps from the beginning.
+    assert abs(float((moved * torch.arange(80)).sum() / moved.sum()) - 42) < 1
 
 
-@torch.no_grad()
-def test_tokens_may_come_at_any_rate():
-    sound, tokens = streams(steps=81, tokens=20)
-    assert JOINED(sound, tokens).shape == sound.shape
+def test_between_tokens_there_are_straight_lines():
+    tokens = torch.tensor([[[0.0, 4.0, 8.0]]])
+    found = JOINED._at_steps(tokens, 13)[0, 0]
+    expected = [0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 8.0, 8.0]
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
+def test_tokens_that_are_too_few_are_refused():
+    sound, tokens = streams(steps=84, tokens=20)
+    with pytest.raises(ValueError, match="must last 84 steps of sound, got 20"):
+        JOINED(sound, tokens)
 
 
 def test_streams_of_two_batches_are_refused():

@@ -18,6 +18,8 @@ class MelWindowEncoder(nn.Module):
     Args:
         channels: widths of the five stages; the last is that of the tokens.
         window_columns: columns of a window; the last layer but one spans what is left of them.
+        last_residuals: residual blocks of the fourth stage; the generator of the same authors has
+            1.
     """
 
     n_mels = 80
@@ -26,6 +28,7 @@ class MelWindowEncoder(nn.Module):
         self,
         channels: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512),
         window_columns: int = 16,
+        last_residuals: int = 2,
     ) -> None:
         super().__init__()
         if window_columns < 1:
@@ -42,7 +45,7 @@ class MelWindowEncoder(nn.Module):
             conv_block_2d(b, c, 3, stride=3, padding=1),
             *(conv_block_2d(c, c, 3, padding=1, residual=True) for _ in range(2)),
             conv_block_2d(c, d, 3, stride=(3, 2), padding=1),
-            *(conv_block_2d(d, d, 3, padding=1, residual=True) for _ in range(2)),
+            *(conv_block_2d(d, d, 3, padding=1, residual=True) for _ in range(last_residuals)),
             conv_block_2d(d, dim, (3, left)),
             conv_block_2d(dim, dim, 1),
         )

@@ -30,19 +30,21 @@ FACE_SPEC = ClipSpec(
 
 @dataclass(frozen=True)
 class TalkingFaceConfig:
-    """Sizes of a generator; those of TalkLip and SyncTalklip by default.
+    """Sizes of a generator; those of Wav2Lip, TalkLip and SyncTalklip by default.
 
     Args:
         channels: widths of the maps of what is seen, from 96x96 to 3x3.
         decoder: widths of the maps that are drawn, from 3x3 and 6x6 to 96x96.
         drawn: width of the map that the pixels are read from.
-        audio_dim: width of the voice's tokens; 768 in TalkLip's code, 1024 in SyncTalklip's.
     """
 
     channels: tuple[int, int, int, int, int, int] = (16, 32, 64, 128, 256, 512)
     decoder: tuple[int, int, int, int, int] = (512, 384, 256, 128, 64)
     drawn: int = 32
-    audio_dim: int = 1024
+
+
+# What a CPU trains in an hour.
+SMALL = TalkingFaceConfig((8, 12, 24, 48, 64, 128), (128, 96, 64, 48, 24), 16)
 
 
 class TalkingFace(Protocol):

@@ -10,7 +10,7 @@ from avsync.encoders.conv_block import fold_norms
 from avsync.tasks.talking_face import TalkingFaceConfig, build_generator, face_pair
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-TINY = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2, audio_dim=8)
+TINY = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
 
 
 @pytest.fixture(scope="module")

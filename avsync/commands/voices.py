@@ -26,6 +26,7 @@ def separate(
     detector: Detector = "best",
     mux: Flag = False,
     html: OutputPath = None,
+    references: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     overwrite: Flag = False,
 ) -> int:
     """Write the voice of each face in a video as a WAV file, and what is left of the sound.
@@ -42,6 +43,7 @@ def separate(
         detector: the face detector; `best` is YuNet where it can be had.
         mux: write a video for each voice as well: voice_0.mp4 is an mp4 with that voice alone.
         html: write a report page with spectrograms, masks and players here.
+        references: a folder with the true voice_0.wav, ... and rest.wav, to measure against.
         overwrite: replace what an earlier separation has written there.
     """
     if model is not None:
@@ -60,10 +62,11 @@ def separate(
             weights=weights,
             detector=named(detector),
             mux=mux,
+            references=references,
             overwrite=overwrite,
             progress=progress,
         )
-    say(words.sentence(done))
+    say("\n".join([words.sentence(done), *words.metric_lines(done)]))
     if html is not None and done.status == "ok":
         from avsync.pipelines.report.separation import write_separation_report
 

@@ -16,6 +16,11 @@ from avsync.media.new_sound import write_replaced
 from avsync.media.probe import MediaInfo, probe
 from avsync.media.re_time import prospect
 from avsync.pipelines.check import DETAILS
+from avsync.pipelines.evaluate_separation import (
+    SeparationEvaluation,
+    evaluate_separation,
+    evaluation_json,
+)
 from avsync.pipelines.face_crops import FaceCrops
 from avsync.pipelines.separate_chunks import Faces, Separated, Separator, separate_blocks
 from avsync.pipelines.separate_faces import (
@@ -48,6 +53,7 @@ def separate(
     weights: str | Path | None = None,
     detector: str | FaceDetector | None = None,
     mux: bool = False,
+    references: str | Path | None = None,
     overwrite: bool = False,
     progress: Report | None = None,
 ) -> SeparationResult:
@@ -68,6 +74,8 @@ def separate(
         detector: the face detector, `yunet`, `haar`, an object, or None for the best there is.
         mux: also write a video for each voice: the file with that voice for its sound, encoded as
             its own was; all else is copied.
+        references: a folder with the true `voice_0.wav`, ..., `rest.wav`, as long as the file's
+            sound: how near to them the written ones are goes into `metrics`.
         overwrite: replace what an earlier separation has written to `output`, which else is a
             FileExistsError.
         progress: told the share done, 0 to 1.
@@ -76,6 +84,8 @@ def separate(
     container that a video cannot be written to.
     """
     check_who(who)
+    if references is not None and not Path(references).is_dir():
+        raise ValueError(f"references must be a folder, got {references}")
     name, task = load_separator(model, weights)
     if task.spec.landmarks:
         raise ValueError(f"model must look at pictures; {name} looks at landmarks of the face")
@@ -93,10 +103,18 @@ def separate(
         detail = "there is no sound in the file but silence"
         return replace(blank, status="cannot_tell", reason="silence", detail=detail)
     if result.status == "ok":
+        if references is not None:
+            result = replace(result, metrics=_metrics(Path(references), Path(output)))
+        write_separation(result)
         for old in earlier:
             if old.name not in result.written():
                 old.unlink(missing_ok=True)
     return result
+
+
+def _metrics(references: Path, estimates: Path) -> dict[str, Any]:
+    evaluation = SeparationEvaluation(references, estimates)
+    return evaluation_json(evaluation, evaluate_separation(evaluation))
 
 
 def load_separator(
@@ -190,7 +208,7 @@ def _written(
             write_replaced(
                 Path(info.path), beside, video, voice, info.video_start_s + sound.start_s
             )
-    result = replace(
+    return replace(
         blank,
         status="ok",
         voices=_voices(names, videos, people, written),
@@ -200,8 +218,6 @@ def _written(
         start_s=round(sound.start_s, 6),
         duration_s=round(written.samples / sound.rate, 6),
     )
-    write_separation(result)
-    return result
 
 
 def _video(blank: SeparationResult, number: int, info: MediaInfo) -> Path:

@@ -49,6 +49,8 @@ class SeparationResult:
         channels: likewise.
         start_s: when their first sample is heard, in seconds from the first picture, 0 or less.
         duration_s: their length.
+        metrics: how near they are to the references, where those were given: the JSON of `avsync
+            evaluate separation`.
     """
 
     file: str
@@ -65,6 +67,7 @@ class SeparationResult:
     channels: int | None = None
     start_s: float | None = None
     duration_s: float | None = None
+    metrics: dict[str, Any] | None = None
 
     def written(self) -> list[str]:
         """The names of all files in the output folder, the record among them."""
@@ -91,6 +94,26 @@ def sentence(result: SeparationResult) -> str:
     names = ", ".join(voice.file for voice in result.voices)
     many = "1 voice" if len(result.voices) == 1 else f"{len(result.voices)} voices"
     return printable(f"{result.file}: {many} in {result.output}: {names}; the rest: {result.rest}")
+
+
+def metric_lines(result: SeparationResult) -> list[str]:
+    """The metrics of each sound on a line: `voice_0: SDR 10.2 dB (+7.3), SI-SDR 9.8 dB (+7.1)`."""
+    lines = []
+    for source in (result.metrics or {}).get("sources", []):
+        if source["status"] != "ok":
+            lines.append(printable(f"{source['source']}: {source['status']}: {source['detail']}"))
+            continue
+        figures = source["figures"]
+        parts = [
+            f"{name} {_decibels(figures[key])} dB ({_decibels(figures[f'{key}_gain'], '+')})"
+            for key, name in (("sdr", "SDR"), ("si_sdr", "SI-SDR"))
+        ]
+        lines.append(printable(f"{source['source']}: {', '.join(parts)}"))
+    return lines
+
+
+def _decibels(value: float | None, sign: str = "") -> str:
+    return "-" if value is None else f"{value:{sign}.1f}"
 
 
 def exit_code(result: SeparationResult) -> int:

@@ -9,7 +9,7 @@ from pipelines.two_faces import LEFT, RIGHT, tones, write_faces
 
 from avsync.media.audio import read_audio
 from avsync.pipelines.separate import separate
-from avsync.pipelines.separate_result import exit_code, sentence
+from avsync.pipelines.separate_result import exit_code, metric_lines, sentence
 
 BOTH = FixedFaces(RIGHT, LEFT)
 
@@ -211,6 +211,25 @@ def test_a_video_that_cannot_be_written_is_told_before_the_work(make_clip, tmp_p
     with pytest.raises((RuntimeError, ValueError), match="xyz"):
         separate(clip, tmp_path / "out", model=Unused(), mux=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_with_references_the_record_says_how_near_the_voices_are(tmp_path):
+    wave = np.random.default_rng(0).normal(0, 0.1, (1, 32000)).astype(np.float32)
+    path = write_faces(tmp_path / "a.mkv", wave, 16000, seconds=2.0)
+    (tmp_path / "true").mkdir()
+    separate(path, tmp_path / "first", model=LowHalf())
+    for name in ("voice_0.wav", "rest.wav"):
+        (tmp_path / "first" / name).rename(tmp_path / "true" / name)
+    result = separate(path, tmp_path / "out", model=Share(1.0), references=tmp_path / "true")
+    told = json.loads((tmp_path / "out" / "separation.json").read_text())["metrics"]
+    (voice,) = (each for each in told["sources"] if each["source"] == "voice_0")
+    # Who takes all of the mixture for the voice gains nothing, but for the highest frequencies,
+    # which are lost at the task's rate.
+    assert voice["figures"]["si_sdr_gain"] == pytest.approx(0, abs=1)
+    (line,) = (line for line in metric_lines(result) if line.startswith("voice_0: SDR "))
+    assert f"SI-SDR {voice['figures']['si_sdr']:.1f} dB (" in line
+    with pytest.raises(ValueError, match="references must be a folder, got none"):
+        separate(path, tmp_path / "out", model=LowHalf(), references="none")
 
 
 def test_progress_rises_to_the_end(duet, tmp_path):

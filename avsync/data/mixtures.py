@@ -150,6 +150,13 @@ class Mixtures:
         loudest = np.float32(max(np.abs(target).max(), np.abs(beside).max()) or 1.0)
         return Mixture(target / loudest, music / loudest, second / loudest, place, row.frame)
 
+    def check(self, rows: Iterable[MixtureRow]) -> None:
+        """ValueError where a source of these mixtures is not among ours."""
+        for row in rows:
+            for name in (row.target, row.accompaniment, row.second):
+                if name is not None and name not in self.sounds:
+                    self._place(name)
+
     def frames(self, mixture: Mixture) -> np.ndarray:
         """Crops `(T, H, W, 3)` uint8 of the target's face."""
         return self.faces.frames(mixture.place, mixture.frame, self.spec.frames)

@@ -36,7 +36,8 @@ class MixtureData:
         cache: where resampled sound and frozen features are kept, else the user's cache folder.
         batch: mixtures per step.
         validate_mixtures: mixtures that are measured on, the same for every run.
-        held_out: a manifest of mixtures to measure on instead.
+        held_out: a manifest of mixtures to measure on instead, of any clips of the first store and
+            any of these sounds.
         val: what the split that is measured on is called in `splits`; Acappella's is `val_seen`.
     """
 

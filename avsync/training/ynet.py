@@ -5,7 +5,7 @@ VocaLiST's frozen visual encoder, Kadandale, Montesinos and Haro, VocaLiST (Inte
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -163,14 +163,18 @@ def frozen_features(recipe: YNetRecipe, separator: Separator, clips: list[str]) 
 
 
 def _held_out(recipe: YNetRecipe, model: SeparationModel) -> tuple[Mixtures, list[MixtureRow]]:
-    """What is measured on: the mixtures of a manifest, or of the split `val`; none without it."""
-    data = recipe.clips
-    if data.splits is None:
-        return open_mixtures(data, recipe.levels, model.spec), []
-    mixtures = open_mixtures(data, recipe.levels, model.spec, "val")
+    """What is measured on: the mixtures of a manifest, or of the split `val`, or none."""
+    data, spec = recipe.clips, model.spec
     if data.held_out is not None:
-        rows = read_manifest(data.held_out, model.spec)
-    else:
+        # A manifest says itself what it is made of: any clip and any sound.
+        first = replace(data, data=data.data[:1], zero_ms=data.zero_ms[:1], splits=None)
+        mixtures = open_mixtures(first, recipe.levels, spec)
+        rows = read_manifest(data.held_out, spec)
+        mixtures.check(rows)
+    elif data.splits is not None:
+        mixtures = open_mixtures(data, recipe.levels, spec, "val")
         rows = draw_rows(mixtures, data.validate_mixtures, HELD_OUT_SEED)
-    write_manifest(recipe.loop.output / HELD_OUT_FILE, rows, model.spec)
+    else:
+        return open_mixtures(data, recipe.levels, spec), []
+    write_manifest(recipe.loop.output / HELD_OUT_FILE, rows, spec)
     return mixtures, rows

@@ -121,6 +121,10 @@ def test_short_music_is_followed_by_silence_and_silence_stays_silent(mixtures):
 def test_what_cannot_be_mixed_is_named(store, tmp_path, mixtures):
     with pytest.raises(ValueError, match=r"needs elsewhere/a\.0, which is not among"):
         mixtures.make(ROW._replace(target="elsewhere/a.0"))
+    mixtures.check([ROW, ROW._replace(second=SECOND)])
+    for name in ("target", "accompaniment", "second"):
+        with pytest.raises(ValueError, match=r"needs elsewhere/a\.0, which is not among"):
+            mixtures.check([ROW, ROW._replace(**{name: "elsewhere/a.0"})])
     with pytest.raises(ValueError, match="mixtures need music or a second voice, got neither"):
         mixtures_of(store, tmp_path, music=(), levels=MixtureLevels(second_share=0))
     one = faces_of(store, tmp_path, places=[0])

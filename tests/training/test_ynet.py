@@ -142,6 +142,11 @@ def test_runs_are_measured_on_one_manifest(store, tmp_path):
     clips = replace(given.clips, held_out=tmp_path / "run" / HELD_OUT_FILE, validate_mixtures=9)
     again = replace(given, clips=clips, loop=replace(given.loop, output=tmp_path / "again", seed=5))
     train(again)
+    without_splits = replace(again.clips, splits=None)
+    unsplit = replace(again.loop, output=tmp_path / "unsplit")
+    train(replace(again, clips=without_splits, loop=unsplit))
+    assert read_manifest(tmp_path / "unsplit" / HELD_OUT_FILE, spec) == rows
+    assert "si_sdr_gain=" in (tmp_path / "unsplit" / LOG_FILE).read_text()
     path = tmp_path / "again" / HELD_OUT_FILE
     assert read_manifest(path, spec) == rows
     assert checkpoints.load(tmp_path / "again" / "unet.safetensors").config["seconds"] == 1

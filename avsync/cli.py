@@ -9,7 +9,7 @@ from typing import Any
 import tyro
 
 from avsync import __version__
-from avsync.commands.clips import audit, features, prepare
+from avsync.commands.clips import audit, features, landmarks, prepare
 from avsync.commands.files import check, demo, fix
 from avsync.commands.models import convert, doctor, models
 from avsync.commands.voices import separate
@@ -107,6 +107,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "prepare": prepare,
     "audit": audit,
     "features": features,
+    "landmarks": landmarks,
     "train": train,
     "evaluate": evaluate,
     "demo": demo,

@@ -1,4 +1,4 @@
-"""Sub-commands on stores of clips: prepare, audit, features.
+"""Sub-commands on stores of clips: prepare, audit, features, landmarks.
 
 Each returns the exit code. What they do is imported inside them: torch takes seconds to load, and
 help must not.
@@ -13,6 +13,7 @@ from avsync.commands.arguments import Detector, Folder, Output, OutputPath, name
 from avsync.registry import model_row
 
 Sources = Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="FILE|STORE...")]
+Videos = Annotated[Path, tyro.conf.arg(metavar="DIR")]
 StorePath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
 Lists = Annotated[tuple[str, ...], tyro.conf.arg(name="list", metavar="FILE...")]
 
@@ -104,6 +105,39 @@ def features(
         say=lambda each: say(words.printable(f"{each.source}: {each.describe()}")),
     )
     return words.UNREADABLE if any(each.problem for each in done) else 0
+
+
+def landmarks(
+    store: StorePath,
+    /,
+    videos: Videos,
+    output: Output,
+    model: OutputPath = None,
+) -> int:
+    """Write the 68 landmarks of each clip of a store, for models that look at these; resumes.
+
+    Each clip gets CLIP.npz, to be given to `avsync train ynet --kind g` as --clips.landmarks.
+    Exit code: 12 where a video could not be read.
+
+    Args:
+        store: a store of prepared clips.
+        videos: the folder of videos that it was prepared from.
+        output: folder for the files.
+        model: MediaPipe's face_landmarker.task, instead of the one that is fetched.
+    """
+    from avsync.data.store import Store
+    from avsync.media.landmarks import MediaPipeLandmarker
+    from avsync.pipelines.landmarks import store_landmarks
+    from avsync.pipelines.words import UNREADABLE, printable
+
+    with MediaPipeLandmarker(model) as landmarker:
+        done = store_landmarks(Store(store), videos, output, landmarker)
+    for each in done:
+        if each.problem or each.found < each.frames:
+            what = f"unreadable: {each.problem}" if each.problem else "no face in some frames"
+            say(printable(f"{each.source}: {what}, {each.found} of {each.frames} found"))
+    say(f"landmarks of {sum(not each.problem for each in done)} clips are in {output}")
+    return UNREADABLE if any(each.problem for each in done) else 0
 
 
 def audit(

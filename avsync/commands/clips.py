@@ -116,7 +116,7 @@ def landmarks(
 ) -> int:
     """Write the 68 landmarks of each clip of a store, for models that look at these; resumes.
 
-    Each clip gets CLIP.npz, to be given to `avsync train ynet --kind g` as --clips.landmarks.
+    Each clip gets CLIP.npz, to be given to `avsync train ynet --kind g` as --landmarks.
     Exit code: 12 where a video could not be read.
 
     Args:

@@ -79,7 +79,9 @@ def encoded(
     """Maps float blocks `(C, n)` to packets, the first sample at `start_s` on the file's clock."""
     at = round(start_s * plan.rate)
     for block in blocks:
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", plan.layout)
+        # Packed: PyAV 18 makes no frames of more than seven planes.
+        packed = np.ascontiguousarray(block.T, np.float32).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, "flt", plan.layout)
         frame.sample_rate, frame.time_base, frame.pts = plan.rate, Fraction(1, plan.rate), at
         at += block.shape[1]
         yield from stream.encode(frame)

@@ -64,6 +64,26 @@ def test_the_sound_is_encoded_as_it_was_and_is_the_only_one(make_clip, write_wav
     assert (sound.codec, sound.sample_rate, sound.channels) == ("aac", 44100, 1)
 
 
+def test_eight_channels_stay_the_same_eight(make_clip, tmp_path):
+    noise = np.random.default_rng(0).normal(0, 0.1, (8, RATE)).astype(np.float32)
+    with WavWriter(tmp_path / "eight.wav", RATE, "7.1") as file:
+        file.write(noise)
+    clip = tmp_path / "eight.mkv"
+    with av.open(str(tmp_path / "eight.wav")) as source, av.open(str(clip), "w") as container:
+        picture = container.add_stream("mpeg4", rate=25)
+        picture.width, picture.height, picture.pix_fmt = 96, 64, "yuv420p"
+        sound = container.add_stream_from_template(source.streams.audio[0])
+        grey = av.VideoFrame.from_ndarray(np.full((64, 96, 3), 90, np.uint8), "rgb24")
+        container.mux([*picture.encode(grey), *picture.encode()])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.size:
+                packet.stream = sound
+                container.mux(packet)
+    replace_sound(clip, tmp_path / "new.mkv", tmp_path / "eight.wav", 0.0)
+    again = np.concatenate(list(read_audio(tmp_path / "new.mkv", 0.0, None, mono=False)), axis=1)
+    np.testing.assert_array_equal(again, noise)
+
+
 def test_a_file_without_sound_and_one_that_is_there_are_refused(make_clip, write_wav, tmp_path):
     sound = write_wav((0.4,))
     with pytest.raises(UnreadableMedia, match="the file has no audio stream"):

@@ -37,7 +37,8 @@ LOOP = LoopSettings(
     warmup=200,
     decay=0.5,
     weight_decay=0.01,
-    clip=10.0,
+    # A loss in decibels has gradients of some 40 at first.
+    clip=30.0,
     ema=0.998,
 )
 

@@ -32,7 +32,8 @@ class FaceVoices:
         spec: of the task.
         cache: where the voices are kept at the task's rate.
         landmarks: folder of `CLIP.npz`, by clip id, for tasks that see these: an array `landmarks`
-            `(T, 68, 2)`, x and y in pixels of the aligned face of 96 by 128.
+            `(T, 68, 2)`, x and y in pixels of the aligned face of 96 by 128, zeros where none was
+            found.
 
     ValueError where two clips would have the same name, or a store lacks the crops.
     """
@@ -88,6 +89,8 @@ class FaceVoices:
             raise RuntimeError(f"{path} is missing or damaged: {error}") from error
         if found.shape != shape:
             raise RuntimeError(f"landmarks in {path} must be {shape}, got {found.shape}")
+        if not np.isfinite(found).all():
+            raise RuntimeError(f"landmarks in {path} must be zeros where none was found, not NaN")
         return found[start : start + count].astype(np.float32)
 
     def crop_file(self, clip: int) -> str:

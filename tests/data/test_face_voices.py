@@ -70,6 +70,9 @@ def test_landmarks_go_by_the_name_of_their_clip(store, tmp_path):
     np.savez(tmp_path / "anyone_400.0.npz", landmarks=points[1:])
     with pytest.raises(RuntimeError, match=r"must be \(40, 68, 2\), got \(39, 68, 2\)"):
         faces.landmarks(0, 0, 5)
+    np.savez(tmp_path / "anyone_400.0.npz", landmarks=np.full((40, 68, 2), np.nan))
+    with pytest.raises(RuntimeError, match="must be zeros where none was found, not NaN"):
+        faces.landmarks(0, 0, 5)
     (tmp_path / "anyone_800.0.npz").write_bytes(b"no archive")
     with pytest.raises(RuntimeError, match="is missing or damaged"):
         faces.landmarks(2, 0, 5)

@@ -84,6 +84,26 @@ def cut_face(image: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
     return _warp(image, warp, size, oversample, cv2.BORDER_REPLICATE)
 
 
+def mouth_in_face(box: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Where the mouth crop of a face lies in its face crop, `(2, 3)`: maps a place (x, y, 1) of the
+    mouth crop to one of the face crop, both from -1 to 1 between the crop's edges.
+
+    The places that `torch.nn.functional.affine_grid` deals in, without its `align_corners`.
+
+    Args:
+        box: of the face `(4,)`.
+        points: of the face `(5, 2)`, in the same pixels.
+    """
+    x0, y0, x1, y1 = s3fd_box(box.astype(np.float64))
+    centre, side, roll = mouth_square(points)
+    half = max(side, 1.0) / 2
+    cos, sin = half * np.cos(roll), half * np.sin(roll)
+    # Pixel centres lie at halves, for the box as for the crop.
+    across = np.array([cos, -sin, centre[0] + 0.5 - x0]) * 2 / max(x1 - x0, 1.0)
+    down = np.array([sin, cos, centre[1] + 0.5 - y0]) * 2 / max(y1 - y0, 1.0)
+    return np.stack([across, down]) - np.array([[0, 0, 1], [0, 0, 1]])
+
+
 def cut_head(image: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
     """The head around a face's box `(4,)` in an image `(H, W, C)` uint8, as `(size, size, C)`.
 

@@ -7,6 +7,7 @@ from avsync.media.crops import (
     cut_face,
     cut_head,
     cut_mouth,
+    mouth_in_face,
     mouth_square,
     s3fd_box,
 )
@@ -73,6 +74,23 @@ def test_a_mouth_crop_is_centred_on_the_mouth():
     assert side == pytest.approx(1.7 * 65) and roll == 0
     middle = cut_mouth(gradient(), POINTS, 96)[47:49, 47:49].mean(axis=(0, 1))
     np.testing.assert_allclose(middle[:2], [150 * 255 / 320, 155 * 255 / 240], atol=1.5)
+
+
+@pytest.mark.parametrize("degrees", [0, -20, 15])
+def test_the_mouth_crop_is_found_again_in_the_face_crop(degrees):
+    image, box = gradient(), np.array([80.0, 60, 216, 214])
+    turn = cv2.getRotationMatrix2D((150, 130), -degrees, 1)
+    points = cv2.transform(POINTS[None], turn)[0]
+    face, mouth = cut_face(image, box, 96), cut_mouth(image, points, 96)
+    size = np.arange(96)
+    x, y = np.meshgrid((2 * size + 1) / 96 - 1, (2 * size + 1) / 96 - 1)
+    at = np.stack([x, y, np.ones_like(x)], axis=-1) @ mouth_in_face(box, points).T
+    inside = (np.abs(at) < 0.98).all(-1)
+    assert inside.mean() > 0.5
+    pixels = (((at + 1) * 96 - 1) / 2).astype(np.float32)
+    again = cv2.remap(face, pixels[..., 0], pixels[..., 1], cv2.INTER_LINEAR)
+    # Two roundings of red and green, which grow by 0.8 and 1.1 a pixel.
+    assert np.abs(again[inside].astype(int) - mouth[inside]).max() <= 2
 
 
 @pytest.mark.parametrize("degrees", [-30, 15, 40])

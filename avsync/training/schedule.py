@@ -8,14 +8,18 @@ from torch import nn
 
 from avsync.training.settings import LoopSettings
 
+# Decay of Adam's mean squared gradient: torch's own.
+SECOND_BETA = 0.999
+
 
 def make_optimizer(task: nn.Module, settings: LoopSettings) -> torch.optim.Optimizer:
     """The optimiser of the parameters that are not frozen; ValueError where all of them are."""
     parameters = [each for each in task.parameters() if each.requires_grad]
     if not parameters:
         raise ValueError("the task has no parameter to train: all of them are frozen")
+    betas = (settings.beta, SECOND_BETA)
     if settings.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=settings.lr)
+        return torch.optim.Adam(parameters, lr=settings.lr, betas=betas)
     if settings.optimizer == "sgd":
         return torch.optim.SGD(
             parameters,
@@ -23,7 +27,9 @@ def make_optimizer(task: nn.Module, settings: LoopSettings) -> torch.optim.Optim
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
         )
-    return torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(
+        parameters, lr=settings.lr, betas=betas, weight_decay=settings.weight_decay
+    )
 
 
 def make_schedule(

@@ -27,6 +27,7 @@ class LoopSettings:
         drop_to: what each drop leaves of the rate.
         weight_decay: of AdamW and SGD; Adam has none.
         momentum: of SGD.
+        beta: decay of Adam's and AdamW's mean gradient.
         clip: longest gradient, a longer one is shortened to it.
         accumulate: batches per optimiser step, on each process.
         ema: decay of the averaged weights, which are the ones that are kept.
@@ -55,6 +56,7 @@ class LoopSettings:
     drop_to: float = 0.5
     weight_decay: float = 0.05
     momentum: float = 0.8
+    beta: float = 0.9
     clip: float = 5.0
     accumulate: int = 1
     ema: float = 0.998
@@ -78,5 +80,7 @@ class LoopSettings:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in [0, 1), got {self.ema}")
+        if not 0 <= self.beta < 1:
+            raise ValueError(f"beta must be in [0, 1), got {self.beta}")
         if self.clip <= 0:
             raise ValueError(f"clip must be positive, got {self.clip}")

@@ -93,11 +93,21 @@ def test_frozen_parameters_are_left_out():
         ("patience", -1, "patience must be at least 0, got -1"),
         ("ema", 1.0, r"ema must be in \[0, 1\), got 1.0"),
         ("clip", 0.0, "clip must be positive, got 0.0"),
+        ("beta", 1.0, r"beta must be in \[0, 1\), got 1.0"),
     ],
 )
 def test_settings_out_of_range_are_named(name, value, said):
     with pytest.raises(ValueError, match=said):
         LoopSettings(output=None, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_the_mean_gradient_of_adam_decays_as_asked(name):
+    layer = nn.Linear(1, 1)
+    chosen = make_optimizer(layer, LoopSettings(Path(), optimizer=name, beta=0.5))
+    assert chosen.defaults["betas"] == (0.5, 0.999)
+    default = make_optimizer(layer, LoopSettings(Path(), optimizer=name))
+    assert default.defaults["betas"] == torch.optim.Adam(layer.parameters()).defaults["betas"]
 
 
 def test_sgd_keeps_its_momentum_and_decays_weights():

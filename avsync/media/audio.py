@@ -164,7 +164,7 @@ def _pieces(
     with open_media(path) as container:
         stream = audio_stream(container, index)
         run: _Run | None = None
-        for time_s, frame in _dated(filter(_is_sound, decoded(container, stream))):
+        for time_s, frame in _dated(filter(is_sound, decoded(container, stream))):
             if run is None:
                 layout = "mono" if mono else frame.layout.name
                 run = _Run(frame, time_s or 0.0, rate or frame.sample_rate, layout)
@@ -239,7 +239,8 @@ class _Run:
             self.given += block.shape[1]
 
 
-def _is_sound(frame: AudioFrame) -> bool:
+def is_sound(frame: AudioFrame) -> bool:
+    """Whether a frame can be sound at all, and not what a damaged header makes of it."""
     low, high = SOUND_RATES
     return low <= frame.sample_rate <= high and frame.layout.nb_channels <= MAX_CHANNELS
 

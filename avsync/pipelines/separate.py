@@ -89,7 +89,7 @@ def separate(
     name, task = load_separator(model, weights)
     if task.spec.landmarks:
         raise ValueError(f"model must look at pictures; {name} looks at landmarks of the face")
-    earlier = earlier_files(Path(output), overwrite)
+    earlier = earlier_files(Path(output), Path(path), overwrite)
     found = _detector(detector) if task.spec.sees else None
     blank = SeparationResult(str(path), str(output), "unreadable", None, "", who, name)
     try:

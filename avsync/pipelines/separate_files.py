@@ -1,6 +1,7 @@
 """The files of a separation: sounds that add up to the mixture, all of them whole or not there."""
 
 import json
+import re
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack
 from math import ceil, log10
@@ -9,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.media.audio import read_audio
-from avsync.media.container import audio_stream, open_media
+from avsync.media.audio import is_sound, read_audio
+from avsync.media.container import UnreadableMedia, audio_stream, decoded, open_media
 from avsync.media.probe import MediaInfo
 from avsync.media.sound_encoder import named_layout
 from avsync.media.wav_file import WavWriter
@@ -18,6 +19,7 @@ from avsync.pipelines.separate_chunks import Separated
 from avsync.pipelines.separate_result import RECORD
 
 REST = "rest.wav"
+OURS = re.compile(r"voice_\d+|rest")
 
 
 class Sound(NamedTuple):
@@ -36,8 +38,13 @@ class Sound(NamedTuple):
     def of(info: MediaInfo) -> "Sound":
         """That of a file: from its first picture on, or from where the sound begins earlier."""
         with open_media(info.path) as reading:
-            context = audio_stream(reading).codec_context
-            rate, layout = context.sample_rate, named_layout(context)
+            stream = audio_stream(reading)
+            # Decoded, because a header may say less than the sound: AAC of double rate, say.
+            frames = filter(is_sound, decoded(reading, stream))
+            if (first := next(frames, None)) is None:
+                cause = "no sound of the audio stream could be decoded"
+                raise UnreadableMedia("damaged", cause)
+            rate, layout = first.sample_rate, named_layout(stream.codec_context)
         # What is dated before the clock begins is an encoder's priming.
         sound_s = max(info.audio[0].start_s or 0.0, 0.0)
         early_s = max(info.video_start_s - sound_s, 0.0)
@@ -91,11 +98,14 @@ def write_sounds(
     return Written(samples, files[0].channels, energies)
 
 
-def earlier_files(folder: Path, overwrite: bool) -> list[Path]:
+def earlier_files(folder: Path, source: Path, overwrite: bool) -> list[Path]:
     """The files of an earlier separation in a folder, which a new one replaces.
 
-    FileExistsError where there is one and it must stay, NotADirectoryError where there is a file.
+    FileExistsError where there is one and it must stay, NotADirectoryError where there is a file,
+    ValueError where `source` itself might be replaced.
     """
+    if OURS.fullmatch(source.stem) and source.resolve().parent == folder.resolve():
+        raise ValueError(f"output must be another folder than that of {source.name} itself")
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file, and a folder was to be written to")
     there = [path for path in (folder / RECORD, folder / REST) if path.exists()]

@@ -172,6 +172,15 @@ def test_an_earlier_separation_is_kept_unless_told_and_then_goes_whole(duet, tmp
     assert names == ["rest.wav", "separation.json", "voice_0.wav", "voice_7.wav"]
 
 
+def test_a_video_among_the_results_is_not_replaced_by_its_own_voices(make_clip, tmp_path):
+    separate(make_clip("a.mkv"), tmp_path / "out", model=Share(), mux=True)
+    video = tmp_path / "out" / "voice_0.mkv"
+    before = video.read_bytes()
+    with pytest.raises(ValueError, match=r"another folder than that of voice_0\.mkv itself"):
+        separate(video, tmp_path / "out", model=Share(), overwrite=True)
+    assert video.read_bytes() == before
+
+
 def test_what_breaks_off_leaves_what_was_there(duet, tmp_path):
     class Breaking(Share):
         def separate(self, mixture, tokens):

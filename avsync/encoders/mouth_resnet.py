@@ -4,11 +4,10 @@ Shi, Hsu, Lakhotia and Mohamed, Learning Audio-Visual Speech Representation by M
 Cluster Prediction (ICLR 2022).
 """
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor, nn
-
-from avsync.encoders.mouth import stack_frames
 
 STEM_FRAMES = 5
 # The smallest crop that the stem, the pooling and three halvings leave a pixel of.
@@ -52,8 +51,10 @@ class MouthResnetEncoder(nn.Module):
                 f"got {tuple(grey.shape)}"
             )
         x = F.pad((grey - self.mean) / self.spread, (0, 0, 0, 0, *(2 * [self.reach_frames])))
-        x = stack_frames(x[:, :, None], STEM_FRAMES)
-        # Twice as fast on CPUs as the same convolution in three dimensions, see stack_frames.
+        # Five frames as channels: quicker on CPUs than the convolution in three dimensions. Not
+        # channels last: torch 2.11 then corrupts memory in training, see Resnet2d3dEncoder.
+        starts = range(STEM_FRAMES)
+        x = torch.stack([x[:, k : k + grey.shape[1]] for k in starts], dim=2).flatten(0, 1)
         x = F.conv2d(x, self.stem.weight[:, 0], stride=2, padding=3)
         x = self.trunk(self.pool(self.stem_act(self.stem_norm(x))))
         return rearrange(reduce(x, "n c h w -> n c", "mean"), "(b t) c -> b t c", b=len(grey))

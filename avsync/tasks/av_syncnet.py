@@ -60,8 +60,10 @@ class AvSyncNet(nn.Module):
         self.reader, self.window, self.conv_frames = reader, window, conv_frames
         dim, reach = reader.encoder.config.dim, conv_frames // 2
         self.audio_proj = nn.Linear(dim, dim)
-        convs = [nn.Conv1d(dim, dim, conv_frames, padding=reach) for _ in range(2)]
-        self.audio_conv, self.video_conv = convs if conv_frames else (None, None)
+        self.audio_conv = self.video_conv = None
+        if conv_frames:
+            self.audio_conv = nn.Conv1d(dim, dim, conv_frames, padding=reach)
+            self.video_conv = nn.Conv1d(dim, dim, conv_frames, padding=reach)
         edge, front_end = reader.encoder.mouth.reach_frames, reader.front_end
         last = (window - 1) * SAMPLES_PER_FRAME + front_end.reach_samples
         self.spec = ClipSpec(

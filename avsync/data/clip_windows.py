@@ -33,7 +33,7 @@ class ClipWindows:
         own_ms: Mapping[str, float] | None = None,
     ) -> None:
         rows = [store.rows[place] for place in places]
-        self.spec, self.files = spec, ArrayFiles()
+        self.spec, self.files, self.rows = spec, ArrayFiles(), rows
         self.lengths: list[int] = [row["frames"] for row in rows]
         folders = [clip_folder(store.path, row["id"]) for row in rows]
         self.crop_files = [str(folder / f"{spec.crop}.npy") for folder in folders]

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 from avsync import weights as checkpoints
 from avsync.models.row import Config, Job, ModelRow
 from avsync.models.separation import SEPARATION_MODELS
+from avsync.models.speech import SPEECH_MODELS
 from avsync.models.sync import SYNC_MODELS
+from avsync.models.talking import TALKING_MODELS
 
 if TYPE_CHECKING:
     from torch import nn
 
 PRETRAINED = Path(__file__).parent / "pretrained"
-MODELS = {row.name: row for row in (*SYNC_MODELS, *SEPARATION_MODELS)}
+MODELS = {
+    row.name: row for row in (*SYNC_MODELS, *SEPARATION_MODELS, *SPEECH_MODELS, *TALKING_MODELS)
+}
 
 
 def list_models() -> tuple[ModelRow, ...]:

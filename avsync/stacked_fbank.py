@@ -40,8 +40,12 @@ class StackedFbank(nn.Module):
         """
         _check(wav, 1)
         count = self.stacked * (frames or -(-wav.shape[1] // (self.stacked * self.hop_length)))
+        return self.stack(self.bands(wav, count)).to(wav.dtype)
+
+    def bands(self, wav: Tensor, count: int) -> Tensor:
+        """Maps a waveform `(B, N)` to log energies `(B, 26, count)`, zeros where it has ended."""
         bands = self._bands(whole_powers(wav))[..., :count]
-        return self.stack(F.pad(bands, (0, count - bands.shape[-1]))).to(wav.dtype)
+        return F.pad(bands, (0, count - bands.shape[-1])).to(wav.dtype)
 
     def columns(self, wav: Tensor) -> Tensor:
         """Maps a waveform `(B, N)` to log energies `(B, 26, 1 + (N - 401) // 160)` without any

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Config = Mapping[str, Any]
-Job = Literal["sync", "separation"]
+Job = Literal["sync", "separation", "reading", "talking"]
 
 
 class ModelRow(NamedTuple):
@@ -19,7 +19,7 @@ class ModelRow(NamedTuple):
     figures with the command that prints them, or where they were published. `train` is what follows
     `avsync train` where nobody has weights to give, else None. `job` is what the model is for:
     `sync` models score how well face and voice belong together, `separation` models tell voices
-    apart.
+    apart, `reading` models write down what is said, `talking` models make faces say it.
     """
 
     name: str

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from avsync.training import (
+    av_syncnet,
     avst,
     dense_sync,
     fine_tune,
     lip_expert,
     lip_mask,
+    lip_reader,
     mtdvocalist,
     perfect_match,
     syncnet,
@@ -36,6 +38,8 @@ RECIPES = {
     "dense-sync": Recipe(dense_sync.DenseSyncRecipe, dense_sync.train),
     "lip-mask": Recipe(lip_mask.LipMaskRecipe, lip_mask.train),
     "ynet": Recipe(ynet.YNetRecipe, ynet.train),
+    "lip-reader": Recipe(lip_reader.LipReaderRecipe, lip_reader.train),
+    "av-syncnet": Recipe(av_syncnet.AvSyncNetRecipe, av_syncnet.train),
     "fine-tune": Recipe(fine_tune.FineTuneRecipe, fine_tune.train),
 }
 

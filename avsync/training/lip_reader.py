@@ -1,0 +1,171 @@
+"""Training of a lip reader: `avsync train lip-reader --data STORE --transcripts FOLDER -o FOLDER`.
+
+Shi, Hsu, Lakhotia and Mohamed, Learning Audio-Visual Speech Representation by Masked Multimodal
+Cluster Prediction (ICLR 2022), without the pre-training.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import tyro
+from torch import Tensor, nn
+
+from avsync.data.clip_crops import crops_for
+from avsync.data.store import PreparedClip
+from avsync.losses.label_smoothing import LabelSmoothedCrossEntropy
+from avsync.tasks.lip_reader import LipReader, LipReaderConfig, grey_of
+from avsync.tasks.vocabulary import END, IGNORED
+from avsync.training.batches import as_floats
+from avsync.training.clip_data import ClipData, as_frames
+from avsync.training.loop import LoopSettings, fit
+from avsync.training.utterance_batches import Speech, Spoken
+from avsync.training.weights_file import save_model, start_model
+
+Streams = Literal["both", "video", "audio"]
+CLIPS = ClipData(data=tyro.MISSING, batch=8)
+LOOP = LoopSettings(output=tyro.MISSING, steps=20_000, lr=1e-3, validate_every=500)
+
+
+@dataclass(frozen=True)
+class LipReaderRecipe:
+    """Trains a lip reader on clips with transcripts, by label-smoothed cross-entropy.
+
+    Args:
+        clips: what to train on.
+        speech: what is said in it.
+        loop: how long, how fast, where to.
+        model: sizes; of `--unit words` the vocabulary is that of the training clips.
+        streams: what it is shown; of `both`, each clip may lose one, see `--encoder`.
+        smoothing: of the labels.
+        ctc: weight of a second loss on the encoder's own tokens, connectionist temporal
+            classification, which tells it where in the clip each symbol is; published is none. Its
+            layer is not kept.
+        init: weights to start from instead of fresh ones; their sizes hold.
+    """
+
+    speech: Annotated[Speech, tyro.conf.arg(name="")]
+    clips: Annotated[ClipData, tyro.conf.arg(name="")] = CLIPS
+    loop: Annotated[LoopSettings, tyro.conf.arg(name="")] = LOOP
+    model: Annotated[LipReaderConfig, tyro.conf.arg(name="")] = field(
+        default_factory=LipReaderConfig
+    )
+    streams: Streams = "both"
+    smoothing: float = 0.1
+    ctc: float = 0.0
+    init: Path | None = None
+
+
+class Reading(nn.Module):
+    """A lip reader with its loss: one training step's forward pass.
+
+    The value is the cross-entropy, whose chance is the logarithm of the vocabulary; the gradient is
+    that of CTC as well.
+
+    Args:
+        model: the model.
+        streams: what it is shown.
+        smoothing: of the labels.
+        ctc: weight of CTC on the encoder's tokens.
+    """
+
+    def __init__(
+        self,
+        model: LipReader,
+        streams: Streams = "both",
+        smoothing: float = 0.1,
+        ctc: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if ctc < 0:
+            raise ValueError(f"ctc must be 0 or more, got {ctc}")
+        self.model, self.streams, self.ctc = model, streams, ctc
+        self.criterion = LabelSmoothedCrossEntropy(smoothing)
+        symbols = len(model.vocabulary)
+        self.frame_symbols = nn.Linear(model.encoder.config.dim, symbols) if ctc else None
+        self.chance = math.log(symbols)
+
+    def forward(
+        self, video: Tensor, lengths: Tensor, inputs: Tensor, targets: Tensor, audio: Tensor
+    ) -> Tensor:
+        """Maps mouths `(B, T, H, W)`, voices `(B, T, 104)`, the frames of each that count `(B,)`
+        and symbols `(B, L)` to the loss.
+        """
+        heard = None if self.streams == "video" else audio
+        seen = None if self.streams == "audio" else video
+        tokens = self.model.encoder(heard, seen, lengths)
+        loss: Tensor = self.criterion(self.model.write(tokens, inputs, lengths), targets)
+        if self.frame_symbols is None:
+            return loss
+        aided = self.ctc * frame_loss(self.frame_symbols(tokens), lengths, targets)
+        return loss + (aided - aided.detach())
+
+
+def frame_loss(logits: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
+    """CTC of logits `(B, T, V)` for the symbols of targets `(B, L)`; END stands for no symbol."""
+    real = (targets != END) & (targets != IGNORED)
+    log_probs = F.log_softmax(logits.float(), dim=-1).transpose(0, 1)
+    return F.ctc_loss(
+        log_probs, targets.clamp_min(0), lengths, real.sum(1), blank=END, zero_infinity=True
+    )
+
+
+class ReadingValidation:
+    """Measures the `model` of a training step on held-out clips: the share of symbols that it tells
+    when it is given those before, from each stream alone.
+
+    The word error rate, where nothing is given, is that of `avsync evaluate lipread`.
+
+    Args:
+        held_out: clips, and what is said in them.
+        streams: what the model is shown.
+    """
+
+    def __init__(self, held_out: Sequence[tuple[PreparedClip, str]], streams: Streams) -> None:
+        self.held_out = held_out
+        self.streams = ("video", "audio") if streams == "both" else (streams,)
+
+    @torch.no_grad()
+    def __call__(self, task: nn.Module) -> dict[str, float]:
+        """Figures by name; the model is put into eval mode."""
+        if not self.held_out:
+            return {}
+        model = task.get_submodule("model").eval()
+        assert isinstance(model, LipReader)
+        shares = [
+            [_told(model, *each, stream) for each in self.held_out] for stream in self.streams
+        ]
+        return {
+            f"told_from_{k}": float(np.mean(v)) for k, v in zip(self.streams, shares, strict=True)
+        }
+
+
+def _told(model: LipReader, clip: PreparedClip, text: str, stream: str) -> float:
+    device = model.classifier.weight.device
+    inputs, targets = (each.to(device) for each in model.vocabulary.batch([text]))
+    audio = video = None
+    if stream == "video":
+        (frames,) = as_floats((as_frames([crops_for(model.spec, clip)]),))
+        video = grey_of(frames.to(device))
+    else:
+        wav = torch.from_numpy(np.array(clip.wav_16k))[None]
+        audio = model.front_end(wav.to(device), len(clip.face))
+    return float((model(audio, video, inputs).argmax(-1) == targets).float().mean())
+
+
+def train(recipe: LipReaderRecipe) -> Path:
+    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    torch.manual_seed(recipe.loop.seed)
+    spoken = Spoken(recipe.clips, recipe.speech)
+    sizes = replace(recipe.model, symbols=recipe.model.symbols or spoken.symbols(recipe.model.unit))
+    model, config = start_model("lip_reader", asdict(sizes), recipe.init)
+    assert isinstance(model, LipReader)
+    task = Reading(model, recipe.streams, recipe.smoothing, recipe.ctc)
+    measure = ReadingValidation(spoken.held_out(), recipe.streams)
+    trained = fit(task, spoken.batches(model), recipe.loop, task.chance, measure)
+    return save_model(recipe.loop.output, "lip_reader", trained, config)

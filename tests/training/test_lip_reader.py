@@ -1,0 +1,95 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from training.spoken import READER, write_transcripts
+
+from avsync.registry import create_model
+from avsync.tasks.lip_reader import build
+from avsync.training.clip_data import ClipData
+from avsync.training.lip_reader import LipReaderRecipe, Reading, frame_loss, train
+from avsync.training.loop import LOG_FILE, LoopSettings
+from avsync.training.utterance_batches import Speech, Spoken
+
+WORDS = ("bin", "blue", "now", "please")
+
+
+@pytest.fixture
+def transcripts(tmp_path):
+    return write_transcripts(tmp_path / "said")
+
+
+def test_a_recipe_gives_weights_that_the_registry_loads(store, tmp_path, transcripts):
+    loop = LoopSettings(output=tmp_path / "run", steps=2, validate_every=0, device="cpu")
+    clips = ClipData((store.path,), store.path / "splits.json", batch=2)
+    path = train(LipReaderRecipe(Speech(transcripts), clips, loop, READER, ctc=0.5))
+    model = create_model("lip_reader", weights=path)
+    assert model.vocabulary.symbols == WORDS
+    assert len(model.read(torch.rand(1, 3, 9, 24, 24), longest=4)) == 1
+    log = (tmp_path / "run" / LOG_FILE).read_text()
+    assert "told_from_video=" in log and "told_from_audio=" in log
+
+
+@pytest.mark.parametrize("streams", ["both", "video", "audio"])
+def test_a_model_that_knows_nothing_costs_the_logarithm_of_the_vocabulary(
+    store, transcripts, streams
+):
+    model = build(replace(READER, symbols=WORDS))
+    torch.nn.init.zeros_(model.classifier.weight)
+    torch.nn.init.zeros_(model.classifier.bias)
+    make = Spoken(ClipData((store.path,), batch=3), Speech(transcripts)).batches(model)
+    batch = make(np.random.default_rng(0), torch.Generator().manual_seed(0))
+    task = Reading(model, streams, ctc=1.0)
+    assert task(*batch).item() == pytest.approx(task.chance) == pytest.approx(math.log(5))
+
+
+def test_batches_say_what_counts(store, transcripts):
+    model = build(replace(READER, symbols=WORDS))
+    make = Spoken(ClipData((store.path,), batch=4), Speech(transcripts)).batches(model)
+    batch = make(np.random.default_rng(1), torch.Generator().manual_seed(0))
+    video, lengths, inputs, targets, audio = batch
+    longest = int(lengths.max())
+    assert video.shape == (4, longest, 24, 24) and audio.shape == (4, longest, 104)
+    assert inputs.shape == targets.shape and (inputs[:, 0] == 0).all()
+    again = make(np.random.default_rng(1), torch.Generator().manual_seed(0))
+    assert all(torch.equal(a, b) for a, b in zip(batch, again, strict=True))
+
+
+@torch.no_grad()
+def test_what_pads_a_clip_is_not_read(store, transcripts):
+    task = Reading(build(replace(READER, symbols=WORDS)), "audio", ctc=1.0).eval()
+    audio, inputs, targets = torch.randn(1, 9, 104), torch.tensor([[0, 1]]), torch.tensor([[1, 0]])
+    loss = task(None, torch.tensor([9]), inputs, targets, audio)
+    padded = task(None, torch.tensor([9]), inputs, targets, F.pad(audio, (0, 0, 0, 4), value=7.0))
+    torch.testing.assert_close(padded, loss)
+
+
+def test_ctc_on_paper():
+    # Two frames, one symbol: it is said in the first, in the second or in both.
+    logits = torch.tensor([[[0.5, 0.5], [0.25, 0.75]]]).log()
+    loss = frame_loss(logits, torch.tensor([2]), torch.tensor([[1, 0]]))
+    assert loss.item() == pytest.approx(-math.log(1 - 0.5 * 0.25))
+
+
+def test_the_second_loss_teaches_the_encoder_alone():
+    model = build(replace(READER, symbols=WORDS)).eval()
+    batch = model.vocabulary.batch(["bin now"])
+    given = (None, torch.tensor([9]), *batch, torch.randn(1, 9, 104))
+    values, slopes = [], []
+    for ctc in (0.0, 1.0):
+        task = Reading(model, "audio", ctc=ctc)
+        model.zero_grad()
+        loss = task(*given)
+        loss.backward()
+        values.append(loss.item())
+        slopes.append([model.classifier.weight.grad, model.encoder.audio_proj.weight.grad.clone()])
+    assert values[0] == pytest.approx(values[1])
+    assert not torch.allclose(slopes[0][1], slopes[1][1])
+
+
+def test_a_negative_weight_is_refused():
+    with pytest.raises(ValueError, match="ctc must be 0 or more, got -1"):
+        Reading(build(replace(READER, symbols=WORDS)), ctc=-1)

@@ -58,7 +58,7 @@ class AvHubertConfig:
 BASE = AvHubertConfig()
 LARGE = AvHubertConfig(dim=1024, depth=24, heads=16, ffn=4096)
 # What a CPU trains in an hour.
-SMALL = AvHubertConfig(256, 4, 4, 1024, channels=(24, 32, 64, 128), position_frames=15)
+SMALL = AvHubertConfig(256, 4, 4, 1024, channels=(32, 48, 96, 192), position_frames=15)
 
 
 class AvHubertEncoder(nn.Module):

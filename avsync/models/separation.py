@@ -60,7 +60,7 @@ TABLE = "SDR / SIR of two singers, unseen and unheard (Kadandale 2022, table 3)"
 SEPARATION_MODELS = (
     design(
         "lip_mask",
-        "lip_mask: complex masks, told by dense_sync's eyes at the frame rate, 2.9 M parameters",
+        "Complex masks told by lips at the frame rate, with dense_sync's eyes, 2.8 M parameters",
         _lip_mask,
         measured="not published: our own",
         train="lip-mask",

@@ -267,3 +267,17 @@ GOOD = torch.ones(1, 2, 50)
 def test_wrong_input_is_named(change, message):
     with pytest.raises(ValueError, match=message):
         bss_eval_v4(**{"references": GOOD, "estimates": GOOD, **change})
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("measure", [bss_eval_v3, bss_eval_v4])
+def test_a_gpu_gets_the_same_figures(measure):
+    references = coloured(2, 2, SAMPLES)
+    # Of two equal references one matrix is singular.
+    references[1, 1] = references[1, 0]
+    estimates = leaky(references)
+    ours = measure(references.cuda(), estimates.cuda(), 3000)
+    expected = measure(references, estimates, 3000)
+    torch.testing.assert_close(ours.sdr.cpu(), expected.sdr, atol=1e-6, rtol=0)
+    torch.testing.assert_close(ours.sar[0].cpu(), expected.sar[0], atol=1e-6, rtol=0)

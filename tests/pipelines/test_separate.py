@@ -98,6 +98,24 @@ def test_clicks_stay_where_they_are_on_the_clock_of_the_pictures(
     assert result.start_s == pytest.approx(min(early, 0.0), abs=0.002)
 
 
+@pytest.mark.parametrize("video_start_s", [0.0, 0.6, 1.2])
+def test_a_voice_is_told_by_the_face_of_its_own_moment(make_clip, tmp_path, video_start_s):
+    # The face is bright for one picture: then, and only then, the voice is most of the mixture.
+    clip = make_clip(
+        "flash.mkv", video_start_s=video_start_s, duration_s=4.0, flashes=(2.2,),
+        clicks=(2.12, 2.22, 2.32), sample_rate=16000, layout="mono", audio_codec="pcm_s16le",
+    )  # fmt: skip
+    face = FixedFaces((20, 8, 70, 58))
+    result = separate(clip, tmp_path / "out", model=Brightness(moving=True), detector=face)
+    parts = [wav(tmp_path / "out", name)[0] for name in ("voice_0.wav", "rest.wav")]
+    mixture = sum(parts)
+    start_s = video_start_s + result.start_s
+    places = [slice(round((t - 0.01 - start_s) * 16000), round((t + 0.01 - start_s) * 16000))
+              for t in (2.12, 2.22, 2.32)]  # fmt: skip
+    shares = [abs(parts[0][place]).max() / abs(mixture[place]).max() for place in places]
+    assert shares[1] > 0.7 > 0.5 > max(shares[0], shares[2])
+
+
 def _first_picture_s(path):
     from avsync.media.probe import probe
 

@@ -15,7 +15,9 @@ from avsync.training import (
     mtdvocalist,
     perfect_match,
     syncnet,
+    synctalklip,
     vocalist,
+    wav2lip,
     ynet,
 )
 from avsync.training.first_look import look_first
@@ -40,6 +42,8 @@ RECIPES = {
     "ynet": Recipe(ynet.YNetRecipe, ynet.train),
     "lip-reader": Recipe(lip_reader.LipReaderRecipe, lip_reader.train),
     "av-syncnet": Recipe(av_syncnet.AvSyncNetRecipe, av_syncnet.train),
+    "synctalklip": Recipe(synctalklip.SyncTalklipRecipe, synctalklip.train),
+    "wav2lip": Recipe(wav2lip.Wav2LipRecipe, wav2lip.train),
     "fine-tune": Recipe(fine_tune.FineTuneRecipe, fine_tune.train),
 }
 

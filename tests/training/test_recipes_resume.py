@@ -5,11 +5,15 @@ import torch
 
 from avsync import weights as checkpoints
 from avsync.data.mixtures import MixtureLevels
+from avsync.encoders.av_hubert import AvHubertConfig
 from avsync.tasks.avst import AvstConfig
 from avsync.tasks.lip_expert import LipExpertConfig
 from avsync.tasks.perfect_match import PerfectMatchConfig
 from avsync.tasks.syncnet import SyncNetConfig
+from avsync.tasks.synctalklip import SyncTalklipConfig
+from avsync.tasks.talking_face import TalkingFaceConfig
 from avsync.tasks.vocalist import VocalistConfig, build
+from avsync.tasks.wav2lip import Wav2LipConfig
 from avsync.training.avst import AvstRecipe
 from avsync.training.clip_data import ClipData
 from avsync.training.dense_sync import DenseSyncRecipe
@@ -22,10 +26,14 @@ from avsync.training.mtdvocalist import MtdVocalistRecipe
 from avsync.training.perfect_match import PerfectMatchRecipe
 from avsync.training.recipes import RECIPES, run
 from avsync.training.syncnet import SyncNetRecipe
+from avsync.training.synctalklip import SyncTalklipRecipe
 from avsync.training.vocalist import VocalistRecipe
+from avsync.training.wav2lip import Wav2LipRecipe
 from avsync.training.ynet import YNetRecipe
 
 MEL_CHANNELS = (2, 3, 4, 5, 8)
+HEARS = AvHubertConfig(16, 1, 2, 32, channels=(2, 3, 4, 5), position_frames=5)
+DRAWS = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
 
 
 def settings(name, store, folder, loop):
@@ -64,6 +72,12 @@ def settings(name, store, folder, loop):
             width=0.06,
             visual_width=0.06,
             seconds=1,
+        ),
+        "synctalklip": lambda: SyncTalklipRecipe(
+            clips, loop, SyncTalklipConfig(HEARS, DRAWS, window=5), critic=MEL_CHANNELS, runs=1
+        ),
+        "wav2lip": lambda: Wav2LipRecipe(
+            clips, loop, Wav2LipConfig(MEL_CHANNELS[:4], DRAWS), critic=MEL_CHANNELS
         ),
         "fine-tune": lambda: FineTuneRecipe(clips=clips, loop=loop, windows=6),
     }[name]()

@@ -103,7 +103,7 @@ class AvHubertEncoder(nn.Module):
         published), either None, to tokens `(B, T, D)`; `lengths` `(B,)` are the frames that count.
         """
         heard = None if audio is None else self.hear(audio)
-        seen = None if video is None else self.see(video)
+        seen = None if video is None else self.see(video, lengths)
         return self.join(heard, seen, lengths)
 
     def hear(self, audio: Tensor) -> Tensor:
@@ -113,11 +113,11 @@ class AvHubertEncoder(nn.Module):
         features: Tensor = self.audio_proj(audio)
         return features
 
-    def see(self, video: Tensor) -> Tensor:
+    def see(self, video: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Maps grey mouths `(B, T, H, W)` to features `(B, T, D)` that know `mouth.reach_frames` to
-        either side.
+        either side; what lies beyond `lengths` `(B,)` is not looked at.
         """
-        features: Tensor = self.video_proj(self.mouth(video))
+        features: Tensor = self.video_proj(self.mouth(video, lengths))
         return features
 
     def join(

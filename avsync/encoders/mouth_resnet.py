@@ -43,8 +43,10 @@ class MouthResnetEncoder(nn.Module):
             before = width
         self.trunk = nn.Sequential(*stages)
 
-    def forward(self, grey: Tensor) -> Tensor:
-        """Maps grey crops `(B, T, H, W)` in [0, 1] to tokens `(B, T, channels[-1])`."""
+    def forward(self, grey: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Maps grey crops `(B, T, H, W)` in [0, 1] to tokens `(B, T, channels[-1])`; beyond
+        `lengths` `(B,)` frames they are zeros, and cost nothing.
+        """
         if grey.ndim != 4 or min(grey.shape[2:]) < SMALLEST:
             raise ValueError(
                 f"video must be grey (B, T, H, W) of at least {SMALLEST} pixels, "
@@ -55,9 +57,17 @@ class MouthResnetEncoder(nn.Module):
         # channels last: torch 2.11 then corrupts memory in training, see Resnet2d3dEncoder.
         starts = range(STEM_FRAMES)
         x = torch.stack([x[:, k : k + grey.shape[1]] for k in starts], dim=2).flatten(0, 1)
+        if lengths is None:
+            return rearrange(self._tokens(x), "(b t) c -> b t c", b=len(grey))
+        counted = torch.arange(grey.shape[1], device=grey.device) < lengths[:, None]
+        tokens = self._tokens(x[counted.flatten()])
+        return tokens.new_zeros(*counted.shape, tokens.shape[1]).index_put((counted,), tokens)
+
+    def _tokens(self, x: Tensor) -> Tensor:
+        """Stacks of frames `(N, 5, H, W)` -> tokens `(N, channels[-1])`."""
         x = F.conv2d(x, self.stem.weight[:, 0], stride=2, padding=3)
         x = self.trunk(self.pool(self.stem_act(self.stem_norm(x))))
-        return rearrange(reduce(x, "n c h w -> n c", "mean"), "(b t) c -> b t c", b=len(grey))
+        return reduce(x, "n c h w -> n c", "mean")
 
 
 class PreluBlock(nn.Module):

@@ -34,6 +34,18 @@ def test_a_token_sees_two_frames_to_either_side(encoder):
     assert (apart > 1e-6).nonzero()[:, 0].tolist() == [3, 4, 5, 6, 7]
 
 
+@torch.no_grad()
+def test_frames_that_do_not_count_are_not_computed(encoder):
+    grey, lengths = torch.rand(2, 6, 24, 24), torch.tensor([6, 3])
+    seen = []
+    encoder.trunk.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    tokens = encoder(grey, lengths)
+    assert seen == [9] and not tokens[1, 3:].any()
+    whole = encoder(grey)
+    torch.testing.assert_close(tokens[0], whole[0])
+    torch.testing.assert_close(tokens[1, :3], whole[1, :3])
+
+
 def test_an_88_pixel_mouth_ends_as_three_by_three(encoder):
     sizes = []
     encoder.trunk.register_forward_hook(lambda _, __, out: sizes.append(tuple(out.shape)))

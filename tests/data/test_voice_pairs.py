@@ -100,6 +100,22 @@ def told_together(pair, tolerance):
         assert ratio.std() < tolerance * ratio.mean()
 
 
+def test_at_other_speeds_lips_and_voice_stay_together_to_a_twentieth_of_a_frame(tmp_path):
+    # Not a tone but its loudness: what is heard in the middle of a frame says which frame it is.
+    crops, _ = clip(400)
+    at = (np.arange(FRAMES * 640) + 0.5) / 640 - 0.5
+    ramp = (0.01 * (10 + at)).astype(np.float32)
+    store = made_store(tmp_path / "ramps", {f"anyone/{k}": (crops, ramp) for k in (1, 2)})
+    faces = FaceVoices([FaceSource(store, range(2))], SPEC, SoundCache(tmp_path / "cache", 16000))
+    cache = FeatureCache(tmp_path / "features", "model", SPEC)
+    cache.fill([faces.crop_file(k) for k in (0, 1)], place_of_brightness, torch.device("cpu"))
+    for pair in drawn(faces, cache, SPED, count=10):
+        for tokens, voice in zip(pair.tokens, pair.voices, strict=True):
+            heard = voice.reshape(25, 640)[2:-2, 319:321].mean(1)
+            rise, at_zero = np.polyfit(places(tokens)[2:-2], heard, 1)
+            assert abs(-at_zero / rise + 10) < 0.05
+
+
 def test_lips_may_be_early_or_late_but_no_more_than_said(faces, features):
     late = []
     for pair in drawn(faces, features, replace(PLAIN, jitter=1.0)):

@@ -1,7 +1,8 @@
 """The crops that a model asks for, of every face in a video, and what was seen of each face."""
 
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from avsync.data.clip_crops import CropSpec, cut_crop
 from avsync.media.ahead import ahead
 from avsync.media.faces import FaceDetector
 from avsync.media.probe import MediaInfo
-from avsync.media.tracks import follow_faces
+from avsync.media.tracks import TrackedFace, follow_faces
 from avsync.media.video import at_rate, read_frames
 from avsync.scoring.engine import CroppedTick
 from avsync.scoring.verdict import FaceTrack
@@ -19,6 +20,7 @@ from avsync.timing import FPS
 # enough, and 4K costs what HD does.
 MAX_SIDE = 1280
 CROPS_AHEAD = 100
+Cut = Callable[[np.ndarray, TrackedFace], np.ndarray | None]
 
 
 class FaceCrops:
@@ -29,6 +31,7 @@ class FaceCrops:
         spec: which part of a face, at which size.
         detector: finds the faces.
         wanted: the tracks of which crops are cut; None for all.
+        cut: what is taken of a face in a picture instead of its crop; None where there is nothing.
     """
 
     def __init__(
@@ -37,8 +40,10 @@ class FaceCrops:
         spec: CropSpec,
         detector: FaceDetector,
         wanted: Collection[int] | None = None,
+        cut: Cut | None = None,
     ) -> None:
         self.info, self.spec, self.detector, self.wanted = info, spec, detector, wanted
+        self.cut = cut or partial(cut_crop, spec)
         self.ticks = 0
         self.scale = 1.0
         self.seen: dict[int, _Seen] = {}
@@ -56,8 +61,9 @@ class FaceCrops:
             there = [face for face in faces if face.score > 0]
             for face in there:
                 self.seen.setdefault(face.track, _Seen(number)).add(number, face.box)
-            cut = [face for face in there if self.wanted is None or face.track in self.wanted]
-            yield CroppedTick(number, {f.track: cut_crop(self.spec, image, f) for f in cut})
+            some = [face for face in there if self.wanted is None or face.track in self.wanted]
+            crops = {face.track: self.cut(image, face) for face in some}
+            yield CroppedTick(number, {k: crop for k, crop in crops.items() if crop is not None})
 
     def faces(self) -> dict[int, FaceTrack]:
         return {number: seen.face(number, self.scale) for number, seen in self.seen.items()}

@@ -1,27 +1,31 @@
 """A video in, the voice of each face in it out, and what is left of the sound without them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 
 from avsync.atomic import replacing
 from avsync.media.container import UnreadableMedia
+from avsync.media.crops import Face
 from avsync.media.faces import FaceDetector, find_detector
+from avsync.media.landmarks import Landmarker, MediaPipeLandmarker, align_to_mean_face
 from avsync.media.new_sound import write_replaced
 from avsync.media.probe import MediaInfo, probe
 from avsync.media.re_time import prospect
+from avsync.media.tracks import TrackedFace
 from avsync.pipelines.check import DETAILS
 from avsync.pipelines.evaluate_separation import (
     SeparationEvaluation,
     evaluate_separation,
     evaluation_json,
 )
-from avsync.pipelines.face_crops import FaceCrops
+from avsync.pipelines.face_crops import Cut, FaceCrops
 from avsync.pipelines.separate_chunks import Faces, Separated, Separator, separate_blocks
 from avsync.pipelines.separate_faces import (
     NoFaces,
@@ -52,6 +56,7 @@ def separate(
     model: str | Separator | None = None,
     weights: str | Path | None = None,
     detector: str | FaceDetector | None = None,
+    landmarker: Landmarker | None = None,
     mux: bool = False,
     references: str | Path | None = None,
     overwrite: bool = False,
@@ -72,6 +77,7 @@ def separate(
         model: a separation model by name, or the task itself; None: the one that ships.
         weights: a checkpoint of that model instead of the released one.
         detector: the face detector, `yunet`, `haar`, an object, or None for the best there is.
+        landmarker: for a model that looks at landmarks; None: MediaPipe's.
         mux: also write a video for each voice: the file with that voice for its sound, encoded as
             its own was; all else is copied.
         references: a folder with the true `voice_0.wav`, ..., `rest.wav`, as long as the file's
@@ -87,8 +93,6 @@ def separate(
     if references is not None and not Path(references).is_dir():
         raise ValueError(f"references must be a folder, got {references}")
     name, task = load_separator(model, weights)
-    if task.spec.landmarks:
-        raise ValueError(f"model must look at pictures; {name} looks at landmarks of the face")
     earlier = earlier_files(Path(output), Path(path), overwrite)
     found = _detector(detector) if task.spec.sees else None
     blank = SeparationResult(str(path), str(output), "unreadable", None, "", who, name)
@@ -96,7 +100,8 @@ def separate(
         info = probe(path)
         if mux:
             prospect(Path(path), _video(blank, 0, info), encode=True)
-        result = _separated(blank, info, task, found, mux, progress or _nobody)
+        with _cut(task, landmarker) as cut:
+            result = _separated(blank, info, task, found, cut, mux, progress or _nobody)
     except UnreadableMedia as error:
         return replace(blank, reason=error.reason, detail=str(error))
     except _NothingHeard:
@@ -150,11 +155,29 @@ def _detector(named: str | FaceDetector | None) -> FaceDetector:
     return find_detector(named) if named is None or isinstance(named, str) else named
 
 
+@contextmanager
+def _cut(model: Separator, landmarker: Landmarker | None) -> Iterator[Cut | None]:
+    """What a task looks at of a face, where that is no crop: its landmarks, aligned."""
+    if not model.spec.landmarks:
+        yield None
+    elif landmarker is None:
+        with MediaPipeLandmarker() as found:
+            yield partial(_landmarks, found)
+    else:
+        yield partial(_landmarks, landmarker)
+
+
+def _landmarks(landmarker: Landmarker, image: np.ndarray, face: TrackedFace) -> np.ndarray | None:
+    found = landmarker(image, Face(face.box, face.points, face.score))
+    return None if found is None else align_to_mean_face(found[None])[0]
+
+
 def _separated(
     blank: SeparationResult,
     info: MediaInfo,
     model: Separator,
     detector: FaceDetector | None,
+    cut: Cut | None,
     mux: bool,
     report: Report,
 ) -> SeparationResult:
@@ -176,7 +199,7 @@ def _separated(
         detail = f"there is no face {blank.who}, only 0 to {len(everyone) - 1} from the left"
         return replace(blank, status="cannot_tell", reason="no_such_face", detail=detail)
     wanted = [track.track for person in people for track in person.tracks]
-    ticks = cast(Any, iter(FaceCrops(info, model.spec, detector, wanted=wanted)))
+    ticks = cast(Any, iter(FaceCrops(info, model.spec, detector, wanted, cut)))
     with closing(ticks):
         faces = SeenFaces(people, ticks, looking.ticks / FPS)
         return _written(blank, info, model, faces, people, mux, report)

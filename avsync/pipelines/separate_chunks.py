@@ -185,25 +185,34 @@ class _Joint:
 
 @torch.inference_mode()
 def separate_chunk(
-    model: Separator, sound: np.ndarray, seen: Sequence[Seen | None], place: Place
+    model: Separator, sound: np.ndarray, faces: Sequence[Seen | None], place: Place
 ) -> np.ndarray:
     """The voices `(V, C, N)` of a chunk `(C, N)`, each channel on its own; channels that hold the
     same are separated once.
     """
-    voices = np.zeros((len(seen), *sound.shape), np.float32)
+    voices = np.zeros((len(faces), *sound.shape), np.float32)
     peak = float(abs(sound).max())
     if peak < SILENT_PEAK:
         return voices
     alike = bool((sound == sound[:1]).all())
     mixture = torch.from_numpy(sound[:1] if alike else sound).to(place.device, place.dtype)
-    for voice, face in zip(voices, seen, strict=True):
+    for voice, face in zip(voices, faces, strict=True):
         if face is None:
             continue
         tokens = None
         if face.frames is not None:
-            frames = to_frames(face.frames).to(place.device, place.dtype)
-            tokens = model.encode_video(frames)  # type: ignore[attr-defined]
+            seen = _shown(face.frames).to(place.device, place.dtype)
+            tokens = model.encode_video(seen)  # type: ignore[attr-defined]
             tokens = tokens.expand(len(mixture), *tokens.shape[1:])
         found = model.separate(mixture * (PEAK / peak), tokens)
         voice[:] = found.float().cpu().numpy() * (peak / PEAK) * face.kept
     return voices
+
+
+def _shown(frames: np.ndarray) -> Tensor:
+    """Crops `(T, H, W, 3)` uint8 as `(1, 3, T, H, W)` in [0, 1], landmarks `(T, 68, 2)` as `(1, 2,
+    T, 68)`.
+    """
+    if frames.ndim == 4:
+        return to_frames(frames)
+    return torch.from_numpy(frames).permute(2, 0, 1)[None]

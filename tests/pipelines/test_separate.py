@@ -8,8 +8,10 @@ from pipelines.separators import Brightness, FixedFaces, LowHalf, Share
 from pipelines.two_faces import LEFT, RIGHT, tones, write_faces
 
 from avsync.media.audio import read_audio
+from avsync.media.landmarks import align_to_mean_face
 from avsync.pipelines.separate import separate
 from avsync.pipelines.separate_result import exit_code, metric_lines, sentence
+from avsync.tasks.separation_spec import SeparationSpec, chunk
 
 BOTH = FixedFaces(RIGHT, LEFT)
 
@@ -114,6 +116,36 @@ def test_a_voice_is_told_by_the_face_of_its_own_moment(make_clip, tmp_path, vide
               for t in (2.12, 2.22, 2.32)]  # fmt: skip
     shares = [abs(parts[0][place]).max() / abs(mixture[place]).max() for place in places]
     assert shares[1] > 0.7 > 0.5 > max(shares[0], shares[2])
+
+
+def test_a_task_that_looks_at_landmarks_is_given_them_aligned(duet, tmp_path):
+    shown, points = [], np.random.default_rng(0).uniform(0, 200, (68, 2))
+
+    class Graph(Share):
+        spec = SeparationSpec(*chunk(2), landmarks=True)
+
+        def __init__(self):
+            pass
+
+        def encode_video(self, landmarks):
+            shown.append(landmarks)
+            return landmarks.mean((1, 3))[..., None]
+
+        def separate(self, mixture, tokens):
+            return mixture / 2
+
+    def landmarker(image, face):
+        """One constellation of points, where the face is; none of the right face."""
+        return None if face.box[0] > 100 else points / 2 + face.box[:2]
+
+    result = separate(duet, tmp_path, model=Graph(), detector=BOTH, landmarker=landmarker)
+    left, right = result.voices
+    assert {tuple(each.shape) for each in shown} == {(1, 2, 50, 68)}
+    expected = align_to_mean_face(points[None])[0].T
+    for each in shown:
+        np.testing.assert_allclose(each[0, :, 7], expected, atol=1e-3)
+    assert left.level_db == pytest.approx(-6, abs=0.1)
+    assert right.level_db is None
 
 
 def _first_picture_s(path):

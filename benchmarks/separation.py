@@ -5,8 +5,8 @@
         [--vocalist WEIGHTS] [--lip-expert WEIGHTS] [--landmarks FOLDER] [--systems NAME...]
 
 Each run, a system with a seed, is trained, measured on every set of `separation_sets.py` and
-written to `results/separation/SYSTEM_SIZE_SEED.json`; one that was stopped goes on, one that is
-there is left alone. `python benchmarks/separation_table.py` makes the tables of what is there.
+written to `results/separation/SYSTEM_SIZE_STEPS_SEED.json`; one that was stopped goes on, one
+that is there is left alone. `separation_table.py` makes the tables of what is there.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def parsed() -> argparse.Namespace:
     add("--work", type=Path, required=True, help="folder of training runs and of what is cached")
     add("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    add("--steps", type=int, default=1000)
+    add("--steps", type=int, default=600)
     add("--batch", type=int, default=4, help="mixtures per step; pairs of faces: half of it")
     add("--lr", type=float, default=1.5e-3, help="of AdamW")
     add("--mixtures", type=int, default=24, help="of each set")
@@ -84,7 +84,8 @@ def parsed() -> argparse.Namespace:
 def one_run(name: str, seed: int, options: argparse.Namespace) -> None:
     """Trains and measures one system, unless its figures are there or it lacks something."""
     size = "full" if options.full_size else "reduced"
-    record, system = f"{FOLDER}/{name}_{size}_{seed}", SYSTEMS[name]
+    run, system = f"{name}_{size}_{options.steps}_{seed}", SYSTEMS[name]
+    record = f"{FOLDER}/{run}"
     if (RESULTS / f"{record}.json").is_file():
         return
     eyes = {"vocalist": options.vocalist, "lip_expert": options.lip_expert}.get(system.eyes or "")
@@ -92,7 +93,7 @@ def one_run(name: str, seed: int, options: argparse.Namespace) -> None:
     if reason is not None:
         print(f"{name} is left out: {reason}")
         return
-    work = options.work / f"{name}_{size}_{seed}"
+    work = options.work / run
     started_s = time.monotonic()
     weights = train(system, job_of(seed, work, eyes, options))
     trained_s = round(time.monotonic() - started_s)

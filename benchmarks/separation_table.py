@@ -1,8 +1,9 @@
 """The tables of `separation.py`, out of its results, as Markdown.
 
-    python benchmarks/separation_table.py [--size reduced] [--write docs/separation.md]
+    python benchmarks/separation_table.py [--size reduced] [--steps 600] \
+        [--write docs/separation.md]
 
-`--write` puts them into a page, between its marks.
+`--write` puts them into a page, between the marks of that size and number of steps.
 """
 
 import argparse
@@ -37,17 +38,19 @@ WANTED_DB = 2.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", default="reduced", choices=("reduced", "full"))
+    parser.add_argument("--steps", type=int, default=600, help="of the runs that are compared")
     parser.add_argument("--write", type=Path, help="page that has the marks of these tables")
     options = parser.parse_args()
-    files = sorted((RESULTS / "separation").glob(f"*_{options.size}_*.json"))
+    runs = f"{options.size}_{options.steps}"
+    files = sorted((RESULTS / "separation").glob(f"*_{runs}_*.json"))
     if not files:
-        raise SystemExit("there are no results: run separation.py first")
+        raise SystemExit(f"there are no results {runs}: run separation.py first")
     text = "\n".join(tables([json.loads(file.read_text(encoding="utf-8")) for file in files]))
     if options.write is None:
         print(text)
     else:
         page = options.write.read_text(encoding="utf-8")
-        options.write.write_text(put_in(page, options.size, text), encoding="utf-8")
+        options.write.write_text(put_in(page, runs, text), encoding="utf-8")
 
 
 def tables(runs: list[Run]) -> list[str]:

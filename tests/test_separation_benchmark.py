@@ -146,14 +146,14 @@ def test_a_run_is_trained_measured_and_left_alone_when_it_is_there(
     assert "ynet-gr is left out: there are no landmarks" in capsys.readouterr().out
     results = tmp_path / "results" / "separation"
     written = {file.name: json.loads(file.read_text("utf-8")) for file in results.iterdir()}
-    assert sorted(written) == ["u-net_reduced_0.json", "ynet-dense-frozen_reduced_0.json"]
+    assert sorted(written) == ["u-net_reduced_1_0.json", "ynet-dense-frozen_reduced_1_0.json"]
     for run in written.values():
         figures = run["tests"]["GRID sentences, two voices"]
         before = [figures[key] - figures[f"{key}_gain"] for key in ("sdr", "si_sdr")]
         # A voice among three of the same power; BSS Eval's filters find a little more.
         assert before[1] == pytest.approx(-3, abs=0.5) and before[0] == pytest.approx(-3, abs=1)
         assert figures["mixtures"] == 1 and figures["silent"] == 0
-    heard, seen = (written[f"{name}_reduced_0.json"] for name in systems[:2])
+    heard, seen = (written[f"{name}_reduced_1_0.json"] for name in systems[:2])
     assert heard["trainable"] == heard["parameters"] < seen["trainable"] < seen["parameters"]
     for file in results.iterdir():
         file.write_text("{}", "utf-8")
@@ -216,7 +216,25 @@ def test_the_verdict_pairs_seeds(script, monkeypatch):
     assert table.verdict_table(groups(table, alone)) == []
 
 
-def test_the_page_has_the_marks(script):
-    page = (BENCHMARKS.parent / "docs" / "separation.md").read_text("utf-8")
-    for size in ("reduced", "full"):
-        script("separation_table").put_in(page, size, "")
+def test_the_page_has_the_marks(script, monkeypatch, tmp_path):
+    """Tables are put in by size and steps, and runs of others stay out of them."""
+    table = script("separation_table")
+    monkeypatch.setattr(table, "RESULTS", tmp_path)
+    (tmp_path / "separation").mkdir()
+    for name, run in {
+        "u-net_reduced_600_0": run_of("u-net", 0, 1.0),
+        "u-net_reduced_3000_0": run_of("u-net", 0, 77.0),
+    }.items():
+        titles = {plan.title: run["tests"]["GRID sentences, two voices"] for plan in table.CLAIM}
+        text = json.dumps(run | {"tests": titles})
+        (tmp_path / "separation" / f"{name}.json").write_text(text, "utf-8")
+    page = tmp_path / "separation.md"
+    page.write_text((BENCHMARKS.parent / "docs" / "separation.md").read_text("utf-8"), "utf-8")
+    monkeypatch.setattr("sys.argv", ["separation_table.py", "--write", str(page)])
+    table.main()
+    begin = page.read_text("utf-8").partition("<!-- reduced_600 tables: begin -->")[2]
+    assert "| u-net | 1.0 | 4.0 | 1.0 | - |" in begin.partition("<!-- reduced_600 tables: end")[0]
+    assert "77.0" not in page.read_text("utf-8")
+    monkeypatch.setattr("sys.argv", ["separation_table.py", "--steps", "5"])
+    with pytest.raises(SystemExit, match="there are no results reduced_5"):
+        table.main()

@@ -108,12 +108,13 @@ def separate(
         detail = "there is no sound in the file but silence"
         return replace(blank, status="cannot_tell", reason="silence", detail=detail)
     if result.status == "ok":
-        if references is not None:
-            result = replace(result, metrics=_metrics(Path(references), Path(output)))
         write_separation(result)
         for old in earlier:
             if old.name not in result.written():
                 old.unlink(missing_ok=True)
+        if references is not None:
+            result = replace(result, metrics=_metrics(Path(references), Path(output)))
+            write_separation(result)
     return result
 
 
@@ -198,7 +199,7 @@ def _separated(
     if not people:
         detail = f"there is no face {blank.who}, only 0 to {len(everyone) - 1} from the left"
         return replace(blank, status="cannot_tell", reason="no_such_face", detail=detail)
-    wanted = [track.track for person in people for track in person.tracks]
+    wanted = {track.track for person in people for track in person.tracks}
     ticks = cast(Any, iter(FaceCrops(info, model.spec, detector, wanted, cut)))
     with closing(ticks):
         faces = SeenFaces(people, ticks, looking.ticks / FPS)

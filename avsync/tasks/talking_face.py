@@ -17,6 +17,8 @@ from avsync.encoders.face_pyramid import SIZE, FacePyramid, same_size
 from avsync.tasks.clip_spec import ClipSpec
 from avsync.timing import FPS
 
+# Frames that are drawn together.
+DRAWN = 32
 # What a generator looks at: one whole face crop at a time, with the sound of its frame.
 FACE_SPEC = ClipSpec(
     crop="face",
@@ -148,6 +150,28 @@ def face_pair(pose: Tensor, identity: Tensor) -> Tensor:
     upper = pose.clone()
     upper[:, :, SIZE // 2 :] = 0
     return torch.cat([upper, identity], dim=1)
+
+
+@torch.inference_mode()
+def redraw(
+    model: TalkingFace, frames: Tensor, wav: Tensor, identity: Tensor | None = None
+) -> Tensor:
+    """Frames `(T, 3, 96, 96)` that say what a voice `(N,)` at 16 kHz says, which starts with the
+    first of them; their lower halves are never seen.
+
+    Args:
+        model: in eval mode.
+        frames: face crops of one person, RGB in [0, 1], 25 a second.
+        wav: the voice.
+        identity: a picture `(3, 96, 96)` of that person; the first frame by default.
+    """
+    tokens = model.encode_voice(wav[None], len(frames))[0]
+    shown = frames[0] if identity is None else identity
+    drawn = [
+        model(said, face_pair(pose, shown.expand_as(pose)))
+        for said, pose in zip(tokens.split(DRAWN), frames.split(DRAWN), strict=True)
+    ]
+    return torch.cat(drawn)
 
 
 def build_generator(config: TalkingFaceConfig, audio_map: nn.Module) -> TalkingFaceGenerator:

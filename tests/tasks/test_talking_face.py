@@ -7,7 +7,14 @@ import torch
 from torch import nn
 
 from avsync.encoders.conv_block import fold_norms
-from avsync.tasks.talking_face import TalkingFaceConfig, build_generator, face_pair
+from avsync.tasks.talking_face import (
+    DRAWN,
+    TalkingFaceConfig,
+    build_generator,
+    face_pair,
+    redraw,
+)
+from avsync.tasks.wav2lip import Wav2LipConfig, build
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TINY = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
@@ -20,12 +27,12 @@ def tiny():
 
 
 @torch.no_grad()
-def woken(model):
+def woken(model, dim=8):
     """With norms that know their inputs; those of fresh ones fade from layer to layer."""
     norms = [each for each in model.modules() if isinstance(each, nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0
-    model(torch.randn(16, 8), torch.rand(16, 6, 96, 96))
+    model(torch.randn(16, dim), torch.rand(16, 6, 96, 96))
     return model.eval()
 
 
@@ -108,3 +115,22 @@ def test_all_work_stays_on_the_device_of_the_input():
         model = build_generator(TINY, nn.Linear(8, 7))
         drawn = model(torch.rand(2, 8), torch.rand(2, 6, 96, 96))
     assert drawn.device.type == "meta"
+
+
+@torch.no_grad()
+def test_a_clip_is_drawn_again_by_its_voice_and_its_first_frame():
+    torch.manual_seed(0)
+    model = build(Wav2LipConfig((2, 3, 4, 5), TINY)).eval()
+    model.generator = woken(model.generator, dim=7)
+    count = DRAWN + 3
+    frames, wav = torch.rand(count, 3, 96, 96), 0.1 * torch.randn(640 * count)
+    drawn = redraw(model, frames, wav)
+    assert drawn.shape == frames.shape
+    token = model.encode_voice(wav[None], count)[0, -1:]
+    alone = model(token, face_pair(frames[-1:], frames[:1]))
+    torch.testing.assert_close(drawn[-1:], alone)
+    hidden = frames.clone()
+    hidden[1:, :, 48:] = 0
+    torch.testing.assert_close(redraw(model, hidden, wav), drawn)
+    other = redraw(model, frames, wav, identity=frames[5])
+    assert not torch.allclose(other, drawn, atol=1e-4)

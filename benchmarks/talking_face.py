@@ -1,0 +1,196 @@
+"""What each loss of a talking face buys: the same training with and without it, over seeds.
+
+    python benchmarks/talking_face.py --data STORE --splits FILE --zero-ms MS --expert FILE \
+        --transcripts FOLDER --work FOLDER [--steps N] [--more N] [--seeds 0 1 2]
+
+Per seed a generator learns by reconstruction alone; every other arm starts from it and goes on for
+`--more` steps, as does one more by reconstruction alone. Test clips are drawn again, their first
+frame telling who it is, and judged by dense_sync, which took no part in the training: it is shown
+the mouths that were drawn with their own voice and with that voice moved. Each run is written to
+`results/talking_face/ARM_SEED.json`; one that is there is left alone. Without --data the table of
+those is printed. Reading and contrast weigh 100 times what was published: runs are short.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from record import RESULTS, machine, write_record
+
+from avsync.data.clip_crops import crops_for
+from avsync.data.splits import clips_of_split
+from avsync.data.store import PreparedClip, Store
+from avsync.encoders.mouth import LUMA
+from avsync.media.crops import mouth_in_face
+from avsync.metrics.sync_accuracy import MAX_SHIFT, best_offsets
+from avsync.registry import create_model
+from avsync.scoring.clip_band import clip_band
+from avsync.scoring.engine import SyncModel
+from avsync.tasks.synctalklip import SyncTalklipConfig
+from avsync.tasks.talking_face import TalkingFace, TalkingFaceConfig, redraw
+from avsync.training.clip_data import ClipData
+from avsync.training.loop import LoopSettings
+from avsync.training.speech_guide import paste
+from avsync.training.synctalklip import SyncTalklipRecipe, train
+from avsync.training.talking_step import LossWeights
+
+FOLDER = "talking_face"
+DRAWS = TalkingFaceConfig((4, 8, 16, 32, 64, 128), (128, 64, 48, 24, 12), 12)
+CRITIC = (8, 16, 32, 64, 128)
+FIRST = "first"
+ALONE = LossWeights(gan=0.0, lip=0.0, contrast=0.0)
+# A voice moved by this and more counts as moved.
+MOVED_FRAMES = 5
+
+
+def arms(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """What a run learns by, in the order of the ablation."""
+    gan = replace(ALONE, gan=options.gan)
+    lip = replace(gan, lip=options.lip)
+    both = replace(lip, contrast=options.contrast)
+    return {
+        "reconstruction": {"weights": ALONE},
+        "gan": {"weights": gan},
+        "gan, lip": {"weights": lip},
+        "gan, lip, contrast, frozen": {"weights": both},
+        "gan, lip, contrast, not frozen": {"weights": both, "reference": "trained"},
+    }
+
+
+def main() -> None:
+    options = parsed()
+    if options.data is None:
+        print("\n".join(table()))
+        return
+    store = Store(options.data)
+    places = clips_of_split(store, options.splits, "test")[: options.clips or None]
+    clips = [store[place] for place in places]
+    judge = cast(SyncModel, create_model("dense_sync", pretrained=True))
+    print(machine())
+    for seed in options.seeds:
+        first = train(recipe(options, seed, FIRST, options.steps, {"weights": ALONE}))
+        for arm, changes in arms(options).items():
+            name = arm.replace(", ", "_").replace(" ", "_")
+            if (RESULTS / FOLDER / f"{name}_{seed}.json").is_file():
+                continue
+            more = {**changes, "init": first}
+            weights = train(recipe(options, seed, name, options.more, more))
+            model = create_model("synctalklip", weights=weights)
+            found = measured(cast(TalkingFace, model), judge, clips, options.zero_ms)
+            figures = {"arm": arm, "seed": seed, "steps": options.steps, "more": options.more}
+            print(arm, seed, found)
+            write_record(f"{FOLDER}/{name}_{seed}", {**figures, **found}, script=FOLDER)
+    print("\n".join(table()))
+
+
+def recipe(
+    options: argparse.Namespace, seed: int, name: str, steps: int, changes: dict[str, Any]
+) -> SyncTalklipRecipe:
+    guided = bool(changes["weights"].lip or changes["weights"].contrast)
+    batch = options.guided_batch if guided else options.batch
+    return SyncTalklipRecipe(
+        ClipData((options.data,), options.splits, zero_ms=(options.zero_ms,), batch=batch),
+        LoopSettings(
+            options.work / f"{name}_{seed}",
+            steps,
+            options.lr if name == FIRST else options.lr / 5,
+            optimizer="adam",
+            beta=0.5,
+            warmup=steps // 20,
+            decay=0.5,
+            ema=0.99,
+            validate_every=0,
+            save_every=50,
+            seed=seed,
+        ),
+        SyncTalklipConfig(generator=DRAWS),
+        expert=options.expert,
+        transcripts=options.transcripts,
+        learns=1,
+        runs=1,
+        critic=CRITIC,
+        **changes,
+    )
+
+
+@torch.inference_mode()
+def measured(
+    model: TalkingFace, judge: SyncModel, clips: list[PreparedClip], zero_ms: float
+) -> dict[str, float]:
+    """PSNR of the lower half in dB; share of clips in which the voice scores better in its place
+    than moved by 5 to 15 frames, on average, and of those whose best offset is within a frame.
+    """
+    errors, better, right = [], [], []
+    for clip in clips:
+        frames = torch.from_numpy(np.array(clip.face)).permute(0, 3, 1, 2) / 255
+        wav = torch.from_numpy(np.roll(clip.wav_16k, round(16 * zero_ms)))
+        drawn = redraw(model, frames, wav)
+        errors.append(float((drawn - frames)[:, :, 48:].square().mean()))
+        band = clip_band(judge, _mouths(judge, clip, drawn), wav.numpy(), 0.0, empty_windows=False)
+        means = band.band.nanmean(0)
+        moved = (torch.arange(len(means)) - MAX_SHIFT).abs() >= MOVED_FRAMES
+        better.append(bool(means[MAX_SHIFT] > means[moved].nanmean()))
+        right.append(abs(int(best_offsets(means[None]))) <= 1)
+    return {
+        "psnr": round(float(-10 * np.log10(np.mean(errors))), 2),
+        "own_voice_better": round(float(np.mean(better)), 4),
+        "clips_within_a_frame": round(float(np.mean(right)), 4),
+        "clips": len(clips),
+    }
+
+
+def _mouths(judge: SyncModel, clip: PreparedClip, drawn: torch.Tensor) -> np.ndarray:
+    """The mouth crops of a clip with what was drawn in its place, grey: `(T, H, W, 3)` uint8."""
+    crops = torch.from_numpy(np.array(crops_for(judge.spec, clip))).float()
+    grey = (crops @ torch.tensor(LUMA))[None] / 255
+    pairs = zip(clip.boxes, clip.points, strict=True)
+    lies = np.stack([mouth_in_face(box, points) for box, points in pairs]).astype(np.float32)
+    every = torch.arange(len(drawn))[None]
+    faces = drawn.transpose(0, 1)[None]
+    pasted = paste(grey, faces, torch.from_numpy(lies)[None], every)[0]
+    return (255 * pasted).round().byte()[..., None].expand(-1, -1, -1, 3).numpy()
+
+
+def table() -> list[str]:
+    """Means over seeds, by arm."""
+    files = sorted((RESULTS / FOLDER).glob("*.json"))
+    runs = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    names = ("psnr", "own_voice_better", "clips_within_a_frame")
+    lines = [f"{'learnt by':32} seeds  psnr   own voice better  within a frame"]
+    for arm in dict.fromkeys(run["arm"] for run in runs):
+        group = [run for run in runs if run["arm"] == arm]
+        psnr, better, right = (np.mean([run[name] for run in group]) for name in names)
+        lines.append(f"{arm:32} {len(group):5}  {psnr:5.2f}  {better:16.3f}  {right:14.3f}")
+    return lines
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--splits", type=Path)
+    parser.add_argument("--zero-ms", type=float, default=0.0, help="offset of all clips")
+    parser.add_argument("--expert", type=Path, help="weights of an AV-SyncNet")
+    parser.add_argument("--transcripts", type=Path)
+    parser.add_argument("--work", type=Path, help="folder of the training runs")
+    parser.add_argument("--steps", type=int, default=1500, help="by reconstruction")
+    parser.add_argument("--more", type=int, default=300, help="of every arm")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--guided-batch", type=int, default=4)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--gan", type=float, default=0.07)
+    parser.add_argument("--lip", type=float, default=1e-3)
+    parser.add_argument("--contrast", type=float, default=1e-2)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--clips", type=int, default=0, help="of the test split, 0 for all")
+    options = parser.parse_args()
+    if options.data and not (options.expert and options.work and options.transcripts):
+        parser.error("--expert, --transcripts and --work are needed to train")
+    return options
+
+
+if __name__ == "__main__":
+    main()

@@ -91,11 +91,11 @@ def test_training_goes_on_from_weights_with_their_sizes_and_eyes(recipe, tmp_pat
         replace(recipe, init=first)
 
 
-def test_the_loss_falls(recipe):
+def test_it_soon_knows_more_than_nothing(recipe):
     loop = replace(recipe.loop, steps=50, lr=0.01, ema=0.0)
     train(replace(recipe, loop=loop, augment=False))
     losses = [float(row["loss"]) for row in log(recipe) if row["loss"]]
-    assert losses[-1] < losses[0] - 1
+    assert losses[-1] < float(log(recipe)[0]["chance"]) - 0.1
 
 
 def test_settings_are_checked(store):

@@ -9,13 +9,19 @@ from avsync.data.clip_windows import ClipWindows
 from avsync.data.transcripts import Transcript
 from avsync.timing import FPS, SAMPLES_PER_FRAME
 
+# When each word starts and ends, in seconds.
+Spans = Sequence[tuple[float, float]]
+
 
 class Utterance(NamedTuple):
-    """Frames `(T, H, W, 3)` uint8, their sound `(640 T,)` at 16 kHz, and what is said."""
+    """Frames `(T, H, W, 3)` uint8, their sound `(640 T,)` at 16 kHz, what is said, and where known
+    which word of it in each frame: its place in the text `(T,)`, -1 for none.
+    """
 
     frames: np.ndarray
     wav: np.ndarray
     text: str
+    places: np.ndarray | None
 
 
 class Utterances:
@@ -51,7 +57,8 @@ class Utterances:
 
     def whole(self, clip: int) -> Utterance:
         """A clip as it is."""
-        return self._cut(clip, 0, self.clips.lengths[clip], self.transcripts[clip].words)
+        words, spans = self.transcripts[clip]
+        return self._cut(clip, 0, self.clips.lengths[clip], words, spans)
 
     def draw(self, rng: np.random.Generator) -> Utterance:
         """A random clip, or a random part of one."""
@@ -69,9 +76,18 @@ class Utterances:
         end = spans[last][1]
         end += rng.random() * max(0.0, min(after, zero + length / FPS) - end)
         high = np.clip(round((end - zero) * FPS), low + 1, length)
-        return self._cut(clip, int(low), int(high), words[first : last + 1])
+        chosen = slice(first, last + 1)
+        return self._cut(clip, int(low), int(high), words[chosen], spans[chosen])
 
-    def _cut(self, clip: int, low: int, high: int, words: Sequence[str]) -> Utterance:
+    def _cut(
+        self, clip: int, low: int, high: int, words: Sequence[str], spans: Spans | None
+    ) -> Utterance:
         start, count = low * SAMPLES_PER_FRAME, (high - low) * SAMPLES_PER_FRAME
+        places = None
+        if spans is not None:
+            places = np.full(high - low, -1)
+            for place, span in enumerate(spans):
+                begin, end = (round((each - self.starts_s[clip]) * FPS) - low for each in span)
+                places[max(begin, 0) : max(end, 0)] = place
         frames = self.clips.frames(clip, low, high - low)
-        return Utterance(frames, self.clips.sound(clip, start, count), " ".join(words))
+        return Utterance(frames, self.clips.sound(clip, start, count), " ".join(words), places)

@@ -118,7 +118,7 @@ class Aligning(nn.Module):
         if not sentences:
             return loss
         # The paper reads from the video alone.
-        mouth, lengths, inputs, targets, _ = sentences
+        mouth, lengths, inputs, targets, *_ = sentences
         read = self.read(self.model.reader(None, mouth, inputs, lengths), targets)
         return loss + self.lip * read
 

@@ -46,6 +46,8 @@ class LipReaderRecipe:
         ctc: weight of a second loss on the encoder's own tokens, connectionist temporal
             classification, which tells it where in the clip each symbol is; published is none. Its
             layer is not kept.
+        by_frame: weight of a third loss on those tokens, which word is said in each frame: for
+            `--unit words` and transcripts with times. It is told what CTC must find.
         init: weights to start from instead of fresh ones; their sizes hold.
     """
 
@@ -58,6 +60,7 @@ class LipReaderRecipe:
     streams: Streams = "both"
     smoothing: float = 0.1
     ctc: float = 0.0
+    by_frame: float = 0.0
     init: Path | None = None
 
 
@@ -65,13 +68,14 @@ class Reading(nn.Module):
     """A lip reader with its loss: one training step's forward pass.
 
     The value is the cross-entropy, whose chance is the logarithm of the vocabulary; the gradient is
-    that of CTC as well.
+    that of the losses on the encoder's tokens as well.
 
     Args:
         model: the model.
         streams: what it is shown.
         smoothing: of the labels.
         ctc: weight of CTC on the encoder's tokens.
+        by_frame: weight of telling the word of each frame.
     """
 
     def __init__(
@@ -80,21 +84,31 @@ class Reading(nn.Module):
         streams: Streams = "both",
         smoothing: float = 0.1,
         ctc: float = 0.0,
+        by_frame: float = 0.0,
     ) -> None:
         super().__init__()
-        if ctc < 0:
-            raise ValueError(f"ctc must be 0 or more, got {ctc}")
-        self.model, self.streams, self.ctc = model, streams, ctc
+        if min(ctc, by_frame) < 0:
+            raise ValueError(f"ctc and by_frame must be 0 or more, got {ctc} and {by_frame}")
+        if by_frame and model.vocabulary.unit != "words":
+            raise ValueError("by_frame needs a vocabulary of words: --unit words")
+        self.model, self.streams, self.ctc, self.by_frame = model, streams, ctc, by_frame
         self.criterion = LabelSmoothedCrossEntropy(smoothing)
         symbols = len(model.vocabulary)
-        self.frame_symbols = nn.Linear(model.encoder.config.dim, symbols) if ctc else None
+        dim = model.encoder.config.dim
+        self.frame_symbols = nn.Linear(dim, symbols) if ctc or by_frame else None
         self.chance = math.log(symbols)
 
     def forward(
-        self, video: Tensor, lengths: Tensor, inputs: Tensor, targets: Tensor, audio: Tensor
+        self,
+        video: Tensor,
+        lengths: Tensor,
+        inputs: Tensor,
+        targets: Tensor,
+        said: Tensor,
+        audio: Tensor,
     ) -> Tensor:
-        """Maps mouths `(B, T, H, W)`, voices `(B, T, 104)`, the frames of each that count `(B,)`
-        and symbols `(B, L)` to the loss.
+        """Maps mouths `(B, T, H, W)`, voices `(B, T, 104)`, the frames of each that count `(B,)`,
+        symbols `(B, L)` and the word of each frame `(B, T)` to the loss.
         """
         heard = None if self.streams == "video" else audio
         seen = None if self.streams == "audio" else video
@@ -102,7 +116,12 @@ class Reading(nn.Module):
         loss: Tensor = self.criterion(self.model.write(tokens, inputs, lengths), targets)
         if self.frame_symbols is None:
             return loss
-        aided = self.ctc * frame_loss(self.frame_symbols(tokens), lengths, targets)
+        logits = self.frame_symbols(tokens)
+        aided = loss.new_zeros(())
+        if self.ctc:
+            aided = aided + self.ctc * frame_loss(logits, lengths, targets)
+        if self.by_frame and (said != IGNORED).any():
+            aided = aided + self.by_frame * F.cross_entropy(logits.mT, said)
         return loss + (aided - aided.detach())
 
 
@@ -165,7 +184,7 @@ def train(recipe: LipReaderRecipe) -> Path:
     sizes = replace(recipe.model, symbols=recipe.model.symbols or spoken.symbols(recipe.model.unit))
     model, config = start_model("lip_reader", asdict(sizes), recipe.init)
     assert isinstance(model, LipReader)
-    task = Reading(model, recipe.streams, recipe.smoothing, recipe.ctc)
+    task = Reading(model, recipe.streams, recipe.smoothing, recipe.ctc, recipe.by_frame)
     measure = ReadingValidation(spoken.held_out(), recipe.streams)
     trained = fit(task, spoken.batches(model), recipe.loop, task.chance, measure)
     return save_model(recipe.loop.output, "lip_reader", trained, config)

@@ -12,9 +12,9 @@ from avsync.data.clip_windows import ClipWindows
 from avsync.data.splits import clips_of_split
 from avsync.data.store import PreparedClip, Store
 from avsync.data.transcripts import Transcript, read_transcript
-from avsync.data.utterances import Utterances
+from avsync.data.utterances import Utterance, Utterances
 from avsync.tasks.lip_reader import LipReader
-from avsync.tasks.vocabulary import Unit
+from avsync.tasks.vocabulary import END, IGNORED, Unit, Vocabulary
 from avsync.timing import FPS, SAMPLES_PER_FRAME
 from avsync.training.clip_data import ClipData, open_sources, shares_of
 from avsync.training.grey_mouths import Augment, mouths, voices, with_margin
@@ -78,7 +78,8 @@ class Spoken:
 
     def batches(self, model: LipReader, batch: int | None = None) -> MakeBatch:
         """Makes batches for `fit`: mouths `(B, T, H, W)`, lengths `(B,)`, symbols so far `(B, L)`,
-        those that follow `(B, L)`, and voices `(B, T, 104)`.
+        those that follow `(B, L)`, the word that is said in each frame `(B, T)`, and voices `(B, T,
+        104)`.
         """
         sources = [self._open(each) for each in open_sources(self.clips, with_margin(model.spec))]
         shares = shares_of(self.clips, [len(source) for source in sources])
@@ -97,7 +98,8 @@ class Spoken:
             audio = voices(bands, front_end, augment, draws)
             lengths = torch.tensor([len(each.frames) for each in drawn])
             inputs, targets = vocabulary.batch([each.text for each in drawn])
-            return video, lengths, inputs, targets, audio
+            said = np.stack([_said_when(each, vocabulary, video.shape[1]) for each in drawn])
+            return video, lengths, inputs, targets, torch.from_numpy(said), audio
 
         return make_batch
 
@@ -114,3 +116,13 @@ class Spoken:
         if not said.words:
             raise ValueError(f"no word of {source} lies in its clip: leave it out by --clean")
         return said
+
+
+def _said_when(utterance: Utterance, vocabulary: Vocabulary, length: int) -> np.ndarray:
+    """The word that is said in each frame `(length,)`, END for none, IGNORED where not known."""
+    said = np.full(length, IGNORED)
+    if utterance.places is not None and vocabulary.unit == "words":
+        # The last one stands for no word: place -1.
+        numbers = np.array([*vocabulary.encode(utterance.text), END])
+        said[: len(utterance.places)] = numbers[utterance.places]
+    return said

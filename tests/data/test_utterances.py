@@ -32,7 +32,7 @@ def test_parts_hold_their_words_and_no_others(windows):
     rng = np.random.default_rng(0)
     seen = set()
     for _ in range(200):
-        frames, wav, text = utterances.draw(rng)
+        frames, wav, text, places = utterances.draw(rng)
         assert len(wav) == 640 * len(frames)
         low = cut_at(windows, frames)
         high = low + len(frames)
@@ -45,6 +45,10 @@ def test_parts_hold_their_words_and_no_others(windows):
             assert low >= round(25 * (SAID.spans_s[first - 1][1] - 10))
         if last < 2:
             assert high <= round(25 * (SAID.spans_s[last + 1][0] - 10))
+        assert set(places[places >= 0]) == set(range(len(words)))
+        assert (places == 0).sum() == round(25 * SAID.spans_s[first][1]) - round(
+            25 * SAID.spans_s[first][0]
+        )
         seen.add(text)
     assert seen == {"a", "b", "c", "a b", "b c", "a b c"}
 
@@ -61,6 +65,7 @@ def test_whole_sentences_keep_all_words_and_lose_silence(windows):
 def test_what_has_no_times_is_drawn_uncut(windows):
     drawn = Utterances(windows, [Transcript(("a",))], [0.0], 1.0).draw(np.random.default_rng(0))
     assert len(drawn.frames) == windows.lengths[0] and drawn.text == "a"
+    assert drawn.places is None
 
 
 def test_wrong_arguments_are_named(store, windows):

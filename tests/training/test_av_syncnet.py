@@ -73,7 +73,7 @@ def test_reading_counts_as_much_as_it_is_told():
     model = build(LETTERS).eval()
     video, audio = torch.rand(2, 12, 24, 24), torch.randn(2, 8, 104)
     batch = model.reader.vocabulary.batch(["a b"])
-    spoken = (torch.rand(1, 9, 24, 24), torch.tensor([9]), *batch, torch.randn(1, 9, 104))
+    spoken = (torch.rand(1, 9, 24, 24), torch.tensor([9]), *batch, None, torch.randn(1, 9, 104))
     parts = [
         Aligning(model, "clip", 12, 6, lip)(video, audio, *spoken).item() for lip in (0.0, 1.0, 2.0)
     ]

@@ -87,6 +87,7 @@ class AvHubertEncoder(nn.Module):
         self.places = nn.Conv1d(dim, dim, reach, padding=reach // 2, groups=groups)
         # wav2vec 2.0's, without its weight norm.
         nn.init.normal_(self.places.weight, std=math.sqrt(4 * groups / (reach * dim)))
+        assert self.places.bias is not None
         nn.init.zeros_(self.places.bias)
         layer = nn.TransformerEncoderLayer(
             dim, config.heads, config.ffn, config.dropout, "gelu", batch_first=True, norm_first=True

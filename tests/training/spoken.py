@@ -8,7 +8,7 @@ READER = LipReaderConfig(ENCODER, 1, "words", crop_size=24)
 
 
 def write_transcripts(folder):
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for number, name in enumerate(["one", "two", "three"]):
         words = ["bin", "blue", "now", "please"][number : number + 2]
         lines = [f"5000 15000 {words[0]}", f"15000 20000 {words[1]}"]

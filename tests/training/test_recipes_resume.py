@@ -1,11 +1,15 @@
 """Each recipe, stopped and started again, ends as one that was never stopped."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from training.spoken import READER, write_transcripts
 
 from avsync import weights as checkpoints
 from avsync.data.mixtures import MixtureLevels
 from avsync.encoders.av_hubert import AvHubertConfig
+from avsync.tasks.av_syncnet import AvSyncNetConfig
 from avsync.tasks.avst import AvstConfig
 from avsync.tasks.lip_expert import LipExpertConfig
 from avsync.tasks.perfect_match import PerfectMatchConfig
@@ -14,12 +18,14 @@ from avsync.tasks.synctalklip import SyncTalklipConfig
 from avsync.tasks.talking_face import TalkingFaceConfig
 from avsync.tasks.vocalist import VocalistConfig, build
 from avsync.tasks.wav2lip import Wav2LipConfig
+from avsync.training.av_syncnet import AvSyncNetRecipe
 from avsync.training.avst import AvstRecipe
 from avsync.training.clip_data import ClipData
 from avsync.training.dense_sync import DenseSyncRecipe
 from avsync.training.fine_tune import FineTuneRecipe
 from avsync.training.lip_expert import LipExpertRecipe
 from avsync.training.lip_mask import LipMaskRecipe
+from avsync.training.lip_reader import LipReaderRecipe
 from avsync.training.loop import STATE_FILE, LoopSettings
 from avsync.training.mixture_data import MixtureData
 from avsync.training.mtdvocalist import MtdVocalistRecipe
@@ -27,12 +33,14 @@ from avsync.training.perfect_match import PerfectMatchRecipe
 from avsync.training.recipes import RECIPES, run
 from avsync.training.syncnet import SyncNetRecipe
 from avsync.training.synctalklip import SyncTalklipRecipe
+from avsync.training.utterance_batches import Speech
 from avsync.training.vocalist import VocalistRecipe
 from avsync.training.wav2lip import Wav2LipRecipe
 from avsync.training.ynet import YNetRecipe
 
 MEL_CHANNELS = (2, 3, 4, 5, 8)
 HEARS = AvHubertConfig(16, 1, 2, 32, channels=(2, 3, 4, 5), position_frames=5)
+LETTERS = replace(READER, unit="characters")
 DRAWS = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
 
 
@@ -78,6 +86,12 @@ def settings(name, store, folder, loop):
         ),
         "wav2lip": lambda: Wav2LipRecipe(
             clips, loop, Wav2LipConfig(MEL_CHANNELS[:4], DRAWS), critic=MEL_CHANNELS
+        ),
+        "lip-reader": lambda: LipReaderRecipe(
+            Speech(write_transcripts(folder / "said")), clips, loop, READER
+        ),
+        "av-syncnet": lambda: AvSyncNetRecipe(
+            clips, loop, AvSyncNetConfig(LETTERS, window=3), windows=6, contrast="clip"
         ),
         "fine-tune": lambda: FineTuneRecipe(clips=clips, loop=loop, windows=6),
     }[name]()

@@ -128,8 +128,7 @@ def measured(
 
     Another's voice, for the mouth crop shows a strip of the chin below what is drawn: of three
     clips whose faces were made flat grey, all were found in sync with their own voice. And a
-    generator of two steps whose grey flickers with the voice is in sync with it: this is no figure
-    of lips without the others.
+    generator of two steps was found in sync with another's: this figure says nothing alone.
     """
     errors, better, right = [], [], []
     others = [*clips[1:], clips[0]]

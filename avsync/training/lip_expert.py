@@ -5,7 +5,6 @@ Prajwal, Mukhopadhyay, Namboodiri and Jawahar, A Lip Sync Expert Is All You Need
 the same clip, so the pairs are alike.
 """
 
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -19,21 +18,11 @@ from avsync.tasks.lip_expert import LipExpert, LipExpertConfig
 from avsync.training.clip_data import ClipData, Validation, seen_sound
 from avsync.training.loop import LoopSettings, fit
 from avsync.training.pair_batches import Negatives, pair_batches
+from avsync.training.settings import steady
 from avsync.training.weights_file import save_model, start_model
 
 CLIPS = ClipData(data=tyro.MISSING, batch=64)
-# Adam at one rate, as published: no schedule, no shortened gradients, no average of the weights.
-PUBLISHED_LOOP = LoopSettings(
-    output=tyro.MISSING,
-    steps=200_000,
-    lr=1e-4,
-    optimizer="adam",
-    warmup=0,
-    decay=0.0,
-    clip=math.inf,
-    ema=0.0,
-    validate_every=2000,
-)
+PUBLISHED_LOOP = steady(200_000, 1e-4, optimizer="adam", validate_every=2000)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """What every recipe shares: how long, how fast, where to, and how carefully."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -84,3 +85,12 @@ class LoopSettings:
             raise ValueError(f"beta must be in [0, 1), got {self.beta}")
         if self.clip <= 0:
             raise ValueError(f"clip must be positive, got {self.clip}")
+
+
+def steady(steps: int, lr: float, **others: Any) -> LoopSettings:
+    """One rate from the first step to the last, as most models were published: no schedule, no
+    shortened gradients, no average of the weights. `others` are fields of `LoopSettings`.
+    """
+    return LoopSettings(
+        tyro.MISSING, steps, lr, warmup=0, decay=0.0, clip=math.inf, ema=0.0, **others
+    )

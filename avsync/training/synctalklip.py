@@ -3,7 +3,6 @@
 The losses, their weights and their schedule as far as they were published: docs/synctalklip.md.
 """
 
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ from avsync.tasks.face_critic import FaceCritic
 from avsync.tasks.synctalklip import SyncTalklip, SyncTalklipConfig
 from avsync.training.clip_data import ClipData
 from avsync.training.loop import LoopSettings, fit
+from avsync.training.settings import steady
 from avsync.training.speech_guide import Contrast, Reference, SpeechGuide
 from avsync.training.talking_batches import Guidance, talking_batches
 from avsync.training.talking_step import LossWeights, TalkingStep, chance
@@ -25,19 +25,7 @@ from avsync.training.talking_validation import TalkingValidation
 from avsync.training.weights_file import save_model, start_model
 
 CLIPS = ClipData(data=tyro.MISSING, batch=8)
-# Adam at one rate, as published: no schedule, no shortened gradients, no average of the weights.
-PUBLISHED_LOOP = LoopSettings(
-    output=tyro.MISSING,
-    steps=100_000,
-    lr=1e-4,
-    optimizer="adam",
-    beta=0.5,
-    warmup=0,
-    decay=0.0,
-    clip=math.inf,
-    ema=0.0,
-    validate_every=3000,
-)
+PUBLISHED_LOOP = steady(100_000, 1e-4, optimizer="adam", beta=0.5, validate_every=3000)
 CRITIC = (32, 64, 128, 256, 512)
 
 

@@ -19,22 +19,12 @@ from avsync.training.alignment import Alignment
 from avsync.training.clip_data import ClipData, Validation
 from avsync.training.loop import LoopSettings, fit
 from avsync.training.pair_batches import Negatives, cut_sound, pair_batches
+from avsync.training.settings import steady
 from avsync.training.weights_file import save_model, start_model
 
 # torchvision's name; timm has none of it.
 MC3 = "mc3_18"
-# Adam at one rate, as published: no schedule, no shortened gradients, no average of the weights.
-PUBLISHED_LOOP = LoopSettings(
-    output=tyro.MISSING,
-    steps=100_000,
-    lr=5e-5,
-    optimizer="adam",
-    warmup=0,
-    decay=0.0,
-    clip=math.inf,
-    ema=0.0,
-    validate_every=2000,
-)
+PUBLISHED_LOOP = steady(100_000, 5e-5, optimizer="adam", validate_every=2000)
 
 
 @dataclass(frozen=True)

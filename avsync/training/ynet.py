@@ -4,7 +4,6 @@ Montesinos, Kadandale and Haro, A cappella: Audio-visual Singing Voice Separatio
 VocaLiST's frozen visual encoder, Kadandale, Montesinos and Haro, VocaLiST (Interspeech 2022).
 """
 
-import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -31,6 +30,7 @@ from avsync.training.separators import (
     separator_config,
     trained_eyes,
 )
+from avsync.training.settings import steady
 from avsync.training.weights_file import save_model, start_model
 
 HELD_OUT_FILE = "held_out.jsonl"
@@ -38,18 +38,8 @@ HELD_OUT_FILE = "held_out.jsonl"
 HELD_OUT_SEED = 0
 # SGD at one rate, as published: no schedule, no shortened gradients, no average of the weights. The
 # best epochs were the 118th to the 1044th of 2000 steps; that of Y-Net-mr the 132nd.
-PUBLISHED_LOOP = LoopSettings(
-    output=tyro.MISSING,
-    steps=264_000,
-    lr=0.01,
-    optimizer="sgd",
-    momentum=0.8,
-    weight_decay=1e-5,
-    warmup=0,
-    decay=0.0,
-    clip=math.inf,
-    ema=0.0,
-    validate_every=2000,
+PUBLISHED_LOOP = steady(
+    264_000, 0.01, optimizer="sgd", momentum=0.8, weight_decay=1e-5, validate_every=2000
 )
 
 

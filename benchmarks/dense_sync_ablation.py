@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from record import RESULTS, machine, write_record
+from short_run import short_run
 from sync_accuracy import accuracy, test_set
 from sync_table import mean_of, put_in, row, share_of
 
 from avsync.pipelines.evaluate import read_words
 from avsync.registry import create_model
 from avsync.training.dense_sync import DenseSyncRecipe, train
-from avsync.training.loop import LoopSettings
 
 FOLDER = "dense_sync_ablation"
 # What a run does otherwise than the whole, by the name of what it lacks.
@@ -96,18 +96,8 @@ def recipe_of(arm: str, seed: int, options: argparse.Namespace) -> DenseSyncReci
         each = options.rendered_share / len(options.rendered)
         stores = (options.data, *options.rendered)
         share = (1 - options.rendered_share, *[each] * len(options.rendered))
-    loop = LoopSettings(
-        options.work / f"{arm.replace(' ', '_')}_{seed}",
-        options.steps,
-        options.lr,
-        warmup=options.steps // 20,
-        decay=0.5,
-        # The average of about the last twentieth.
-        ema=1 - 20 / options.steps,
-        validate_every=0,
-        save_every=50,
-        seed=seed,
-    )
+    folder = options.work / f"{arm.replace(' ', '_')}_{seed}"
+    loop = short_run(folder, options.steps, options.lr, seed, validate_every=0)
     return DenseSyncRecipe(loop, stores, options.splits, share, width=options.width, **changes)
 
 

@@ -19,6 +19,7 @@ import torch
 from record import RESULTS, machine, write_record
 from separation_sets import SETS, TestData, rows_of
 from separation_systems import SECONDS, SYSTEMS, Job, System, lacking, train
+from short_run import short_run
 from torch import Tensor
 
 from avsync import weights as checkpoints
@@ -33,7 +34,6 @@ from avsync.tasks.separation_spec import SAMPLE_RATE, SeparationSpec, chunk
 from avsync.tasks.unet import UNet
 from avsync.training.batches import as_floats
 from avsync.training.frozen_tokens import frozen_tokens
-from avsync.training.loop import LoopSettings
 from avsync.training.mixture_batches import collated
 from avsync.training.mixture_data import MixtureData
 from avsync.training.separators import SeparationModel, about_eyes
@@ -132,18 +132,14 @@ def job_of(seed: int, work: Path, eyes: Path | None, options: argparse.Namespace
         batch=options.batch,
         validate_mixtures=VALIDATED,
     )
-    loop = LoopSettings(
+    halfway = max(1, options.steps // 2)
+    loop = short_run(
         work,
         options.steps,
         options.lr,
-        warmup=options.steps // 20,
-        decay=0.5,
+        seed,
         weight_decay=0.01,
-        # The average of about the last twentieth.
-        ema=1 - min(1.0, 20 / options.steps),
-        validate_every=max(1, options.steps // 2),
-        save_every=50,
-        seed=seed,
+        validate_every=halfway,
         precision=options.precision,
     )
     return Job(clips, loop, options.full_size, eyes, options.window_frames)

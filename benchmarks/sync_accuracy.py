@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from record import RESULTS, machine, write_record
+from short_run import short_run
 from sync_systems import ACAPPELLA_CONTEXTS, LRS2_CONTEXTS, SYSTEMS, TABLE, Job, System
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -35,7 +36,6 @@ from avsync.scoring.accuracy import Words
 from avsync.scoring.clip_band import clip_band
 from avsync.timing import FRAME_MS
 from avsync.training.clip_data import ClipData
-from avsync.training.loop import LoopSettings
 from avsync.training.recipes import RECIPES
 
 FOLDER = "sync_accuracy"
@@ -135,17 +135,13 @@ def job_of(system: System, window: int, seed: int, work: Path, options: argparse
         batch=max(2, round(system.share * options.batch)),
         validate_clips=5,
     )
-    loop = LoopSettings(
+    halfway = max(1, options.steps // 2)
+    loop = short_run(
         work,
         options.steps,
         system.lr,
-        warmup=options.steps // 20,
-        decay=0.5,
-        # The average of about the last twentieth.
-        ema=1 - min(1.0, 20 / options.steps),
-        validate_every=max(1, options.steps // 2),
-        save_every=50,
-        seed=seed,
+        seed,
+        validate_every=halfway,
         precision=options.precision,
     )
     # A student's teacher is the VocaLiST of the same seed, which comes before it.

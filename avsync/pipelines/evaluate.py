@@ -157,14 +157,16 @@ def _measured(evaluation: SyncEvaluation, clips: Iterator[PreparedClip]) -> dict
 
 def _figures(evaluation: SyncEvaluation, accuracy: Accuracy) -> dict[str, Any]:
     errors_ms = accuracy.errors_ms()
-    kinds: tuple[Windows, ...] = ("all",)
+    kinds: tuple[Windows, ...] = ("all", "away from the ends")
     if evaluation.alignments:
-        kinds = ("all", "inside words", "touching words")
+        kinds = (*kinds, "inside words", "touching words")
     rows = [
-        accuracy_row(kind, context, tolerance, accuracy.shares(context, tolerance, kind))
+        accuracy_row(kind, context, tolerance, shares)
         for kind in kinds
         for context in evaluation.contexts
         for tolerance in TOLERANCES
+        # Clips of under 31 windows have none away from their ends.
+        if (shares := accuracy.shares(context, tolerance, kind))
     ]
     return {
         "windows": rows,

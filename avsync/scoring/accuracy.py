@@ -10,7 +10,7 @@ from torch import Tensor
 
 from avsync.data.clip_crops import crops_for
 from avsync.data.store import PreparedClip
-from avsync.metrics.sync_accuracy import average_context, best_offsets
+from avsync.metrics.sync_accuracy import MAX_SHIFT, average_context, best_offsets
 from avsync.scoring.clip_band import WavInMemory, clip_band
 from avsync.scoring.engine import CroppedTick, SyncModel, score_tracks
 from avsync.scoring.offset import Calibration
@@ -22,7 +22,7 @@ from avsync.timing import FPS
 # Spoken parts of clips, by the stem of their source: first and last second of the words.
 Words = Mapping[str, tuple[float, float]]
 # Which windows are counted.
-Windows = Literal["all", "inside words", "touching words"]
+Windows = Literal["all", "away from the ends", "inside words", "touching words"]
 
 
 class ClipAccuracy(NamedTuple):
@@ -53,18 +53,15 @@ class Accuracy:
     def shares(self, context: int, tolerance: int, windows: Windows = "all") -> list[float]:
         """The share of every clip that has such windows.
 
-        `inside words`: windows that lie inside the words. `touching words`: windows whose context
-        holds at least one of these. The others have silence and closed lips to go by.
+        `away from the ends`: windows whose 31 candidates all lie inside the clip. `inside words`:
+        windows that lie inside the words. `touching words`: windows whose context holds at least
+        one of these. The others have silence and closed lips to go by.
         """
         shares = []
         for clip in self.clips:
             errors = clip.errors[context]
-            chosen = torch.ones(len(errors), dtype=torch.bool)
-            if windows != "all":
-                if clip.inside is None:
-                    continue
-                chosen = clip.inside if windows == "inside words" else clip.touching[context]
-            if chosen.any():
+            chosen = _chosen(clip, context, windows)
+            if chosen is not None and chosen.any():
                 shares.append(float((errors[chosen].abs() <= tolerance).float().mean()))
         return shares
 
@@ -79,6 +76,18 @@ class Accuracy:
     def clips_within(self, tolerance_ms: float) -> int:
         """How many clips, as a whole, were answered within the tolerance."""
         return int((np.abs(self.errors_ms()) <= tolerance_ms).sum())
+
+
+def _chosen(clip: ClipAccuracy, context: int, windows: Windows) -> Tensor | None:
+    """Which windows `(n,)` of a clip are counted; None where that is not known."""
+    if windows == "inside words":
+        return clip.inside
+    if windows == "touching words":
+        return clip.touching.get(context)
+    number = torch.arange(len(clip.errors[context]))
+    if windows == "all":
+        return number >= 0
+    return (number >= MAX_SHIFT) & (number < len(number) - MAX_SHIFT)
 
 
 def resampled_interval(values: Sequence[float], seed: int = 0, draws: int = 2000) -> Interval:

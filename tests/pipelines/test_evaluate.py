@@ -34,7 +34,7 @@ def test_figures_are_per_window_kind_context_and_tolerance(store, untrained, tmp
     rows = {(r["windows"], r["context"], r["tolerance"]): r for r in figures["windows"]}
     assert set(rows) == {
         (kind, context, tolerance)
-        for kind in ("all", "inside words", "touching words")
+        for kind in ("all", "away from the ends", "inside words", "touching words")
         for context in (5, 15)
         for tolerance in (1, 5)
     }

@@ -68,6 +68,16 @@ def test_windows_inside_the_words_are_counted_on_their_own():
     assert one.touching[5].equal(one.inside)
 
 
+def test_windows_away_from_the_ends_have_all_31_candidates():
+    answer = cannot_tell("no_match")
+    errors = torch.full((40,), 9)
+    errors[15:25] = 0
+    right_inside = ClipAccuracy("a", {5: errors}, None, {}, answer, None)
+    short = ClipAccuracy("b", {5: torch.zeros(30)}, None, {}, answer, None)
+    assert Accuracy((right_inside, short)).shares(5, 1, "away from the ends") == [1.0]
+    assert Accuracy((right_inside,)).within(5, 1) == 0.25
+
+
 def test_accuracy_is_the_mean_of_clips_not_of_windows():
     answer = cannot_tell("no_match")
     long = ClipAccuracy("a", {5: torch.zeros(90)}, None, {}, answer, None)

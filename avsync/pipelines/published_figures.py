@@ -47,11 +47,11 @@ def accuracy_row(kind: str, context: int, tolerance: int, shares: Sequence[float
 
 def accuracy_lines(rows: Sequence[Row]) -> list[str]:
     """A table of accuracy rows."""
-    lines = ["windows         context  within   accuracy  95 % interval   chance"]
+    lines = ["windows             context  within   accuracy  95 % interval   chance"]
     for row in rows:
         low, high = row["interval"]
         lines.append(
-            f"{row['windows']:<14}  {row['context']:>4} fr.  {row['tolerance']:>2} fr. "
+            f"{row['windows']:<18}  {row['context']:>4} fr.  {row['tolerance']:>2} fr. "
             f"{100 * row['accuracy']:>8.1f} %  {100 * low:5.1f} to {100 * high:5.1f}  "
             f"{100 * row['chance']:>6.1f} %"
         )

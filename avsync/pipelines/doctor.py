@@ -26,6 +26,7 @@ CORE = (
 )
 EXTRAS = {
     "train": ("lightning-fabric", "timm", "torchvision"),
+    "evaluate": ("jiwer", "torchmetrics"),
     "landmarks": ("mediapipe",),
 }
 

@@ -53,15 +53,16 @@ class Job(NamedTuple):
 class System(NamedTuple):
     """A system of the table.
 
-    `command` names the recipe, whose settings `recipe` gives; `lr` suits the reduced width, and
-    `share` of the batch is what stretches need, which hold many windows each. `windows` are those
-    it can be trained for. `published` are per cent within a frame on LRS2 by context,
-    `published_acappella` within 5 frames on Acappella, None where not known.
+    `command` names the recipe, whose settings `recipe` gives; without one, what ships is measured
+    as it is. `lr` suits the reduced width, and `share` of the batch is what stretches need, which
+    hold many windows each. `windows` are those it can be trained for. `published` are per cent
+    within a frame on LRS2 by context, `published_acappella` within 5 frames on Acappella, None
+    where not known.
     """
 
     model: str
-    command: str
-    recipe: Callable[[Job], object]
+    command: str | None
+    recipe: Callable[[Job], object] | None
     lr: float
     share: float
     windows: tuple[int, ...]
@@ -195,6 +196,7 @@ SYSTEMS = {
         for way in WAYS
     },
     "dense-sync": System("dense_sync", "dense-sync", _dense_sync, 1.5e-3, 0.25, (5,)),
+    "dense-sync-shipped": System("dense_sync", None, None, 0.0, 0.0, (5,)),
 }
 # Trained where no systems are named: one student alone beside the one that is taught.
 TABLE = [name for name in SYSTEMS if name.removeprefix("mtdvocalist-") not in WAYS[1:]]

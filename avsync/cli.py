@@ -10,6 +10,7 @@ import tyro
 
 from avsync import __version__
 from avsync.commands.clips import audit, features, landmarks, prepare
+from avsync.commands.faces import talk
 from avsync.commands.files import check, demo, fix
 from avsync.commands.models import convert, doctor, models
 from avsync.commands.voices import separate
@@ -49,8 +50,9 @@ def train() -> int:
 
 
 def evaluate() -> int:
-    """Measure a model on prepared clips, `avsync evaluate sync --model NAME --data STORE`, or
-    separated voices, `avsync evaluate separation --references DIR --estimates DIR`."""
+    """Measure a model on prepared clips, `avsync evaluate sync --model NAME --data STORE`, a lip
+    reader, `avsync evaluate lipread --data STORE --transcripts DIR --weights FILE`, or separated
+    voices, `avsync evaluate separation --references DIR --estimates DIR`."""
     raise ValueError("say what to evaluate: avsync evaluate sync --model NAME --data STORE")
 
 
@@ -80,14 +82,19 @@ def _train(arguments: Sequence[str]) -> int:
 def _evaluate(arguments: Sequence[str]) -> int:
     from avsync.pipelines import evaluate_separation as separation
     from avsync.pipelines.evaluate import SyncEvaluation, evaluate_sync, table
+    from avsync.pipelines.evaluate_lipread import LipreadEvaluation, evaluate_lipread, lipread_table
 
     choices: dict[str, Callable[..., Any]] = {
         "sync": SyncEvaluation,
+        "lipread": LipreadEvaluation,
         "separation": separation.SeparationEvaluation,
     }
     asked = _asked("avsync evaluate", choices, arguments)
     if isinstance(asked, SyncEvaluation):
         print(table(evaluate_sync(asked)))
+        return 0
+    if isinstance(asked, LipreadEvaluation):
+        print(lipread_table(evaluate_lipread(asked)))
         return 0
     rows = separation.evaluate_separation(asked)
     print(separation.separation_table(asked, rows))
@@ -102,6 +109,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "check": check,
     "fix": fix,
     "separate": separate,
+    "talk": talk,
     "models": models,
     "convert": convert,
     "prepare": prepare,

@@ -45,7 +45,9 @@ def test_every_command_has_help_with_a_sentence_for_each_option(run, name):
     assert f"usage: avsync {name}" in out
 
 
-@pytest.mark.parametrize("line", ["train dense-sync --help", "evaluate sync --help"])
+@pytest.mark.parametrize(
+    "line", ["train dense-sync --help", "evaluate sync --help", "evaluate lipread --help"]
+)
 def test_recipes_are_the_options_of_training_and_evaluation(run, line):
     code, out, _ = run(*line.split())
     assert code == 0

@@ -107,12 +107,14 @@ def table() -> list[str]:
     runs = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     if not runs:
         raise SystemExit("there are no results: run this script with --data first")
-    heads = ["run", "seeds"]
+    heads = ["run", "seeds", "steps"]
     heads += [f"{test}, {k} frames" for test in runs[0]["tests"] for k in CONTEXTS]
     lines = [row(heads), row(["---"] * len(heads))]
     for arm in ARMS:
         group = [run for run in runs if run["arm"] == arm]
-        cells = [arm, str(len(group))]
+        if not group:
+            continue
+        cells = [arm, str(len(group)), str(group[0]["steps"])]
         for test in runs[0]["tests"]:
             cells += [mean_of([share_of(run, test, k) for run in group]) for k in CONTEXTS]
         lines.append(row(cells))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from avsync.pipelines.report import write_report
     from avsync.pipelines.separate import separate
     from avsync.pipelines.separate_result import SeparationResult
+    from avsync.pipelines.talk import talk
+    from avsync.pipelines.talk_result import TalkResult
     from avsync.registry import create_model, list_models
     from avsync.scoring.result import CheckResult, TrackResult, to_json
     from avsync.timing import PROFILES
@@ -29,6 +31,7 @@ __all__ = [
     "FixRefused",
     "FixResult",
     "SeparationResult",
+    "TalkResult",
     "TrackResult",
     "UnreadableMedia",
     "check",
@@ -40,6 +43,7 @@ __all__ = [
     "list_models",
     "prepare",
     "separate",
+    "talk",
     "to_json",
     "write_report",
 ]
@@ -50,6 +54,7 @@ _HOMES = {
     "FixRefused": "avsync.pipelines.fix",
     "FixResult": "avsync.pipelines.fix",
     "SeparationResult": "avsync.pipelines.separate_result",
+    "TalkResult": "avsync.pipelines.talk_result",
     "TrackResult": "avsync.scoring.result",
     "UnreadableMedia": "avsync.media.video",
     "check": "avsync.pipelines.check",
@@ -61,6 +66,7 @@ _HOMES = {
     "list_models": "avsync.registry",
     "prepare": "avsync.pipelines.prepare",
     "separate": "avsync.pipelines.separate",
+    "talk": "avsync.pipelines.talk",
     "to_json": "avsync.scoring.result",
     "write_report": "avsync.pipelines.report",
 }

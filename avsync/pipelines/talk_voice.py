@@ -1,0 +1,100 @@
+"""A voice as a talking face hears it: tokens for pictures of any rate, from sound that streams."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import av
+import numpy as np
+import torch
+from av.stream import Disposition
+from torch import Tensor
+
+from avsync.media.audio import AudioClock, is_sound
+from avsync.media.container import UnreadableMedia, audio_stream, decoded, open_media
+from avsync.media.probe import probe
+from avsync.tasks.talking_face import TalkingFace
+from avsync.timing import FPS, FRAME_MS, SAMPLE_RATE, exact_div
+
+# Pictures of another rate than 25 hear the voice on one of these clocks, each so much later than
+# the one before: about the hop of what models hear with.
+STEP_MS = 10
+CLOCKS = exact_div(FRAME_MS, STEP_MS)
+# Frames whose tokens are made together, and those that are heard before and after them.
+BLOCK, AROUND = 250, 25
+
+
+class Voice(NamedTuple):
+    """The voice in a file: its sound from `origin_s` on the file's clock, which is heard with the
+    first picture of the film; `length_s` where the file says so.
+    """
+
+    path: str
+    origin_s: float
+    length_s: float | None
+
+    @staticmethod
+    def of(path: str) -> "Voice":
+        """That of a sound file, from its beginning; of a film, from its first picture on.
+
+        UnreadableMedia where there is no sound, or none that can be decoded.
+        """
+        with open_media(path) as container:
+            stream = audio_stream(container)
+            first = next(filter(is_sound, decoded(container, stream)), None)
+            if first is None:
+                cause = "no sound of the audio stream could be decoded"
+                raise UnreadableMedia("damaged", cause)
+            start_s = max(float(first.time or 0.0), 0.0)
+            told_s = float((stream.duration or 0) * (stream.time_base or 0))
+            told_s = told_s or (container.duration or 0) / av.time_base
+            still = Disposition.attached_pic | Disposition.timed_thumbnails
+            film = any(not each.disposition & still for each in container.streams.video)
+        origin_s = probe(path).video_start_s if film else start_s
+        return Voice(path, origin_s, max(start_s + told_s - origin_s, 0.0) if told_s else None)
+
+
+class VoiceTokens:
+    """What a model hears of a voice at any moment, going forward; only some seconds are held.
+
+    Args:
+        model: hears at 25 frames a second.
+        voice: heard from moment 0 on.
+        device: where the model is.
+    """
+
+    def __init__(
+        self, model: TalkingFace, voice: Voice, device: torch.device | str = "cpu"
+    ) -> None:
+        self.model, self.device = model, device
+        # Blocks are asked for in order, their clocks in any; the last may come again.
+        keep_s = 2 * (BLOCK + 2 * AROUND) / FPS
+        self.clock = AudioClock(voice.path, voice.origin_s, SAMPLE_RATE, keep_s)
+        self.made: dict[tuple[int, int], Tensor] = {}
+
+    def at(self, starts_s: Sequence[float]) -> Tensor:
+        """Maps when frames of 1/25 s begin, in seconds, rising, to their tokens `(P, D)`, to the
+        nearest `STEP_MS`.
+        """
+        steps = [max(0, round(start_s * 1000 / STEP_MS)) for start_s in starts_s]
+        tokens = [self._token(*divmod(step, CLOCKS)) for step in steps]
+        oldest = steps[0] // CLOCKS // BLOCK
+        self.made = {key: made for key, made in self.made.items() if key[0] >= oldest}
+        return torch.stack(tokens)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.clock.close()
+
+    def _token(self, frame: int, clock: int) -> Tensor:
+        block, place = divmod(frame, BLOCK)
+        if (block, clock) not in self.made:
+            self.made[block, clock] = self._block(block, clock)
+        return self.made[block, clock][place]
+
+    def _block(self, block: int, clock: int) -> Tensor:
+        first = block * BLOCK - AROUND
+        start_s = first / FPS + clock * STEP_MS / 1000
+        frames = BLOCK + 2 * AROUND
+        wav = self.clock.window(start_s, start_s + frames / FPS)
+        heard = torch.from_numpy(np.ascontiguousarray(wav))[None].to(self.device)
+        return self.model.encode_voice(heard, frames)[0, AROUND : AROUND + BLOCK]

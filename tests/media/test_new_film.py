@@ -5,7 +5,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from pipelines.talkers import texture, write_pictures, write_voice
+from pipelines.painters import texture, write_pictures, write_voice
 
 from avsync.media.audio import read_audio
 from avsync.media.container import UnreadableMedia, open_media, video_stream

@@ -3,7 +3,7 @@
 import av
 import numpy as np
 import pytest
-from pipelines.talkers import texture
+from pipelines.painters import texture
 
 from avsync.media.crops import cut_face
 from avsync.media.paste import face_mask, paste_face

@@ -94,7 +94,7 @@ def talk(
             faces=len(everyone),
             pictures=len(looked.times_s),
             duration_s=round(looked.end_s, 6),
-            voice_s=None if voice.length_s is None else round(voice.length_s, 6),
+            voice_s=round(voice.length_s, 6),
         )
         if reason is not None:
             return replace(blank, status="cannot_tell", reason=reason, detail=DETAILS[reason])
@@ -139,7 +139,11 @@ def _loaded(name: str, weights: str | None) -> TalkingFace:
             f"avsync ships no weights of {name}: train your own with `avsync train {row.train}` "
             "and name the file (--weights FILE)"
         )
-    task = create_model(name, weights=weights)
+    try:
+        task = create_model(name, weights=weights)
+    except ValueError as error:
+        # The config of another model: this one's has no such fields.
+        raise RuntimeError(f"{weights} holds no weights of {name}: {error}") from error
     task.to("cuda" if torch.cuda.is_available() else "cpu")
     return cast(TalkingFace, task)
 

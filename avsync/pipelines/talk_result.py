@@ -39,7 +39,7 @@ class TalkResult:
         faces: how many there are to choose from.
         pictures: of the film.
         duration_s: of the film.
-        voice_s: how long the voice is, None where its file does not say.
+        voice_s: how long the voice is.
     """
 
     file: str

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import av
-import numpy as np
 import torch
 from av.stream import Disposition
 from torch import Tensor
 
 from avsync.media.audio import AudioClock, is_sound
-from avsync.media.container import UnreadableMedia, audio_stream, decoded, open_media
+from avsync.media.container import UnreadableMedia, audio_stream, decoded, open_media, packets
 from avsync.media.probe import probe
 from avsync.tasks.talking_face import TalkingFace
 from avsync.timing import FPS, FRAME_MS, SAMPLE_RATE, exact_div
@@ -25,12 +23,12 @@ BLOCK, AROUND = 250, 25
 
 class Voice(NamedTuple):
     """The voice in a file: its sound from `origin_s` on the file's clock, which is heard with the
-    first picture of the film; `length_s` where the file says so.
+    first picture of the film, for `length_s`.
     """
 
     path: str
     origin_s: float
-    length_s: float | None
+    length_s: float
 
     @staticmethod
     def of(path: str) -> "Voice":
@@ -44,13 +42,10 @@ class Voice(NamedTuple):
             if first is None:
                 cause = "no sound of the audio stream could be decoded"
                 raise UnreadableMedia("damaged", cause)
-            start_s = max(float(first.time or 0.0), 0.0)
-            told_s = float((stream.duration or 0) * (stream.time_base or 0))
-            told_s = told_s or (container.duration or 0) / av.time_base
             still = Disposition.attached_pic | Disposition.timed_thumbnails
             film = any(not each.disposition & still for each in container.streams.video)
-        origin_s = probe(path).video_start_s if film else start_s
-        return Voice(path, origin_s, max(start_s + told_s - origin_s, 0.0) if told_s else None)
+        origin_s = probe(path).video_start_s if film else max(float(first.time or 0.0), 0.0)
+        return Voice(path, origin_s, max(_end_s(path) - origin_s, 0.0))
 
 
 class VoiceTokens:
@@ -92,9 +87,20 @@ class VoiceTokens:
         return self.made[block, clock][place]
 
     def _block(self, block: int, clock: int) -> Tensor:
-        first = block * BLOCK - AROUND
-        start_s = first / FPS + clock * STEP_MS / 1000
-        frames = BLOCK + 2 * AROUND
-        wav = self.clock.window(start_s, start_s + frames / FPS)
-        heard = torch.from_numpy(np.ascontiguousarray(wav))[None].to(self.device)
-        return self.model.encode_voice(heard, frames)[0, AROUND : AROUND + BLOCK]
+        # Before the voice begins there is nothing to hear, not silence: so models were trained.
+        before = min(AROUND, block * BLOCK)
+        frames = before + BLOCK + AROUND
+        start_s = (block * BLOCK - before) / FPS + clock * STEP_MS / 1000
+        wav = torch.from_numpy(self.clock.window(start_s, start_s + frames / FPS))
+        return self.model.encode_voice(wav[None].to(self.device), frames)[0, before:-AROUND]
+
+
+def _end_s(path: str) -> float:
+    """When the last packet of the sound ends, on the file's clock: headers may not say."""
+    end_s = 0.0
+    with open_media(path) as container:
+        for packet in packets(container, audio_stream(container)):
+            if packet is not None and packet.pts is not None and packet.time_base is not None:
+                end = (packet.pts + (packet.duration or 0)) * packet.time_base
+                end_s = max(end_s, float(end))
+    return end_s

@@ -176,6 +176,19 @@ def test_pictures_without_the_face_stay_as_they_are(tmp_path, voice):
     assert pictures.drawn == [same.count(False)]
 
 
+def test_a_face_that_the_detector_loses_is_not_drawn_where_it_was(tmp_path, voice):
+    image = np.full((144, 192, 3), 60, np.uint8)
+    image[20:100, 10:70] = (220, 40, 40)
+    path = write_pictures(tmp_path / "a.mkv", [image] * 60)
+    # It is found at pictures 0, 5, ..., 30, and held for a second.
+    pictures = drawn(path, voice, RedDetector(last=7), Flat(0.0, 1, 0))
+    changed = [
+        any((a != b).any() for a, b in zip(old.planes, new.picture.planes, strict=True))
+        for old, new in zip(decoded(path), pictures, strict=True)
+    ]
+    assert changed == [True] * 31 + [False] * 29
+
+
 @pytest.mark.parametrize("name", ["new.mp4", "new.mkv", "new.webm"])
 def test_the_new_film_has_the_old_ones_times_and_the_voice_for_its_sound(
     film, voice, tmp_path, name

@@ -51,8 +51,9 @@ def train() -> int:
 
 def evaluate() -> int:
     """Measure a model on prepared clips, `avsync evaluate sync --model NAME --data STORE`, a lip
-    reader, `avsync evaluate lipread --data STORE --transcripts DIR --weights FILE`, or separated
-    voices, `avsync evaluate separation --references DIR --estimates DIR`."""
+    reader, `avsync evaluate lipread --data STORE --transcripts DIR --weights FILE`, talking faces,
+    `avsync evaluate talking --made DIR --references DIR`, or separated voices, `avsync evaluate
+    separation --references DIR --estimates DIR`."""
     raise ValueError("say what to evaluate: avsync evaluate sync --model NAME --data STORE")
 
 
@@ -81,12 +82,14 @@ def _train(arguments: Sequence[str]) -> int:
 
 def _evaluate(arguments: Sequence[str]) -> int:
     from avsync.pipelines import evaluate_separation as separation
+    from avsync.pipelines import evaluate_talking as talking
     from avsync.pipelines.evaluate import SyncEvaluation, evaluate_sync, table
     from avsync.pipelines.evaluate_lipread import LipreadEvaluation, evaluate_lipread, lipread_table
 
     choices: dict[str, Callable[..., Any]] = {
         "sync": SyncEvaluation,
         "lipread": LipreadEvaluation,
+        "talking": talking.TalkingEvaluation,
         "separation": separation.SeparationEvaluation,
     }
     asked = _asked("avsync evaluate", choices, arguments)
@@ -96,6 +99,10 @@ def _evaluate(arguments: Sequence[str]) -> int:
     if isinstance(asked, LipreadEvaluation):
         print(lipread_table(evaluate_lipread(asked)))
         return 0
+    if isinstance(asked, talking.TalkingEvaluation):
+        figures = talking.evaluate_talking(asked)
+        print(talking.talking_table(figures))
+        return talking.talking_exit_code(figures)
     rows = separation.evaluate_separation(asked)
     print(separation.separation_table(asked, rows))
     return separation.exit_code(rows)

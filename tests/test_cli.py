@@ -46,7 +46,13 @@ def test_every_command_has_help_with_a_sentence_for_each_option(run, name):
 
 
 @pytest.mark.parametrize(
-    "line", ["train dense-sync --help", "evaluate sync --help", "evaluate lipread --help"]
+    "line",
+    [
+        "train dense-sync --help",
+        "evaluate sync --help",
+        "evaluate lipread --help",
+        "evaluate talking --help",
+    ],
 )
 def test_recipes_are_the_options_of_training_and_evaluation(run, line):
     code, out, _ = run(*line.split())

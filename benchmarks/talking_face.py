@@ -1,7 +1,7 @@
 """What each loss of a talking face buys: the same training with and without it, over seeds.
 
     python benchmarks/talking_face.py --data STORE --splits FILE --zero-ms MS --expert FILE \
-        --transcripts FOLDER --work FOLDER [--steps N] [--more N] [--seeds 0 1 2]
+        --transcripts FOLDER --work FOLDER [--steps N] [--more N] [--seeds 0 1 2] [--reader FILE]
 
 Per seed a generator learns by reconstruction alone; every other arm starts from it and goes on for
 `--more` steps, as does one more by reconstruction alone. Test clips are drawn again, their first
@@ -16,26 +16,16 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import torch
 from record import RESULTS, machine, write_record
 
-from avsync.data.clip_crops import crops_for
-from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
-from avsync.encoders.mouth import LUMA
-from avsync.media.crops import mouth_in_face
-from avsync.metrics.sync_accuracy import MAX_SHIFT, best_offsets
-from avsync.registry import create_model
-from avsync.scoring.clip_band import clip_band
-from avsync.scoring.engine import SyncModel
+from avsync.pipelines.evaluate_talking import TalkingEvaluation, evaluate_talking
 from avsync.tasks.synctalklip import SyncTalklipConfig
-from avsync.tasks.talking_face import TalkingFace, TalkingFaceConfig, redraw
+from avsync.tasks.talking_face import TalkingFaceConfig
 from avsync.training.clip_data import ClipData
 from avsync.training.loop import LoopSettings
-from avsync.training.speech_guide import paste
 from avsync.training.synctalklip import SyncTalklipRecipe, train
 from avsync.training.talking_step import LossWeights
 
@@ -44,8 +34,6 @@ DRAWS = TalkingFaceConfig((4, 8, 16, 32, 64, 128), (128, 64, 48, 24, 12), 12)
 CRITIC = (8, 16, 32, 64, 128)
 FIRST = "first"
 ALONE = LossWeights(gan=0.0, lip=0.0, contrast=0.0)
-# A voice moved by this and more counts as moved.
-MOVED_FRAMES = 5
 
 
 def arms(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -67,10 +55,6 @@ def main() -> None:
     if options.data is None:
         print("\n".join(table()))
         return
-    store = Store(options.data)
-    places = clips_of_split(store, options.splits, "test")[: options.clips or None]
-    clips = [store[place] for place in places]
-    judge = cast(SyncModel, create_model("dense_sync", pretrained=True))
     print(machine())
     for seed in options.seeds:
         first = train(recipe(options, seed, FIRST, options.steps, {"weights": ALONE}))
@@ -80,8 +64,7 @@ def main() -> None:
                 continue
             more = {**changes, "init": first}
             weights = train(recipe(options, seed, name, options.more, more))
-            model = create_model("synctalklip", weights=weights)
-            found = measured(cast(TalkingFace, model), judge, clips, options.zero_ms)
+            found = measured(options, weights)
             figures = {"arm": arm, "seed": seed, "steps": options.steps, "more": options.more}
             print(arm, seed, found)
             write_record(f"{FOLDER}/{name}_{seed}", {**figures, **found}, script=FOLDER)
@@ -118,61 +101,51 @@ def recipe(
     )
 
 
-@torch.inference_mode()
-def measured(
-    model: TalkingFace, judge: SyncModel, clips: list[PreparedClip], zero_ms: float
-) -> dict[str, float]:
-    """PSNR of the lower half in dB, drawn by the clip's own voice; of clips drawn by the voice of
-    another clip, the share in which that voice scores better in its place than moved by 5 to 15
-    frames, on average, and of those whose best offset is within a frame.
+def measured(options: argparse.Namespace, weights: Path) -> dict[str, float | None]:
+    """What `avsync evaluate talking` says: PSNR in dB and SSIM of the lower half, drawn by the
+    clip's own voice; of clips drawn by the voice of another clip, the share in which that voice
+    scores better in its place than moved by 5 to 15 frames, on average, and of those whose best
+    offset is within a frame; and the error rate of the other clip's words, where a reader is given.
 
     Another's voice, for the mouth crop shows a strip of the chin below what is drawn: of three
     clips whose faces were made flat grey, all were found in sync with their own voice. And a
     generator of two steps was found in sync with another's: this figure says nothing alone.
     """
-    errors, better, right = [], [], []
-    others = [*clips[1:], clips[0]]
-    for clip, other in zip(clips, others, strict=True):
-        frames = torch.from_numpy(np.array(clip.face)).permute(0, 3, 1, 2) / 255
-        own, foreign = (np.roll(each.wav_16k, round(16 * zero_ms)) for each in (clip, other))
-        again = redraw(model, frames, torch.from_numpy(own))
-        errors.append(float((again - frames)[:, :, 48:].square().mean()))
-        drawn = redraw(model, frames, torch.from_numpy(foreign))
-        crops = _mouths(judge, clip, drawn)
-        means = clip_band(judge, crops, foreign, 0.0, empty_windows=False).band.nanmean(0)
-        moved = (torch.arange(len(means)) - MAX_SHIFT).abs() >= MOVED_FRAMES
-        better.append(bool(means[MAX_SHIFT] > means[moved].nanmean()))
-        right.append(abs(int(best_offsets(means[None]))) <= 1)
+    figures = evaluate_talking(
+        TalkingEvaluation(
+            data=options.data,
+            weights=weights,
+            splits=options.splits,
+            clips=options.clips,
+            truth_ms=options.zero_ms,
+            reader=options.reader,
+            transcripts=options.transcripts if options.reader else None,
+        )
+    )
+    count = figures["sync_clips"]
     return {
-        "psnr": round(float(-10 * np.log10(np.mean(errors))), 2),
-        "own_voice_better": round(float(np.mean(better)), 4),
-        "clips_within_a_frame": round(float(np.mean(right)), 4),
-        "clips": len(clips),
+        "psnr": round(figures["psnr"]["mean"], 2),
+        "ssim": round(figures["ssim"]["mean"], 4),
+        "own_voice_better": round(figures["in_place_better"] / count, 4),
+        "clips_within_a_frame": round(figures["within_a_frame"] / count, 4),
+        "wer": round(figures["reading"]["wer"], 4) if figures["reading"] else None,
+        "clips": figures["clips"],
     }
-
-
-def _mouths(judge: SyncModel, clip: PreparedClip, drawn: torch.Tensor) -> np.ndarray:
-    """The mouth crops of a clip with what was drawn in its place, grey: `(T, H, W, 3)` uint8."""
-    crops = torch.from_numpy(np.array(crops_for(judge.spec, clip))).float()
-    grey = (crops @ torch.tensor(LUMA))[None] / 255
-    pairs = zip(clip.boxes, clip.points, strict=True)
-    lies = np.stack([mouth_in_face(box, points) for box, points in pairs]).astype(np.float32)
-    every = torch.arange(len(drawn))[None]
-    faces = drawn.transpose(0, 1)[None]
-    pasted = paste(grey, faces, torch.from_numpy(lies)[None], every)[0]
-    return (255 * pasted).round().byte()[..., None].expand(-1, -1, -1, 3).numpy()
 
 
 def table() -> list[str]:
     """Means over seeds, by arm."""
     files = sorted((RESULTS / FOLDER).glob("*.json"))
     runs = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    names = ("psnr", "own_voice_better", "clips_within_a_frame")
-    lines = [f"{'learnt by':32} seeds  psnr   own voice better  within a frame"]
+    names = ("psnr", "ssim", "own_voice_better", "clips_within_a_frame")
+    title = f"{'learnt by':32} seeds  psnr   ssim   own voice better  within a frame"
+    lines = [f"{title}  words wrong"]
     for arm in dict.fromkeys(run["arm"] for run in runs):
         group = [run for run in runs if run["arm"] == arm]
-        psnr, better, right = (np.mean([run[name] for run in group]) for name in names)
-        lines.append(f"{arm:32} {len(group):5}  {psnr:5.2f}  {better:16.3f}  {right:14.3f}")
+        psnr, ssim, better, right = (np.mean([run[name] for run in group]) for name in names)
+        wrong = [run["wer"] for run in group if run["wer"] is not None]
+        line = f"{arm:32} {len(group):5}  {psnr:5.2f}  {ssim:5.3f}  {better:16.3f}  {right:14.3f}"
+        lines.append(f"{line}  {np.mean(wrong):11.3f}" if wrong else line)
     return lines
 
 
@@ -183,6 +156,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--zero-ms", type=float, default=0.0, help="offset of all clips")
     parser.add_argument("--expert", type=Path, help="weights of an AV-SyncNet")
     parser.add_argument("--transcripts", type=Path)
+    parser.add_argument("--reader", type=Path, help="a lip reader that took no part")
     parser.add_argument("--work", type=Path, help="folder of the training runs")
     parser.add_argument("--steps", type=int, default=1500, help="by reconstruction")
     parser.add_argument("--more", type=int, default=300, help="of every arm")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avsync.data.clip_crops import CropSpec, fit_crops
+from avsync.data.clip_crops import CropSpec, crops_for, fit_crops
 from avsync.data.store import PreparedClip, Store
 from avsync.media.crops import mouth_in_face
 from avsync.pipelines.judged_clip import JudgedClip, likeness
@@ -50,6 +50,7 @@ def drawn_clips(
             speaker.start_s,
             speaker.start_s + length_s,
             likeness(again, true),
+            partial(crops_for, clip=clip),
         )
 
 

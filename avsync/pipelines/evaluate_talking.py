@@ -168,7 +168,10 @@ class _Judges:
     def judge(self, clip: JudgedClip) -> ClipRow:
         """What they say of a clip."""
         sync = sync_figures(self.sync, clip.crops(self.sync.spec), clip.wav)
-        row = ClipRow(clip.name, "ok", likeness=clip.likeness, sync=sync)
+        undrawn = None
+        if clip.true_crops is not None:
+            undrawn = sync_figures(self.sync, clip.true_crops(self.sync.spec), clip.wav)
+        row = ClipRow(clip.name, "ok", likeness=clip.likeness, sync=sync, undrawn=undrawn)
         folder = self.evaluation.transcripts
         if self.reader is None or folder is None:
             return row

@@ -25,7 +25,8 @@ class JudgedClip(NamedTuple):
 
     `crops` gives what a model looks at, `(T, H, W, 3)` uint8; `wav` `(640 T,)` at 16 kHz starts
     with the first frame. What is said lies in `source` from `start_s` to `end_s`. `likeness` is
-    None where there is no true clip.
+    None where there is no true clip. `true_crops` gives the true face likewise, None where it is
+    not at hand.
     """
 
     name: str
@@ -35,6 +36,7 @@ class JudgedClip(NamedTuple):
     start_s: float
     end_s: float
     likeness: Likeness | None
+    true_crops: Callable[[CropSpec], np.ndarray] | None = None
 
 
 def likeness(made: Tensor, true: Tensor) -> Likeness:

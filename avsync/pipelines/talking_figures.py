@@ -46,7 +46,8 @@ class SyncFigures(NamedTuple):
 class ClipRow:
     """The answer for one clip: `status` is `ok`, or `unreadable` with the cause in `detail`.
 
-    `sync` is None for a clip no longer than a window of the model. `said` and `read` are None where
+    `sync` is None for a clip no longer than a window of the model; `undrawn` is the same of the
+    true face with the voice that was drawn, where that is at hand. `said` and `read` are None where
     no reader was asked, or no whole word lies in the clip.
     """
 
@@ -55,6 +56,7 @@ class ClipRow:
     detail: str = ""
     likeness: Likeness | None = None
     sync: SyncFigures | None = None
+    undrawn: SyncFigures | None = None
     said: str | None = None
     read: str | None = None
 
@@ -68,6 +70,7 @@ class ClipRow:
             figures |= self.sync._asdict()
         if math.isinf(figures["psnr"] or 0):
             figures["psnr"] = None
+        figures["undrawn"] = None if self.undrawn is None else self.undrawn._asdict()
         texts = {"said": self.said, "read": self.read}
         return {"clip": self.clip, "status": self.status, "detail": self.detail, **figures, **texts}
 
@@ -106,11 +109,19 @@ def talking_figures(rows: Sequence[ClipRow]) -> dict[str, Any]:
         "unreadable": len(rows) - len(good),
         "identical": sum(row["ssim"] is not None and row["psnr"] is None for row in good),
         **{name: mean_of([row[name] for row in good]) for name in (*LIKENESS, *SYNC, "pri_chance")},
-        "sync_clips": len(judged),
-        "within_a_frame": sum(abs(row["offset_frames"]) <= 1 for row in judged),
-        "in_place_better": sum(row["in_place_better"] for row in judged),
+        **_in_place(judged),
+        "undrawn": _in_place([row["undrawn"] for row in judged if row["undrawn"]]),
         "reading": reading_figures(texts) | {"clips": len(texts)} if texts else None,
         "per_clip": [row.as_data() for row in rows],
+    }
+
+
+def _in_place(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Of how many clips the voice fits in its place."""
+    return {
+        "sync_clips": len(rows),
+        "within_a_frame": sum(abs(row["offset_frames"]) <= 1 for row in rows),
+        "in_place_better": sum(row["in_place_better"] for row in rows),
     }
 
 
@@ -136,6 +147,12 @@ def talking_lines(figures: dict[str, Any], judge: str, reader: str | None) -> li
             f"by {judge}: the voice fits best within a frame of its place in "
             f"{figures['within_a_frame']} of {count} clips (chance {100 * chance:.1f} %), better "
             f"there than moved in {figures['in_place_better']} of {count}"
+        )
+    undrawn = figures["undrawn"]
+    if undrawn["sync_clips"]:
+        lines.append(
+            f"the true faces with the same voices: within a frame in {undrawn['within_a_frame']}, "
+            f"better there than moved in {undrawn['in_place_better']} of {undrawn['sync_clips']}"
         )
     if shown := _shown(figures, SYNC):
         by_chance = figures["pri_chance"]["mean"]

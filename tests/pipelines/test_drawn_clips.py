@@ -40,6 +40,7 @@ def test_a_clip_is_drawn_by_the_voice_of_the_next(store, talker):
 
 def test_the_likeness_is_that_of_the_own_voice(store, talker):
     (own,) = drawn_clips(talker, store, [0], 0.0, own_voice=True)
+    assert np.array_equal(own.true_crops(FACE_SPEC), store[0].face)
     other, _ = drawn_clips(talker, store, [0, 1], 0.0, own_voice=False)
     assert own.source == "folder/one.mp4" and own.likeness == other.likeness
 

@@ -42,6 +42,10 @@ def test_clips_of_a_store_are_drawn_and_judged(asked):
     assert figures["reading"]["insertions"] == 3 * 38
     assert figures["psnr"]["mean"] > 5 and 0 < figures["ssim"]["mean"] < 1
     assert 0 <= figures["pri"]["mean"] <= 1 and figures["sync_clips"] == 3
+    # The grey face does not move, the true one is as bright as its own voice is loud.
+    assert figures["undrawn"]["sync_clips"] == 3
+    found = [(row["lse_d"], row["undrawn"]["lse_d"]) for row in figures["per_clip"]]
+    assert all(drawn != true for drawn, true in found)
     text = talking_table(figures)
     assert "drawn by synctalklip (talker.safetensors), judged with another clip's voice" in text
     assert "word error rate" in text and "by dense_sync" in text

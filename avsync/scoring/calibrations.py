@@ -4,7 +4,7 @@ from avsync.scoring.offset import Calibration
 
 CALIBRATIONS: dict[str, Calibration] = {
     "dense_sync": Calibration(
-        bias=-18.315, height=1.339, sharpness=4.916, floor_ms=18.0, blur_ms=0.0
+        bias=-18.315, height=1.339, sharpness=4.916, floor_ms=19.0, blur_ms=100.0
     )
 }
 

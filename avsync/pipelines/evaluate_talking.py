@@ -5,9 +5,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
-import torch
 import tyro
 
 from avsync.atomic import write_text
@@ -22,11 +21,11 @@ from avsync.pipelines.filmed_clips import Unlike, filmed_clip
 from avsync.pipelines.judged_clip import JudgedClip
 from avsync.pipelines.progress import Report, progress_bar
 from avsync.pipelines.reading import load_reader, read_clip, refuse_unknown, said_between
+from avsync.pipelines.talk import load_talking_face
 from avsync.pipelines.talking_figures import ClipRow, sync_figures, talking_figures, talking_lines
 from avsync.pipelines.videos import find_videos
 from avsync.pipelines.words import UNREADABLE, printable
-from avsync.registry import create_model, model_row
-from avsync.tasks.talking_face import TalkingFace
+from avsync.registry import model_row
 
 SCHEMA = 1
 
@@ -193,7 +192,7 @@ def _of_store(judges: _Judges, report: Report) -> list[ClipRow]:
     if asked.voice == "other" and len(places) < 2:
         raise ValueError("another clip's voice needs two clips or more, got one: --voice own")
     judges.check([store.rows[place]["source"] for place in places])
-    model = _talking_model(asked.model, asked.weights)
+    _, model = load_talking_face(asked.model, asked.weights)
     rows = []
     for clip in drawn_clips(model, store, places, asked.truth_ms, asked.voice == "own"):
         rows.append(judges.judge(clip))
@@ -231,15 +230,6 @@ def _pairs(made: Path, true: Path | None) -> list[tuple[Path, Path | None]]:
     known = {path.relative_to(true).with_suffix(""): path for path in find_videos([true])}
     names = [film.relative_to(made).with_suffix("") for film in films]
     return [(film, known.get(name, true / name)) for film, name in zip(films, names, strict=True)]
-
-
-def _talking_model(name: str, weights: Path) -> TalkingFace:
-    model_row(name, "talking")
-    try:
-        model = create_model(name, weights=weights)
-    except (ValueError, TypeError) as error:
-        raise RuntimeError(f"{weights} holds no {name}: {error}") from error
-    return cast(TalkingFace, model.to("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def _about(asked: TalkingEvaluation) -> dict[str, Any]:

@@ -141,8 +141,8 @@ def _loaded(name: str, weights: str | None) -> TalkingFace:
         )
     try:
         task = create_model(name, weights=weights)
-    except ValueError as error:
-        # The config of another model: this one's has no such fields.
+    except (ValueError, TypeError) as error:
+        # The config of another model: this one's has no such fields, or others in their place.
         raise RuntimeError(f"{weights} holds no weights of {name}: {error}") from error
     task.to("cuda" if torch.cuda.is_available() else "cpu")
     return cast(TalkingFace, task)

@@ -99,7 +99,7 @@ def test_what_is_missing_is_told_before_anything_is_drawn(asked, models, tmp_pat
     alone = made_store(tmp_path / "alone", {"a/b": (moving(0), loud(0))})
     with pytest.raises(ValueError, match="two clips or more, got one: --voice own"):
         evaluate_talking(replace(asked, data=alone.path))
-    with pytest.raises(RuntimeError, match=r"reader\.safetensors holds no synctalklip"):
+    with pytest.raises(RuntimeError, match=r"reader\.safetensors holds no weights of synctalklip"):
         evaluate_talking(replace(asked, weights=models[1]))
     with pytest.raises(RuntimeError, match="neither a lip reader nor an AV-SyncNet"):
         evaluate_talking(replace(asked, reader=models[0]))

@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 
+from avsync.cli import main
 from avsync.data.store import CROP_SIZE, Store
 from avsync.data.store_writer import SourceWriter, write_tables
 from avsync.media.audio import read_audio
@@ -31,6 +32,21 @@ FLASHES = (0.4, 1.2, 1.6)
 CLICK_HZ, CLICK_SIGMA_S = 1000.0, 0.002
 STORED_FRAMES = 40
 ROTATIONS = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command in this process; gives exit code, stdout, stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as leave:
+            code = int(leave.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
 
 
 @pytest.fixture

@@ -8,27 +8,12 @@ import pytest
 import torch
 
 import avsync
-from avsync.cli import COMMANDS, GROUPS, main
+from avsync.cli import COMMANDS, GROUPS
 from avsync.registry import MODELS, create_model
 from avsync.timing import PROFILES
 from avsync.weights import save
 
 TINY = {"dim": 8, "mouth_channels": [4, 4, 4, 4], "mel_channels": [4, 4, 4, 4, 4]}
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs the command in this process; gives exit code, stdout, stderr."""
-
-    def call(*arguments):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as leave:
-            code = leave.code
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 def test_help_names_every_command(run):

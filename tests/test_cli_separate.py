@@ -5,24 +5,11 @@ import json
 import pytest
 from pipelines.two_faces import tones, write_faces
 
-from avsync.cli import main
 from avsync.registry import create_model
 from avsync.weights import save
 
 TINY = {"channels": [2, 2, 2, 2, 2, 2], "seconds": 2}
 SEEING = {**TINY, "visual_channels": [2, 2, 2, 2, 4]}
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs the command in this process; gives exit code, stdout, stderr."""
-
-    def call(*arguments):
-        code = main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture

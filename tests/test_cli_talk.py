@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from pipelines.painters import texture, write_pictures, write_voice
 
-from avsync.cli import main
 from avsync.registry import create_model
 from avsync.weights import save
 
@@ -20,18 +19,6 @@ TINY = {
     "synctalklip": {"encoder": HEARS | {"position_frames": 15}, "generator": DRAWS},
     "wav2lip": {"mel_channels": [2, 3, 4, 5], "generator": DRAWS},
 }
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs the command in this process; gives exit code, stdout, stderr."""
-
-    def call(*arguments):
-        code = main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture

@@ -84,10 +84,8 @@ def _chosen(clip: ClipAccuracy, context: int, windows: Windows) -> Tensor | None
         return clip.inside
     if windows == "touching words":
         return clip.touching.get(context)
-    number = torch.arange(len(clip.errors[context]))
-    if windows == "all":
-        return number >= 0
-    return (number >= MAX_SHIFT) & (number < len(number) - MAX_SHIFT)
+    number, reach = torch.arange(len(clip.errors[context])), 0 if windows == "all" else MAX_SHIFT
+    return (number >= reach) & (number < len(number) - reach)
 
 
 def resampled_interval(values: Sequence[float], seed: int = 0, draws: int = 2000) -> Interval:

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from avsync.encoders.short_conv import ShortConv3d
+from avsync.encoders.folded_conv import FoldedConv3d
 
 
 class ConvBlock(nn.Module):
@@ -68,6 +68,6 @@ def conv_block_3d(
 ) -> ConvBlock:
     """A block over `(B, C, T, H, W)`."""
     # Wider ones than 3 gain most by it; the others gain nothing where they are of full width.
-    kind = ShortConv3d if (kernel if isinstance(kernel, int) else kernel[0]) > 3 else nn.Conv3d
+    kind = FoldedConv3d if (kernel if isinstance(kernel, int) else kernel[0]) > 3 else nn.Conv3d
     conv = kind(in_channels, out_channels, kernel, stride, padding)
     return ConvBlock(conv, nn.BatchNorm3d(out_channels), residual)

@@ -13,6 +13,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from avsync.encoders.fetching import fetching
+from avsync.encoders.folded_conv import FoldedConv3d
 
 # Windows that go through the convolutions together.
 BATCH_WINDOWS = 8
@@ -83,7 +84,7 @@ def _trunk(channels: tuple[int, ...]) -> nn.Sequential:
     # torchvision's own has one width only; names are its own, so that its weights fit.
     first = channels[0]
     stem = nn.Sequential(
-        nn.Conv3d(3, first, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False),
+        FoldedConv3d(3, first, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False),
         nn.BatchNorm3d(first),
         nn.ReLU(inplace=True),
     )

@@ -93,19 +93,21 @@ def one_run(name: str, seed: int, options: argparse.Namespace) -> None:
     if reason is not None:
         print(f"{name} is left out: {reason}")
         return
-    work = options.work / run
+    shipped = system.kind is None
     started_s = time.monotonic()
-    weights = train(system, job_of(seed, work, eyes, options))
+    weights = None
+    if not shipped:
+        weights = train(system, job_of(seed, options.work / run, eyes, options))
     trained_s = round(time.monotonic() - started_s)
-    model = create_model(system.model, weights=weights)
+    model = create_model(system.model, pretrained=shipped, weights=weights)
     if torch.cuda.is_available():
         model = model.cuda()
     figures = {
         "system": name,
         "size": size,
         "seed": seed,
-        "steps": options.steps,
-        "batch": options.batch,
+        "steps": 0 if shipped else options.steps,
+        "batch": 0 if shipped else options.batch,
         "train_seconds": trained_s,
         "parameters": sum(each.numel() for each in model.parameters()),
         "trainable": sum(each.numel() for each in model.parameters() if each.requires_grad),
@@ -146,7 +148,7 @@ def job_of(seed: int, work: Path, eyes: Path | None, options: argparse.Namespace
 
 
 def measured(
-    system: System, model: Model, weights: Path, options: argparse.Namespace
+    system: System, model: Model, weights: Path | None, options: argparse.Namespace
 ) -> dict[str, dict[str, Any]]:
     """Mean figures of each set in dB, and of how many mixtures they are."""
     samples, frames = chunk(SECONDS)
@@ -169,7 +171,8 @@ def measured(
         mixtures = data.company(spec, sounds)
         features = None
         if getattr(model, "frozen", isinstance(model, LipMask)):
-            about = about_eyes(system.model, checkpoints.load(weights).config)
+            config = {} if weights is None else checkpoints.load(weights).config
+            about = about_eyes(system.model, config)
             clips, folder = mixtures.crop_files(rows), cache / "features"
             features = frozen_tokens(model.visual, about, spec, clips, folder)
         steps = range(0, len(rows), TOGETHER)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from avsync.data.mixtures import MixtureLevels
-from avsync.training import lip_mask, ynet
-from avsync.training.lip_mask import LipMaskRecipe
+from avsync.training import ynet
 from avsync.training.loop import LoopSettings
 from avsync.training.mixture_data import MixtureData
 from avsync.training.separators import Kind
@@ -21,8 +20,6 @@ SECONDS = 2
 # systems; a sixteenth of MC3-18.
 U_NET_WIDTH = 1 / 4
 EIGHTH, SIXTEENTH = 1 / 8, 1 / 16
-# lip_mask learns from two faces of each mixture.
-FACES = 2
 
 
 class Job(NamedTuple):
@@ -39,8 +36,9 @@ class System(NamedTuple):
     """A system of the table.
 
     `model` is its name in the registry. `eyes` names the sync model whose trained visual encoder it
-    is given, `visual_width` how wide a fresh one is at reduced size. `published` are SDR and SIR of
-    two singers, unseen and unheard, None where not known.
+    is given, `visual_width` how wide a fresh one is at reduced size. `kind` is None for one that is
+    taken as it ships. `published` are SDR and SIR of two singers, unseen and unheard, None where
+    not known.
     """
 
     model: str
@@ -80,14 +78,12 @@ SYSTEMS = {
         "ynet_v", "VocaLiST's encoder, frozen", "v", "vocalist", published=(6.32, 17.08)
     ),
     "ynet-dense-frozen": System("ynet_dense", "dense_sync's encoder, frozen", "dense-sync"),
-    "lip-mask": System("lip_mask", "dense_sync's encoder, frozen; its own recipe", None),
+    "lip-mask-shipped": System("lip_mask", "the first dense_sync's encoder, frozen", None),
 }
 
 
 def train(system: System, job: Job) -> Path:
     """Trains it, or what is left of it, and returns the path of the weights."""
-    if system.kind is None:
-        return lip_mask.train(lip_mask_recipe(job))
     return ynet.train(ynet_recipe(system, job))
 
 
@@ -107,24 +103,6 @@ def ynet_recipe(system: System, job: Job) -> YNetRecipe:
         width=1.0 if job.full_size else U_NET_WIDTH,
         visual_width=1.0 if job.full_size else system.visual_width,
         seconds=SECONDS,
-    )
-
-
-def lip_mask_recipe(job: Job) -> LipMaskRecipe:
-    """Pairs of faces, altered voices and a loss on the waveform; as many voices in a step. Its
-    music is that of whole files, which MIR-1K's channels are not.
-    """
-    clips = job.clips
-    return LipMaskRecipe(
-        clips.data,
-        job.loop,
-        splits=clips.splits,
-        zero_ms=clips.zero_ms,
-        music=clips.music,
-        cache=clips.cache,
-        batch=max(1, clips.batch // FACES),
-        seconds=SECONDS,
-        validate_pairs=clips.validate_mixtures,
     )
 
 

@@ -77,9 +77,12 @@ def cost_table(found: dict[str, list[Run]]) -> list[str]:
             continue
         one = group[0]
         sizes = [f"{one[key]:,}".replace(",", " ") for key in ("parameters", "trainable")]
-        step_s = sum(run["train_seconds"] / run["steps"] for run in group) / len(group)
-        cells = [name, SYSTEMS[name].sees, *sizes, f"{one['seconds_per_s']:.3g}", f"{step_s:.2g}"]
-        lines.append(row([*cells, str(one["steps"]), str(one["batch"]), str(len(group))]))
+        cells = [name, SYSTEMS[name].sees, *sizes, f"{one['seconds_per_s']:.3g}"]
+        trained = ["-", "as shipped", "-"]
+        if one["steps"]:
+            step_s = sum(run["train_seconds"] / run["steps"] for run in group) / len(group)
+            trained = [f"{step_s:.2g}", str(one["steps"]), str(one["batch"])]
+        lines.append(row([*cells, *trained, str(len(group))]))
     return lines
 
 

@@ -73,10 +73,17 @@ def fetch(url: str, sha256: str, destination: str | Path, timeout_s: float = 5.0
     return destination
 
 
-def save(path: str | Path, state_dict: Mapping[str, "Tensor"], config: Mapping[str, Any]) -> None:
+def save(
+    path: str | Path,
+    state_dict: Mapping[str, "Tensor"],
+    config: Mapping[str, Any],
+    half: bool = False,
+) -> None:
     """Writes `path` (.safetensors) and the config beside it (.json), each whole or not at all.
 
-    Tensors keep their dtype. ValueError where the suffix is another or the config is no plain JSON.
+    Tensors keep their dtype; with `half`, those of floats are written in half precision, but for
+    any that holds a number beyond it. ValueError where the suffix is another or the config is no
+    plain JSON.
     """
     from safetensors.torch import save as to_bytes
 
@@ -89,6 +96,8 @@ def save(path: str | Path, state_dict: Mapping[str, "Tensor"], config: Mapping[s
         raise ValueError(f"config must be plain JSON: {error}") from error
     # Clones, because safetensors refuses tensors that share memory (tied weights, slices).
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in state_dict.items()}
+    if half:
+        tensors = {name: _halved(tensor) for name, tensor in tensors.items()}
     with replacing(path) as beside:
         beside.write_bytes(to_bytes({name: each.contiguous() for name, each in tensors.items()}))
     write_text(path.with_suffix(".json"), text)
@@ -122,6 +131,14 @@ def read_tensors(path: str | Path) -> dict[str, "Tensor"]:
         return load_file(path, device="cpu")
     except (SafetensorError, ValueError, KeyError, OSError) as error:
         raise RuntimeError(f"{path} is damaged or cut short: {error}") from error
+
+
+def _halved(tensor: "Tensor") -> "Tensor":
+    """In half precision where it fits: the variance that a batch norm saw may be in millions."""
+    if not tensor.is_floating_point():
+        return tensor
+    halved = tensor.half()
+    return halved if halved.isfinite().equal(tensor.isfinite()) else tensor
 
 
 def _refuse_foreign(path: Path) -> None:

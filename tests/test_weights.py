@@ -94,6 +94,15 @@ def test_half_precision_stays_unless_wider_is_asked_for(tmp_path):
     assert (wide["w"].dtype, wide["steps"].dtype) == (torch.float32, torch.int64)
 
 
+def test_numbers_beyond_half_precision_stay_as_they_are(tmp_path):
+    state = {"weight": torch.tensor([0.5, 3.0]), "running_var": torch.tensor([2.0, 2e6])}
+    state["steps"] = torch.tensor(7)
+    save(tmp_path / "m.safetensors", state, CONFIG, half=True)
+    found = load(tmp_path / "m.safetensors").state_dict
+    assert [found[name].dtype for name in state] == [torch.float16, torch.float32, torch.int64]
+    torch.testing.assert_close(load(tmp_path / "m.safetensors", as_float32=True).state_dict, state)
+
+
 def test_tied_and_transposed_tensors_can_be_saved(tmp_path):
     weight = STATE["proj.weight"]
     save(tmp_path / "tied.safetensors", {"a": weight, "b": weight, "t": weight.T}, {})

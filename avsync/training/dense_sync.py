@@ -216,13 +216,9 @@ def _chance(model: DenseSync, source: SyncClips) -> float:
 
 def _export(averaged: nn.Module, recipe: DenseSyncRecipe) -> Path:
     """Writes the averaged weights in fp16, with their config beside them."""
-    state = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in averaged.get_submodule("model").state_dict().items()
-    }
     name, sizes = _kind(recipe)
     path = recipe.loop.output / f"{name}.safetensors"
     given = {} if recipe.init is None else checkpoints.load(recipe.init).config
     config = {**sizes, **given, "zero_ms": recipe.zero_ms}
-    checkpoints.save(path, state, config)
+    checkpoints.save(path, averaged.get_submodule("model").state_dict(), config, half=True)
     return path

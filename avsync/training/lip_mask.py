@@ -112,12 +112,8 @@ def train(recipe: LipMaskRecipe) -> Path:
     measure = PairValidation(_held_out(recipe, known, features), recipe.batch)
     task, batches = PairOfVoices(model), pair_batches(pairs, recipe.batch, recipe.augment)
     trained = fit(task, batches, recipe.loop, chance(task, batches, recipe.loop.seed), measure)
-    state = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in trained.get_submodule("model").state_dict().items()
-    }
     path = recipe.loop.output / f"{NAME}.safetensors"
-    checkpoints.save(path, state, config)
+    checkpoints.save(path, trained.get_submodule("model").state_dict(), config, half=True)
     return path
 
 

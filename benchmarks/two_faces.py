@@ -123,7 +123,7 @@ def report(told: list[Told]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
-    parser.add_argument("--model", help="a separation model; the one that ships if not given")
+    parser.add_argument("--model", default="lip_mask", help="a separation model")
     parser.add_argument("--weights", type=Path, help="a checkpoint of that model")
     parser.add_argument("--mixtures", type=int, default=20)
     parser.add_argument("--name", default="two_faces", help="of the JSON in results/")

@@ -57,7 +57,6 @@ def test_a_file_that_cannot_be_read_is_code_12(run, weights, tmp_path):
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        ((), 1, "avsync ships no separator yet: name a separation model"),
         (("--model", "dense_sync"), 2, "model must be one of "),
         (("--model", "unet"), 1, "no weights of unet were published: train your own"),
         (("--who", "both"), 2, "who must be all, left, right or a number from 0, got 'both'"),

@@ -32,7 +32,8 @@ def test_every_row_says_what_a_user_must_know():
         if row.file is None:
             assert row.measured.startswith(("published: ", "not published")), "whose figure is it?"
         else:
-            assert "avsync evaluate" in row.measured, "a figure without its command"
+            command = "avsync evaluate" in row.measured or "benchmarks/" in row.measured
+            assert command, "a figure without its command"
 
 
 @pytest.mark.parametrize("row", RELEASED, ids=lambda row: row.name)
@@ -45,7 +46,9 @@ def test_released_weights_are_whole_and_small(row):
 @pytest.mark.parametrize("row", RELEASED, ids=lambda row: row.name)
 def test_released_weights_are_half_precision_and_load_as_float32(row):
     floats = [t for t in load(PRETRAINED / row.file).state_dict.values() if t.is_floating_point()]
-    assert {tensor.dtype for tensor in floats} == {torch.float16}
+    assert all(tensor.isfinite().all() for tensor in floats)
+    wide = [tensor for tensor in floats if tensor.dtype != torch.float16]
+    assert all(tensor.half().isinf().any() for tensor in wide), "half precision would do"
     model = create_model(row.name, pretrained=True)
     assert not model.training
     assert {p.dtype for p in model.parameters()} == {torch.float32}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from avsync.registry import list_models
+
 ROOT = Path(__file__).parents[1]
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1800)]
 
@@ -45,8 +47,10 @@ def installed(wheel, tmp_path_factory):
 
 def test_the_wheel_holds_the_package_with_its_types_and_weights(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"avsync/py.typed", "avsync/pretrained/dense_sync.safetensors"} <= names
-    assert "avsync/pretrained/dense_sync.json" in names
+    assert "avsync/py.typed" in names
+    for row in (row for row in list_models() if row.file):
+        weights = f"avsync/pretrained/{row.file}"
+        assert {weights, weights.replace(".safetensors", ".json")} <= names
     outside = {name.split("/")[0] for name in names if not name.startswith("avsync")}
     assert not outside
 

@@ -13,7 +13,7 @@ from avsync.commands.arguments import Detector, File, Flag, OutputPath, named, s
 from avsync.registry import model_row
 
 OutputFolder = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")]
-ModelName = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
+ModelName = Annotated[str, tyro.conf.arg(metavar="NAME")]
 
 
 def separate(
@@ -21,7 +21,7 @@ def separate(
     /,
     output: OutputFolder,
     who: str = "all",
-    model: ModelName = None,
+    model: ModelName = "lip_mask",
     weights: OutputPath = None,
     detector: Detector = "best",
     mux: Flag = False,
@@ -38,7 +38,7 @@ def separate(
         file: a video.
         output: folder for the files, made if missing.
         who: whose voice: all, left, right, or a number from 0, counted from the left.
-        model: a separation model that `avsync models` lists; the one that ships if not given.
+        model: a separation model that `avsync models` lists.
         weights: a checkpoint of that model instead of the released one.
         detector: the face detector; `best` is YuNet where it can be had.
         mux: write a video for each voice as well: voice_0.mp4 is an mp4 with that voice alone.
@@ -46,8 +46,7 @@ def separate(
         references: a folder with the true voice_0.wav, ... and rest.wav, to measure against.
         overwrite: replace what an earlier separation has written there.
     """
-    if model is not None:
-        model_row(model, "separation")
+    model_row(model, "separation")
     from avsync.pipelines import separate_result as words
     from avsync.pipelines.progress import progress_bar
     from avsync.pipelines.separate import separate as run

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from avsync.models.row import Config, design, filled, reference
+from avsync.models.row import Config, ModelRow, design, filled, reference
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,13 +58,17 @@ def _lip_mask(config: Config) -> "nn.Module":
 
 TABLE = "SDR / SIR of two singers, unseen and unheard (Kadandale 2022, table 3)"
 SEPARATION_MODELS = (
-    design(
-        "lip_mask",
-        "Complex masks told by lips at the frame rate, with dense_sync's eyes, 2.8 M parameters",
-        _lip_mask,
-        measured="not published: our own",
-        train="lip-mask",
-        page="docs/lip_mask.md",
+    ModelRow(
+        name="lip_mask",
+        summary="default separator: complex masks told by lips at the frame rate, 2.8 M parameters",
+        build=_lip_mask,
+        file="lip_mask.safetensors",
+        sha256="a15f3c8e50dc4c41b5c5ded94695dc7c08be7cab2d76015b501c9d7e277de66e",
+        licence="MIT",
+        trained_on=(
+            "GRID s1, training split (CC BY 4.0), music of music_cc (CC BY), and rendered clips"
+        ),
+        measured="two real people at once: benchmarks/two_faces.py",
         job="separation",
     ),
     design(

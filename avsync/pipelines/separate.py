@@ -40,8 +40,6 @@ from avsync.pipelines.separate_result import SeparationResult, Voice, write_sepa
 from avsync.registry import create_model, model_row
 from avsync.timing import FPS
 
-# The separator that ships; None as long as there is none.
-DEFAULT: str | None = None
 # The share of the work that looking for faces is.
 LOOKING = 0.2
 
@@ -53,7 +51,7 @@ def separate(
     output: str | Path,
     *,
     who: str = "all",
-    model: str | Separator | None = None,
+    model: str | Separator = "lip_mask",
     weights: str | Path | None = None,
     detector: str | FaceDetector | None = None,
     landmarker: Landmarker | None = None,
@@ -74,7 +72,7 @@ def separate(
         path: a video file, never written to.
         output: a folder, made if missing.
         who: `all`, `left`, `right` or a number from 0, counted from the left.
-        model: a separation model by name, or the task itself; None: the one that ships.
+        model: a separation model by name, or the task itself.
         weights: a checkpoint of that model instead of the released one.
         detector: the face detector, `yunet`, `haar`, an object, or None for the best there is.
         landmarker: for a model that looks at landmarks; None: MediaPipe's.
@@ -124,20 +122,14 @@ def _metrics(references: Path, estimates: Path) -> dict[str, Any]:
 
 
 def load_separator(
-    model: str | Separator | None, weights: str | Path | None = None
+    model: str | Separator, weights: str | Path | None = None
 ) -> tuple[str, Separator]:
     """The name and the task of a separation model, loaded once for all files; on the GPU where
     there is one.
     """
-    if model is not None and not isinstance(model, str):
+    if not isinstance(model, str):
         return type(model).__name__, model
-    name = model or DEFAULT
-    if name is None:
-        raise RuntimeError(
-            "avsync ships no separator yet: name a separation model and give its weights "
-            "(--model NAME --weights FILE)"
-        )
-    return name, _loaded(name, None if weights is None else str(weights))
+    return model, _loaded(model, None if weights is None else str(weights))
 
 
 @cache

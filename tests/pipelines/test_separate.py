@@ -313,8 +313,6 @@ def test_a_task_that_needs_no_face_does_not_look_for_one(make_clip, tmp_path):
 def test_wrong_arguments_and_missing_models_are_told_before_the_file_is_read(tmp_path):
     with pytest.raises(ValueError, match="who must be all, left, right or a number from 0"):
         separate("none.mp4", tmp_path, who="both", model=Share())
-    with pytest.raises(RuntimeError, match="avsync ships no separator yet"):
-        separate("none.mp4", tmp_path)
     with pytest.raises(ValueError, match="model must be one of"):
         separate("none.mp4", tmp_path, model="none")
     with pytest.raises(ValueError, match="model must be one of"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pipelines.separators import FixedFaces, LowHalf
 
+from avsync.media.synthetic import render_clip
 from avsync.tasks.separation_spec import SeparationSpec
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -89,3 +90,15 @@ def test_faces_that_are_not_found_count_as_nothing_gained(two_faces, tmp_path):
     )
     assert [row.gain_db for row in told] == [0.0, 0.0] and not any(row.closer for row in told)
     assert two_faces.report(told)["all"]["not_found"] == 2
+
+
+def test_the_separator_that_ships_gives_rendered_people_their_own_voices(two_faces, tmp_path):
+    made = []
+    for seed in (21, 34):
+        path = tmp_path / f"{seed}.mkv"
+        render_clip(path, seed=seed, duration_s=3.0, size=(360, 288), sample_rate=16000)
+        made.append(two_faces.read_clip(path, "rendered"))
+    told = two_faces.measure(
+        tmp_path / "m.mkv", tuple(made), tmp_path / "out", model="lip_mask", detector="haar"
+    )
+    assert all(row.closer and row.gain_db > 1.5 for row in told)

@@ -2,7 +2,8 @@
 
     python benchmarks/separation.py --seen stores/s1 --splits FILE --unseen stores/others \
         --rendered stores/rendered --more STORE --mir1k FOLDER --music FOLDER --work FOLDER \
-        [--vocalist WEIGHTS] [--lip-expert WEIGHTS] [--landmarks FOLDER] [--systems NAME...]
+        [--vocalist WEIGHTS] [--lip-expert WEIGHTS] [--dense-sync-anew WEIGHTS] \
+        [--dense-sync-untrained WEIGHTS] [--landmarks FOLDER] [--systems NAME...]
 
 Each run, a system with a seed, is trained, measured on every set of `separation_sets.py` and
 written to `results/separation/SYSTEM_SIZE_STEPS_SEED.json`; one that was stopped goes on, one
@@ -68,6 +69,8 @@ def parsed() -> argparse.Namespace:
     add("--landmarks", type=Path, help="folder of ID.npz, for ynet-gr")
     add("--vocalist", type=Path, help="weights whose eyes ynet-mr-v-frozen has")
     add("--lip-expert", type=Path, help="weights whose eyes ynet-mr-s-frozen has")
+    add("--dense-sync-anew", type=Path, help="weights whose eyes ynet-dense-anew-frozen has")
+    add("--dense-sync-untrained", type=Path, help="those of ynet-dense-untrained-frozen")
     add("--window-frames", type=int, default=0, help="frozen VocaLiST sees so many at once, 0 all")
     add("--work", type=Path, required=True, help="folder of training runs and of what is cached")
     add("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
@@ -88,7 +91,7 @@ def one_run(name: str, seed: int, options: argparse.Namespace) -> None:
     record = f"{FOLDER}/{run}"
     if (RESULTS / f"{record}.json").is_file():
         return
-    eyes = {"vocalist": options.vocalist, "lip_expert": options.lip_expert}.get(system.eyes or "")
+    eyes = getattr(options, system.eyes) if system.eyes else None
     reason = lacking(system, eyes, options.landmarks)
     if reason is not None:
         print(f"{name} is left out: {reason}")

@@ -35,10 +35,10 @@ class Job(NamedTuple):
 class System(NamedTuple):
     """A system of the table.
 
-    `model` is its name in the registry. `eyes` names the sync model whose trained visual encoder it
-    is given, `visual_width` how wide a fresh one is at reduced size. `kind` is None for one that is
-    taken as it ships. `published` are SDR and SIR of two singers, unseen and unheard, None where
-    not known.
+    `model` is its name in the registry. `eyes` names the option with the weights of a sync model
+    whose visual encoder it is given, `visual_width` how wide a fresh one is at reduced size. `kind`
+    is None for one that is taken as it ships. `published` are SDR and SIR of two singers, unseen
+    and unheard, None where not known.
     """
 
     model: str
@@ -78,6 +78,15 @@ SYSTEMS = {
         "ynet_v", "VocaLiST's encoder, frozen", "v", "vocalist", published=(6.32, 17.08)
     ),
     "ynet-dense-frozen": System("ynet_dense", "dense_sync's encoder, frozen", "dense-sync"),
+    "ynet-dense-anew-frozen": System(
+        "ynet_dense", "dense_sync's encoder trained anew, frozen", "dense-sync", "dense_sync_anew"
+    ),
+    "ynet-dense-untrained-frozen": System(
+        "ynet_dense",
+        "dense_sync's encoder, untrained, frozen",
+        "dense-sync",
+        "dense_sync_untrained",
+    ),
     "lip-mask-shipped": System("lip_mask", "the first dense_sync's encoder, frozen", None),
 }
 

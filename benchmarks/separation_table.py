@@ -29,7 +29,13 @@ FIGURES = {
     "SI-SDR gained": "si_sdr_gain",
 }
 # Those that see with the eyes of a sync model, and what they are held against.
-FROZEN = ("ynet-mr-v-frozen", "ynet-mr-s-frozen", "ynet-dense-frozen")
+FROZEN = (
+    "ynet-mr-v-frozen",
+    "ynet-mr-s-frozen",
+    "ynet-dense-untrained-frozen",
+    "ynet-dense-anew-frozen",
+    "ynet-dense-frozen",
+)
 AGAINST = ("u-net", "ynet-mr", "ynet-mr-v-end-to-end")
 # What frozen sync features are expected to gain on the U-Net, dB.
 WANTED_DB = 2.0

@@ -10,6 +10,7 @@ import torch
 from data.made_store import loud, made_store, moving
 from data.sound_files import write_sound
 
+from avsync import create_model, weights
 from avsync.data.mixture_manifest import read_manifest
 from avsync.tasks.separation_spec import SeparationSpec, chunk
 
@@ -80,6 +81,9 @@ def test_what_a_system_lacks_is_said(script):
     assert lacking.pop("ynet-gr") == "there are no landmarks of the faces"
     assert lacking.pop("ynet-mr-v-frozen") == "there are no weights of vocalist to see with"
     assert lacking.pop("ynet-mr-s-frozen") == "there are no weights of lip_expert to see with"
+    for eyes in ("anew", "untrained"):
+        said = lacking.pop(f"ynet-dense-{eyes}-frozen")
+        assert said == f"there are no weights of dense_sync_{eyes} to see with"
     assert set(lacking.values()) == {None}
 
 
@@ -140,13 +144,20 @@ def given(script, monkeypatch, tmp_path):
 def test_a_run_is_trained_measured_and_left_alone_when_it_is_there(
     script, given, monkeypatch, tmp_path, capsys
 ):
-    systems = ["u-net", "ynet-dense-frozen", "ynet-gr"]
-    monkeypatch.setattr("sys.argv", [*given, "--systems", *systems])
+    systems = ["u-net", "ynet-dense-untrained-frozen", "ynet-gr"]
+    eyes = tmp_path / "eyes.safetensors"
+    model = create_model("dense_sync")
+    weights.save(eyes, model.state_dict(), {})
+    words = [*given, "--dense-sync-untrained", str(eyes), "--systems", *systems]
+    monkeypatch.setattr("sys.argv", words)
     script("separation").main()
     assert "ynet-gr is left out: there are no landmarks" in capsys.readouterr().out
     results = tmp_path / "results" / "separation"
     written = {file.name: json.loads(file.read_text("utf-8")) for file in results.iterdir()}
-    assert sorted(written) == ["u-net_reduced_1_0.json", "ynet-dense-frozen_reduced_1_0.json"]
+    assert sorted(written) == [f"{name}_reduced_1_0.json" for name in systems[:2]]
+    (kept,) = (tmp_path / "work").glob("ynet-dense*/*.safetensors")
+    seen_with = create_model("ynet_dense", weights=kept).visual.encoder.state_dict()
+    torch.testing.assert_close(seen_with, model.mouth.state_dict())
     for run in written.values():
         figures = run["tests"]["GRID sentences, two voices"]
         before = [figures[key] - figures[f"{key}_gain"] for key in ("sdr", "si_sdr")]

@@ -23,6 +23,7 @@ from avsync.pipelines.progress import Report, progress_bar
 from avsync.pipelines.reading import load_reader, read_clip, refuse_unknown, said_between
 from avsync.pipelines.talk import load_talking_face
 from avsync.pipelines.talking_figures import ClipRow, sync_figures, talking_figures, talking_lines
+from avsync.pipelines.talking_sheet import TalkingSheet
 from avsync.pipelines.videos import find_videos
 from avsync.pipelines.words import UNREADABLE, printable
 from avsync.registry import model_row
@@ -58,6 +59,8 @@ class TalkingEvaluation:
         unknown: what becomes of words that the reader cannot write: `refuse` or `count`.
         detector: finds the faces of films; `best` is YuNet where it can be had.
         json: write the figures here, and those of every clip.
+        sheet: write a picture of the faces here, .png or .jpg: of the first clips the true ones,
+            and below them those that were drawn.
     """
 
     made: Annotated[Path | None, tyro.conf.arg(metavar="FILE|DIR")] = None
@@ -78,6 +81,7 @@ class TalkingEvaluation:
     unknown: Literal["refuse", "count"] = "refuse"
     detector: Literal["best", "yunet", "haar"] = "best"
     json: Path | None = None
+    sheet: Path | None = None
 
     def __post_init__(self) -> None:
         if (self.made is None) == (self.data is None):
@@ -118,6 +122,8 @@ def evaluate_talking(evaluation: TalkingEvaluation) -> dict[str, Any]:
         | {"reader": _name(evaluation.reader)},
         **talking_figures(rows),
     }
+    if judges.sheet is not None:
+        judges.sheet.write()
     if evaluation.json is not None:
         write_text(evaluation.json, json.dumps(figures, indent=2, allow_nan=False) + "\n")
     return figures
@@ -150,6 +156,7 @@ class _Judges:
     def __init__(self, evaluation: TalkingEvaluation) -> None:
         model_row(evaluation.sync, "sync")
         self.evaluation = evaluation
+        self.sheet = None if evaluation.sheet is None else TalkingSheet(evaluation.sheet)
         self.sync = load_model(evaluation.sync, evaluation.sync_weights)
         self.reader = None if evaluation.reader is None else load_reader(evaluation.reader)
 
@@ -172,14 +179,15 @@ class _Judges:
             undrawn = sync_figures(self.sync, clip.true_crops(self.sync.spec), clip.wav)
         row = ClipRow(clip.name, "ok", likeness=clip.likeness, sync=sync, undrawn=undrawn)
         folder = self.evaluation.transcripts
-        if self.reader is None or folder is None:
-            return row
-        said = said_between(folder, clip.source, clip.start_s, clip.end_s)
-        if not said.words:
-            return row
-        mouths = clip.crops(self.reader.spec)
-        read = read_clip(self.reader, mouths, beam=self.evaluation.beam)
-        return replace(row, said=said.text, read=read)
+        if self.reader is not None and folder is not None:
+            said = said_between(folder, clip.source, clip.start_s, clip.end_s)
+            if said.words:
+                mouths = clip.crops(self.reader.spec)
+                read = read_clip(self.reader, mouths, beam=self.evaluation.beam)
+                row = replace(row, said=said.text, read=read)
+        if self.sheet is not None:
+            self.sheet.add(clip, row.said, row.read)
+        return row
 
 
 def _of_store(judges: _Judges, report: Report) -> list[ClipRow]:

@@ -84,7 +84,7 @@ def _strip(seen: _Seen, item: int) -> np.ndarray:
     if seen.labels is not None:
         label = float(seen.labels[item])
         text = f"{LABELS.get(label, f'label {label:g}')}: {text}"
-    return np.concatenate([_words(text, crops.shape[1]), *rows])
+    return np.concatenate([caption(text, crops.shape[1]), *rows])
 
 
 def _crop(frame: np.ndarray, clip: np.ndarray) -> np.ndarray:
@@ -114,7 +114,8 @@ def _mel(mel: np.ndarray, width: int) -> np.ndarray:
     return np.repeat(image[..., None], 3, axis=-1)
 
 
-def _words(text: str, width: int) -> np.ndarray:
+def caption(text: str, width: int) -> np.ndarray:
+    """A line of words as a picture `(18, width, 3)` uint8."""
     image = np.full((TEXT_PX, width, 3), PAPER, np.uint8)
     cv2.putText(image, text, (2, TEXT_PX - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.4, INK, 1, cv2.LINE_AA)
     return image

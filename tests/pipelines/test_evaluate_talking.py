@@ -1,6 +1,9 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from data.made_store import loud, made_store, moving
 from pipelines.grey_talker import write_talker
@@ -11,6 +14,8 @@ from avsync.cli import main
 from avsync.data.store_writer import write_tables
 from avsync.media.synthetic import render_clip
 from avsync.pipelines.evaluate_talking import TalkingEvaluation, evaluate_talking, talking_table
+from avsync.pipelines.talking_sheet import PICTURES
+from avsync.training.contact_sheet import GAP_PX, TEXT_PX
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +54,20 @@ def test_clips_of_a_store_are_drawn_and_judged(asked):
     text = talking_table(figures)
     assert "drawn by synctalklip (talker.safetensors), judged with another clip's voice" in text
     assert "word error rate" in text and "by dense_sync" in text
+
+
+def test_the_sheet_shows_true_faces_above_drawn_ones(asked, tmp_path):
+    sheet = tmp_path / "sheets" / "faces.png"
+    evaluate_talking(replace(asked, sheet=sheet, clips=2))
+    picture = cv2.imread(str(sheet))
+    strip = TEXT_PX + 2 * 96 + GAP_PX
+    assert picture.shape == (2 * strip, PICTURES * 96, 3)
+    words, faces = picture[:TEXT_PX], picture[TEXT_PX : TEXT_PX + 2 * 96]
+    assert words.min() < 100 < words.max()
+    # What is drawn is an even grey, the true faces are not.
+    assert np.ptp(faces[96:].astype(int)) <= 2 and np.ptp(faces[:96].astype(int)) > 50
+    with pytest.raises(ValueError, match=r"must end in .png, .jpg, .jpeg, got faces.gif"):
+        evaluate_talking(replace(asked, sheet=Path("faces.gif")))
 
 
 def test_films_are_judged_beside_the_true_ones(tmp_path, capsys):

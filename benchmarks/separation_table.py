@@ -36,7 +36,7 @@ FROZEN = (
     "ynet-dense-anew-frozen",
     "ynet-dense-frozen",
 )
-AGAINST = ("u-net", "ynet-mr", "ynet-mr-v-end-to-end")
+AGAINST = ("u-net", "ynet-mr", "ynet-gr", "ynet-mr-v-end-to-end")
 # What frozen sync features are expected to gain on the U-Net, dB.
 WANTED_DB = 2.0
 

@@ -195,9 +195,9 @@ def mean_of(values: list[float]) -> str:
     """The mean, and by Student's t the 95 % interval over seeds where there are some."""
     if not values:
         return "-"
-    if len(values) == 1:
-        return f"{values[0]:.1f}"
-    return f"{np.mean(values):.1f} ± {half_interval(values):.1f}"
+    # `z` writes what rounds to zero without a sign.
+    mean = f"{np.mean(values):z.1f}"
+    return mean if len(values) == 1 else f"{mean} ± {half_interval(values):.1f}"
 
 
 def row(cells: list[str]) -> str:

@@ -52,6 +52,13 @@ def test_windows_inside_the_words_are_counted_apart(script, store):
     assert inside(store["two.0"], 30, 5, {"one": (0.4, 1.0)}) is None
 
 
+def test_a_mean_that_rounds_to_zero_has_no_sign(script):
+    mean_of = script("sync_table").mean_of
+    assert mean_of([-0.04]) == "0.0" and mean_of([-0.06]) == "-0.1"
+    # Student's t of one degree of freedom is 12.7; of -0.02 and 0 the standard error is 0.01.
+    assert mean_of([-0.02, 0.0]) == "0.0 ± 0.1" and mean_of([]) == "-"
+
+
 def test_the_table_has_the_mean_over_seeds_with_its_interval_and_chance(script):
     table = script("sync_table")
 

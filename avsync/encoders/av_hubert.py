@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from avsync.encoders.mouth_resnet import MouthResnetEncoder
 from avsync.stacked_fbank import StackedFbank
 
+EVERY = slice(None)
 AUDIO_WIDTH = StackedFbank.n_filters * StackedFbank.stacked
 
 
@@ -122,9 +123,15 @@ class AvHubertEncoder(nn.Module):
         return features
 
     def join(
-        self, heard: Tensor | None, seen: Tensor | None, lengths: Tensor | None = None
+        self,
+        heard: Tensor | None,
+        seen: Tensor | None,
+        lengths: Tensor | None = None,
+        kept: slice = EVERY,
     ) -> Tensor:
-        """Maps features of both streams `(B, T, D)`, either None, to tokens `(B, T, D)`."""
+        """Maps features of both streams `(B, T, D)`, either None, to tokens `(B, T, D)`, of which
+        only those that are `kept` are worked out to the end: `(B, K, D)`.
+        """
         present = heard if heard is not None else seen
         if present is None:
             raise ValueError("audio or video must be given, got neither")
@@ -145,7 +152,16 @@ class AvHubertEncoder(nn.Module):
         # An even kernel gives one place too many.
         places = self.places(x.mT)[..., : x.shape[1]].mT
         x = self.dropout(x + nn.functional.gelu(places))
-        tokens: Tensor = self.transformer(x, src_key_padding_mask=hidden)
+        *layers, last = self.transformer.layers
+        for layer in layers:
+            x = layer(x, src_key_padding_mask=hidden)
+        if kept == EVERY:
+            x = last(x, src_key_padding_mask=hidden)
+        else:
+            assert isinstance(last, nn.TransformerEncoderLayer)
+            x = _some(last, x, kept, hidden)
+        assert self.transformer.norm is not None
+        tokens: Tensor = self.transformer.norm(x)
         return tokens
 
     def _drop_streams(self, heard: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
@@ -157,3 +173,17 @@ class AvHubertEncoder(nn.Module):
         loses_sound = draws[1] < self.config.audio_dropout
         heard = heard.masked_fill(loses & loses_sound, 0)
         return heard, seen.masked_fill(loses & ~loses_sound, 0)
+
+
+def _some(
+    layer: nn.TransformerEncoderLayer, x: Tensor, kept: slice, hidden: Tensor | None
+) -> Tensor:
+    """What a layer that norms first gives for the tokens that are kept; they attend to all."""
+    normed, x = layer.norm1(x), x[:, kept]
+    attended, _ = layer.self_attn(
+        normed[:, kept], normed, normed, key_padding_mask=hidden, need_weights=False
+    )
+    x = x + layer.dropout1(attended)
+    wide = layer.dropout(layer.activation(layer.linear1(layer.norm2(x))))
+    some: Tensor = x + layer.dropout2(layer.linear2(wide))
+    return some

@@ -138,10 +138,11 @@ class AvSyncNet(nn.Module):
         """
         windows = rearrange(features.unfold(1, self.window, 1), "b n d w -> (b n) w d")
         start = self.window // 2 - self.conv_frames // 2
+        kept = slice(start, start + max(1, self.conv_frames))
         found = []
         for part in windows.split(BATCH_WINDOWS):
-            tokens = self.encoder.join(part, None) if heard else self.encoder.join(None, part)
-            found.append(tokens[:, start : start + max(1, self.conv_frames)])
+            voice, lips = (part, None) if heard else (None, part)
+            found.append(self.encoder.join(voice, lips, kept=kept))
         return rearrange(torch.cat(found), "(b n) k d -> b n k d", b=len(features))
 
     def _middle(self, entries: Tensor) -> Tensor:

@@ -96,10 +96,11 @@ class SyncTalklip(nn.Module):
         around = places[..., None] + torch.arange(self.window, device=places.device)
         rows = torch.arange(len(audio), device=places.device)[:, None, None]
         features = rearrange(self.encoder.hear(padded)[rows, around], "b p w d -> (b p) w d")
-        middles = [
-            self.encoder.join(part, None)[:, reach] for part in features.split(BATCH_WINDOWS)
+        middle = slice(reach, reach + 1)
+        found = [
+            self.encoder.join(part, None, kept=middle) for part in features.split(BATCH_WINDOWS)
         ]
-        return torch.cat(middles).unflatten(0, tuple(places.shape))
+        return torch.cat(found).squeeze(1).unflatten(0, tuple(places.shape))
 
     def embed_audio(self, tokens: Tensor) -> Tensor:
         """Maps tokens of the voice `(..., D)` to what TalkLip compares with lips, of length 1."""

@@ -56,6 +56,21 @@ def test_frames_beyond_a_clips_length_change_nothing(encoder, speech):
         torch.testing.assert_close(whole[clip, :length], alone[0], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_tokens_that_are_kept_are_those_of_the_whole_clip(encoder, speech, training):
+    encoder.train(training).config = replace(TINY, modality_dropout=0.0)
+    lengths = torch.tensor([9, 6, 5])
+    heard, seen = encoder.hear(speech[0]), encoder.see(speech[1], lengths)
+    whole = encoder.join(heard, seen, lengths)[:, 3:5]
+    kept = encoder.join(heard, seen, lengths, kept=slice(3, 5))
+    torch.testing.assert_close(kept, whole, atol=1e-5, rtol=1e-5)
+    slopes = [
+        torch.autograd.grad(tokens.square().sum(), heard, retain_graph=True)[0]
+        for tokens in (kept, whole)
+    ]
+    torch.testing.assert_close(*slopes, atol=1e-4, rtol=1e-4)
+
+
 def test_half_of_the_clips_lose_a_stream_in_training():
     torch.manual_seed(0)
     encoder = AvHubertEncoder(replace(TINY, modality_dropout=0.5, audio_dropout=0.25)).train()

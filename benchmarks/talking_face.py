@@ -23,14 +23,13 @@ from record import RESULTS, machine, write_record
 
 from avsync.pipelines.evaluate_talking import TalkingEvaluation, evaluate_talking
 from avsync.tasks.synctalklip import SyncTalklipConfig
-from avsync.tasks.talking_face import TalkingFaceConfig
+from avsync.tasks.talking_face import SMALL
 from avsync.training.clip_data import ClipData
 from avsync.training.loop import LoopSettings
 from avsync.training.synctalklip import SyncTalklipRecipe, train
 from avsync.training.talking_step import LossWeights
 
 FOLDER = "talking_face"
-DRAWS = TalkingFaceConfig((4, 8, 16, 32, 64, 128), (128, 64, 48, 24, 12), 12)
 CRITIC = (8, 16, 32, 64, 128)
 FIRST = "first"
 ALONE = LossWeights(gan=0.0, lip=0.0, contrast=0.0)
@@ -91,7 +90,7 @@ def recipe(
             save_every=50,
             seed=seed,
         ),
-        SyncTalklipConfig(generator=DRAWS),
+        SyncTalklipConfig(generator=SMALL),
         expert=options.expert,
         transcripts=options.transcripts,
         learns=1,

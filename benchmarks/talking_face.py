@@ -10,7 +10,7 @@ in the training: it is shown the mouths that were drawn with that voice in its p
 run is written to `results/talking_face/ARM_SEED.json`; one that is there is left alone. Without
 --data the table of those is printed. The arms draw much of few clips, as a reader that is shown 5
 new frames among 70 true ones has little to say of them. Reading and contrast weigh 10 times what
-was published: by then their slopes at the pixels are as steep as that of the reconstruction.
+was published.
 """
 
 import argparse

@@ -10,7 +10,7 @@ in the training: it is shown the mouths that were drawn with that voice in its p
 run is written to `results/talking_face/ARM_SEED.json`; one that is there is left alone. Without
 --data the table of those is printed. The arms draw much of few clips, as a reader that is shown 5
 new frames among 70 true ones has little to say of them. Reading and contrast weigh 10 times what
-was published.
+was published. `altered` is ours: what judges is shown the mouths turned, moved and lit otherwise.
 """
 
 import argparse
@@ -47,6 +47,7 @@ def arms(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
         "gan, lip": {"weights": lip},
         "gan, lip, contrast, frozen": {"weights": both},
         "gan, lip, contrast, not frozen": {"weights": both, "reference": "trained"},
+        "gan, lip, contrast, altered": {"weights": both, "alter": True},
     }
 
 

@@ -1,7 +1,8 @@
 """Augmentation for sync training: what changes a face or a voice but not when they move.
 
 Mouths and mels are changed clip by clip, the same way from a clip's first frame to its last, except
-for slow drifts. All draws come from the generator given, so a run can be repeated.
+for slow drifts. All draws come from the generator given, so a run can be repeated; it must be on
+the device of what is altered.
 """
 
 import math
@@ -63,8 +64,8 @@ def relight(grey: Tensor, strength: Tensor, generator: Generator) -> Tensor:
     each = (batch, 1, 1, 1)
     strong = strength[..., None, None]
     grey = grey.clamp(0, 1) ** torch.exp(0.5 * strong * _normal(each, generator))
-    y = torch.linspace(-1, 1, height)[:, None]
-    x = torch.linspace(-1, 1, width)
+    y = _line(height, generator)[:, None]
+    x = _line(width, generator)
     slope = 0.45 * (_normal(each, generator) * x + _normal(each, generator) * y)
     flicker = 0.04 * _drift(batch, frames, generator)[..., None, None]
     grey = grey * torch.exp(strong * (slope + flicker + 0.2 * _normal(each, generator)))
@@ -78,8 +79,8 @@ def occlude(grey: Tensor, strength: Tensor, generator: Generator) -> Tensor:
     each = (batch, 1, 1, 1)
     angle = 2 * math.pi * _uniform(each, generator)
     reach = 0.6 + 0.4 * _uniform(each, generator)
-    y = torch.linspace(-1, 1, height)[:, None] - reach * torch.sin(angle)
-    x = torch.linspace(-1, 1, width) - reach * torch.cos(angle)
+    y = _line(height, generator)[:, None] - reach * torch.sin(angle)
+    x = _line(width, generator) - reach * torch.cos(angle)
     size_x = 0.15 + 0.4 * _uniform(each, generator)
     size_y = 0.15 + 0.4 * _uniform(each, generator)
     inside = (x / size_x) ** 4 + (y / size_y) ** 4 < 1
@@ -102,7 +103,7 @@ def soften(grey: Tensor, strength: Tensor, generator: Generator) -> Tensor:
 def colour(mel: Tensor, strength: Tensor, generator: Generator) -> Tensor:
     """Gain, spectral tilt and a few broad bumps: another microphone."""
     batch, bands, _ = mel.shape
-    tilt = 1.5 * _normal((batch, 1), generator) * torch.linspace(-1, 1, bands)
+    tilt = 1.5 * _normal((batch, 1), generator) * _line(bands, generator)
     knots = 0.7 * _normal((batch, 1, 6), generator)
     bumps = F.interpolate(knots, bands, mode="linear", align_corners=True)[:, 0]
     gain = 2.0 * _normal((batch, 1), generator)
@@ -115,8 +116,8 @@ def warp_bands(mel: Tensor, strength: Tensor, generator: Generator) -> Tensor:
     strong = strength[..., None]
     stretch = torch.exp(0.15 * strong * _normal((batch, 1, 1), generator))
     shift = 0.05 * strong * _normal((batch, 1, 1), generator)
-    y = (torch.linspace(-1, 1, bands)[None, :, None] + 1) * stretch - 1 + shift
-    x = torch.linspace(-1, 1, steps)[None, None, :]
+    y = (_line(bands, generator)[None, :, None] + 1) * stretch - 1 + shift
+    x = _line(steps, generator)[None, None, :]
     grid = torch.stack([x.expand(batch, bands, steps), y.expand(batch, bands, steps)], dim=-1)
     warped = F.grid_sample(mel[:, None], grid, padding_mode="border", align_corners=True)
     return warped[:, 0]
@@ -128,12 +129,12 @@ def reverberate(mel: Tensor, strength: Tensor, generator: Generator) -> Tensor:
     """
     batch, _, steps = mel.shape
     length = min(30, steps)
+    columns = torch.arange(1, length, device=generator.device)
     decay = 0.15 + 0.45 * _uniform((batch, 1), generator)
-    tail = (
-        10 ** (-6 * torch.arange(1, length) * 0.01 / decay) * 0.3 * _uniform((batch, 1), generator)
-    )
+    tail = 10 ** (-6 * columns * 0.01 / decay) * 0.3 * _uniform((batch, 1), generator)
     wet = _uniform((batch, 1), generator) < 0.6 * strength
-    impulse = torch.cat([torch.ones(batch, 1), torch.where(wet, tail, 0.0)], dim=1)
+    tail = torch.where(wet, tail, 0.0)
+    impulse = F.pad(tail, (1, 0), value=1.0)
     power = F.pad(mel.exp(), (length - 1, 0))
     smeared = F.conv1d(power.transpose(0, 1), impulse.flip(1)[:, None], groups=batch)
     return smeared.transpose(0, 1).clamp_min(1e-8).log()
@@ -150,7 +151,7 @@ def add_noise_floor(mel: Tensor, strength: Tensor, generator: Generator) -> Tens
     quietest = 70 - 30 * strength[..., None]
     depth_db = quietest - 35 * strength[..., None] * _uniform((batch, 1, 1), generator)
     depth = depth_db * math.log(10) / 10
-    tilt = 0.8 * _normal((batch, 1, 1), generator) * torch.linspace(-1, 1, bands)[:, None]
+    tilt = 0.8 * _normal((batch, 1, 1), generator) * _line(bands, generator)[:, None]
     grain = 0.5 * _normal(tuple(mel.shape), generator)
     return torch.where(quiet, mel, torch.logaddexp(mel, loud - depth + tilt + grain))
 
@@ -161,9 +162,14 @@ def _drift(batch: int, frames: int, generator: Generator) -> Tensor:
     return F.interpolate(knots, frames, mode="linear", align_corners=True)[:, 0]
 
 
+def _line(steps: int, generator: Generator) -> Tensor:
+    """From -1 to 1 in so many steps, on the generator's device."""
+    return torch.linspace(-1, 1, steps, device=generator.device)
+
+
 def _normal(shape: tuple[int, ...], generator: Generator) -> Tensor:
-    return torch.randn(shape, generator=generator)
+    return torch.randn(shape, generator=generator, device=generator.device)
 
 
 def _uniform(shape: tuple[int, ...], generator: Generator) -> Tensor:
-    return torch.rand(shape, generator=generator)
+    return torch.rand(shape, generator=generator, device=generator.device)

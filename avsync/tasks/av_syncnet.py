@@ -115,8 +115,13 @@ class AvSyncNet(nn.Module):
         edge = self.encoder.mouth.reach_frames
         features = self.encoder.see(grey.to(self.audio_proj.weight.dtype))
         # What the front end made with zeros beyond the ends belongs to no window.
-        tokens = self._middles(features[:, edge : features.shape[1] - edge], heard=False)
-        return self._middle(self.embed_video(tokens))
+        return self.seen_windows(features[:, edge : features.shape[1] - edge])
+
+    def seen_windows(self, features: Tensor) -> Tensor:
+        """Maps what the encoder sees of each frame `(B, T, D)` to entries `(B, T - window + 1,
+        D)`.
+        """
+        return self._middle(self.embed_video(self._middles(features, heard=False)))
 
     def hear_windows(self, audio: Tensor) -> Tensor:
         """Maps log energies `(B, T, 104)` to entries `(B, T - window + 1, D)`."""

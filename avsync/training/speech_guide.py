@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from avsync.data.augment import augment_mouth
 from avsync.data.talking_clips import RUN
 from avsync.encoders.mouth import LUMA
 from avsync.losses.frame_contrast import AudioNegativesLoss, DistanceDifferenceLoss
@@ -20,6 +21,8 @@ from avsync.tasks.wav2lip import Wav2Lip
 from avsync.training.frozen_teacher import FrozenTeacher
 from avsync.training.talking_step import Costs
 
+# The darkest grey that is altered.
+BLACK = 1e-3
 Contrast = Literal["synctalklip", "talklip"]
 Reference = Literal["frozen", "trained"]
 
@@ -32,6 +35,9 @@ class SpeechGuide:
         contrast: `synctalklip`, a difference of L1 distances, or `talklip`, InfoNCE.
         reference: whose tokens of the voice lips are compared with: those of the expert itself,
             frozen, or those of the encoder that is trained, as in TalkLip.
+        alter: shows it the mouths as readers are shown them in training: turned, moved, lit
+            otherwise, blurred, another way at every step. What pleases it then must hold for more
+            than its own eyes.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class SpeechGuide:
         expert: AvSyncNet,
         contrast: Contrast = "synctalklip",
         reference: Reference = "frozen",
+        alter: bool = False,
     ) -> None:
         if contrast not in ("synctalklip", "talklip") or reference not in ("frozen", "trained"):
             raise ValueError(
@@ -50,7 +57,7 @@ class SpeechGuide:
                 "reference must be frozen for an expert with a convolution: "
                 "what is trained has none to compare with"
             )
-        self.expert, self.reference = FrozenTeacher(expert), reference
+        self.expert, self.reference, self.alter = FrozenTeacher(expert), reference, alter
         self.contrast = DistanceDifferenceLoss() if contrast == "synctalklip" else None
         self.matching = AudioNegativesLoss()
         self.reading = LabelSmoothedCrossEntropy(reduction="sum")
@@ -83,11 +90,19 @@ class SpeechGuide:
         expert = self.expert.on(made.device)
         mouths, lies, *said = guided
         pasted = paste(mouths, made, lies.unflatten(-1, (2, 3)), places)
+        if self.alter:
+            generator = torch.Generator(made.device).manual_seed(int(torch.randint(2**31, ())))
+            # What is black would have an endless slope where it is lit otherwise.
+            pasted = augment_mouth(pasted.clamp(BLACK, 1), pasted.shape[-1], generator)
+        lengths, *text = said or (None,)
+        # Every picture is seen once, to be read and to be compared.
+        seen = expert.encoder.see(pasted, lengths)
         lip = made.new_zeros(())
-        if said:
-            lengths, inputs, targets = said
-            lip = self.reading(expert.reader(None, pasted, inputs, lengths), targets)
-        lips = expert.see_windows(_around(pasted, places, self.margin))
+        if text:
+            inputs, targets = text
+            tokens_seen = expert.encoder.join(None, seen, lengths)
+            lip = self.reading(expert.reader.write(tokens_seen, inputs, lengths), targets)
+        lips = expert.seen_windows(_around(seen, places, self.reach))
         if self.reference == "frozen":
             with torch.no_grad():
                 voice = expert.hear_windows(_around(audio, places, self.reach))

@@ -45,6 +45,8 @@ class SyncTalklipRecipe:
         contrast: `synctalklip`, the difference of L1 distances, or `talklip`, InfoNCE.
         reference: whose voice tokens lips are compared with: the expert's own, `frozen`, or those
             of the encoder that is trained, `trained`, as in TalkLip.
+        alter: shows what judges the mouths turned, moved, lit otherwise, as readers learn; not
+            published.
         learns: last layers of the encoder that hears which learn; TalkLip's are 3 of 12.
         runs: of five frames that are drawn of each clip.
         critic: widths of the critic's layers.
@@ -61,6 +63,7 @@ class SyncTalklipRecipe:
     transcripts: Path | None = None
     contrast: Contrast = "synctalklip"
     reference: Reference = "frozen"
+    alter: bool = False
     learns: int = 3
     runs: int = 6
     critic: tuple[int, int, int, int, int] = CRITIC
@@ -76,7 +79,7 @@ def train(recipe: SyncTalklipRecipe) -> Path:
     freeze_ears(model, None if fresh else recipe.learns, recipe.reference == "trained")
     guide = guidance = None
     if expert is not None and (weights.lip or weights.contrast):
-        guide = SpeechGuide(expert, recipe.contrast, recipe.reference)
+        guide = SpeechGuide(expert, recipe.contrast, recipe.reference, recipe.alter)
         reads = weights.lip > 0 and recipe.transcripts is not None
         vocabulary = expert.reader.vocabulary if reads else None
         guidance = Guidance(expert.spec, guide.margin, vocabulary, recipe.transcripts)

@@ -3,6 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from avsync.data.augment import augment_mouth
 from avsync.encoders.mouth import LUMA
 from avsync.media.crops import cut_face, cut_mouth, mouth_in_face
 from avsync.registry import create_model
@@ -106,6 +107,27 @@ def test_reading_is_a_sum_over_symbols(expert, drawn):
             own = right[row, k, targets[row, k]]
             total -= 0.9 * own + smooth * (right[row, k].sum() - own)
     torch.testing.assert_close(found, total)
+
+
+def test_it_may_be_shown_the_mouths_altered(expert, drawn):
+    mouths, made, audio, lies = drawn
+    model = build(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
+    inputs, targets = expert.reader.vocabulary.batch(["ab", "c"])
+    said = (torch.tensor([16, 16]), inputs, targets)
+    guide = SpeechGuide(expert, alter=True)
+    black = (torch.zeros_like(mouths), made, audio, lies)
+    for seed in range(4):
+        torch.manual_seed(seed)
+        found = costs(guide, model, drawn, *said)
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+        pasted = paste(mouths, made, lies.unflatten(-1, (2, 3)), PLACES)
+        altered = augment_mouth(pasted, 24, generator)
+        logits = expert.reader(None, altered, inputs, said[0])
+        torch.testing.assert_close(found.lip, guide.reading(logits, targets))
+        assert not torch.allclose(altered, pasted, atol=0.01)
+        (slope,) = torch.autograd.grad(sum(costs(guide, model, black, *said)), made)
+        assert slope.isfinite().all() and slope.abs().sum() > 0
 
 
 def test_what_cannot_be_is_named(expert):

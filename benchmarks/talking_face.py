@@ -31,7 +31,7 @@ from avsync.training.synctalklip import SyncTalklipRecipe, train
 from avsync.training.talking_step import LossWeights
 
 FOLDER = "talking_face"
-CRITIC = (8, 16, 32, 64, 128)
+CRITIC = (8, 8, 16, 32, 64)
 FIRST = "first"
 ALONE = LossWeights(gan=0.0, lip=0.0, contrast=0.0)
 

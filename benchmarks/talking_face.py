@@ -61,7 +61,8 @@ def main() -> None:
         first = train(recipe(options, seed, FIRST, options.steps, {"weights": ALONE}))
         for arm, changes in arms(options).items():
             name = arm.replace(", ", "_").replace(" ", "_")
-            if (RESULTS / FOLDER / f"{name}_{seed}.json").is_file():
+            done = (RESULTS / FOLDER / f"{name}_{seed}.json").is_file()
+            if done or (options.arms and name not in options.arms):
                 continue
             more = {**changes, "init": first}
             weights = train(recipe(options, seed, name, options.more, more))
@@ -170,6 +171,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--lip", type=float, default=1e-4)
     parser.add_argument("--contrast", type=float, default=1e-3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--arms", nargs="+", metavar="ARM", help="only these: names of their files")
     parser.add_argument("--clips", type=int, default=0, help="of the test split, 0 for all")
     options = parser.parse_args()
     if options.data and not (options.expert and options.work and options.transcripts):

@@ -9,8 +9,8 @@ frame telling who it is, by the voice of another clip, and judged by dense_sync,
 in the training: it is shown the mouths that were drawn with that voice in its place and moved. Each
 run is written to `results/talking_face/ARM_SEED.json`; one that is there is left alone. Without
 --data the table of those is printed. The arms draw much of few clips, as a reader that is shown 5
-new frames among 70 true ones has little to say of them. Reading and contrast weigh 10 times what
-was published. `altered` is ours: what judges is shown the mouths turned, moved and lit otherwise.
+new frames among 70 true ones has little to say of them. Reading weighs 30 times what was published,
+contrast 10 times. `altered` is ours: the judge is shown the mouths turned, moved and lit otherwise.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def recipe(
         LoopSettings(
             options.work / f"{name}_{seed}",
             steps,
-            options.lr if name == FIRST else options.lr / 5,
+            options.lr if name == FIRST else options.more_lr,
             optimizer="adam",
             beta=0.5,
             warmup=steps // 20,
@@ -161,14 +161,15 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--transcripts", type=Path)
     parser.add_argument("--reader", type=Path, help="a lip reader that took no part")
     parser.add_argument("--work", type=Path, help="folder of the training runs")
-    parser.add_argument("--steps", type=int, default=1200, help="by reconstruction")
-    parser.add_argument("--more", type=int, default=250, help="of every arm")
+    parser.add_argument("--steps", type=int, default=800, help="by reconstruction")
+    parser.add_argument("--more", type=int, default=120, help="of every arm")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--more-batch", type=int, default=2, help="clips of a step of every arm")
     parser.add_argument("--more-runs", type=int, default=6, help="of five frames, of each clip")
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--more-lr", type=float, default=4e-4)
     parser.add_argument("--gan", type=float, default=0.07)
-    parser.add_argument("--lip", type=float, default=1e-4)
+    parser.add_argument("--lip", type=float, default=3e-4)
     parser.add_argument("--contrast", type=float, default=1e-3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", metavar="ARM", help="only these: names of their files")

@@ -33,6 +33,16 @@ from avsync.training.talking_step import LossWeights
 FOLDER = "talking_face"
 CRITIC = (8, 8, 16, 32, 64)
 FIRST = "first"
+# What the table shows of a run; `guide` is the AV-SyncNet that judged in training.
+COLUMNS = {
+    "psnr": "PSNR dB",
+    "ssim": " SSIM",
+    "own_voice_better": "own voice better",
+    "clips_within_a_frame": "within a frame",
+    "wer": "words wrong",
+    "wer_guide": "by the guide",
+}
+DECIMALS = {"psnr": 2}
 ALONE = LossWeights(gan=0.0, lip=0.0, contrast=0.0)
 
 
@@ -54,7 +64,7 @@ def arms(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
 def main() -> None:
     options = parsed()
     if options.data is None:
-        print("\n".join(table()))
+        print("\n".join(table(options)))
         return
     print(machine())
     for seed in options.seeds:
@@ -70,7 +80,7 @@ def main() -> None:
             figures = {"arm": arm, "seed": seed, "steps": options.steps, "more": options.more}
             print(arm, seed, found)
             write_record(f"{FOLDER}/{name}_{seed}", {**figures, **found}, script=FOLDER)
-    print("\n".join(table()))
+    print("\n".join(table(options)))
 
 
 def recipe(
@@ -106,23 +116,14 @@ def measured(options: argparse.Namespace, weights: Path) -> dict[str, float | No
     """What `avsync evaluate talking` says: PSNR in dB and SSIM of the lower half, drawn by the
     clip's own voice; of clips drawn by the voice of another clip, the share in which that voice
     scores better in its place than moved by 5 to 15 frames, on average, and of those whose best
-    offset is within a frame; and the error rate of the other clip's words, where a reader is given.
+    offset is within a frame; and the error rates of the other clip's words, as read by a reader
+    that took no part, where it is given, and by the AV-SyncNet that judged in training.
 
     Another's voice, for the mouth crop shows a strip of the chin below what is drawn: of three
     clips whose faces were made flat grey, all were found in sync with their own voice. What the
     true faces get with those voices, by chance, is `undrawn`.
     """
-    figures = evaluate_talking(
-        TalkingEvaluation(
-            data=options.data,
-            weights=weights,
-            splits=options.splits,
-            clips=options.clips,
-            truth_ms=options.zero_ms,
-            reader=options.reader,
-            transcripts=options.transcripts if options.reader else None,
-        )
-    )
+    figures = judged(options, weights, options.reader)
     count = figures["sync_clips"]
     return {
         "psnr": round(figures["psnr"]["mean"], 2),
@@ -131,24 +132,47 @@ def measured(options: argparse.Namespace, weights: Path) -> dict[str, float | No
         "clips_within_a_frame": round(figures["within_a_frame"] / count, 4),
         "undrawn_better": round(figures["undrawn"]["in_place_better"] / count, 4),
         "undrawn_within_a_frame": round(figures["undrawn"]["within_a_frame"] / count, 4),
-        "wer": round(figures["reading"]["wer"], 4) if figures["reading"] else None,
+        "wer": wrong(figures) if options.reader else None,
+        "wer_guide": wrong(judged(options, weights, options.expert)),
         "clips": figures["clips"],
     }
 
 
-def table() -> list[str]:
+def judged(options: argparse.Namespace, weights: Path, reader: Path | None) -> dict[str, Any]:
+    """The figures of `avsync evaluate talking`."""
+    return evaluate_talking(
+        TalkingEvaluation(
+            data=options.data,
+            weights=weights,
+            splits=options.splits,
+            clips=options.clips,
+            truth_ms=options.zero_ms,
+            reader=reader,
+            transcripts=options.transcripts if reader else None,
+        )
+    )
+
+
+def wrong(figures: dict[str, Any]) -> float:
+    """The share of words that were read wrong."""
+    return round(figures["reading"]["wer"], 4)
+
+
+def table(options: argparse.Namespace) -> list[str]:
     """Means over seeds, by arm."""
     files = sorted((RESULTS / FOLDER).glob("*.json"))
     runs = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    names = ("psnr", "ssim", "own_voice_better", "clips_within_a_frame")
-    title = f"{'learnt by':32} seeds  psnr   ssim   own voice better  within a frame"
-    lines = [f"{title}  words wrong"]
-    for arm in dict.fromkeys(run["arm"] for run in runs):
+    lines = [f"{'learnt by':32}  seeds  " + "  ".join(COLUMNS.values())]
+    for arm in arms(options):
         group = [run for run in runs if run["arm"] == arm]
-        psnr, ssim, better, right = (np.mean([run[name] for run in group]) for name in names)
-        wrong = [run["wer"] for run in group if run["wer"] is not None]
-        line = f"{arm:32} {len(group):5}  {psnr:5.2f}  {ssim:5.3f}  {better:16.3f}  {right:14.3f}"
-        lines.append(f"{line}  {np.mean(wrong):11.3f}" if wrong else line)
+        if not group:
+            continue
+        cells = [f"{arm:32}  {len(group):5}"]
+        for name, title in COLUMNS.items():
+            found = [run[name] for run in group if run[name] is not None]
+            cell = f"{np.mean(found):.{DECIMALS.get(name, 3)}f}" if found else ""
+            cells.append(cell.rjust(len(title)))
+        lines.append("  ".join(cells))
     return lines
 
 

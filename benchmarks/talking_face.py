@@ -9,8 +9,8 @@ frame telling who it is, by the voice of another clip, and judged by dense_sync,
 in the training: it is shown the mouths that were drawn with that voice in its place and moved. Each
 run is written to `results/talking_face/ARM_SEED.json`; one that is there is left alone. Without
 --data the table of those is printed. The arms draw much of few clips, as a reader that is shown 5
-new frames among 70 true ones has little to say of them. Reading weighs 30 times what was published,
-contrast 10 times. `altered` is ours: the judge is shown the mouths turned, moved and lit otherwise.
+new frames among 70 true ones has little to say of them. Reading and contrast weigh 3 times what was
+published. `altered` is ours: the judge is shown the mouths turned, moved and lit otherwise.
 """
 
 import argparse
@@ -194,8 +194,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--more-lr", type=float, default=4e-4)
     parser.add_argument("--gan", type=float, default=0.07)
-    parser.add_argument("--lip", type=float, default=3e-4)
-    parser.add_argument("--contrast", type=float, default=1e-3)
+    parser.add_argument("--lip", type=float, default=3e-5)
+    parser.add_argument("--contrast", type=float, default=3e-4)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", metavar="ARM", help="only these: names of their files")
     parser.add_argument("--clips", type=int, default=0, help="of the test split, 0 for all")

@@ -58,7 +58,7 @@ def test_arms_differ_by_their_losses_alone(script, trained, monkeypatch, tmp_pat
     first, *arms = trained
     assert (first.loop.steps, first.init, first.runs, first.clips.batch) == (600, None, 1, 8)
     asked = [(a.weights.gan, a.weights.lip, a.weights.contrast) for a in arms]
-    assert asked == [(0, 0, 0), (0.07, 0, 0), (0.07, 3e-4, 0), *3 * [(0.07, 3e-4, 1e-3)]]
+    assert asked == [(0, 0, 0), (0.07, 0, 0), (0.07, 3e-5, 0), *3 * [(0.07, 3e-5, 3e-4)]]
     assert [arm.reference for arm in arms] == [*4 * ["frozen"], "trained", "frozen"]
     assert [arm.alter for arm in arms] == [*5 * [False], True]
     for arm in arms:

@@ -15,7 +15,7 @@ published. `altered` is ours: the judge is shown the mouths turned, moved and li
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,7 @@ def main() -> None:
             weights = train(recipe(options, seed, name, options.more, more))
             found = measured(options, weights)
             figures = {"arm": arm, "seed": seed, "steps": options.steps, "more": options.more}
+            figures["weights"] = asdict(changes["weights"])
             print(arm, seed, found)
             write_record(f"{FOLDER}/{name}_{seed}", {**figures, **found}, script=FOLDER)
     print("\n".join(table(options)))

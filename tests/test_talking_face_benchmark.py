@@ -78,6 +78,7 @@ def test_what_is_recorded_is_left_alone_and_averaged(
     assert len(trained) == before + 1
     record = json.loads((tmp_path / "results" / "talking_face" / "gan_1.json").read_text())
     assert (record["arm"], record["seed"], record["steps"], record["more"]) == ("gan", 1, 600, 100)
+    assert record["weights"]["gan"] == 0.07 and record["weights"]["lip"] == 0
     assert (record["own_voice_better"], record["clips_within_a_frame"]) == (1, 0.75)
     assert (record["undrawn_better"], record["undrawn_within_a_frame"]) == (0.5, 0.25)
     *_, reconstruction, gan = capsys.readouterr().out.splitlines()

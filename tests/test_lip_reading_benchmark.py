@@ -1,21 +1,15 @@
 """Word error rates of readers whose errors are known on paper."""
 
-import importlib
 import json
-from pathlib import Path
 
 import pytest
 from pipelines.readers import write_reader
 from training.spoken import write_transcripts
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
 
 @pytest.fixture
-def script(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    monkeypatch.setattr(importlib.import_module("record"), "RESULTS", tmp_path / "results")
-    return importlib.import_module("lip_reading")
+def script(benchmark_script):
+    return benchmark_script("lip_reading")
 
 
 def test_readers_are_set_beside_one_that_knows_nothing(script, store, monkeypatch, tmp_path):

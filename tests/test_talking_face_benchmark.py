@@ -1,22 +1,13 @@
 """What the ablation of a talking face trains, leaves alone and prints."""
 
-import importlib
 import json
-from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
 
 @pytest.fixture
-def script(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    record = importlib.import_module("record")
-    found = importlib.import_module("talking_face")
-    for module in (record, found):
-        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
-    return found
+def script(benchmark_script):
+    return benchmark_script("talking_face")
 
 
 @pytest.fixture

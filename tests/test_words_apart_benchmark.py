@@ -1,19 +1,13 @@
 """The difference of two word error rates that are known on paper."""
 
-import importlib
 import json
-from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
 
 @pytest.fixture
-def script(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    monkeypatch.setattr(importlib.import_module("record"), "RESULTS", tmp_path / "results")
-    return importlib.import_module("words_apart")
+def script(benchmark_script):
+    return benchmark_script("words_apart")
 
 
 def written(path, *reads):

@@ -4,15 +4,20 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 # Set-up runs again when what it installs has changed.
 SETTINGS := pyproject.toml constraints.txt
+# One test process per core, four at most (each takes 2 GB), with one thread each; a file's tests share a process.
+PYTEST := OMP_NUM_THREADS=1 OPENCV_FOR_THREADS_NUM=1 $(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist=loadfile
 
-.PHONY: demo test wheel-test lint format setup setup-dev clean
+.PHONY: demo test test-all wheel-test lint format setup setup-dev clean
 .DEFAULT_GOAL := demo
 
 demo: setup
 	$(BIN)/avsync demo
 
 test: setup-dev
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
+
+test-all: setup-dev
+	$(PYTEST) -m 'not wheel'
 
 wheel-test: setup-dev
 	$(BIN)/python -m pytest -q -m wheel tests/test_wheel.py

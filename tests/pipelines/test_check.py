@@ -23,7 +23,9 @@ def speech() -> SyntheticClip:
 def write(path, frames, wav, rate=16000):
     """A file of arrays: lossless enough, sound and picture from 0."""
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=25, options={"crf": "18", "preset": "ultrafast"})
+        video = container.add_stream(
+            "libx264", rate=25, options={"crf": "18", "preset": "ultrafast"}
+        )
         video.height, video.width = frames[0].shape[:2]
         video.pix_fmt = "yuv420p"
         audio = container.add_stream("pcm_s16le", rate=rate, layout="mono")

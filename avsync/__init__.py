@@ -7,20 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from avsync.media.video import UnreadableMedia
-    from avsync.pipelines.batch import check_files
-    from avsync.pipelines.check import check
-    from avsync.pipelines.demo import demo
+    from avsync.cli.demo import demo
+    from avsync.media.video_reader import UnreadableMedia
+    from avsync.pipelines.check.batch import check_files
+    from avsync.pipelines.check.check_file import check
     from avsync.pipelines.doctor import doctor
-    from avsync.pipelines.fix import FixRefused, FixResult, fix
-    from avsync.pipelines.prepare import prepare
-    from avsync.pipelines.report import write_report
-    from avsync.pipelines.separate import separate
-    from avsync.pipelines.separate_result import SeparationResult
-    from avsync.pipelines.talk import talk
-    from avsync.pipelines.talk_result import TalkResult
-    from avsync.registry import create_model, list_models
+    from avsync.pipelines.fix.fix_file import FixRefused, FixResult, fix
+    from avsync.pipelines.prepare.prepare_store import prepare
+    from avsync.pipelines.separate.result import SeparationResult
+    from avsync.pipelines.separate.separate_file import separate
+    from avsync.pipelines.talk.result import TalkResult
+    from avsync.pipelines.talk.talk_file import talk
+    from avsync.report import write_report
     from avsync.scoring.result import CheckResult, TrackResult, to_json
+    from avsync.tasks.registry import create_model, list_models
     from avsync.timing import PROFILES
 
 __version__ = "0.1.0"
@@ -51,24 +51,24 @@ __all__ = [
 _HOMES = {
     "PROFILES": "avsync.timing",
     "CheckResult": "avsync.scoring.result",
-    "FixRefused": "avsync.pipelines.fix",
-    "FixResult": "avsync.pipelines.fix",
-    "SeparationResult": "avsync.pipelines.separate_result",
-    "TalkResult": "avsync.pipelines.talk_result",
+    "FixRefused": "avsync.pipelines.fix.fix_file",
+    "FixResult": "avsync.pipelines.fix.fix_file",
+    "SeparationResult": "avsync.pipelines.separate.result",
+    "TalkResult": "avsync.pipelines.talk.result",
     "TrackResult": "avsync.scoring.result",
-    "UnreadableMedia": "avsync.media.video",
-    "check": "avsync.pipelines.check",
-    "check_files": "avsync.pipelines.batch",
-    "create_model": "avsync.registry",
-    "demo": "avsync.pipelines.demo",
+    "UnreadableMedia": "avsync.media.video_reader",
+    "check": "avsync.pipelines.check.check_file",
+    "check_files": "avsync.pipelines.check.batch",
+    "create_model": "avsync.tasks.registry",
+    "demo": "avsync.cli.demo",
     "doctor": "avsync.pipelines.doctor",
-    "fix": "avsync.pipelines.fix",
-    "list_models": "avsync.registry",
-    "prepare": "avsync.pipelines.prepare",
-    "separate": "avsync.pipelines.separate",
-    "talk": "avsync.pipelines.talk",
+    "fix": "avsync.pipelines.fix.fix_file",
+    "list_models": "avsync.tasks.registry",
+    "prepare": "avsync.pipelines.prepare.prepare_store",
+    "separate": "avsync.pipelines.separate.separate_file",
+    "talk": "avsync.pipelines.talk.talk_file",
     "to_json": "avsync.scoring.result",
-    "write_report": "avsync.pipelines.report",
+    "write_report": "avsync.report",
 }
 
 

@@ -17,14 +17,14 @@ import torch
 from record import write_record
 
 from avsync import weights as checkpoints
-from avsync.data.clip_crops import crops_for
-from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
-from avsync.metrics.pri import chance_index, ranking_index
+from avsync.data.sampling.crops import crops_for
+from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.splits import clips_of_split
+from avsync.evaluation.score_matrix import clip_band
 from avsync.metrics.sync_accuracy import MAX_SHIFT, best_offsets
-from avsync.registry import create_model
-from avsync.scoring.clip_band import clip_band
-from avsync.tasks.av_syncnet import AvSyncNet
+from avsync.metrics.sync_embeddings import chance_index, ranking_index
+from avsync.tasks.registry import create_model
+from avsync.tasks.sync.av_syncnet import AvSyncNet
 
 
 def before_alignment(reader: Path, aligned: AvSyncNet) -> AvSyncNet:

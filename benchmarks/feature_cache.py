@@ -19,20 +19,20 @@ import numpy as np
 import torch
 from record import machine, write_record
 
-from avsync.data.face_voices import FaceSource, FaceVoices
-from avsync.data.feature_cache import FeatureCache, encoder_key
-from avsync.data.mixtures import MixtureLevels, Mixtures
-from avsync.data.sound_cache import SoundCache
-from avsync.data.store import CROP_SIZE, Store
-from avsync.data.store_writer import SourceWriter, write_tables
-from avsync.registry import create_model
-from avsync.tasks.ynet import YNet
+from avsync.data.cache.audio import SoundCache
+from avsync.data.cache.features import FeatureCache, encoder_key
+from avsync.data.sampling.mixtures import MixtureLevels, Mixtures
+from avsync.data.sampling.separation_targets import FaceSource, FaceVoices
+from avsync.data.store.reader import CROP_SIZE, Store
+from avsync.data.store.writer import SourceWriter, write_tables
+from avsync.tasks.registry import create_model
+from avsync.tasks.separation.ynet import YNet
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
-from avsync.training.batches import Parts, as_floats
-from avsync.training.mask_step import MaskStep
-from avsync.training.mixture_batches import mixture_batches
-from avsync.training.schedule import make_optimizer
-from avsync.training.settings import LoopSettings
+from avsync.training.data.mixtures import mixture_batches
+from avsync.training.engine.batches import Parts, as_floats
+from avsync.training.engine.optimizer import make_optimizer
+from avsync.training.engine.settings import LoopSettings
+from avsync.training.steps.mask import MaskStep
 
 CLIPS, FRAMES = 2, 110
 

@@ -21,11 +21,11 @@ import torch
 from jpeg_folder import JpegFolderPairs, write_folder
 from record import machine, write_record
 
-from avsync.data.store import Store
-from avsync.registry import create_model
-from avsync.tasks.vocalist import Vocalist
-from avsync.training.clip_data import ClipData
-from avsync.training.pair_batches import Negatives, cut_sound, pair_batches
+from avsync.data.store.reader import Store
+from avsync.tasks.registry import create_model
+from avsync.tasks.sync.vocalist import Vocalist
+from avsync.training.data.sync import ClipData
+from avsync.training.data.sync_batches import Negatives, cut_sound, pair_batches
 
 BATCH = 128
 # Of a store, so that its rounds take about as long as those of JPEGs.

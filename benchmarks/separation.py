@@ -24,20 +24,18 @@ from short_run import short_run
 from torch import Tensor
 
 from avsync import weights as checkpoints
-from avsync.data.feature_cache import FeatureCache
-from avsync.data.mixtures import MixtureRow, Mixtures
-from avsync.data.sound_cache import SoundCache
+from avsync.audio.features import resample
+from avsync.data.cache.audio import SoundCache
+from avsync.data.cache.features import FeatureCache
+from avsync.data.sampling.mixtures import MixtureRow, Mixtures
 from avsync.metrics.separation import VoiceScores, score_voices
-from avsync.registry import create_model
-from avsync.signal import resample
-from avsync.tasks.lip_mask import LipMask
-from avsync.tasks.separation_spec import SAMPLE_RATE, SeparationSpec, chunk
-from avsync.tasks.unet import UNet
-from avsync.training.batches import as_floats
-from avsync.training.frozen_tokens import frozen_tokens
-from avsync.training.mixture_batches import collated
-from avsync.training.mixture_data import MixtureData
-from avsync.training.separators import SeparationModel, about_eyes
+from avsync.tasks.registry import create_model
+from avsync.tasks.separation.input_spec import SAMPLE_RATE, SeparationSpec, chunk
+from avsync.tasks.separation.lip_mask import LipMask
+from avsync.tasks.separation.unet import UNet
+from avsync.training.data.mixtures import MixtureData, collated, frozen_tokens
+from avsync.training.engine.batches import as_floats
+from avsync.training.steps.separator_config import SeparationModel, about_eyes
 
 FOLDER = "separation"
 # Mixtures that are separated together, and runs of which the fastest counts.

@@ -8,14 +8,14 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from avsync.data.face_voices import FaceSource, FaceVoices
-from avsync.data.mixture_manifest import draw_rows, read_manifest, write_manifest
-from avsync.data.mixtures import MixtureLevels, MixtureRow, Mixtures
-from avsync.data.sound_cache import SoundCache
-from avsync.data.sounds import list_mir1k, list_sounds, sounds_of_split
-from avsync.data.splits import clips_of_split
-from avsync.data.store import Store
-from avsync.tasks.separation_spec import SeparationSpec
+from avsync.data.cache.audio import SoundCache
+from avsync.data.corpora.audio_files import list_mir1k, list_sounds, sounds_of_split
+from avsync.data.sampling.mixture_manifest import draw_rows, read_manifest, write_manifest
+from avsync.data.sampling.mixtures import MixtureLevels, MixtureRow, Mixtures
+from avsync.data.sampling.separation_targets import FaceSource, FaceVoices
+from avsync.data.store.reader import Store
+from avsync.data.store.splits import clips_of_split
+from avsync.tasks.separation.input_spec import SeparationSpec
 
 FOLDER = Path(__file__).parent / "mixtures"
 SEED, DRAWN = 0, 40

@@ -6,9 +6,9 @@ import warnings
 from importlib import metadata
 from typing import NamedTuple
 
-import avsync.registry as registry
-from avsync.media.faces import find_detector
-from avsync.models.row import ModelRow
+import avsync.tasks.registry as registry
+from avsync.faces.detector import find_detector
+from avsync.tasks.card import ModelRow
 from avsync.weights import cache_folder, sha256_of
 
 CORE = (

@@ -6,12 +6,12 @@ from data.made_store import moving
 from data.sound_files import tone, write_sound
 from torch import nn
 
-from avsync.data.face_voices import FaceSource, FaceVoices
-from avsync.data.mixtures import Mixtures
-from avsync.data.sound_cache import SoundCache
-from avsync.data.sounds import list_sounds
-from avsync.encoders.lip_volume import LipVolumeEncoder
-from avsync.tasks.separation_spec import SeparationSpec, chunk
+from avsync.data.cache.audio import SoundCache
+from avsync.data.corpora.audio_files import list_sounds
+from avsync.data.sampling.mixtures import Mixtures
+from avsync.data.sampling.separation_targets import FaceSource, FaceVoices
+from avsync.encoders.vocalist import LipVolumeEncoder
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk
 
 SAMPLES, FRAMES = chunk(1)
 SPEC = SeparationSpec(SAMPLES, FRAMES, "face", 48, 96, lower_half=True)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.encoders.mel_columns import MelColumnEncoder
+from avsync.encoders.vocalist import MelColumnEncoder
 
 
 def test_every_column_gives_a_token():

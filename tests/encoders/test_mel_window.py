@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.encoders.mel_window import MelWindowEncoder
+from avsync.encoders.wav2lip_expert import MelWindowEncoder
 
 TINY = (2, 3, 4, 5, 6)
 

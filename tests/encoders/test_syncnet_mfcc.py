@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from avsync.encoders.syncnet_mfcc import SyncNetMfccEncoder
+from avsync.encoders.syncnet import SyncNetMfccEncoder
 
 
 @pytest.fixture

@@ -4,9 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from avsync.fusion.cross_modal import CrossModalTransformer, KeysValues, band_mask
-from avsync.fusion.few_keys import attend_few
-from avsync.fusion.positions import Positions, ZeroChannelPositions, sinusoids
+from avsync.fusion.cross_modal import (
+    CrossModalTransformer,
+    KeysValues,
+    Positions,
+    ZeroChannelPositions,
+    attend_few,
+    band_mask,
+    sinusoids,
+)
 
 B, Q, K, D = 3, 12, 5, 16
 

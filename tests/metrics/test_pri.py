@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from avsync.metrics import pri
-from avsync.metrics.pri import chance_index, ranking_index
+from avsync.metrics import sync_embeddings as pri
+from avsync.metrics.sync_embeddings import chance_index, ranking_index
 
 
 def test_perfect_embeddings_rank_first_everywhere():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from avsync.data.sync_clips import SyncClips
+from avsync.data.sampling.sync_sequences import SyncClips
 from avsync.timing import SAMPLES_PER_FRAME
 
 

@@ -102,8 +102,8 @@ def house(tmp_path):
     (package / "__init__.py").touch()
     (package / "media" / "__init__.py").touch()
     (package / "cli.py").write_text("import avsync.timing\n")
-    (package / "timing.py").write_text("def f():\n    from avsync.media import video\n")
-    (package / "media" / "video.py").write_text("from avsync.timing import f\n")
+    (package / "timing.py").write_text("def f():\n    from avsync.media import video_reader\n")
+    (package / "media" / "video_reader.py").write_text("from avsync.timing import f\n")
     return package
 
 

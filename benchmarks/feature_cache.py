@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from record import machine, write_record
 
-from avsync.data.cache.audio import SoundCache
+from avsync.data.cache.audio import AudioCache
 from avsync.data.cache.features import FeatureCache, encoder_key
 from avsync.data.sampling.mixtures import MixtureLevels, Mixtures
 from avsync.data.sampling.separation_targets import FaceSource, FaceVoices
@@ -58,7 +58,7 @@ def measure(work: Path, batch: int, steps: int) -> dict[str, object]:
     """Both loops on the same mixtures; the first step of each opens files and does not count."""
     model = create_model("ynet_v", config={"sources": 3, "frozen": True}).train()
     assert isinstance(model, YNet)
-    sounds = SoundCache(work / "sounds", model.spec.sample_rate)
+    sounds = AudioCache(work / "sounds", model.spec.sample_rate)
     store = noise_store(work / "store")
     faces = FaceVoices([FaceSource(store, range(CLIPS))], model.spec, sounds)
     mixtures = Mixtures(faces, levels=MixtureLevels(second_share=1.0))

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from avsync import weights as checkpoints
 from avsync.audio.features import resample
-from avsync.data.cache.audio import SoundCache
+from avsync.data.cache.audio import AudioCache
 from avsync.data.cache.features import FeatureCache
 from avsync.data.sampling.mixtures import MixtureRow, Mixtures
 from avsync.metrics.separation import VoiceScores, score_voices
@@ -165,7 +165,7 @@ def measured(
         options.landmarks,
     )
     cache = options.work / "cache"
-    sounds = SoundCache(cache / "sounds", SAMPLE_RATE)
+    sounds = AudioCache(cache / "sounds", SAMPLE_RATE)
     found = {}
     for plan in SETS:
         rows = rows_of(plan, data, spec, sounds, options.mixtures)

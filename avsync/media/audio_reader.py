@@ -10,9 +10,9 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
 from avsync.media.container import (
+    AUDIO_RATES,
     MAX_CHANNELS,
     MAX_GAP_S,
-    SOUND_RATES,
     UnreadableMedia,
     audio_stream,
     decoded,
@@ -164,7 +164,7 @@ def _pieces(
     with open_media(path) as container:
         stream = audio_stream(container, index)
         run: _Run | None = None
-        for time_s, frame in _dated(filter(is_sound, decoded(container, stream))):
+        for time_s, frame in _dated(filter(is_audio, decoded(container, stream))):
             if run is None:
                 layout = "mono" if mono else frame.layout.name
                 run = _Run(frame, time_s or 0.0, rate or frame.sample_rate, layout)
@@ -239,9 +239,9 @@ class _Run:
             self.given += block.shape[1]
 
 
-def is_sound(frame: AudioFrame) -> bool:
+def is_audio(frame: AudioFrame) -> bool:
     """Whether a frame can be sound at all, and not what a damaged header makes of it."""
-    low, high = SOUND_RATES
+    low, high = AUDIO_RATES
     return low <= frame.sample_rate <= high and frame.layout.nb_channels <= MAX_CHANNELS
 
 

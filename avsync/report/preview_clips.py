@@ -11,7 +11,7 @@ from av.container import OutputContainer
 
 from avsync.media.container import UnreadableMedia, audio_stream, open_media, video_stream
 from avsync.media.video_reader import Converter, decoded_frames, pixel_ratio
-from avsync.report.thumbnails import LEADS_S, Moment, around, shrink, sound_of
+from avsync.report.thumbnails import LEADS_S, Moment, around, audio_of, shrink
 
 # A clip reaches this far to both sides of its moment.
 REACH_S = 1.0
@@ -75,7 +75,7 @@ def _wave(path: str, start_s: float, deadline: float) -> np.ndarray:
         with open_media(path) as container:
             stream = audio_stream(container)
             container.seek(int(max(start_s - 0.3, 0) * av.time_base), backward=True)
-            for begin_s, samples in sound_of(container, stream, RATE):
+            for begin_s, samples in audio_of(container, stream, RATE):
                 at = round((begin_s - start_s) * RATE)
                 if at >= len(wav) or time.monotonic() > deadline:
                     break

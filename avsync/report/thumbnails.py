@@ -192,7 +192,7 @@ def _energy(
     start_s = at_s - AROUND_S
     container.seek(int(max(start_s - 0.3, 0) * av.time_base), backward=True)
     squares, counts = np.zeros(BARS), np.zeros(BARS)
-    for begin_s, wav in sound_of(container, stream):
+    for begin_s, wav in audio_of(container, stream):
         if time.monotonic() > deadline:
             return None
         if begin_s > at_s + AROUND_S:
@@ -205,7 +205,7 @@ def _energy(
     return np.sqrt(squares / np.maximum(counts, 1)) if counts.any() else None
 
 
-def sound_of(
+def audio_of(
     container: InputContainer, stream: av.AudioStream, rate: int | None = None
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Blocks of mono sound `(N,)` from where a container stands, and when each begins on the clock

@@ -30,7 +30,7 @@ STEADY = -0.5
 LAG = COLUMNS_PER_S // 10
 
 
-def sounds_like_music(wav: np.ndarray) -> bool:
+def is_music(wav: np.ndarray) -> bool:
     """Whether most of a waveform `(N,)` at 16 kHz is music, with or without singing; False for one
     of less than a second.
     """

@@ -69,7 +69,7 @@ def render(
         ]
         speaking[:, k] = [performance.speaks(face, time_s) for face in range(faces)]
     wav = np.concatenate(
-        list(iter_sound(performance, round(duration_s * sample_rate), sample_rate))
+        list(iter_audio(performance, round(duration_s * sample_rate), sample_rate))
     )
     closures, notes = _events(performance, duration_s)
     truth = (*mouth, points, boxes, speaking, closures, notes)
@@ -94,7 +94,7 @@ def iter_frames(
         yield scene.view(k, time_s, poses).image
 
 
-def iter_sound(performance: Performance, samples: int, sample_rate: int) -> Iterator[np.ndarray]:
+def iter_audio(performance: Performance, samples: int, sample_rate: int) -> Iterator[np.ndarray]:
     """The first `samples` of a performance in blocks `(n,)` float32."""
     left = samples
     for block in performance.sound(sample_rate):

@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from avsync.synthetic.animation import Performance
-from avsync.synthetic.clip import check_request, iter_frames, iter_sound
+from avsync.synthetic.clip import check_request, iter_audio, iter_frames
 from avsync.synthetic.utterance import Mode
 
 # By what the container takes: video codec, its options, audio codec. AVI holds PCM: it has no place
@@ -64,7 +64,7 @@ def render_clip(
     total = max(1, round(duration_s * rate))
     pictures = iter_frames(seed, duration_s, mode, faces, size, rate)
     whole = _repeated(
-        iter_sound(Performance(seed, mode, faces), round(total / rate * sample_rate), sample_rate),
+        iter_audio(Performance(seed, mode, faces), round(total / rate * sample_rate), sample_rate),
         repeats,
     )
     sound = _shifted(whole, round(audio_shift_ms * sample_rate / 1000))

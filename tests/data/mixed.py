@@ -6,8 +6,8 @@ from data.made_store import moving
 from data.sound_files import tone, write_sound
 from torch import nn
 
-from avsync.data.cache.audio import SoundCache
-from avsync.data.corpora.audio_files import list_sounds
+from avsync.data.cache.audio import AudioCache
+from avsync.data.corpora.audio_files import list_audio_files
 from avsync.data.sampling.mixtures import Mixtures
 from avsync.data.sampling.separation_targets import FaceSource, FaceVoices
 from avsync.encoders.vocalist import LipVolumeEncoder
@@ -34,12 +34,12 @@ def music_folder(path):
 
 
 def faces_of(store, tmp_path, spec=SPEC, places=range(3), zero_ms=0.0):
-    cache = SoundCache(tmp_path / "cache", spec.sample_rate)
+    cache = AudioCache(tmp_path / "cache", spec.sample_rate)
     return FaceVoices([FaceSource(store, places, zero_ms)], spec, cache)
 
 
 def mixtures_of(store, tmp_path, **options):
-    music = list_sounds(music_folder(tmp_path / "music"))
+    music = list_audio_files(music_folder(tmp_path / "music"))
     return Mixtures(**{"faces": faces_of(store, tmp_path), "music": music, **options})
 
 

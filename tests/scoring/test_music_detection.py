@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from avsync.media.audio_reader import read_audio
-from avsync.scoring.music_detection import sounds_like_music
+from avsync.scoring.music_detection import is_music
 from avsync.timing import SAMPLE_RATE
 
 SECONDS = 6
@@ -25,23 +25,23 @@ def babble():
 
 def test_one_note_struck_again_and_again_is_music():
     struck = np.sin(2 * np.pi * 440 * T) * np.exp(-3 * (T % 1.5))
-    assert sounds_like_music(struck)
+    assert is_music(struck)
 
 
 def test_notes_that_hold_are_music_and_syllables_are_not():
-    assert sounds_like_music(chords())
-    assert not sounds_like_music(babble())
+    assert is_music(chords())
+    assert not is_music(babble())
 
 
 @pytest.mark.parametrize("gain", [0.01, 3.0])
 def test_loudness_does_not_matter(gain):
-    assert sounds_like_music(gain * chords())
-    assert not sounds_like_music(gain * babble())
+    assert is_music(gain * chords())
+    assert not is_music(gain * babble())
 
 
 def test_what_is_silent_or_short_is_not_music():
-    assert not sounds_like_music(np.zeros(3 * SAMPLE_RATE))
-    assert not sounds_like_music(chords()[: SAMPLE_RATE // 2])
+    assert not is_music(np.zeros(3 * SAMPLE_RATE))
+    assert not is_music(chords()[: SAMPLE_RATE // 2])
 
 
 @pytest.mark.real_data
@@ -50,7 +50,7 @@ def test_real_voices_are_not_music_and_real_accompaniments_are(shared):
     talk = sorted((data / "grid_other_speakers").iterdir())
     talk += sorted((data / "wild_lrs3").iterdir())
     voices = [np.concatenate(list(read_audio(path, 0.0))) for path in talk]
-    assert np.mean([sounds_like_music(voice) for voice in voices]) <= 0.05
+    assert np.mean([is_music(voice) for voice in voices]) <= 0.05
     songs = sorted((data / "mir1k").glob("*.flac"))[::17]
     played = [np.concatenate(list(read_audio(path, 0.0, mono=False)), axis=1)[0] for path in songs]
-    assert np.mean([sounds_like_music(wav) for wav in played]) >= 0.9
+    assert np.mean([is_music(wav) for wav in played]) >= 0.9

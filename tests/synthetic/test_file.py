@@ -18,7 +18,7 @@ def clip() -> SyntheticClip:
     return render(**SMALL)
 
 
-def sound_of(path: Path) -> np.ndarray:
+def audio_of(path: Path) -> np.ndarray:
     return np.concatenate(list(read_audio(path, 0.0, None)))
 
 
@@ -33,7 +33,7 @@ def test_a_shift_moves_the_sound_by_exactly_that_many_samples(tmp_path, clip, sh
         expected[later:] = true[: len(true) - later]
     else:
         expected[:later] = true[-later:]
-    np.testing.assert_allclose(sound_of(path), expected, atol=1e-4)
+    np.testing.assert_allclose(audio_of(path), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv", ".webm", ".avi"])
@@ -41,7 +41,7 @@ def test_coded_sound_starts_with_the_pictures_in_every_container(tmp_path, clip,
     path = tmp_path / f"clip{ending}"
     render_clip(path, **SMALL)
     true = clip.wav
-    heard = sound_of(path)[: len(true)]
+    heard = audio_of(path)[: len(true)]
     size = 2 * len(true)
     match = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(true, size)))
     lag = int(match.argmax())
@@ -64,7 +64,7 @@ def test_repeats_play_on_without_a_gap(tmp_path):
     render_clip(path, **SMALL, repeats=3)
     times = [frame.time_s for frame in read_frames(path)]
     np.testing.assert_allclose(times, np.arange(60) / 25, atol=1e-4)
-    sound = sound_of(path)
+    sound = audio_of(path)
     once = round(0.8 * 48000)
     first, third = sound[2000 : once - 2000], sound[2 * once + 2000 : 3 * once - 2000]
     n = min(len(first), len(third))

@@ -9,7 +9,7 @@ import torch
 
 from avsync.atomic import replacing
 from avsync.audio.features import resample
-from avsync.data.corpora.audio_files import SoundFile
+from avsync.data.corpora.audio_files import AudioFile
 from avsync.data.store.npy_items import ArrayFiles, read_header
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import audio_stream, open_media
@@ -19,7 +19,7 @@ from avsync.weights import sha256_of
 MADE_BY = "polyphase 64 x 0.915"
 
 
-class SoundCache:
+class AudioCache:
     """Sounds as mono float32 at one rate, each in a file that is called by its content.
 
     Nothing is resampled twice, by whichever run or process; the same sound under another name, or
@@ -34,7 +34,7 @@ class SoundCache:
         self.folder, self.sample_rate, self.files = Path(folder), sample_rate, ArrayFiles()
         self.known: dict[tuple[str, int | None], str] = {}
 
-    def of_file(self, sound: SoundFile) -> str:
+    def of_file(self, sound: AudioFile) -> str:
         """The array file `(N,)` of a sound file, from its first sample on.
 
         UnreadableMedia where it has no sound.
@@ -73,7 +73,7 @@ class SoundCache:
         return self.known[path, channel]
 
 
-def _decoded(sound: SoundFile) -> tuple[np.ndarray, int]:
+def _decoded(sound: AudioFile) -> tuple[np.ndarray, int]:
     """All samples `(N,)` of a file at its own rate."""
     with open_media(sound.path) as container:
         rate = int(audio_stream(container, 0).sample_rate)

@@ -16,7 +16,7 @@ ORDER: tuple[Split, ...] = ("train", "train", "train", "val", "test")
 LEFT, RIGHT = 0, 1
 
 
-class SoundFile(NamedTuple):
+class AudioFile(NamedTuple):
     """A file, or one of its channels; `channel` None is the mix of all.
 
     `name` tells it from the others wherever the folder lies; files of a `group`, of one singer,
@@ -29,16 +29,16 @@ class SoundFile(NamedTuple):
     group: str
 
 
-def list_sounds(folder: str | Path) -> list[SoundFile]:
+def list_audio_files(folder: str | Path) -> list[AudioFile]:
     """The sound files in and below a folder, by name: each is its own group.
 
     ValueError where there are none.
     """
     found = _files(folder)
-    return [SoundFile(_name(folder, path), path, None, _name(folder, path)) for path in found]
+    return [AudioFile(_name(folder, path), path, None, _name(folder, path)) for path in found]
 
 
-def list_mir1k(folder: str | Path, part: Literal["music", "voice"]) -> list[SoundFile]:
+def list_mir1k(folder: str | Path, part: Literal["music", "voice"]) -> list[AudioFile]:
     """The accompaniments, or the solo voices, of MIR-1K; what comes before the first `_` of a
     file's name is its singer, who is the group.
     """
@@ -46,7 +46,7 @@ def list_mir1k(folder: str | Path, part: Literal["music", "voice"]) -> list[Soun
         raise ValueError(f"part must be music or voice, got {part!r}")
     side = "left" if part == "music" else "right"
     return [
-        SoundFile(
+        AudioFile(
             f"{_name(folder, path)}#{side}",
             path,
             LEFT if part == "music" else RIGHT,
@@ -56,7 +56,7 @@ def list_mir1k(folder: str | Path, part: Literal["music", "voice"]) -> list[Soun
     ]
 
 
-def sounds_of_split(sounds: Sequence[SoundFile], split: Split) -> list[SoundFile]:
+def audio_files_of_split(sounds: Sequence[AudioFile], split: Split) -> list[AudioFile]:
     """Those that belong to a split: the folders `train`, `val` and `test` where the files lie in
     such, else three, one and one of every five groups.
 
@@ -92,5 +92,5 @@ def _name(folder: str | Path, path: Path) -> str:
     return f"{Path(folder).resolve().name}/{path.relative_to(folder).as_posix()}"
 
 
-def _folders(sound: SoundFile) -> set[str]:
+def _folders(sound: AudioFile) -> set[str]:
     return set(sound.name.split("/")[1:-1])

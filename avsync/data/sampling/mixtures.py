@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.data.corpora.audio_files import SoundFile
+from avsync.data.corpora.audio_files import AudioFile
 from avsync.data.sampling.separation_targets import FaceVoices
 
 
@@ -93,8 +93,8 @@ class Mixtures:
     def __init__(
         self,
         faces: FaceVoices,
-        music: Sequence[SoundFile] = (),
-        voices: Sequence[SoundFile] = (),
+        music: Sequence[AudioFile] = (),
+        voices: Sequence[AudioFile] = (),
         levels: MixtureLevels | None = None,
         other_faces: bool = True,
     ) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.data.cache.audio import SoundCache
+from avsync.data.cache.audio import AudioCache
 from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.data.store.reader import Store, clip_folder
 from avsync.encoders.st_gcn import POINTS
@@ -42,7 +42,7 @@ class FaceVoices:
         self,
         sources: Sequence[FaceSource],
         spec: SeparationSpec,
-        cache: SoundCache,
+        cache: AudioCache,
         landmarks: Path | None = None,
     ) -> None:
         self.spec, self.cache = spec, cache

@@ -10,7 +10,7 @@ import torch
 
 from avsync.audio.features import resample
 from avsync.data.cache.features import FeatureCache
-from avsync.data.corpora.audio_files import SoundFile
+from avsync.data.corpora.audio_files import AudioFile
 from avsync.data.sampling.mixtures import even
 from avsync.data.sampling.separation_targets import FaceVoices
 
@@ -87,7 +87,7 @@ class VoicePairs:
         self,
         faces: FaceVoices,
         features: FeatureCache,
-        music: Sequence[SoundFile] = (),
+        music: Sequence[AudioFile] = (),
         company: Company | None = None,
         shares: Sequence[float] | None = None,
     ) -> None:

@@ -30,7 +30,7 @@ CHANNEL_BIT_RATE = 96_000
 LEAST_CHANNEL_BIT_RATE = 32_000
 
 
-class SoundPlan(NamedTuple):
+class AudioPlan(NamedTuple):
     """How one sound stream is encoded anew; `bit_rate` is None where nothing is lost."""
 
     codec: str
@@ -47,7 +47,7 @@ class SoundPlan(NamedTuple):
         return f"{words} at {round(self.bit_rate / 1000)} kb/s" if self.bit_rate else words
 
 
-def plan_sounds(source: Path, writing: OutputContainer) -> dict[int, SoundPlan]:
+def plan_audio_streams(source: Path, writing: OutputContainer) -> dict[int, AudioPlan]:
     """How the sound streams of a file are encoded for a new container, by their index there.
 
     ValueError where a stream cannot be decoded.
@@ -61,7 +61,7 @@ def plan_sounds(source: Path, writing: OutputContainer) -> dict[int, SoundPlan]:
         return {sound.index: _plan(sound, writing, measured[sound.index]) for sound in sounds}
 
 
-def add_encoder(writing: OutputContainer, plan: SoundPlan) -> av.AudioStream:
+def add_encoder(writing: OutputContainer, plan: AudioPlan) -> av.AudioStream:
     """A new stream of sound, ready to encode."""
     stream = cast(
         av.AudioStream, writing.add_stream(plan.encoder, rate=plan.rate, layout=plan.layout)
@@ -74,7 +74,7 @@ def add_encoder(writing: OutputContainer, plan: SoundPlan) -> av.AudioStream:
 
 
 def encoded(
-    stream: av.AudioStream, blocks: Iterable[np.ndarray], plan: SoundPlan, start_s: Fraction
+    stream: av.AudioStream, blocks: Iterable[np.ndarray], plan: AudioPlan, start_s: Fraction
 ) -> Iterator[av.Packet]:
     """Maps float blocks `(C, n)` to packets, the first sample at `start_s` on the file's clock."""
     at = round(start_s * plan.rate)
@@ -88,7 +88,7 @@ def encoded(
     yield from stream.encode(None)
 
 
-def _plan(sound: av.AudioStream, writing: OutputContainer, measured: int) -> SoundPlan:
+def _plan(sound: av.AudioStream, writing: OutputContainer, measured: int) -> AudioPlan:
     context = sound.codec_context
     codec = context.codec.canonical_name
     encoder = ENCODERS.get(codec, codec)
@@ -97,7 +97,7 @@ def _plan(sound: av.AudioStream, writing: OutputContainer, measured: int) -> Sou
     lossless = encoder.startswith(LOSSLESS)
     rich = CHANNEL_BIT_RATE * context.channels
     told = rich if codec.startswith(LOSSLESS) else context.bit_rate or measured or rich
-    return SoundPlan(
+    return AudioPlan(
         codec=codec,
         encoder=encoder,
         rate=OPUS_RATE if encoder == "libopus" else context.sample_rate,

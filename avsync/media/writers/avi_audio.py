@@ -12,7 +12,7 @@ from av.codec import CodecContext
 STEADY = 8
 
 
-class UntimedSound:
+class AviAudio:
     """Places the packets of one sound stream one after the other, as an AVI plays them.
 
     Before a packet that is late comes as much silence, and a packet whose place is taken is left

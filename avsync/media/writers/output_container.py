@@ -13,8 +13,8 @@ import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
-from avsync.media.writers.audio_encoder import SoundPlan, add_encoder, encoded, named_layout
-from avsync.media.writers.avi_audio import UntimedSound
+from avsync.media.writers.audio_encoder import AudioPlan, add_encoder, encoded, named_layout
+from avsync.media.writers.avi_audio import AviAudio
 
 # Streams that a new container may leave out where it has no place for them.
 OPTIONAL = ("data", "attachment", "unknown")
@@ -28,7 +28,7 @@ MP4 = ("mp4", "ipod", "mov")
 LENGTH_PREFIXED = b"\x01"
 TS_SUBTITLES = ("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle")
 
-Sounds = dict[int, SoundPlan]
+Sounds = dict[int, AudioPlan]
 
 
 class NewContainer(NamedTuple):
@@ -184,7 +184,7 @@ def _without_block_size(stream: Stream) -> Stream:
     return av.open(header).streams[0]
 
 
-class EncodedSound:
+class EncodedAudio:
     """One sound of a new file.
 
     Args:
@@ -199,7 +199,7 @@ class EncodedSound:
         self,
         new: NewContainer,
         index: int,
-        plan: SoundPlan,
+        plan: AudioPlan,
         blocks: Iterable[np.ndarray],
         start_s: float,
     ) -> None:
@@ -219,7 +219,7 @@ class EncodedSound:
 
 
 def _one_after_another(packets: Iterator[av.Packet], stream: av.AudioStream) -> Iterator[av.Packet]:
-    untimed = UntimedSound(stream, Fraction(0))
+    untimed = AviAudio(stream, Fraction(0))
     for packet in packets:
         for each in untimed.place(packet, Fraction(0)):
             each.stream = stream

@@ -15,7 +15,7 @@ from av.stream import Disposition, Stream
 
 from avsync.media.container import open_media, packets
 from avsync.media.writers.atomic_output import becoming, plain_errors, refuse_destination
-from avsync.media.writers.avi_audio import UntimedSound
+from avsync.media.writers.avi_audio import AviAudio
 from avsync.media.writers.output_container import NewContainer, begin, container_format, fitting
 
 MAX_BACK_S = 1.0
@@ -93,7 +93,7 @@ def copied(
     last_dts: dict[int, int] = {}
     zero_s = min(_first_dts_s(reading), Fraction(0)) if kind == "avi" else Fraction(0)
     sounds = [s for s in reading.streams.audio if s.index in copies]
-    untimed = {s.index: UntimedSound(s, zero_s) for s in sounds if kind == "avi"}
+    untimed = {s.index: AviAudio(s, zero_s) for s in sounds if kind == "avi"}
     openings = {s.index: _Opening(s, _start_s(reading), kind) for s in sounds}
     for packet in _dated(packets(reading, *(reading.streams[index] for index in copies))):
         index = packet.stream_index

@@ -8,8 +8,8 @@ import av
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia, open_media
 from avsync.media.writers.atomic_output import becoming, plain_errors, refuse_destination
-from avsync.media.writers.audio_encoder import plan_sounds
-from avsync.media.writers.output_container import EncodedSound, begin, container_format, fitting
+from avsync.media.writers.audio_encoder import plan_audio_streams
+from avsync.media.writers.output_container import EncodedAudio, begin, container_format, fitting
 from avsync.media.writers.remux import copied
 
 
@@ -49,7 +49,7 @@ def write_replaced(
     with open_media(source) as reading, plain_errors(source, destination):
         kind = container_format(partial)
         with av.open(f"file:{partial}", "w", format=kind) as unwritten:
-            plans = plan_sounds(source, unwritten)
+            plans = plan_audio_streams(source, unwritten)
         if not plans:
             raise UnreadableMedia("no_audio_stream", "the file has no audio stream")
         first = min(plans)
@@ -58,7 +58,7 @@ def write_replaced(
         new = begin(reading, partial, kind, kept, {first: plans[first]})
         blocks = read_audio(sound, 0.0, plans[first].rate, mono=False)
         with new.writing:
-            made = EncodedSound(new, first, plans[first], blocks, start_s)
+            made = EncodedAudio(new, first, plans[first], blocks, start_s)
             for packet in copied(reading, new):
                 made.write_until((packet.dts or 0) * packet.time_base)
                 new.writing.mux_one(packet)

@@ -13,9 +13,9 @@ from avsync.media.audio_reader import AudioClock, read_audio
 from avsync.media.container import open_media
 from avsync.media.probe import probe
 from avsync.media.writers.atomic_output import becoming, plain_errors, refuse_destination
-from avsync.media.writers.audio_encoder import SoundPlan, plan_sounds
+from avsync.media.writers.audio_encoder import AudioPlan, plan_audio_streams
 from avsync.media.writers.output_container import (
-    EncodedSound,
+    EncodedAudio,
     NewContainer,
     Sounds,
     begin,
@@ -72,7 +72,7 @@ def write_retimed(
     with open_media(source) as reading, plain_errors(source, destination):
         kind = container_format(partial)
         with av.open(f"file:{partial}", "w", format=kind) as unwritten:
-            sounds = plan_sounds(source, unwritten)
+            sounds = plan_audio_streams(source, unwritten)
         wanted, left_out = fitting(reading, kind, sounds)
         new = begin(reading, partial, kind, wanted, sounds)
         with new.writing:
@@ -100,7 +100,7 @@ def prospect(source: Path, destination: Path, *, encode: bool) -> Prospect:
         sounds: Sounds | None = None
         if encode:
             with av.open(f"file:{destination}", "w", format=kind) as unwritten:
-                sounds = plan_sounds(source, unwritten)
+                sounds = plan_audio_streams(source, unwritten)
         _, left_out = fitting(reading, kind, sounds)
         words = tuple(plan.describe() for plan in (sounds or {}).values())
         return Prospect(words, tuple(left_out))
@@ -111,10 +111,10 @@ def _laid_out(
     number: int,
     new: NewContainer,
     index: int,
-    plan: SoundPlan,
+    plan: AudioPlan,
     stretches: Sequence[Stretch],
     video_s: float,
-) -> EncodedSound:
+) -> EncodedAudio:
     """A sound of the source, stretch by stretch, on its way into the new file."""
     start_s = _start_s(source, number, video_s)
     # Samples are counted from the file's beginning, stretches from the first picture.
@@ -124,7 +124,7 @@ def _laid_out(
         for each in stretches
     ]
     blocks = read_audio(source, start_s, plan.rate, number, mono=False)
-    return EncodedSound(new, index, plan, warped(blocks, segments(moved, plan.rate)), start_s)
+    return EncodedAudio(new, index, plan, warped(blocks, segments(moved, plan.rate)), start_s)
 
 
 def _start_s(source: Path, number: int, video_s: float) -> float:
@@ -143,7 +143,7 @@ STEP_S = 0.01
 WINDOW_S = 0.03
 
 
-def cut_where_quiet(
+def cut_at_silence(
     path: str | os.PathLike[str], origin_s: float, stretches: Sequence[Stretch]
 ) -> list[Stretch]:
     """The stretches with the moments between them moved, by 0.3 s at most, to where both ends of

@@ -15,8 +15,13 @@ from av.container import OutputContainer
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import open_media, video_stream
 from avsync.media.writers.atomic_output import plain_errors
-from avsync.media.writers.audio_encoder import CHANNEL_BIT_RATE, SoundPlan, add_encoder, plan_sounds
-from avsync.media.writers.output_container import MP4, EncodedSound, NewContainer, container_format
+from avsync.media.writers.audio_encoder import (
+    CHANNEL_BIT_RATE,
+    AudioPlan,
+    add_encoder,
+    plan_audio_streams,
+)
+from avsync.media.writers.output_container import MP4, EncodedAudio, NewContainer, container_format
 from avsync.media.yuv import FORMATS, Picture
 from avsync.timing import FPS
 
@@ -41,7 +46,7 @@ class TimedPicture(NamedTuple):
     picture: Picture
 
 
-class NewSound(NamedTuple):
+class NewAudio(NamedTuple):
     """The sound of a new film: that of a file from `origin_s` on its clock, `length_s` of it."""
 
     path: str
@@ -69,7 +74,7 @@ def write_film(
     partial: Path,
     destination: Path,
     pictures: Iterable[TimedPicture],
-    sound: NewSound,
+    sound: NewAudio,
     words: Mapping[str, str],
 ) -> None:
     """Writes pictures and a sound that begin together to `partial`.
@@ -87,7 +92,7 @@ def write_film(
     rest = iter(pictures)
     first = next(rest)
     with plain_errors(source, destination):
-        plan = plan_sound(Path(sound.path), partial, kind)
+        plan = plan_audio(Path(sound.path), partial, kind)
         writing = av.open(
             f"file:{partial}",
             "w",
@@ -100,19 +105,19 @@ def write_film(
             new = NewContainer(writing, {}, {0: add_encoder(writing, plan)})
             blocks = cut(read_audio(sound.path, sound.origin_s, plan.rate, mono=False),
                          round(sound.length_s * plan.rate))  # fmt: skip
-            heard = EncodedSound(new, 0, plan, blocks, 0.0)
+            heard = EncodedAudio(new, 0, plan, blocks, 0.0)
             for packet in _encoded(stream, chain([first], rest)):
                 writing.mux_one(packet)
                 heard.write_until(max(packet.dts or 0, 0) * packet.time_base)
             heard.write_until(None)
 
 
-def plan_sound(sound: Path, partial: Path, kind: str) -> SoundPlan:
+def plan_audio(sound: Path, partial: Path, kind: str) -> AudioPlan:
     """How the first sound of a file is encoded for a container: as it was, but in AAC where that
     would be a sound that few players take out of an mp4.
     """
     with av.open(f"file:{partial}", "w", format=kind) as unwritten:
-        plans = plan_sounds(sound, unwritten)
+        plans = plan_audio_streams(sound, unwritten)
     plan = plans[min(plans)]
     if plan.encoder == "aac" or (kind in ("mp4", "ipod") and plan.encoder.startswith(UNPLAYED)):
         rates = Codec("aac", "w").audio_rates or []

@@ -26,7 +26,7 @@ from avsync.scoring.decision import (
     judge_track,
 )
 from avsync.scoring.engine import Scores, SyncModel, score_tracks
-from avsync.scoring.music_detection import sounds_like_music
+from avsync.scoring.music_detection import is_music
 from avsync.scoring.peak import Calibration, calibration_of
 from avsync.scoring.result import CheckResult, Reason, TrackResult
 from avsync.scoring.score_sums import summed
@@ -114,7 +114,7 @@ def _judged(
     )
     tracks = tuple(rejudge(t, scores.tracks[t.track], search_s, calibration) for t in tracks)
     answer = judge_file(tracks, scores, search_s, calibration)
-    if answer.reason == "no_match" and sounds_like_music(_opening(info)):
+    if answer.reason == "no_match" and is_music(_opening(info)):
         answer = answer._replace(reason="music")
     if answer.offset_ms is not None:
         spans = speaking_spans(scores.tracks, answer.offset_ms)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from avsync.media.probe import probe
 from avsync.media.writers.remux import write_shifted
-from avsync.media.writers.retime import cut_where_quiet, prospect, write_retimed
+from avsync.media.writers.retime import cut_at_silence, prospect, write_retimed
 from avsync.media.writers.time_map import Stretch
 from avsync.scoring.result import CheckResult, Piece, TimelinePoint
 
@@ -101,7 +101,7 @@ def foresee(source: Path, destination: Path, repair: Repair) -> Repair:
     pieces = repair.pieces
     if repair.kind == "jumps":
         stretches = [Stretch(*piece) for piece in pieces]
-        moved = cut_where_quiet(source, probe(source).video_start_s, stretches)
+        moved = cut_at_silence(source, probe(source).video_start_s, stretches)
         pieces = tuple(Piece(*stretch) for stretch in moved)
     return replace(repair, pieces=pieces, encoded=seen.encoded, left_out=seen.left_out)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from avsync.atomic import write_text
-from avsync.media.audio_reader import is_sound, read_audio
+from avsync.media.audio_reader import is_audio, read_audio
 from avsync.media.container import UnreadableMedia, audio_stream, decoded, open_media
 from avsync.media.probe import MediaInfo
 from avsync.media.writers.audio_encoder import named_layout
@@ -155,7 +155,7 @@ class Sound(NamedTuple):
         with open_media(info.path) as reading:
             stream = audio_stream(reading)
             # Decoded, because a header may say less than the sound: AAC of double rate, say.
-            frames = filter(is_sound, decoded(reading, stream))
+            frames = filter(is_audio, decoded(reading, stream))
             if (first := next(frames, None)) is None:
                 cause = "no sound of the audio stream could be decoded"
                 raise UnreadableMedia("damaged", cause)
@@ -192,7 +192,7 @@ class Written(NamedTuple):
         return None if not own else round(10 * log10(own / mixture), 2)
 
 
-def write_sounds(
+def write_audio_files(
     sound: Sound, separated: Iterable[Separated], voices: Sequence[Path], rest: Path
 ) -> Written:
     """Writes each voice to its file, and to `rest` what they leave of the mixture."""

@@ -42,8 +42,8 @@ from avsync.pipelines.separate.result import (
     Voice,
     Written,
     earlier_files,
+    write_audio_files,
     write_separation,
-    write_sounds,
 )
 from avsync.tasks.registry import create_model, model_row
 from avsync.timing import FPS
@@ -224,7 +224,7 @@ def _written(
         blocks = stack.enter_context(closing(sound.blocks()))
         separated = separate_blocks(model, blocks, sound.rate, faces, -sound.ahead_s * FPS)
         told = _told(separated, sound.rate, info.duration_s, report)
-        written = write_sounds(sound, told, voices, rest)
+        written = write_audio_files(sound, told, voices, rest)
         if not written.energies[0]:
             raise _NothingHeard
         for voice, video in zip(voices, videos, strict=False):

@@ -7,7 +7,7 @@ import torch
 from av.stream import Disposition
 from torch import Tensor
 
-from avsync.media.audio_reader import AudioClock, is_sound
+from avsync.media.audio_reader import AudioClock, is_audio
 from avsync.media.container import UnreadableMedia, audio_stream, decoded, open_media, packets
 from avsync.media.probe import probe
 from avsync.tasks.talking.generator import TalkingFace
@@ -38,7 +38,7 @@ class Voice(NamedTuple):
         """
         with open_media(path) as container:
             stream = audio_stream(container)
-            first = next(filter(is_sound, decoded(container, stream)), None)
+            first = next(filter(is_audio, decoded(container, stream)), None)
             if first is None:
                 cause = "no sound of the audio stream could be decoded"
                 raise UnreadableMedia("damaged", cause)

@@ -14,7 +14,7 @@ from avsync.media.container import UnreadableMedia
 from avsync.media.probe import MediaInfo, probe
 from avsync.media.writers.atomic_output import becoming, refuse_destination
 from avsync.media.writers.video_writer import (
-    NewSound,
+    NewAudio,
     TimedPicture,
     check_suffix,
     encoder_formats,
@@ -176,7 +176,7 @@ def _written(
 ) -> list[int]:
     """Writes the film; how many pictures of each person were drawn."""
     name, task = model
-    sound = NewSound(voice.path, voice.origin_s, looked.end_s)
+    sound = NewAudio(voice.path, voice.origin_s, looked.end_s)
     with becoming(target) as partial, closing(VoiceTokens(task, voice, device_of(task))) as heard:
         formats, odd = encoder_formats(target)
         talking = TalkingPictures(info, looked, people, task, heard, Painter(formats, odd))

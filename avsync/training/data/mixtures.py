@@ -11,14 +11,14 @@ import torch
 import tyro
 from torch import Generator, Tensor, nn
 
-from avsync.data.cache.audio import SoundCache
+from avsync.data.cache.audio import AudioCache
 from avsync.data.cache.features import FeatureCache, encoder_key
 from avsync.data.corpora.audio_files import (
-    SoundFile,
+    AudioFile,
     Split,
+    audio_files_of_split,
+    list_audio_files,
     list_mir1k,
-    list_sounds,
-    sounds_of_split,
 )
 from avsync.data.sampling.mixtures import Mixture, MixtureLevels, Mixtures
 from avsync.data.sampling.separation_targets import FaceSource, FaceVoices
@@ -100,19 +100,19 @@ def open_mixtures(
         places = clips_of_split(store, data.splits if number == 0 else None, called)
         zero_ms = data.zero_ms[number] if data.zero_ms else 0.0
         sources.append(FaceSource(store, places, zero_ms))
-    sounds = SoundCache(data.cached / "sounds", spec.sample_rate)
+    sounds = AudioCache(data.cached / "sounds", spec.sample_rate)
     faces = FaceVoices(sources, spec, sounds, data.landmarks)
     chosen = None if data.splits is None and split == "train" else split
-    music = [sound for folder in data.music for sound in _of(list_sounds(folder), chosen)]
-    voices = [sound for folder in data.voices for sound in _of(list_sounds(folder), chosen)]
+    music = [sound for folder in data.music for sound in _of(list_audio_files(folder), chosen)]
+    voices = [sound for folder in data.voices for sound in _of(list_audio_files(folder), chosen)]
     if data.mir1k is not None:
         music += _of(list_mir1k(data.mir1k, "music"), chosen)
         voices += _of(list_mir1k(data.mir1k, "voice"), chosen)
     return Mixtures(faces, music, voices, levels, data.other_faces)
 
 
-def _of(sounds: list[SoundFile], split: Split | None) -> list[SoundFile]:
-    return sounds if split is None else sounds_of_split(sounds, split)
+def _of(sounds: list[AudioFile], split: Split | None) -> list[AudioFile]:
+    return sounds if split is None else audio_files_of_split(sounds, split)
 
 
 def mixture_batches(

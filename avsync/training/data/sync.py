@@ -91,7 +91,7 @@ class Span(NamedTuple):
     samples: int
 
 
-def seen_sound(spec: ClipSpec) -> Span:
+def audio_of_frames(spec: ClipSpec) -> Span:
     """The sound of a window as the model hears it in use, with all that its columns reach."""
     first = round(spec.audio_from_s * SAMPLE_RATE)
     return Span(first, round((spec.audio_until_s - spec.audio_from_s) * SAMPLE_RATE))

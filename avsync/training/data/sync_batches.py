@@ -10,7 +10,14 @@ from avsync.data.sampling.sync_pairs import Pair, SyncPairs
 from avsync.data.sampling.sync_sequences import SyncStretches
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FPS, SAMPLES_PER_FRAME
-from avsync.training.data.sync import ClipData, Span, as_frames, open_sources, seen_sound, shares_of
+from avsync.training.data.sync import (
+    ClipData,
+    Span,
+    as_frames,
+    audio_of_frames,
+    open_sources,
+    shares_of,
+)
 from avsync.training.engine.loop import Curriculum, MakeBatch
 
 
@@ -33,7 +40,7 @@ class Negatives:
     both: bool = False
 
 
-def cut_sound(window_frames: int) -> Span:
+def cut_audio_windows(window_frames: int) -> Span:
     """The sound of a window as VocaLiST's training cuts it: what lies beyond the frames is not
     known when the mel is made.
     """
@@ -48,7 +55,7 @@ def pair_batches(clips: ClipData, negatives: Negatives, spec: ClipSpec, sound: S
         clips: what to draw from.
         negatives: which pairs are drawn.
         spec: of the model.
-        sound: of a window: `cut_sound`, or `seen_sound` for what the model hears in use.
+        sound: of a window: `cut_audio_windows`, or `audio_of_frames` for what the model hears in use.
     """
     sources = [
         SyncPairs(
@@ -90,7 +97,7 @@ def stretch_batches(clips: ClipData, spec: ClipSpec, windows: int) -> MakeBatch:
     """Makes batches for `fit`: frames `(B, 3, windows - 1 + T, H, W)` RGB uint8, and their sound
     `(B, N)` at 16 kHz, which holds that of window k from `starts_s(spec, windows)[k]` on.
     """
-    sound = seen_sound(spec)
+    sound = audio_of_frames(spec)
     sources = [
         SyncStretches(each, windows, spec.window_frames, sound.first, sound.samples)
         for each in open_sources(clips, spec)

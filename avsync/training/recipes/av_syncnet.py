@@ -27,7 +27,7 @@ from avsync.losses.label_smoothing import LabelSmoothedCrossEntropy
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.av_syncnet import AvSyncNet, AvSyncNetConfig
 from avsync.training.data.avhubert_inputs import Augment, mouths, voices, with_margin
-from avsync.training.data.sync import ClipData, Validation, open_sources, seen_sound, shares_of
+from avsync.training.data.sync import ClipData, Validation, audio_of_frames, open_sources, shares_of
 from avsync.training.data.utterances import Speech, Spoken
 from avsync.training.engine.checkpoint import save_model, start_model
 from avsync.training.engine.loop import LoopSettings, MakeBatch, fit
@@ -158,7 +158,7 @@ def _start(recipe: AvSyncNetRecipe, spoken: Spoken | None) -> tuple[AvSyncNet, d
 
 def _batches(recipe: AvSyncNetRecipe, model: AvSyncNet, spoken: Spoken | None) -> MakeBatch:
     """Draws stretches, mouths `(B, T, H, W)` and voices `(B, T - 4, 104)`, and sentences."""
-    spec, sound = with_margin(model.spec), seen_sound(model.spec)
+    spec, sound = with_margin(model.spec), audio_of_frames(model.spec)
     sources = [
         SyncStretches(each, recipe.windows, spec.window_frames, sound.first, sound.samples)
         for each in open_sources(recipe.clips, spec)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from avsync.losses.cosine_bce import CosineBceLoss
 from avsync.tasks.sync.lip_expert import LipExpert, LipExpertConfig
-from avsync.training.data.sync import ClipData, Validation, seen_sound
+from avsync.training.data.sync import ClipData, Validation, audio_of_frames
 from avsync.training.data.sync_batches import Negatives, pair_batches
 from avsync.training.engine.checkpoint import save_model, start_model
 from avsync.training.engine.loop import LoopSettings, fit
@@ -71,7 +71,7 @@ def train(recipe: LipExpertRecipe) -> Path:
     model, config = start_model("lip_expert", asdict(recipe.model), recipe.init)
     assert isinstance(model, LipExpert)
     task = CosinePairs(model)
-    batches = pair_batches(recipe.clips, recipe.negatives, model.spec, seen_sound(model.spec))
+    batches = pair_batches(recipe.clips, recipe.negatives, model.spec, audio_of_frames(model.spec))
     measure = Validation(recipe.clips, model.spec.window_frames)
     trained = fit(task, batches, recipe.loop, task.chance, measure)
     return save_model(recipe.loop.output, "lip_expert", trained, config)

@@ -9,9 +9,9 @@ import torch
 import tyro
 
 from avsync import weights as checkpoints
-from avsync.data.cache.audio import SoundCache
+from avsync.data.cache.audio import AudioCache
 from avsync.data.cache.features import FeatureCache
-from avsync.data.corpora.audio_files import SoundFile, Split, list_sounds, sounds_of_split
+from avsync.data.corpora.audio_files import AudioFile, Split, audio_files_of_split, list_audio_files
 from avsync.data.sampling.separation_targets import FaceSource, FaceVoices
 from avsync.data.sampling.two_speaker_mixtures import PLAIN, Company, VoicePair, VoicePairs
 from avsync.data.store.reader import Store
@@ -141,7 +141,7 @@ def _faces(recipe: LipMaskRecipe, spec: SeparationSpec, split: Split) -> FaceVoi
         store = Store(path)
         places = clips_of_split(store, recipe.splits if number == 0 else None, split)
         sources.append(FaceSource(store, places, recipe.zero_ms[number] if recipe.zero_ms else 0.0))
-    return FaceVoices(sources, spec, SoundCache(_cache(recipe) / "sounds", spec.sample_rate))
+    return FaceVoices(sources, spec, AudioCache(_cache(recipe) / "sounds", spec.sample_rate))
 
 
 def _tokens(
@@ -158,11 +158,11 @@ def _tokens(
     )
 
 
-def _music(recipe: LipMaskRecipe, split: Split) -> list[SoundFile]:
-    found = [sound for folder in recipe.music for sound in list_sounds(folder)]
+def _music(recipe: LipMaskRecipe, split: Split) -> list[AudioFile]:
+    found = [sound for folder in recipe.music for sound in list_audio_files(folder)]
     if recipe.splits is None or not found:
         return found
-    return sounds_of_split(found, split)
+    return audio_files_of_split(found, split)
 
 
 def _shares(recipe: LipMaskRecipe, faces: FaceVoices) -> list[float] | None:

@@ -17,7 +17,7 @@ from avsync.tasks.registry import create_model
 from avsync.tasks.sync.vocalist import MTDVOCALIST, Vocalist, VocalistConfig
 from avsync.tasks.sync.vocalist_activations import look_inside
 from avsync.training.data.sync import ClipData, Validation
-from avsync.training.data.sync_batches import Negatives, cut_sound, pair_batches
+from avsync.training.data.sync_batches import Negatives, cut_audio_windows, pair_batches
 from avsync.training.engine.checkpoint import save_model, start_model
 from avsync.training.engine.loop import LoopSettings, fit
 from avsync.training.recipes.vocalist import PairClassification
@@ -123,7 +123,7 @@ def train(recipe: MtdVocalistRecipe) -> Path:
     model, config = start_model("mtdvocalist", asdict(recipe.model), recipe.init)
     assert isinstance(model, Vocalist)
     task = _step(recipe, model)
-    sound = cut_sound(model.spec.window_frames)
+    sound = cut_audio_windows(model.spec.window_frames)
     batches = pair_batches(recipe.clips, recipe.negatives, model.spec, sound)
     measure = Validation(recipe.clips, model.spec.window_frames)
     trained = fit(task, batches, recipe.loop, Distilling.chance, measure)

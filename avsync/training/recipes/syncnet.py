@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from avsync.losses.margin_contrastive import MarginContrastiveLoss
 from avsync.tasks.sync.syncnet import SyncNet, SyncNetConfig
-from avsync.training.data.sync import ClipData, Validation, seen_sound
+from avsync.training.data.sync import ClipData, Validation, audio_of_frames
 from avsync.training.data.sync_batches import Negatives, pair_batches
 from avsync.training.engine.checkpoint import save_model, start_model
 from avsync.training.engine.loop import LoopSettings, fit
@@ -73,7 +73,7 @@ def train(recipe: SyncNetRecipe) -> Path:
     model, config = start_model("syncnet", asdict(recipe.model), recipe.init)
     assert isinstance(model, SyncNet)
     task = ContrastivePairs(model, recipe.margin)
-    batches = pair_batches(recipe.clips, recipe.negatives, model.spec, seen_sound(model.spec))
+    batches = pair_batches(recipe.clips, recipe.negatives, model.spec, audio_of_frames(model.spec))
     measure = Validation(recipe.clips, model.spec.window_frames)
     trained = fit(task, batches, recipe.loop, task.chance, measure)
     return save_model(recipe.loop.output, "syncnet", trained, config)

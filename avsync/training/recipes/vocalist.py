@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from avsync.tasks.sync.vocalist import Vocalist, VocalistConfig
 from avsync.timing import exact_div
 from avsync.training.data.sync import ClipData, Validation
-from avsync.training.data.sync_batches import Negatives, cut_sound, pair_batches
+from avsync.training.data.sync_batches import Negatives, cut_audio_windows, pair_batches
 from avsync.training.engine.checkpoint import save_model, start_model
 from avsync.training.engine.loop import LoopSettings, fit
 from avsync.training.engine.settings import steady
@@ -91,7 +91,7 @@ def train(recipe: VocalistRecipe) -> Path:
     model, config = start_model(name, sizes, recipe.init)
     assert isinstance(model, Vocalist)
     task = PairClassification(model, recipe.align)
-    sound = cut_sound(model.spec.window_frames)
+    sound = cut_audio_windows(model.spec.window_frames)
     batches = pair_batches(recipe.clips, recipe.negatives, model.spec, sound)
     measure = Validation(recipe.clips, model.spec.window_frames)
     trained = fit(task, batches, recipe.loop, task.chance, measure)

@@ -2,20 +2,20 @@ import numpy as np
 import pytest
 from data.sound_files import tone, write_sound
 
-from avsync.data.cache.audio import SoundCache
-from avsync.data.corpora.audio_files import SoundFile
+from avsync.data.cache.audio import AudioCache
+from avsync.data.corpora.audio_files import AudioFile
 from avsync.media.container import UnreadableMedia
 
 RATE = 16384
 
 
 def sound(path, channel=None):
-    return SoundFile(path.name, path, channel, "")
+    return AudioFile(path.name, path, channel, "")
 
 
 @pytest.fixture
 def cache(tmp_path):
-    return SoundCache(tmp_path / "cache", RATE)
+    return AudioCache(tmp_path / "cache", RATE)
 
 
 def test_a_file_is_heard_at_the_new_rate(cache, tmp_path):
@@ -40,12 +40,12 @@ def test_channels_are_taken_apart(cache, tmp_path):
 
 def test_the_same_content_is_resampled_once(tmp_path):
     first, second = (write_sound(tmp_path / name, tone(300)) for name in ("a.wav", "b.wav"))
-    kept = SoundCache(tmp_path / "cache", RATE).of_file(sound(first))
-    again = SoundCache(tmp_path / "cache", RATE)
+    kept = AudioCache(tmp_path / "cache", RATE).of_file(sound(first))
+    again = AudioCache(tmp_path / "cache", RATE)
     assert again.of_file(sound(second)) == kept
-    assert SoundCache(tmp_path / "cache", 8000).of_file(sound(first)) != kept
+    assert AudioCache(tmp_path / "cache", 8000).of_file(sound(first)) != kept
     write_sound(second, tone(310))
-    assert SoundCache(tmp_path / "cache", RATE).of_file(sound(second)) != kept
+    assert AudioCache(tmp_path / "cache", RATE).of_file(sound(second)) != kept
 
 
 def test_there_is_silence_beyond_the_ends(cache, tmp_path):

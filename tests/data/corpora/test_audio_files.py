@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from data.sound_files import tone, write_sound
 
-from avsync.data.corpora.audio_files import SPLITS, list_mir1k, list_sounds, sounds_of_split
+from avsync.data.corpora.audio_files import (
+    SPLITS,
+    audio_files_of_split,
+    list_audio_files,
+    list_mir1k,
+)
 
 
 @pytest.fixture
@@ -17,19 +22,19 @@ def test_files_are_named_from_their_folder_on(tmp_path):
     write_sound(tmp_path / "music" / "deep" / "b.wav", tone(200, 0.01))
     write_sound(tmp_path / "music" / "a.WAV", tone(200, 0.01))
     (tmp_path / "music" / "notes.txt").write_text("no sound")
-    names = [each.name for each in list_sounds(tmp_path / "music")]
+    names = [each.name for each in list_audio_files(tmp_path / "music")]
     assert names == ["music/a.WAV", "music/deep/b.wav"]
 
 
 def test_no_singer_is_in_two_splits(mir1k):
     sounds = list_mir1k(mir1k, "voice")
-    singers = [{each.group for each in sounds_of_split(sounds, split)} for split in SPLITS]
+    singers = [{each.group for each in audio_files_of_split(sounds, split)} for split in SPLITS]
     assert singers == [set("abcfg"), {"d"}, {"e"}]
 
 
 def test_every_file_is_in_one_split(mir1k):
-    sounds = list_sounds(mir1k)
-    split = [each for name in SPLITS for each in sounds_of_split(sounds, name)]
+    sounds = list_audio_files(mir1k)
+    split = [each for name in SPLITS for each in audio_files_of_split(sounds, name)]
     assert sorted(split) == sounds
 
 
@@ -43,20 +48,23 @@ def test_folders_of_splits_are_kept_to(tmp_path):
     for split in ("train", "test"):
         for k in range(2):
             write_sound(tmp_path / split / f"{k}.wav", np.zeros(10))
-    sounds = list_sounds(tmp_path)
-    assert [each.path.parent.name for each in sounds_of_split(sounds, "test")] == ["test", "test"]
+    sounds = list_audio_files(tmp_path)
+    assert [each.path.parent.name for each in audio_files_of_split(sounds, "test")] == [
+        "test",
+        "test",
+    ]
     with pytest.raises(ValueError, match="to leave any for val; got 4"):
-        sounds_of_split(sounds, "val")
+        audio_files_of_split(sounds, "val")
 
 
 def test_what_cannot_be_listed_or_split_is_named(tmp_path):
     with pytest.raises(ValueError, match="must hold sound files"):
-        list_sounds(tmp_path)
+        list_audio_files(tmp_path)
     write_sound(tmp_path / "a.wav", np.zeros(10))
     with pytest.raises(ValueError, match=r"five files or singers.*for test; got 1"):
-        sounds_of_split(list_sounds(tmp_path), "test")
+        audio_files_of_split(list_audio_files(tmp_path), "test")
     with pytest.raises(ValueError, match="split must be one of train, val, test, got 'dev'"):
-        sounds_of_split(list_sounds(tmp_path), "dev")  # type: ignore[arg-type]
+        audio_files_of_split(list_audio_files(tmp_path), "dev")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="part must be music or voice, got 'left'"):
         list_mir1k(tmp_path, "left")  # type: ignore[arg-type]
 
@@ -64,7 +72,7 @@ def test_what_cannot_be_listed_or_split_is_named(tmp_path):
 @pytest.mark.real_data
 def test_mir1k_has_nineteen_singers_of_which_three_are_for_the_test(shared):
     voices = list_mir1k(shared / "data" / "mir1k", "voice")
-    singers = {split: {e.group for e in sounds_of_split(voices, split)} for split in SPLITS}
+    singers = {split: {e.group for e in audio_files_of_split(voices, split)} for split in SPLITS}
     assert {split: len(found) for split, found in singers.items()} == {
         "train": 12,
         "val": 4,

@@ -12,7 +12,7 @@ from data.mixed import (
     mixtures_of,
 )
 
-from avsync.data.corpora.audio_files import list_sounds
+from avsync.data.corpora.audio_files import list_audio_files
 from avsync.data.sampling.mixtures import MixtureLevels, MixtureRow
 
 ROW = MixtureRow("faces/anyone_400.0", 3, "music/1500.wav", 700, None, 0, 0.0, 0.0)
@@ -105,7 +105,9 @@ def test_no_mixture_is_a_voice_alone(store, tmp_path):
 
 def test_second_voices_come_from_files_too(store, tmp_path):
     mixtures = mixtures_of(store, tmp_path)
-    voices = [each._replace(name=f"solo/{each.name}") for each in list_sounds(tmp_path / "music")]
+    voices = [
+        each._replace(name=f"solo/{each.name}") for each in list_audio_files(tmp_path / "music")
+    ]
     alone = mixtures_of(store, tmp_path, voices=voices, other_faces=False)
     seconds = {row.second for row in rows(alone)} - {None}
     assert seconds == {f"solo/{name}" for name in mixtures.music}

@@ -7,9 +7,9 @@ from data.made_store import made_store
 from data.mixed import music_folder
 from data.sound_files import tone
 
-from avsync.data.cache.audio import SoundCache
+from avsync.data.cache.audio import AudioCache
 from avsync.data.cache.features import FeatureCache
-from avsync.data.corpora.audio_files import list_sounds
+from avsync.data.corpora.audio_files import list_audio_files
 from avsync.data.sampling.separation_targets import FaceSource, FaceVoices
 from avsync.data.sampling.two_speaker_mixtures import PLAIN, Company, VoicePairs
 from avsync.tasks.separation.lip_mask import spec_of
@@ -49,7 +49,7 @@ def hertz(voice):
 def faces(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
     store = made_store(folder / "faces", {f"anyone/{hz}": clip(hz) for hz in TONES})
-    return FaceVoices([FaceSource(store, range(3))], SPEC, SoundCache(folder / "cache", 16000))
+    return FaceVoices([FaceSource(store, range(3))], SPEC, AudioCache(folder / "cache", 16000))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_at_other_speeds_lips_and_voice_stay_together_to_a_twentieth_of_a_frame(
     at = (np.arange(FRAMES * 640) + 0.5) / 640 - 0.5
     ramp = (0.01 * (10 + at)).astype(np.float32)
     store = made_store(tmp_path / "ramps", {f"anyone/{k}": (crops, ramp) for k in (1, 2)})
-    faces = FaceVoices([FaceSource(store, range(2))], SPEC, SoundCache(tmp_path / "cache", 16000))
+    faces = FaceVoices([FaceSource(store, range(2))], SPEC, AudioCache(tmp_path / "cache", 16000))
     cache = FeatureCache(tmp_path / "features", "model", SPEC)
     cache.fill([faces.crop_file(k) for k in (0, 1)], place_of_brightness, torch.device("cpu"))
     for pair in drawn(faces, cache, SPED, count=10):
@@ -134,7 +134,7 @@ def test_a_face_that_is_heard_alone_is_the_first(faces, features):
 
 
 def test_music_and_levels_are_drawn_as_said(faces, features, tmp_path):
-    music = list_sounds(music_folder(tmp_path / "music"))
+    music = list_audio_files(music_folder(tmp_path / "music"))
     company = replace(PLAIN, second_db=(-5, 5), music_share=0.5, music_db=(-3, -1))
     pairs = drawn(faces, features, company, music=music)
     assert 5 < sum(bool(pair.music.any()) for pair in pairs) < 25

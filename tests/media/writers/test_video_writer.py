@@ -11,7 +11,7 @@ from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia, open_media, video_stream
 from avsync.media.video_reader import decoded_frames
 from avsync.media.writers.video_writer import (
-    NewSound,
+    NewAudio,
     TimedPicture,
     check_suffix,
     encoder_formats,
@@ -35,7 +35,7 @@ def copied(source, destination, voice, length_s=1.0):
     with open_media(source) as container:
         frames = list(decoded_frames(container, video_stream(container)))
         pictures = [TimedPicture(time_s - frames[0][0], painter(f)) for time_s, f in frames]
-    sound = NewSound(str(voice), 0.0, length_s)
+    sound = NewAudio(str(voice), 0.0, length_s)
     write_film(source, destination, destination, pictures, sound, WORDS)
     return destination
 

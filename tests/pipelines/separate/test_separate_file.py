@@ -16,12 +16,12 @@ from avsync.tasks.separation.input_spec import SeparationSpec, chunk
 BOTH = FixedFaces(RIGHT, LEFT)
 
 
-def sound_of(path, **options):
+def audio_of(path, **options):
     return np.concatenate(list(read_audio(path, **{"origin_s": 0.0, **options}, mono=False)), 1)
 
 
 def wav(folder, name):
-    return sound_of(folder / name, sample_rate=None)
+    return audio_of(folder / name, sample_rate=None)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_voices_and_rest_add_up_to_the_sound_of_the_file(duet, tmp_path):
         ["voice_0.wav", "voice_1.wav"],
     )
     parts = [wav(tmp_path, name) for name in ("voice_0.wav", "voice_1.wav", "rest.wav")]
-    mixture = sound_of(duet, sample_rate=None)
+    mixture = audio_of(duet, sample_rate=None)
     assert {part.shape for part in parts} == {mixture.shape} == {(2, 4 * 44100)}
     np.testing.assert_allclose(sum(parts), mixture, atol=2e-7)
     assert (result.sample_rate, result.channels, result.duration_s) == (44100, 2, 4.0)
@@ -45,7 +45,7 @@ def test_voices_and_rest_add_up_to_the_sound_of_the_file(duet, tmp_path):
 
 def test_each_voice_is_told_by_its_own_face_from_the_left(duet, tmp_path):
     separate(duet, tmp_path, model=Brightness(), detector=BOTH)
-    mixture, inner = sound_of(duet, sample_rate=None), np.s_[:, 2000:-2000]
+    mixture, inner = audio_of(duet, sample_rate=None), np.s_[:, 2000:-2000]
     for name, share in (("voice_0.wav", 0.25), ("voice_1.wav", 0.75)):
         voice = wav(tmp_path, name)
         np.testing.assert_allclose(voice[inner], share * mixture[inner], atol=0.01)
@@ -60,7 +60,7 @@ def test_who_is_not_chosen_stays_in_the_rest(duet, tmp_path, who, names):
     assert [voice.file for voice in result.voices] == names
     assert sorted(p.name for p in tmp_path.iterdir()) == ["rest.wav", "separation.json", *names]
     total = wav(tmp_path, names[0]) + wav(tmp_path, "rest.wav")
-    np.testing.assert_allclose(total, sound_of(duet, sample_rate=None), atol=2e-7)
+    np.testing.assert_allclose(total, audio_of(duet, sample_rate=None), atol=2e-7)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.avi", "a.mpg", "a.ts"])
@@ -68,7 +68,7 @@ def test_any_container_gives_its_sound_back(make_clip, tmp_path, name):
     clip = make_clip(name, duration_s=2.0)
     result = separate(clip, tmp_path / "out", model=LowHalf())
     voice, rest = (wav(tmp_path / "out", each) for each in ("voice_0.wav", "rest.wav"))
-    mixture = sound_of(clip, origin_s=_first_picture_s(clip) + result.start_s, sample_rate=None)
+    mixture = audio_of(clip, origin_s=_first_picture_s(clip) + result.start_s, sample_rate=None)
     np.testing.assert_allclose(voice + rest, mixture, atol=2e-7)
     assert voice.any()
 

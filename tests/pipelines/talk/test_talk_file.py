@@ -43,7 +43,7 @@ def shown(path, max_side=None):
     return [frame.image.astype(int) for frame in read_frames(path, max_side)]
 
 
-def sound_of(path):
+def audio_of(path):
     return np.concatenate(list(read_audio(path, 0.0)))
 
 
@@ -203,7 +203,7 @@ def test_the_new_film_has_the_old_ones_times_and_the_voice_for_its_sound(
     assert told["comment"].startswith("Generated video: what the mouth says was made")
     assert told["generated_by"] == "avsync talk, model Flat"
     assert told["digital_source_type"].endswith("/compositeWithTrainedAlgorithmicMedia")
-    old, new = sound_of(voice), sound_of(tmp_path / name)
+    old, new = audio_of(voice), audio_of(tmp_path / name)
     assert len(new) == pytest.approx(len(old), abs=1100)
     assert np.corrcoef(old[800:31000], new[800:31000])[0, 1] > 0.99
 
@@ -224,7 +224,7 @@ def test_the_film_keeps_its_length(film, tmp_path, seconds, kept_s, words):
     assert sentence(result).endswith("This video is generated: say so wherever you show it")
     pictures = shown(new)
     assert len(pictures) == 50
-    np.testing.assert_allclose(sound_of(new), wav[: round(16000 * kept_s)], atol=1e-4)
+    np.testing.assert_allclose(audio_of(new), wav[: round(16000 * kept_s)], atol=1e-4)
     silent = pictures[-3][100, 80].mean() < 60
     assert silent == (seconds < 2)
 

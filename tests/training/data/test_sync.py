@@ -5,7 +5,7 @@ import torch
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FPS
 from avsync.training.data.sync import ClipData, Validation, as_frames, open_sources, shares_of
-from avsync.training.data.sync_batches import Negatives, cut_sound, pair_batches
+from avsync.training.data.sync_batches import Negatives, cut_audio_windows, pair_batches
 from avsync.training.engine.batches import as_floats
 
 FACE = ClipSpec("face", 96, 96, 5, 0.0, 0.2)
@@ -54,7 +54,7 @@ def test_nothing_is_measured_without_splits(store):
 def test_batches_are_drawn_from_the_training_clips_alone(store):
     # Frames of the store are as bright as their sound is loud, each clip in its own way.
     clips = ClipData((store.path,), store.path / "splits.json", batch=40)
-    batches = pair_batches(clips, Negatives(), FACE, cut_sound(5))
+    batches = pair_batches(clips, Negatives(), FACE, cut_audio_windows(5))
     frames, wav, labels = batches.at(0.0)(np.random.default_rng(0), torch.Generator())
     assert frames.shape == (40, 3, 5, 96, 96) and wav.shape == (40, 3200)
     assert frames.dtype == torch.uint8 and frames.max() > 80 and set(labels.tolist()) == {0.0, 1.0}

@@ -5,7 +5,7 @@ import torch
 
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.lip_expert import LipExpertConfig, build
-from avsync.training.data.sync import ClipData, seen_sound
+from avsync.training.data.sync import ClipData, audio_of_frames
 from avsync.training.engine.loop import LOG_FILE, LoopSettings
 from avsync.training.recipes.lip_expert import CosinePairs, LipExpertRecipe, train
 
@@ -26,7 +26,7 @@ def test_the_loss_is_that_of_the_cosine_in_use():
     torch.manual_seed(0)
     model = build(LipExpertConfig(channels=(2, 3, 4, 5, 6))).eval()
     task, wav = CosinePairs(model), 0.1 * torch.randn(1, 16000)
-    frames, sound = torch.rand(1, 3, 5, 48, 96), seen_sound(model.spec)
+    frames, sound = torch.rand(1, 3, 5, 48, 96), audio_of_frames(model.spec)
     cut = wav[:, 6400 + sound.first :][:, : sound.samples]
     video = model.encode_video(frames)[0, 0]
     cosine = model.compare(video, model.encode_audio(wav, torch.tensor([0.4]))[0, 0]).item()

@@ -3,7 +3,7 @@ import torch
 
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.syncnet import SyncNetConfig, build
-from avsync.training.data.sync import ClipData, seen_sound
+from avsync.training.data.sync import ClipData, audio_of_frames
 from avsync.training.engine.loop import LOG_FILE, LoopSettings
 from avsync.training.recipes.syncnet import ContrastivePairs, SyncNetRecipe, train
 
@@ -22,7 +22,7 @@ def test_a_recipe_gives_weights_that_the_registry_loads(store, tmp_path):
 
 def test_the_sound_of_a_window_gives_its_columns_and_no_more():
     model = build(TINY)
-    sound = seen_sound(model.spec)
+    sound = audio_of_frames(model.spec)
     assert sound.first == -1
     assert model.front_end.columns(torch.zeros(1, sound.samples)).shape[-1] == 20
     assert model.front_end.columns(torch.zeros(1, sound.samples - 1)).shape[-1] == 19
@@ -33,7 +33,7 @@ def test_the_loss_is_that_of_the_distances_in_use():
     torch.manual_seed(0)
     model = build(TINY).eval()
     task, wav = ContrastivePairs(model, margin=4.0), 0.1 * torch.randn(1, 16000)
-    frames, sound = torch.rand(1, 3, 5, 64, 64), seen_sound(model.spec)
+    frames, sound = torch.rand(1, 3, 5, 64, 64), audio_of_frames(model.spec)
     cut = wav[:, 6400 + sound.first :][:, : sound.samples]
     video = model.encode_video(frames)[0, 0]
     distance = -model.compare(video, model.encode_audio(wav, torch.tensor([0.4]))[0, 0])

@@ -20,7 +20,7 @@ def ssim(made: Tensor, true: Tensor) -> float:
     With the paper's window and constants, channel by channel, the picture mirrored at its edges.
     ValueError for pictures smaller than the window.
     """
-    check_pictures(made, true)
+    check_images(made, true)
     if min(made.shape[2:]) < WINDOW:
         size = f"{made.shape[2]}x{made.shape[3]}"
         raise ValueError(f"pictures must be {WINDOW}x{WINDOW} pixels or more, got {size}")
@@ -56,7 +56,7 @@ def psnr(made: Tensor, true: Tensor) -> float:
 
     RuntimeError where torchmetrics is not installed.
     """
-    check_pictures(made, true)
+    check_images(made, true)
     try:
         from torchmetrics.functional.image import peak_signal_noise_ratio
     except ImportError as error:
@@ -64,7 +64,7 @@ def psnr(made: Tensor, true: Tensor) -> float:
     return float(peak_signal_noise_ratio(made.double(), true.double(), data_range=1.0))
 
 
-def check_pictures(made: Tensor, true: Tensor) -> None:
+def check_images(made: Tensor, true: Tensor) -> None:
     """ValueError unless both are `(B, C, H, W)` of the same shape."""
     if made.ndim != 4 or made.shape != true.shape or not len(made):
         shapes = f"{tuple(made.shape)} and {tuple(true.shape)}"

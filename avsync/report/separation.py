@@ -21,7 +21,7 @@ from avsync.pipelines.separate.result import SeparationResult, Voice
 from avsync.report.axes import Tick, clock
 from avsync.report.heat_map import viridis
 from avsync.report.html import environment
-from avsync.report.thumbnails import Moment, Picture, jpeg_uri, read_pictures
+from avsync.report.thumbnails import Moment, Picture, jpeg_uri, read_images
 
 # So much of a file is drawn and played: the stretch in which the voices are heard most.
 EXCERPT_S = 12
@@ -93,18 +93,18 @@ def _parts(result: SeparationResult) -> tuple[Excerpt, list[Part]]:
     parts = [
         Part(
             "The sound of the file", "voices and rest together", "",
-            _sound_uri(mixture, rate), jpeg_uri(loudness_picture(heard, loudest)), "", None,
+            _sound_uri(mixture, rate), jpeg_uri(loudness_image(heard, loudest)), "", None,
         )
     ]  # fmt: skip
     for voice, wave, face in zip(result.voices, waves, faces, strict=False):
         own = power(wave, rate)
-        pictures = loudness_picture(own, loudest), share_picture(own, heard)
+        pictures = loudness_image(own, loudest), share_image(own, heard)
         spectrum, share = map(jpeg_uri, pictures)
         sound = _sound_uri(wave, rate)
         parts.append(
             Part(_title(voice, result), _words(voice), voice.file, sound, spectrum, share, face)
         )
-    left = jpeg_uri(loudness_picture(power(waves[-1], rate), loudest))
+    left = jpeg_uri(loudness_image(power(waves[-1], rate), loudest))
     words = "the sound of the file without these voices"
     parts.append(
         Part("The rest", words, result.rest or "", _sound_uri(waves[-1], rate), left, "", None)
@@ -144,7 +144,7 @@ def _faces(result: SeparationResult, excerpt: Excerpt, rate: int) -> list[Pictur
         )
         moments.append(Moment(max(nearest, 0.0), voice.box))
     try:
-        return read_pictures(result.file, moments, BUDGET_S)
+        return read_images(result.file, moments, BUDGET_S)
     except (UnreadableMedia, av.error.FFmpegError, OSError, cv2.error):
         return [None] * len(moments)  # The file is gone; the sounds are still there.
 
@@ -212,13 +212,13 @@ def power(wav: np.ndarray, rate: int) -> np.ndarray:
     return np.pad(spectrum[:rows], [(0, max(0, rows - len(spectrum))), (0, 0)])
 
 
-def loudness_picture(spectrum: np.ndarray, loudest: float) -> np.ndarray:
+def loudness_image(spectrum: np.ndarray, loudest: float) -> np.ndarray:
     """A spectrum `(F, T)` against the loudest power, as a picture `(HEIGHT, WIDTH, 3)` uint8."""
     decibels = 10 * np.log10(np.maximum(spectrum, 1e-20) / max(loudest, 1e-20))
     return _coloured(1 + decibels / RANGE_DB)
 
 
-def share_picture(voice: np.ndarray, mixture: np.ndarray) -> np.ndarray:
+def share_image(voice: np.ndarray, mixture: np.ndarray) -> np.ndarray:
     """The share of a mixture's amplitude that a voice is, from 0 to 1, as a picture; none where
     the mixture is silent.
     """

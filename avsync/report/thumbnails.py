@@ -92,7 +92,7 @@ def spread(start_s: float, end_s: float, parts: int = MOMENTS) -> list[float]:
     return [start_s + (end_s - start_s) * (k + 0.5) / parts for k in range(parts)]
 
 
-def read_pictures(path: str, moments: list[Moment], budget_s: float = 6.0) -> list[Picture | None]:
+def read_images(path: str, moments: list[Moment], budget_s: float = 6.0) -> list[Picture | None]:
     """One picture for each moment, None where the budget ran out or nothing could be decoded there.
 
     Raises UnreadableMedia where the file is gone or holds no video.

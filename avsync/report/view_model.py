@@ -12,7 +12,7 @@ from avsync.report.axes import Tick, clock, multiples, signed_ms, step_ms
 from avsync.report.fault_text import moving
 from avsync.report.heat_map import COARSE, FINE, Grain, HeatMap, draw_heat_map
 from avsync.report.preview_clips import read_clips
-from avsync.report.thumbnails import WORST, Moment, Picture, choose_moments, read_pictures, spread
+from avsync.report.thumbnails import WORST, Moment, Picture, choose_moments, read_images, spread
 from avsync.report.timeline import MARKS, Scale, Timeline, draw_scale, draw_timeline
 from avsync.report.track_rows import Row, rows_of
 from avsync.report.verdict_text import Advice, advise, in_words
@@ -188,7 +188,7 @@ def _shots(
     if not Path(result.file).is_file():
         return none, f"{NO_PICTURES}: the file was not found when this page was written."
     try:
-        pictures = iter(read_pictures(result.file, wanted, detail.budget_s))
+        pictures = iter(read_images(result.file, wanted, detail.budget_s))
     except UnreadableMedia as error:
         return none, f"{NO_PICTURES}: {printable(str(error))}."
     # The worst first, for where not all can be had.

@@ -14,9 +14,9 @@ from avsync.report.separation import (
     HEIGHT,
     TOP_HZ,
     WIDTH,
-    loudness_picture,
+    loudness_image,
     power,
-    share_picture,
+    share_image,
     write_separation_report,
 )
 
@@ -42,7 +42,7 @@ def code(colours):
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
 def test_a_tone_is_a_bright_line_at_its_frequency(rate):
     spectrum = power(tone(3000, rate=rate), rate)
-    levels = level(loudness_picture(spectrum, spectrum.max()))
+    levels = level(loudness_image(spectrum, spectrum.max()))
     assert levels.shape == (HEIGHT, WIDTH)
     row = levels[:, 50:-50].mean(1).argmax()
     assert (HEIGHT - row - 0.5) / HEIGHT * TOP_HZ == pytest.approx(3000, abs=60)
@@ -51,7 +51,7 @@ def test_a_tone_is_a_bright_line_at_its_frequency(rate):
 
 def test_sound_is_drawn_when_it_is_heard():
     spectrum = power(np.concatenate([np.zeros(RATE), tone(1000)]), RATE)
-    loud = level(loudness_picture(spectrum, spectrum.max())).max(0)
+    loud = level(loudness_image(spectrum, spectrum.max())).max(0)
     assert loud[: WIDTH // 2 - 20].max() < 0.1
     assert loud[WIDTH // 2 + 20 : -20].min() > 0.8
 
@@ -59,14 +59,14 @@ def test_sound_is_drawn_when_it_is_heard():
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_a_mask_is_the_share_of_the_amplitude(share):
     mixture = power(np.random.default_rng(0).normal(size=RATE), RATE)
-    levels = level(share_picture(share**2 * mixture, mixture))
+    levels = level(share_image(share**2 * mixture, mixture))
     # Noise has moments of silence too.
     assert (abs(levels - share) < 0.02).mean() > 0.9999
 
 
 def test_where_nothing_is_heard_no_voice_has_a_share():
     mixture = power(np.concatenate([np.zeros(RATE), tone(1000)]), RATE)
-    assert level(share_picture(mixture, mixture))[:, : WIDTH // 2 - 20].max() == 0
+    assert level(share_image(mixture, mixture))[:, : WIDTH // 2 - 20].max() == 0
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ UNPLAYED = ("pcm_", "mp2")
 OF_THE_CONTAINER = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 
 
-class TimedPicture(NamedTuple):
+class TimedFrame(NamedTuple):
     """A picture, and when it is shown, in seconds from the first one."""
 
     time_s: float
@@ -69,11 +69,11 @@ def encoder_formats(destination: Path) -> tuple[tuple[str, ...], bool]:
     return tuple(each for each in FORMATS if each in known), name != "libx264"
 
 
-def write_film(
+def write_video(
     source: Path,
     partial: Path,
     destination: Path,
-    pictures: Iterable[TimedPicture],
+    pictures: Iterable[TimedFrame],
     sound: NewAudio,
     words: Mapping[str, str],
 ) -> None:
@@ -169,7 +169,7 @@ def _add_pictures(
     return stream
 
 
-def _encoded(stream: av.VideoStream, pictures: Iterable[TimedPicture]) -> Iterator[av.Packet]:
+def _encoded(stream: av.VideoStream, pictures: Iterable[TimedFrame]) -> Iterator[av.Packet]:
     base = stream.codec_context.time_base
     last = -1
     for time_s, picture in pictures:

@@ -18,7 +18,7 @@ from avsync.faces.tracking import follow_faces
 from avsync.media.container import open_media, video_stream
 from avsync.media.probe import MediaInfo
 from avsync.media.video_reader import Converter, Tick, decoded_frames, pixel_ratio, read_frames
-from avsync.media.writers.video_writer import TimedPicture
+from avsync.media.writers.video_writer import TimedFrame
 from avsync.media.yuv import Painter
 from avsync.pipelines.crop_stream import MAX_SIDE
 from avsync.pipelines.separate.people import Person
@@ -127,7 +127,7 @@ WINDOW_BYTES = 256_000_000
 PIXEL_BYTES = 3
 
 
-class TalkingPictures:
+class TalkingFrameRenderer:
     """The pictures of a film in which people say what a voice says, once, in order.
 
     Pictures in which nobody of them is seen stay as they are.
@@ -156,19 +156,19 @@ class TalkingPictures:
         self.drawn = [0] * len(people)
         self._first_crops: dict[int, Tensor] = {}
 
-    def __iter__(self) -> Iterator[TimedPicture]:
+    def __iter__(self) -> Iterator[TimedFrame]:
         count = WINDOW_BYTES // (PIXEL_BYTES * self.info.width * self.info.height)
         with open_media(self.info.path) as container:
             stream = video_stream(container)
             to_rgb = Converter(pixel_ratio(stream), MAX_SIDE)
             frames = enumerate(decoded_frames(container, stream))
             while window := list(islice(frames, max(1, min(DRAWN, count)))):
-                shown: list[TimedPicture] = []
+                shown: list[TimedFrame] = []
                 faces: list[_Face] = []
                 for number, (time_s, frame) in window:
                     faces += self._faces(number, len(shown), frame, to_rgb)
                     since_s = time_s - self.info.video_start_s
-                    shown.append(TimedPicture(since_s, self.painter(frame)))
+                    shown.append(TimedFrame(since_s, self.painter(frame)))
                 window.clear()
                 self._draw(faces, shown)
                 yield from shown
@@ -204,7 +204,7 @@ class TalkingPictures:
         return float(self.looked.times_s[number]) + (shown_s - 1 / FPS) / 2
 
     @torch.inference_mode()
-    def _draw(self, faces: Sequence["_Face"], shown: Sequence[TimedPicture]) -> None:
+    def _draw(self, faces: Sequence["_Face"], shown: Sequence[TimedFrame]) -> None:
         device = device_of(self.model)
         for start in range(0, len(faces), DRAWN):
             some = faces[start : start + DRAWN]

@@ -15,16 +15,16 @@ from avsync.media.probe import MediaInfo, probe
 from avsync.media.writers.atomic_output import becoming, refuse_destination
 from avsync.media.writers.video_writer import (
     NewAudio,
-    TimedPicture,
+    TimedFrame,
     check_suffix,
     encoder_formats,
-    write_film,
+    write_video,
 )
 from avsync.media.yuv import Painter
 from avsync.pipelines.check.check_file import DETAILS
 from avsync.pipelines.separate.people import Person, check_who, chosen, people_of
 from avsync.pipelines.talk.audio_tokens import Voice, VoiceTokens
-from avsync.pipelines.talk.render import Looked, TalkingPictures, device_of, look
+from avsync.pipelines.talk.render import Looked, TalkingFrameRenderer, device_of, look
 from avsync.pipelines.talk.result import Speaker, TalkReason, TalkResult
 from avsync.tasks.registry import create_model, model_row
 from avsync.tasks.talking.generator import TalkingFace
@@ -179,13 +179,13 @@ def _written(
     sound = NewAudio(voice.path, voice.origin_s, looked.end_s)
     with becoming(target) as partial, closing(VoiceTokens(task, voice, device_of(task))) as heard:
         formats, odd = encoder_formats(target)
-        talking = TalkingPictures(info, looked, people, task, heard, Painter(formats, odd))
+        talking = TalkingFrameRenderer(info, looked, people, task, heard, Painter(formats, odd))
         told = _told(talking, looked.end_s, _part(report, LOOKING, 1.0))
-        write_film(Path(info.path), partial, target, told, sound, marks(name))
+        write_video(Path(info.path), partial, target, told, sound, marks(name))
     return talking.drawn
 
 
-def _told(pictures: Iterable[TimedPicture], end_s: float, report: Report) -> Iterator[TimedPicture]:
+def _told(pictures: Iterable[TimedFrame], end_s: float, report: Report) -> Iterator[TimedFrame]:
     """The same, the share done being told."""
     for picture in pictures:
         yield picture

@@ -12,10 +12,10 @@ from avsync.media.container import UnreadableMedia, open_media, video_stream
 from avsync.media.video_reader import decoded_frames
 from avsync.media.writers.video_writer import (
     NewAudio,
-    TimedPicture,
+    TimedFrame,
     check_suffix,
     encoder_formats,
-    write_film,
+    write_video,
 )
 from avsync.media.yuv import Painter
 
@@ -34,9 +34,9 @@ def copied(source, destination, voice, length_s=1.0):
     painter = Painter(formats, odd)
     with open_media(source) as container:
         frames = list(decoded_frames(container, video_stream(container)))
-        pictures = [TimedPicture(time_s - frames[0][0], painter(f)) for time_s, f in frames]
+        pictures = [TimedFrame(time_s - frames[0][0], painter(f)) for time_s, f in frames]
     sound = NewAudio(str(voice), 0.0, length_s)
-    write_film(source, destination, destination, pictures, sound, WORDS)
+    write_video(source, destination, destination, pictures, sound, WORDS)
     return destination
 
 

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from pipelines.films import FRAMES, red, write_film
+from pipelines.films import FRAMES, red, write_video
 from pipelines.red_detector import PLACES, RedDetector
 
 from avsync.faces.crops import cut_mouth
@@ -19,7 +19,7 @@ MOUTH = ClipSpec("mouth", 48, 48, 5, 0.0, 0.2)
 
 @pytest.fixture
 def true(tmp_path):
-    return write_film(tmp_path / "true.mkv", red())
+    return write_video(tmp_path / "true.mkv", red())
 
 
 def judged(made, true=None):
@@ -35,13 +35,13 @@ def test_a_film_beside_itself_is_the_truth(true):
 def test_a_known_difference_of_the_lower_half_has_its_decibels(true, tmp_path):
     pictures = red()
     pictures[:, 36:, :, 2] += 102
-    clip = judged(write_film(tmp_path / "made.mkv", pictures), true)
+    clip = judged(write_video(tmp_path / "made.mkv", pictures), true)
     # One channel of three is off by 0.4, from some pixels below the middle of the face on.
     full = -10 * math.log10(0.4**2 / 3)
     assert full < clip.likeness.psnr < full + 0.8
     pictures = red()
     pictures[:, :28, :, 2] += 102
-    clip = judged(write_film(tmp_path / "upper.mkv", pictures), true)
+    clip = judged(write_video(tmp_path / "upper.mkv", pictures), true)
     assert clip.likeness.psnr > 50
 
 
@@ -49,7 +49,7 @@ def test_crops_and_sound_are_those_of_the_made_film_cut_where_the_true_face_is(t
     made = red(seed=1)
     # Of a face that no detector would find.
     made[:, :40] = made[:, :40, :, ::-1]
-    path = write_film(tmp_path / "made.mkv", made)
+    path = write_video(tmp_path / "made.mkv", made)
     clip = judged(path, true)
     crops = clip.crops(MOUTH)
     points = PLACES * (96, 64)
@@ -67,8 +67,8 @@ def test_without_a_true_film_there_is_no_likeness(true):
 def test_films_of_two_rates_and_containers_clocks_are_matched_by_time(tmp_path):
     # 30 pictures a second, and the same at 29.97: every tick of 25 a second shows the same one.
     pictures = red()
-    one = write_film(tmp_path / "one.mkv", pictures, fps=30)
-    other = write_film(tmp_path / "other.mkv", pictures, times_s=np.arange(FRAMES) * 1.001 / 30)
+    one = write_video(tmp_path / "one.mkv", pictures, fps=30)
+    other = write_video(tmp_path / "other.mkv", pictures, times_s=np.arange(FRAMES) * 1.001 / 30)
     assert judged(other, one).likeness.psnr > 30
 
 
@@ -89,13 +89,13 @@ def test_what_does_not_fit_is_said(true, tmp_path, options, cause):
     path = tmp_path / "made.mkv"
     if options.get("green"):
         pictures = pictures[..., [1, 0, 2]]
-    made = write_film(path, pictures, times_s=times_s, sound=options.get("sound", True))
+    made = write_video(path, pictures, times_s=times_s, sound=options.get("sound", True))
     with pytest.raises((Unlike, UnreadableMedia), match=cause):
         judged(made, None if options.get("green") else true)
 
 
 def test_a_picture_more_at_the_end_does_no_harm(true, tmp_path):
-    made = write_film(tmp_path / "made.mkv", red(FRAMES + 1))
+    made = write_video(tmp_path / "made.mkv", red(FRAMES + 1))
     assert len(judged(made, true).wav) == 640 * FRAMES
 
 
@@ -104,7 +104,7 @@ def test_pictures_that_are_missing_elsewhere_are_told_by_time(tmp_path):
     films = []
     for place in (10, 20):
         times_s = np.arange(FRAMES) / 25 + (np.arange(FRAMES) >= place)
-        films.append(write_film(tmp_path / f"{place}.mkv", red(), times_s=times_s))
+        films.append(write_video(tmp_path / f"{place}.mkv", red(), times_s=times_s))
     with pytest.raises(Unlike, match="its pictures do not come when the true ones do"):
         judged(*films)
 

@@ -17,7 +17,7 @@ from avsync.media.video_reader import Converter, decoded_frames, read_frames
 from avsync.media.yuv import Painter
 from avsync.pipelines.separate.people import people_of
 from avsync.pipelines.talk.audio_tokens import Voice, VoiceTokens
-from avsync.pipelines.talk.render import TalkingPictures, look
+from avsync.pipelines.talk.render import TalkingFrameRenderer, look
 from avsync.pipelines.talk.result import exit_code, sentence, talk_json
 from avsync.pipelines.talk.talk_file import talk
 from avsync.tasks.talking.generator import DRAWN
@@ -53,7 +53,7 @@ def drawn(path, voice, detector, model, painter=None):
     looked = look(info, detector, lambda share: None)
     people, _ = people_of(looked.faces())
     tokens = VoiceTokens(model, Voice.of(str(voice)))
-    return TalkingPictures(info, looked, people, model, tokens, painter or Painter())
+    return TalkingFrameRenderer(info, looked, people, model, tokens, painter or Painter())
 
 
 def decoded(path):

@@ -22,7 +22,7 @@ from record import machine, write_record
 from avsync.data.cache.audio import AudioCache
 from avsync.data.cache.features import FeatureCache, encoder_key
 from avsync.data.sampling.mixtures import MixtureLevels, Mixtures
-from avsync.data.sampling.separation_targets import FaceSource, FaceVoices
+from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
 from avsync.data.store.reader import CROP_SIZE, Store
 from avsync.data.store.writer import SourceWriter, write_tables
 from avsync.tasks.registry import create_model
@@ -60,7 +60,7 @@ def measure(work: Path, batch: int, steps: int) -> dict[str, object]:
     assert isinstance(model, YNet)
     sounds = AudioCache(work / "sounds", model.spec.sample_rate)
     store = noise_store(work / "store")
-    faces = FaceVoices([FaceSource(store, range(CLIPS))], model.spec, sounds)
+    faces = SeparationTargets([FaceSource(store, range(CLIPS))], model.spec, sounds)
     mixtures = Mixtures(faces, levels=MixtureLevels(second_share=1.0))
     key = encoder_key(model.visual, {"model": "ynet_v"})
     features = FeatureCache(work / "features", key, model.spec)

@@ -28,7 +28,7 @@ from avsync.audio.features import resample
 from avsync.data.cache.audio import AudioCache
 from avsync.data.cache.features import FeatureCache
 from avsync.data.sampling.mixtures import MixtureRow, Mixtures
-from avsync.metrics.separation import VoiceScores, score_voices
+from avsync.metrics.separation import SeparationScores, score_sources
 from avsync.tasks.registry import create_model
 from avsync.tasks.separation.input_spec import SAMPLE_RATE, SeparationSpec, chunk
 from avsync.tasks.separation.lip_mask import LipMask
@@ -178,7 +178,7 @@ def measured(
             features = frozen_tokens(model.visual, about, spec, clips, folder)
         steps = range(0, len(rows), TOGETHER)
         parts = [scores(model, mixtures, rows[k : k + TOGETHER], features) for k in steps]
-        whole = VoiceScores(*(torch.cat(each) for each in zip(*parts, strict=True)))
+        whole = SeparationScores(*(torch.cat(each) for each in zip(*parts, strict=True)))
         found[plan.title] = {
             # Of voices without accompaniment there is no SIR of the published kind.
             **{name: round(mean, 3) for name, mean in whole.means().items() if mean == mean},
@@ -191,7 +191,7 @@ def measured(
 @torch.no_grad()
 def scores(
     model: Model, mixtures: Mixtures, rows: list[MixtureRow], features: FeatureCache | None
-) -> VoiceScores:
+) -> SeparationScores:
     """Figures of these mixtures, separated together; BSS Eval v3 over the whole chunk."""
     drawn = [mixtures.make(row) for row in rows]
     device = next(model.parameters()).device
@@ -202,7 +202,7 @@ def scores(
     if features is None and not isinstance(model, UNet):
         tokens = [model.encode_video(each) for each in tokens]
     voices = separated(model, mixture.to(device), tokens).cpu()
-    return score_voices(voices, target, accompaniment, second, mixture)
+    return score_sources(voices, target, accompaniment, second, mixture)
 
 
 def separated(model: Model, mixture: Tensor, tokens: list[Tensor]) -> Tensor:

@@ -12,7 +12,7 @@ from avsync.data.cache.audio import AudioCache
 from avsync.data.corpora.audio_files import audio_files_of_split, list_audio_files, list_mir1k
 from avsync.data.sampling.mixture_manifest import draw_rows, read_manifest, write_manifest
 from avsync.data.sampling.mixtures import MixtureLevels, MixtureRow, Mixtures
-from avsync.data.sampling.separation_targets import FaceSource, FaceVoices
+from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
 from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
 from avsync.tasks.separation.input_spec import SeparationSpec
@@ -97,7 +97,7 @@ class TestData(NamedTuple):
         music = list_mir1k(self.mir1k, "music"), list_audio_files(self.music)
         chosen = [sound for each in music for sound in audio_files_of_split(each, "test")]
         singers = audio_files_of_split(list_mir1k(self.mir1k, "voice"), "test")
-        faces = FaceVoices(sources, spec, sounds, self.landmarks if spec.landmarks else None)
+        faces = SeparationTargets(sources, spec, sounds, self.landmarks if spec.landmarks else None)
         return Mixtures(faces, chosen, singers, levels)
 
 

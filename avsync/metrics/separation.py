@@ -40,7 +40,7 @@ class BssOptions(NamedTuple):
     hop: int | None = None
 
 
-class VoiceScores(NamedTuple):
+class SeparationScores(NamedTuple):
     """Figures `(B,)` in dB of separated voices; NaN where the voice or its estimate is silent.
 
     `sdr`, `sir` and `sar` have the voice and the accompaniment as references, as in the published
@@ -70,14 +70,14 @@ class VoiceScores(NamedTuple):
         return {name: float(each.nanmean()) for name, each in self._asdict().items()}
 
 
-def score_voices(
+def score_sources(
     estimates: Tensor,
     voices: Tensor,
     accompaniment: Tensor | None = None,
     second: Tensor | None = None,
     mixture: Tensor | None = None,
     options: BssOptions = BssOptions(),  # noqa: B008
-) -> VoiceScores:
+) -> SeparationScores:
     """Measures estimates `(B, N)` of voices `(B, N)`.
 
     Args:
@@ -98,13 +98,13 @@ def score_voices(
     for item in range(len(voices)):
         guesses = torch.stack([estimates[item], heard[item]])
         rows.append(_score(guesses, voices[item], music[item], others[item], options))
-    return VoiceScores(*torch.stack(rows, 1))
+    return SeparationScores(*torch.stack(rows, 1))
 
 
 def _score(
     guesses: Tensor, voice: Tensor, music: Tensor, others: Tensor, options: BssOptions
 ) -> Tensor:
-    """The figures of an item as in `VoiceScores`; guesses `(2, N)` are estimate and mixture."""
+    """The figures of an item as in `SeparationScores`; guesses `(2, N)` are estimate and mixture."""
     music, others = (part[(part != 0).any(-1)] for part in (music, others))
     published = torch.cat([voice[None], music])
     sdr, sir, sar = _bss_eval(published, guesses, options)

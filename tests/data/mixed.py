@@ -9,7 +9,7 @@ from torch import nn
 from avsync.data.cache.audio import AudioCache
 from avsync.data.corpora.audio_files import list_audio_files
 from avsync.data.sampling.mixtures import Mixtures
-from avsync.data.sampling.separation_targets import FaceSource, FaceVoices
+from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
 from avsync.encoders.vocalist import LipVolumeEncoder
 from avsync.tasks.separation.input_spec import SeparationSpec, chunk
 
@@ -35,7 +35,7 @@ def music_folder(path):
 
 def faces_of(store, tmp_path, spec=SPEC, places=range(3), zero_ms=0.0):
     cache = AudioCache(tmp_path / "cache", spec.sample_rate)
-    return FaceVoices([FaceSource(store, places, zero_ms)], spec, cache)
+    return SeparationTargets([FaceSource(store, places, zero_ms)], spec, cache)
 
 
 def mixtures_of(store, tmp_path, **options):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from avsync.data.corpora.audio_files import AudioFile
-from avsync.data.sampling.separation_targets import FaceVoices
+from avsync.data.sampling.separation_targets import SeparationTargets
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Mixtures:
 
     def __init__(
         self,
-        faces: FaceVoices,
+        faces: SeparationTargets,
         music: Sequence[AudioFile] = (),
         voices: Sequence[AudioFile] = (),
         levels: MixtureLevels | None = None,

@@ -24,7 +24,7 @@ class FaceSource(NamedTuple):
     zero_ms: float = 0.0
 
 
-class FaceVoices:
+class SeparationTargets:
     """Voices and faces of chosen clips at a separation task's rate and geometry.
 
     Args:

@@ -12,7 +12,7 @@ from avsync.audio.features import resample
 from avsync.data.cache.features import FeatureCache
 from avsync.data.corpora.audio_files import AudioFile
 from avsync.data.sampling.mixtures import even
-from avsync.data.sampling.separation_targets import FaceVoices
+from avsync.data.sampling.separation_targets import SeparationTargets
 
 # Speeds are multiples of a fiftieth: few filters, and no one hears between them.
 SPEEDS = 50
@@ -58,7 +58,7 @@ class Company:
 PLAIN = Company((0.0, 0.0), 0.0, 0.0, (0.0, 0.0), 1.0, 0.0, 0.0, 0.0)
 
 
-class VoicePair(NamedTuple):
+class TwoSpeakerMixture(NamedTuple):
     """Tokens `(2, T, D)` of two faces and their voices `(2, N)`, at a power of 1 each or silent,
     with music `(N,)` likewise; levels in dB over the first voice are still to be given.
     """
@@ -70,7 +70,7 @@ class VoicePair(NamedTuple):
     music_db: float
 
 
-class VoicePairs:
+class TwoSpeakerMixtures:
     """Draws two clips, anywhere in them, at any speed.
 
     Args:
@@ -85,7 +85,7 @@ class VoicePairs:
 
     def __init__(
         self,
-        faces: FaceVoices,
+        faces: SeparationTargets,
         features: FeatureCache,
         music: Sequence[AudioFile] = (),
         company: Company | None = None,
@@ -104,7 +104,7 @@ class VoicePairs:
         weights = np.ones(len(faces)) if shares is None else np.asarray(shares, np.float64)
         self.shares = weights[self.usable] / weights[self.usable].sum()
 
-    def draw(self, rng: np.random.Generator) -> VoicePair:
+    def draw(self, rng: np.random.Generator) -> TwoSpeakerMixture:
         """Two clips as the company says."""
         company = self.company
         places = rng.choice(self.usable, 2, replace=False, p=self.shares)
@@ -116,7 +116,7 @@ class VoicePairs:
         if self.music and rng.random() < company.music_share:
             music = even(self._music(rng))
         levels = rng.uniform(*company.second_db), rng.uniform(*company.music_db)
-        return VoicePair(np.stack([tokens for tokens, _ in drawn]), voices, music, *levels)
+        return TwoSpeakerMixture(np.stack([tokens for tokens, _ in drawn]), voices, music, *levels)
 
     def _face(self, clip: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Tokens `(T, D)` and voice `(N,)` of a stretch of a clip."""

@@ -16,7 +16,7 @@ from avsync.data.corpora.audio_files import SUFFIXES
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia, audio_stream, open_media
 from avsync.metrics.bss_eval import FILTER_LENGTH
-from avsync.metrics.separation import BssOptions, VoiceScores, score_voices
+from avsync.metrics.separation import BssOptions, SeparationScores, score_sources
 from avsync.pipelines.check.messages import UNREADABLE, printable
 from avsync.pipelines.progress import progress_bar
 
@@ -77,7 +77,7 @@ class SourceScores:
     """The answer for one source of one mixture.
 
     `status` is `ok`, `silent` where the source or its estimate is, or `unreadable`, with the cause
-    in `detail`; then there are no figures. `figures` are in dB, named as in `VoiceScores`; None
+    in `detail`; then there are no figures. `figures` are in dB, named as in `SeparationScores`; None
     where there is none.
     """
 
@@ -177,7 +177,7 @@ def _of_kind(
 def _means(rows: Sequence[SourceScores]) -> dict[str, float | None]:
     """The mean of each figure over the sources that have it."""
     means: dict[str, float | None] = {}
-    for name in VoiceScores._fields:
+    for name in SeparationScores._fields:
         known = [row.figures[name] for row in rows if row.figures[name] is not None]
         means[name] = float(np.mean(np.array(known, float))) if known else None
     return means
@@ -249,7 +249,7 @@ def _score_source(
     second = [key for key in others if among_voices and _is_voice(key, evaluation)]
     music = [key for key in others if key not in second]
     window = round(evaluation.window_s * rate) if evaluation.bss == "v4" else None
-    scores = score_voices(
+    scores = score_sources(
         sounds[""][0][None],
         wav[None],
         _stacked(sounds, music),

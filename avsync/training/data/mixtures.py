@@ -21,7 +21,7 @@ from avsync.data.corpora.audio_files import (
     list_mir1k,
 )
 from avsync.data.sampling.mixtures import Mixture, MixtureLevels, Mixtures
-from avsync.data.sampling.separation_targets import FaceSource, FaceVoices
+from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
 from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
 from avsync.tasks.separation.input_spec import SeparationSpec
@@ -101,7 +101,7 @@ def open_mixtures(
         zero_ms = data.zero_ms[number] if data.zero_ms else 0.0
         sources.append(FaceSource(store, places, zero_ms))
     sounds = AudioCache(data.cached / "sounds", spec.sample_rate)
-    faces = FaceVoices(sources, spec, sounds, data.landmarks)
+    faces = SeparationTargets(sources, spec, sounds, data.landmarks)
     chosen = None if data.splits is None and split == "train" else split
     music = [sound for folder in data.music for sound in _of(list_audio_files(folder), chosen)]
     voices = [sound for folder in data.voices for sound in _of(list_audio_files(folder), chosen)]

@@ -12,8 +12,13 @@ from avsync import weights as checkpoints
 from avsync.data.cache.audio import AudioCache
 from avsync.data.cache.features import FeatureCache
 from avsync.data.corpora.audio_files import AudioFile, Split, audio_files_of_split, list_audio_files
-from avsync.data.sampling.separation_targets import FaceSource, FaceVoices
-from avsync.data.sampling.two_speaker_mixtures import PLAIN, Company, VoicePair, VoicePairs
+from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
+from avsync.data.sampling.two_speaker_mixtures import (
+    PLAIN,
+    Company,
+    TwoSpeakerMixture,
+    TwoSpeakerMixtures,
+)
 from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
 from avsync.tasks.separation.input_spec import SeparationSpec
@@ -22,7 +27,7 @@ from avsync.training.data.mixtures import frozen_tokens
 from avsync.training.engine.checkpoint import start_model
 from avsync.training.engine.loop import LoopSettings, fit
 from avsync.training.steps.separator_config import put_eyes, trained_eyes
-from avsync.training.steps.two_speaker import PairOfVoices, PairValidation, chance, pair_batches
+from avsync.training.steps.two_speaker import PairValidation, TwoSpeakerStep, chance, pair_batches
 from avsync.weights import cache_folder
 
 NAME = "lip_mask"
@@ -106,11 +111,11 @@ def train(recipe: LipMaskRecipe) -> Path:
     faces = _faces(recipe, spec, "train")
     known = None if recipe.splits is None else _faces(recipe, spec, "val")
     features = _tokens(recipe, model, config, faces, known)
-    pairs = VoicePairs(
+    pairs = TwoSpeakerMixtures(
         faces, features, _music(recipe, "train"), recipe.company, _shares(recipe, faces)
     )
     measure = PairValidation(_held_out(recipe, known, features), recipe.batch)
-    task, batches = PairOfVoices(model), pair_batches(pairs, recipe.batch, recipe.augment)
+    task, batches = TwoSpeakerStep(model), pair_batches(pairs, recipe.batch, recipe.augment)
     trained = fit(task, batches, recipe.loop, chance(task, batches, recipe.loop.seed), measure)
     path = recipe.loop.output / f"{NAME}.safetensors"
     checkpoints.save(path, trained.get_submodule("model").state_dict(), config, half=True)
@@ -134,21 +139,21 @@ def start(recipe: LipMaskRecipe) -> tuple[LipMask, dict[str, Any]]:
     return cast(LipMask, model), config
 
 
-def _faces(recipe: LipMaskRecipe, spec: SeparationSpec, split: Split) -> FaceVoices:
+def _faces(recipe: LipMaskRecipe, spec: SeparationSpec, split: Split) -> SeparationTargets:
     """Those that a split trains on or is measured on: `val` is of the first store alone."""
     sources = []
     for number, path in enumerate(recipe.data if split == "train" else recipe.data[:1]):
         store = Store(path)
         places = clips_of_split(store, recipe.splits if number == 0 else None, split)
         sources.append(FaceSource(store, places, recipe.zero_ms[number] if recipe.zero_ms else 0.0))
-    return FaceVoices(sources, spec, AudioCache(_cache(recipe) / "sounds", spec.sample_rate))
+    return SeparationTargets(sources, spec, AudioCache(_cache(recipe) / "sounds", spec.sample_rate))
 
 
 def _tokens(
     recipe: LipMaskRecipe,
     model: LipMask,
     config: dict[str, Any],
-    *faces: FaceVoices | None,
+    *faces: SeparationTargets | None,
 ) -> FeatureCache:
     clips = [each.crop_file(k) for each in faces if each is not None for k in range(len(each))]
     about = {name: config[name] for name in ("dim", "mouth_channels", "crop_size")}
@@ -165,7 +170,7 @@ def _music(recipe: LipMaskRecipe, split: Split) -> list[AudioFile]:
     return audio_files_of_split(found, split)
 
 
-def _shares(recipe: LipMaskRecipe, faces: FaceVoices) -> list[float] | None:
+def _shares(recipe: LipMaskRecipe, faces: SeparationTargets) -> list[float] | None:
     """The share of each clip among the draws, so that each store has its own."""
     if not recipe.share:
         return None
@@ -175,13 +180,13 @@ def _shares(recipe: LipMaskRecipe, faces: FaceVoices) -> list[float] | None:
 
 
 def _held_out(
-    recipe: LipMaskRecipe, faces: FaceVoices | None, features: FeatureCache
-) -> dict[str, list[VoicePair]]:
+    recipe: LipMaskRecipe, faces: SeparationTargets | None, features: FeatureCache
+) -> dict[str, list[TwoSpeakerMixture]]:
     if faces is None or not recipe.validate_pairs:
         return {}
     sets = {}
     for name, company in (("", OTHER_SPEEDS), ("_as_recorded", PLAIN)):
-        pairs = VoicePairs(faces, features, (), company)
+        pairs = TwoSpeakerMixtures(faces, features, (), company)
         seeds = [(VALIDATION_SEED, k) for k in range(recipe.validate_pairs)]
         sets[name] = [pairs.draw(np.random.default_rng(seed)) for seed in seeds]
     return sets

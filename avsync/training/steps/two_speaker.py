@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Generator, Tensor, nn
 
 from avsync.data.augment_audio import equalise, noise_floor, reverberate
-from avsync.data.sampling.two_speaker_mixtures import VoicePair, VoicePairs
+from avsync.data.sampling.two_speaker_mixtures import TwoSpeakerMixture, TwoSpeakerMixtures
 from avsync.losses.thresholded_snr import DecibelsShort
 from avsync.metrics.separation import si_sdr
 from avsync.tasks.separation.lip_mask import LipMask
@@ -19,7 +19,7 @@ from avsync.training.engine.batches import MakeBatch, Parts
 CHANCE_BATCHES, CHANCE_SHARES = 4, 20
 
 
-class PairOfVoices(nn.Module):
+class TwoSpeakerStep(nn.Module):
     """What `fit` trains: a model that is told by two faces of one mixture.
 
     Both faces in one step: the same sound with other lips must give another voice, and what is
@@ -45,7 +45,7 @@ class PairOfVoices(nn.Module):
         return voices
 
 
-def pair_batches(pairs: VoicePairs, batch: int, augment: bool = True) -> MakeBatch:
+def pair_batches(pairs: TwoSpeakerMixtures, batch: int, augment: bool = True) -> MakeBatch:
     """Makes batches for `fit`: tokens `(2 B, T, D)`, all else than voices `(B, N)`, and voices `(B,
     2, N)`.
 
@@ -63,7 +63,7 @@ def pair_batches(pairs: VoicePairs, batch: int, augment: bool = True) -> MakeBat
 
 
 def mixed(
-    drawn: Sequence[VoicePair], sample_rate: int, draws: Generator | None
+    drawn: Sequence[TwoSpeakerMixture], sample_rate: int, draws: Generator | None
 ) -> tuple[Tensor, ...]:
     """Pairs as a batch, with their levels; altered where there is a generator to draw from."""
     tokens = torch.from_numpy(np.concatenate([each.tokens for each in drawn]))
@@ -82,7 +82,7 @@ def mixed(
 
 
 @torch.no_grad()
-def chance(task: PairOfVoices, make_batch: MakeBatch, seed: int) -> float:
+def chance(task: TwoSpeakerStep, make_batch: MakeBatch, seed: int) -> float:
     """The loss of a model that knows nothing: of the share of the mixture that costs least."""
     parts = Parts(make_batch, seed, CHANCE_BATCHES)
     shares = torch.linspace(0, 1, CHANCE_SHARES + 1)
@@ -96,7 +96,7 @@ def chance(task: PairOfVoices, make_batch: MakeBatch, seed: int) -> float:
 
 
 class PairValidation:
-    """Separates pairs by the averaged `PairOfVoices` of a run.
+    """Separates pairs by the averaged `TwoSpeakerStep` of a run.
 
     For each set of pairs, what was gained over the mixture in SI-SDR, in dB, the mean over voices,
     and which share of them is closer to its own face's voice than to the other's.
@@ -106,13 +106,13 @@ class PairValidation:
         batch: mixtures that are separated together.
     """
 
-    def __init__(self, sets: Mapping[str, Sequence[VoicePair]], batch: int) -> None:
+    def __init__(self, sets: Mapping[str, Sequence[TwoSpeakerMixture]], batch: int) -> None:
         self.sets, self.batch = sets, batch
 
     @torch.no_grad()
     def __call__(self, task: nn.Module) -> dict[str, float]:
         """Figures by name, none without pairs; the model is put into eval mode."""
-        step = cast(PairOfVoices, task).eval()
+        step = cast(TwoSpeakerStep, task).eval()
         figures = {}
         for name, pairs in self.sets.items():
             found = [
@@ -124,7 +124,9 @@ class PairValidation:
             figures[f"own_face{name}"] = float(own.float().mean())
         return figures
 
-    def _figures(self, step: PairOfVoices, pairs: Sequence[VoicePair]) -> tuple[Tensor, Tensor]:
+    def _figures(
+        self, step: TwoSpeakerStep, pairs: Sequence[TwoSpeakerMixture]
+    ) -> tuple[Tensor, Tensor]:
         """The gain of each voice `(B, 2)`, and whether it is its own face's."""
         device = next(step.parameters()).device
         tokens, rest, voices = (

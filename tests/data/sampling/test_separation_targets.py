@@ -5,7 +5,7 @@ from data.mixed import FRAMES, SAMPLES, SPEC, clips, faces_of, loudest_hz
 from data.sound_files import tone
 
 from avsync.data.cache.audio import AudioCache
-from avsync.data.sampling.separation_targets import FaceSource, FaceVoices
+from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
 from avsync.tasks.separation.input_spec import SeparationSpec
 
 
@@ -40,7 +40,7 @@ def test_the_offset_of_a_store_is_taken_off(store, tmp_path):
 def test_names_tell_clips_of_two_stores_apart(store, tmp_path):
     with pytest.raises(ValueError, match="folders of different names"):
         sources = [FaceSource(store, [0]), FaceSource(store, [0])]
-        FaceVoices(sources, SPEC, AudioCache(tmp_path, 16384))
+        SeparationTargets(sources, SPEC, AudioCache(tmp_path, 16384))
 
 
 def test_another_rate_of_the_source_is_no_matter(tmp_path):
@@ -63,7 +63,7 @@ def test_landmarks_go_by_the_name_of_their_clip(store, tmp_path):
     np.savez(tmp_path / "anyone_600.0.npz", landmarks=points)
     spec = SeparationSpec(SAMPLES, FRAMES, landmarks=True)
     cache = AudioCache(tmp_path, spec.sample_rate)
-    faces = FaceVoices([FaceSource(store, range(3))], spec, cache, tmp_path)
+    faces = SeparationTargets([FaceSource(store, range(3))], spec, cache, tmp_path)
     np.testing.assert_array_equal(faces.landmarks(1, 7, 20), points[7:27])
     with pytest.raises(RuntimeError, match=r"anyone_400\.0\.npz is missing or damaged"):
         faces.landmarks(0, 0, 5)
@@ -77,4 +77,4 @@ def test_landmarks_go_by_the_name_of_their_clip(store, tmp_path):
     with pytest.raises(RuntimeError, match="is missing or damaged"):
         faces.landmarks(2, 0, 5)
     with pytest.raises(ValueError, match="say in which folder they are"):
-        FaceVoices([FaceSource(store, range(3))], spec, cache)
+        SeparationTargets([FaceSource(store, range(3))], spec, cache)

@@ -10,8 +10,8 @@ from data.sound_files import tone
 from avsync.data.cache.audio import AudioCache
 from avsync.data.cache.features import FeatureCache
 from avsync.data.corpora.audio_files import list_audio_files
-from avsync.data.sampling.separation_targets import FaceSource, FaceVoices
-from avsync.data.sampling.two_speaker_mixtures import PLAIN, Company, VoicePairs
+from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
+from avsync.data.sampling.two_speaker_mixtures import PLAIN, Company, TwoSpeakerMixtures
 from avsync.tasks.separation.lip_mask import spec_of
 
 SPEC = spec_of(1, 48)
@@ -49,7 +49,9 @@ def hertz(voice):
 def faces(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
     store = made_store(folder / "faces", {f"anyone/{hz}": clip(hz) for hz in TONES})
-    return FaceVoices([FaceSource(store, range(3))], SPEC, AudioCache(folder / "cache", 16000))
+    return SeparationTargets(
+        [FaceSource(store, range(3))], SPEC, AudioCache(folder / "cache", 16000)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def features(faces, tmp_path_factory):
 
 
 def drawn(faces, features, company, count=30, music=()):
-    pairs = VoicePairs(faces, features, music, company)
+    pairs = TwoSpeakerMixtures(faces, features, music, company)
     return [pairs.draw(np.random.default_rng((0, k))) for k in range(count)]
 
 
@@ -106,7 +108,9 @@ def test_at_other_speeds_lips_and_voice_stay_together_to_a_twentieth_of_a_frame(
     at = (np.arange(FRAMES * 640) + 0.5) / 640 - 0.5
     ramp = (0.01 * (10 + at)).astype(np.float32)
     store = made_store(tmp_path / "ramps", {f"anyone/{k}": (crops, ramp) for k in (1, 2)})
-    faces = FaceVoices([FaceSource(store, range(2))], SPEC, AudioCache(tmp_path / "cache", 16000))
+    faces = SeparationTargets(
+        [FaceSource(store, range(2))], SPEC, AudioCache(tmp_path / "cache", 16000)
+    )
     cache = FeatureCache(tmp_path / "features", "model", SPEC)
     cache.fill([faces.crop_file(k) for k in (0, 1)], place_of_brightness, torch.device("cpu"))
     for pair in drawn(faces, cache, SPED, count=10):
@@ -150,16 +154,16 @@ def test_tokens_of_a_face_seen_worse_are_turned_and_still_of_length_one(faces, f
 
 
 def test_shares_leave_out_clips(faces, features):
-    pairs = VoicePairs(faces, features, (), PLAIN, [0.5, 0.0, 0.5])
+    pairs = TwoSpeakerMixtures(faces, features, (), PLAIN, [0.5, 0.0, 0.5])
     found = [pairs.draw(np.random.default_rng(k)) for k in range(10)]
     kept = {int(faces.names[k].split("_")[1].split(".")[0]) for k in (0, 2)}
     assert {round(hertz(voice)) for pair in found for voice in pair.voices} == kept
 
 
 def test_one_clip_makes_no_pair(faces, features):
-    faces_of_one = FaceVoices([], SPEC, faces.cache)
+    faces_of_one = SeparationTargets([], SPEC, faces.cache)
     with pytest.raises(ValueError, match="two of 25 frames or more, got 0 of 0; the longest has 0"):
-        VoicePairs(faces_of_one, features)
+        TwoSpeakerMixtures(faces_of_one, features)
 
 
 def test_shares_and_speeds_are_checked():

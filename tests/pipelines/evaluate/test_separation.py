@@ -8,7 +8,7 @@ import torch
 
 from avsync.cli.main import main
 from avsync.media.writers.wav_writer import WavWriter
-from avsync.metrics.separation import score_voices
+from avsync.metrics.separation import score_sources
 from avsync.pipelines.evaluate.separation import (
     SeparationEvaluation,
     evaluate_separation,
@@ -46,11 +46,11 @@ def test_each_source_gets_the_figures_of_the_metrics(folders):
     rows = {row.source: row for row in evaluate_separation(folders)}
     assert set(rows) == {"voice_0", "voice_1", "rest"}
     first, second, rest = noise(0), noise(1), noise(2)
-    expected = score_voices((first + 0.1 * second)[None], first[None], rest[None], second[None])
+    expected = score_sources((first + 0.1 * second)[None], first[None], rest[None], second[None])
     for name, value in expected._asdict().items():
         assert rows["voice_0"].figures[name] == pytest.approx(float(value), abs=1e-3), name
     # To the rest, voices are but interference.
-    expected = score_voices(
+    expected = score_sources(
         (rest + 0.3 * first)[None], rest[None], torch.stack([first, second])[None]
     )
     assert rows["rest"].figures["sir"] == pytest.approx(float(expected.sir), abs=1e-3)

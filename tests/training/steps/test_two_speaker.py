@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from tasks.separation.test_lip_mask import FRAMES, SAMPLES, TINY
 
-from avsync.data.sampling.two_speaker_mixtures import VoicePair
+from avsync.data.sampling.two_speaker_mixtures import TwoSpeakerMixture
 from avsync.tasks.separation.lip_mask import build
-from avsync.training.steps.two_speaker import PairOfVoices, PairValidation, chance, mixed
+from avsync.training.steps.two_speaker import PairValidation, TwoSpeakerStep, chance, mixed
 
 
 class Told(torch.nn.Module):
@@ -28,7 +28,7 @@ def pair(seed=0, **changes):
     tokens = rng.standard_normal((2, FRAMES, 6)).astype(np.float32)
     voices = rng.standard_normal((2, SAMPLES)).astype(np.float32)
     music = np.zeros(SAMPLES, np.float32)
-    return VoicePair(tokens, voices, music, 0.0, 0.0)._replace(**changes)
+    return TwoSpeakerMixture(tokens, voices, music, 0.0, 0.0)._replace(**changes)
 
 
 def decibels(wav):
@@ -54,7 +54,7 @@ def test_levels_hold_in_other_rooms_too_and_silence_stays_it():
 
 
 def test_the_loss_is_that_of_both_voices():
-    step = PairOfVoices(build(TINY).eval())
+    step = TwoSpeakerStep(build(TINY).eval())
     tokens, rest, voices = mixed([pair(0), pair(1)], 16000, None)
     mixture = voices.sum(1) + rest
     lips = F.normalize(tokens, dim=-1)
@@ -64,7 +64,7 @@ def test_the_loss_is_that_of_both_voices():
 
 
 def test_chance_is_half_of_the_mixture_of_two_voices():
-    step = PairOfVoices(build(TINY))
+    step = TwoSpeakerStep(build(TINY))
     batch = mixed([pair(0), pair(1)], 16000, None)
     # The error of a half is half of each voice: 3 dB under the voice.
     expected = 10 * math.log10(1 + 0.5 * 1000)
@@ -81,6 +81,6 @@ def test_a_voice_counts_for_the_face_it_is_closer_to(own, share, least):
 
 
 def test_every_set_has_figures_of_its_own_name():
-    figures = PairValidation({"": [pair()], "_b": [pair()]}, 2)(PairOfVoices(build(TINY)))
+    figures = PairValidation({"": [pair()], "_b": [pair()]}, 2)(TwoSpeakerStep(build(TINY)))
     assert set(figures) == {"si_sdr_gain", "own_face", "si_sdr_gain_b", "own_face_b"}
-    assert PairValidation({}, 2)(PairOfVoices(build(TINY))) == {}
+    assert PairValidation({}, 2)(TwoSpeakerStep(build(TINY))) == {}

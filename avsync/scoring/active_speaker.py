@@ -17,7 +17,7 @@ LEAST_FIT = 2.0
 NEAR_MS, FAR_MS = 40.0, 160.0
 
 
-def speaking_spans(
+def speaking_segments(
     tracks: Mapping[int, TrackScores], offset_ms: float
 ) -> dict[int, tuple[Interval, ...]]:
     """When each face speaks, in seconds of the file, to 0.4 s: where the voice fits its lips at the

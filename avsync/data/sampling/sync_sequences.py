@@ -20,7 +20,7 @@ class Stretch(NamedTuple):
     wav: np.ndarray
 
 
-class SyncStretches:
+class SyncSequences:
     """Draws stretches of equal length that lie inside their clips.
 
     Args:
@@ -62,7 +62,7 @@ class SyncStretches:
         return Stretch(self.clips.frames(clip, start, self.frames), sound)
 
 
-class MouthSegment(NamedTuple):
+class MouthSequence(NamedTuple):
     """Grey frames `(T, S, S)` float32 in [0, 1]; sound `(N,)` at 16 kHz from `margin` samples
     before the first frame."""
 
@@ -70,7 +70,7 @@ class MouthSegment(NamedTuple):
     wav: np.ndarray
 
 
-class SyncClips:
+class MouthSequences:
     """Draws stretches of equal length from clips, silence and all: breath and lips that part before
     a word tell as well.
 
@@ -106,7 +106,7 @@ class SyncClips:
     def __len__(self) -> int:
         return len(self.clips)
 
-    def draw(self, place: int, rng: np.random.Generator) -> MouthSegment:
+    def draw(self, place: int, rng: np.random.Generator) -> MouthSequence:
         """A random stretch of clip `place`, at a random speed."""
         clip = self.clips[place]
         speed = 1.0
@@ -118,7 +118,7 @@ class SyncClips:
         start = rng.uniform(0, len(clip.mouth) - ((self.frames - 1) * speed + 1))
         # At its own speed a stretch starts on a frame: nothing needs blending.
         start = float(int(start)) if speed == 1 else start
-        return MouthSegment(self._frames(clip, start, speed), self._sound(clip, start, speed))
+        return MouthSequence(self._frames(clip, start, speed), self._sound(clip, start, speed))
 
     def _frames(self, clip: PreparedClip, start: float, speed: float) -> np.ndarray:
         at = start + speed * np.arange(self.frames)

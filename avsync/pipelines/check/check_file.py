@@ -16,7 +16,7 @@ from avsync.media.audio_reader import AudioClock, read_audio
 from avsync.media.container import UnreadableMedia
 from avsync.media.probe import MediaInfo, probe
 from avsync.pipelines.crop_stream import FaceCrops
-from avsync.scoring.active_speaker import speaking_spans
+from avsync.scoring.active_speaker import speaking_segments
 from avsync.scoring.decision import (
     BEYOND_S,
     Answer,
@@ -117,7 +117,7 @@ def _judged(
     if answer.reason == "no_match" and is_music(_opening(info)):
         answer = answer._replace(reason="music")
     if answer.offset_ms is not None:
-        spans = speaking_spans(scores.tracks, answer.offset_ms)
+        spans = speaking_segments(scores.tracks, answer.offset_ms)
         tracks = tuple(replace(track, speaking=spans[track.track]) for track in tracks)
     result = replace(
         blank,

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from avsync.data.sampling.sync_pairs import Pair, SyncPairs
-from avsync.data.sampling.sync_sequences import SyncStretches
+from avsync.data.sampling.sync_sequences import SyncSequences
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FPS, SAMPLES_PER_FRAME
 from avsync.training.data.sync import (
@@ -93,13 +93,13 @@ def collated(pairs: list[Pair]) -> tuple[Tensor, Tensor, Tensor]:
     return as_frames([pair.frames for pair in pairs]), wav, labels
 
 
-def stretch_batches(clips: ClipData, spec: ClipSpec, windows: int) -> MakeBatch:
+def sequence_batches(clips: ClipData, spec: ClipSpec, windows: int) -> MakeBatch:
     """Makes batches for `fit`: frames `(B, 3, windows - 1 + T, H, W)` RGB uint8, and their sound
     `(B, N)` at 16 kHz, which holds that of window k from `starts_s(spec, windows)[k]` on.
     """
     sound = audio_of_frames(spec)
     sources = [
-        SyncStretches(each, windows, spec.window_frames, sound.first, sound.samples)
+        SyncSequences(each, windows, spec.window_frames, sound.first, sound.samples)
         for each in open_sources(clips, spec)
     ]
     shares = shares_of(clips, [len(source) for source in sources])

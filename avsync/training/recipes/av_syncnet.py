@@ -16,7 +16,7 @@ import tyro
 from torch import Generator, Tensor, nn
 
 from avsync import weights as checkpoints
-from avsync.data.sampling.sync_sequences import SyncStretches
+from avsync.data.sampling.sync_sequences import SyncSequences
 from avsync.losses.frame_contrast import (
     MOST_NEGATIVES,
     AudioNegativesLoss,
@@ -160,7 +160,7 @@ def _batches(recipe: AvSyncNetRecipe, model: AvSyncNet, spoken: Spoken | None) -
     """Draws stretches, mouths `(B, T, H, W)` and voices `(B, T - 4, 104)`, and sentences."""
     spec, sound = with_margin(model.spec), audio_of_frames(model.spec)
     sources = [
-        SyncStretches(each, recipe.windows, spec.window_frames, sound.first, sound.samples)
+        SyncSequences(each, recipe.windows, spec.window_frames, sound.first, sound.samples)
         for each in open_sources(recipe.clips, spec)
     ]
     shares = shares_of(recipe.clips, [len(source) for source in sources])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from avsync.losses.info_nce import InfoNceLoss
 from avsync.tasks.sync.avst import Avst, AvstConfig
 from avsync.training.data.sync import ClipData, Validation
-from avsync.training.data.sync_batches import starts_s, stretch_batches
+from avsync.training.data.sync_batches import sequence_batches, starts_s
 from avsync.training.engine.checkpoint import save_model, start_model
 from avsync.training.engine.loop import LoopSettings, fit
 
@@ -77,7 +77,7 @@ def train(recipe: AvstRecipe) -> Path:
     model, config = start_model("avst", asdict(recipe.model), recipe.init)
     assert isinstance(model, Avst)
     task = PairMatching(model, recipe.windows)
-    batches = stretch_batches(recipe.clips, model.spec, recipe.windows)
+    batches = sequence_batches(recipe.clips, model.spec, recipe.windows)
     measure = Validation(recipe.clips, model.spec.window_frames)
     trained = fit(task, batches, recipe.loop, task.chance, measure)
     return save_model(recipe.loop.output, "avst", trained, config)

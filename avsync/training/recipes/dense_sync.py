@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from avsync import weights as checkpoints
 from avsync.data.augment_video import augment_mel, augment_mouth
-from avsync.data.sampling.sync_sequences import SyncClips
+from avsync.data.sampling.sync_sequences import MouthSequences
 from avsync.data.store.curation import put_right, read_clean_lists
 from avsync.data.store.reader import PreparedClip, Store
 from avsync.data.store.splits import clips_of_split
@@ -152,7 +152,7 @@ def _teacher(weights: Path) -> DenseSync:
     return model
 
 
-def _sources(recipe: DenseSyncRecipe, model: DenseSync) -> list[SyncClips]:
+def _sources(recipe: DenseSyncRecipe, model: DenseSync) -> list[MouthSequences]:
     if not recipe.data:
         raise ValueError("data must name at least one store of prepared clips, got none")
     spec = model.spec
@@ -162,7 +162,7 @@ def _sources(recipe: DenseSyncRecipe, model: DenseSync) -> list[SyncClips]:
         store = Store(path)
         places = clips_of_split(store, recipe.splits if number == 0 else None, "train")
         sources.append(
-            SyncClips(
+            MouthSequences(
                 put_right((store[place] for place in places), clean, recipe.zero_ms),
                 frames=recipe.frames,
                 size=spec.width + CROP_MARGIN,
@@ -181,7 +181,7 @@ def _held_out(recipe: DenseSyncRecipe) -> list[PreparedClip]:
     return [store[place] for place in clips_of_split(store, recipe.splits, "val")]
 
 
-def _batches(recipe: DenseSyncRecipe, sources: list[SyncClips], model: DenseSync) -> MakeBatch:
+def _batches(recipe: DenseSyncRecipe, sources: list[MouthSequences], model: DenseSync) -> MakeBatch:
     """Draws a batch: mouths `(B, T, H, W)` and mels `(B, M, S)`, altered as the recipe says."""
     if recipe.share and len(recipe.share) != len(sources):
         raise ValueError(f"share must have {len(sources)} values, got {len(recipe.share)}")
@@ -207,7 +207,7 @@ def _batches(recipe: DenseSyncRecipe, sources: list[SyncClips], model: DenseSync
     return make_batch
 
 
-def _chance(model: DenseSync, source: SyncClips) -> float:
+def _chance(model: DenseSync, source: MouthSequences) -> float:
     """The loss of a model that knows nothing: the logarithm of the candidates, both ways."""
     windows = source.frames - model.spec.window_frames + 1
     front_end = model.front_end

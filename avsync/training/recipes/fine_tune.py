@@ -21,7 +21,7 @@ from avsync.losses.info_nce import InfoNceLoss
 from avsync.scoring.embeddings import each
 from avsync.tasks.registry import PRETRAINED, create_model, model_row
 from avsync.training.data.sync import ClipData, Validation
-from avsync.training.data.sync_batches import starts_s, stretch_batches
+from avsync.training.data.sync_batches import sequence_batches, starts_s
 from avsync.training.engine.checkpoint import save_model
 from avsync.training.engine.loop import LoopSettings, fit
 from avsync.training.steps.freezing import Encoders, freeze
@@ -123,7 +123,7 @@ def tune(model: nn.Module, recipe: FineTuneRecipe) -> Tuned:
     task = WindowMatching(model, recipe.windows, temperature, frozen).train()
     measure = Validation(recipe.clips, model.spec.window_frames)  # type: ignore[union-attr,arg-type]
     before = measure(deepcopy(task))
-    batches = stretch_batches(recipe.clips, model.spec, recipe.windows)  # type: ignore[arg-type]
+    batches = sequence_batches(recipe.clips, model.spec, recipe.windows)  # type: ignore[arg-type]
     tuned = fit(task, batches, recipe.loop, task.chance, measure)
     return Tuned(tuned.get_submodule("model").eval(), before, measure(tuned))
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from avsync.losses.n_way_matching import InverseDistance, NWayMatchingLoss, ScaledCosine
 from avsync.tasks.sync.perfect_match import PerfectMatch, PerfectMatchConfig
 from avsync.training.data.sync import ClipData, Validation
-from avsync.training.data.sync_batches import starts_s, stretch_batches
+from avsync.training.data.sync_batches import sequence_batches, starts_s
 from avsync.training.engine.checkpoint import save_model, start_model
 from avsync.training.engine.loop import LoopSettings, fit
 
@@ -78,7 +78,7 @@ def train(recipe: PerfectMatchRecipe) -> Path:
     assert isinstance(model, PerfectMatch)
     similarity = ScaledCosine() if recipe.similarity == "cosine" else InverseDistance()
     task = NWayMatching(model, recipe.windows, similarity)
-    batches = stretch_batches(recipe.clips, model.spec, recipe.windows)
+    batches = sequence_batches(recipe.clips, model.spec, recipe.windows)
     measure = Validation(recipe.clips, model.spec.window_frames)
     trained = fit(task, batches, recipe.loop, task.chance, measure)
     return save_model(recipe.loop.output, "perfect_match", trained, config)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from avsync.data.sampling.clip_windows import ClipWindows
-from avsync.data.sampling.sync_sequences import SyncStretches
+from avsync.data.sampling.sync_sequences import SyncSequences
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import SAMPLES_PER_FRAME
 
@@ -10,7 +10,7 @@ FACE = ClipSpec("face", 96, 96, 5, -0.1, 0.3)
 
 
 def test_the_sound_is_that_of_the_first_window_to_the_last(store):
-    stretches = SyncStretches(ClipWindows(store, [0], FACE), 10, 5, -1600, 6400)
+    stretches = SyncSequences(ClipWindows(store, [0], FACE), 10, 5, -1600, 6400)
     rng = np.random.default_rng(0)
     for _ in range(20):
         frames, wav = stretches.draw(rng)
@@ -21,7 +21,7 @@ def test_the_sound_is_that_of_the_first_window_to_the_last(store):
 
 
 def test_every_place_that_fits_is_drawn(store):
-    stretches = SyncStretches(ClipWindows(store, [0], FACE), 30, 5, 0, 3200)
+    stretches = SyncSequences(ClipWindows(store, [0], FACE), 30, 5, 0, 3200)
     rng = np.random.default_rng(0)
     wavs = {stretches.draw(rng).wav.tobytes() for _ in range(100)}
     assert len(wavs) == 40 - 34 + 1
@@ -30,6 +30,6 @@ def test_every_place_that_fits_is_drawn(store):
 def test_clips_that_are_too_short_are_named(store):
     clips = ClipWindows(store, [0, 1, 2], FACE)
     with pytest.raises(ValueError, match="leaves 41 frames with their sound, got 3 shorter"):
-        SyncStretches(clips, 37, 5, 0, 3200)
+        SyncSequences(clips, 37, 5, 0, 3200)
     with pytest.raises(ValueError, match="windows must be 2 or more"):
-        SyncStretches(clips, 1, 5, 0, 3200)
+        SyncSequences(clips, 1, 5, 0, 3200)

@@ -4,7 +4,7 @@ import torch
 
 from avsync.tasks.registry import create_model
 from avsync.training.data.sync import ClipData
-from avsync.training.data.sync_batches import starts_s, stretch_batches
+from avsync.training.data.sync_batches import sequence_batches, starts_s
 
 STREAMS = dict(lip_channels=(2, 3, 4), mfcc_channels=(2, 3, 4, 5, 6), dim=6, size=64, crop="face")
 SIZES = {
@@ -21,7 +21,7 @@ def test_each_window_hears_what_it_hears_in_the_whole_clip(store, name, zero_ms)
     torch.manual_seed(0)
     model = create_model(name, config=SIZES[name]).eval()
     clips = ClipData((store.path,), batch=4, zero_ms=(zero_ms,))
-    make = stretch_batches(clips, model.spec, 6)
+    make = sequence_batches(clips, model.spec, 6)
     frames, wav = make(np.random.default_rng(0), torch.Generator())
     for drawn, sound in zip(frames, wav, strict=True):
         clip, start = found(store, drawn)

@@ -7,7 +7,7 @@ import torch
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.avst import AvstConfig, build
 from avsync.training.data.sync import ClipData
-from avsync.training.data.sync_batches import stretch_batches
+from avsync.training.data.sync_batches import sequence_batches
 from avsync.training.engine.batches import as_floats
 from avsync.training.engine.loop import LOG_FILE, LoopSettings
 from avsync.training.recipes.avst import AvstRecipe, PairMatching, train
@@ -29,7 +29,7 @@ def test_a_recipe_gives_weights_that_the_registry_loads(store, tmp_path, context
 def test_a_model_that_knows_nothing_costs_the_logarithm_of_the_candidates(store):
     model = build(AvstConfig(**SIZES)).eval()
     model.head.weight.zero_()
-    make = stretch_batches(ClipData((store.path,), batch=2), model.spec, 6)
+    make = sequence_batches(ClipData((store.path,), batch=2), model.spec, 6)
     batch = as_floats(make(np.random.default_rng(0), torch.Generator()))
     assert batch[0].shape == (2, 3, 10, 96, 96)
     task = PairMatching(model, 6)
@@ -40,7 +40,7 @@ def test_a_model_that_knows_nothing_costs_the_logarithm_of_the_candidates(store)
 def test_windows_are_matched_within_their_own_clip_only(store):
     torch.manual_seed(0)
     model = build(AvstConfig(**SIZES)).eval()
-    make = stretch_batches(ClipData((store.path,), batch=3), model.spec, 6)
+    make = sequence_batches(ClipData((store.path,), batch=3), model.spec, 6)
     frames, wav = as_floats(make(np.random.default_rng(0), torch.Generator()))
     task = PairMatching(model, 6)
     alone = torch.stack([task(f[None], w[None]) for f, w in zip(frames, wav, strict=True)])

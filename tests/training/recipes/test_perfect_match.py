@@ -8,7 +8,7 @@ from avsync.losses.n_way_matching import ScaledCosine
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.perfect_match import PerfectMatchConfig, build
 from avsync.training.data.sync import ClipData
-from avsync.training.data.sync_batches import stretch_batches
+from avsync.training.data.sync_batches import sequence_batches
 from avsync.training.engine.batches import as_floats
 from avsync.training.engine.loop import LOG_FILE, LoopSettings
 from avsync.training.recipes.perfect_match import NWayMatching, PerfectMatchRecipe, train
@@ -33,7 +33,7 @@ def test_a_model_that_gives_all_windows_one_entry_costs_chance(store):
     for head in (model.visual.head, model.audio.head):
         head[-1].weight.zero_()
     clips = ClipData((store.path,), batch=2)
-    make = stretch_batches(clips, model.spec, 7)
+    make = sequence_batches(clips, model.spec, 7)
     batch = as_floats(make(np.random.default_rng(0), torch.Generator()))
     assert batch[0].shape == (2, 3, 11, 64, 64)
     task = NWayMatching(model, 7, ScaledCosine())
@@ -46,7 +46,7 @@ def test_the_sound_of_a_stretch_is_just_what_its_windows_hear(store):
     task = NWayMatching(model, 7, ScaledCosine())
     frames = torch.rand(1, 3, 11, 64, 64)
 
-    make = stretch_batches(ClipData((store.path,), batch=1), model.spec, 7)
+    make = sequence_batches(ClipData((store.path,), batch=1), model.spec, 7)
     _, wav = make(np.random.default_rng(0), torch.Generator())
     task(frames, wav)
     with pytest.raises(ValueError, match="starts_s must leave each window's audio"):

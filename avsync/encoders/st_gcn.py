@@ -21,7 +21,7 @@ CHANNELS = (32, 32, 64, 64, 128, 128, 256, 256)
 SPAN = 5  # frames that a block looks at
 
 
-class GraphEncoder(nn.Module):
+class StGcnEncoder(nn.Module):
     """Turns the landmarks of a face into one token per eight frames, never negative.
 
     Points are in pixels of the aligned face, 96 wide and 128 high: their scale is learnt, by a

@@ -15,7 +15,7 @@ CROP_SIZE = 224
 SMALLEST = 64
 
 
-class SyncNetLipEncoder(nn.Module):
+class SyncNetVisualEncoder(nn.Module):
     """Turns a clip of faces into one token per five frames, dense in time.
 
     Time is never padded, and only the first layer spans it: token k is computed from frames k to k
@@ -90,7 +90,7 @@ def _left_of(size: int) -> int:
     return size
 
 
-class SyncNetMfccEncoder(nn.Module):
+class SyncNetAudioEncoder(nn.Module):
     """Turns windows of 20 MFCC columns, 0.2 s of sound, into one token each.
 
     Args:

@@ -13,7 +13,7 @@ from avsync.encoders.mc3 import fetching
 BATCH_PICTURES = 64
 
 
-class FrameBackboneEncoder(nn.Module):
+class TimmFrameEncoder(nn.Module):
     """Turns a clip of crops into tokens, each from `receptive_frames` neighbouring frames.
 
     Args:

@@ -17,7 +17,7 @@ HEIGHT, WIDTH = 48, 96
 BATCH_WINDOWS = 8
 
 
-class LipVolumeEncoder(nn.Module):
+class VocalistVisualEncoder(nn.Module):
     """Turns the lower half of a face into one token per video frame, never negative.
 
     Args:
@@ -68,7 +68,7 @@ class LipVolumeEncoder(nn.Module):
 N_MELS = 80
 
 
-class MelColumnEncoder(nn.Module):
+class VocalistAudioEncoder(nn.Module):
     """Turns log-mel columns into one token per column, never negative.
 
     Time is padded with zeros at every layer and never strided, so a token depends on where its

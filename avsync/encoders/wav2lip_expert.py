@@ -13,7 +13,7 @@ from avsync.encoders.conv_block import conv_block_2d
 HEIGHT, WIDTH = 48, 96
 
 
-class LipStackEncoder(nn.Module):
+class Wav2LipVisualEncoder(nn.Module):
     """Turns the lower half of a face into one token per window of frames, never negative.
 
     The layers know no time: every window runs through all of them.
@@ -69,7 +69,7 @@ class LipStackEncoder(nn.Module):
         return rearrange(x, "(b n) d 1 1 -> b n d", b=len(frames))
 
 
-class MelWindowEncoder(nn.Module):
+class Wav2LipAudioEncoder(nn.Module):
     """Turns windows of log-mel columns, 80 a second, into one token each, never negative.
 
     Args:

@@ -10,7 +10,7 @@ from avsync.data.cache.audio import AudioCache
 from avsync.data.corpora.audio_files import list_audio_files
 from avsync.data.sampling.mixtures import Mixtures
 from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
-from avsync.encoders.vocalist import LipVolumeEncoder
+from avsync.encoders.vocalist import VocalistVisualEncoder
 from avsync.tasks.separation.input_spec import SeparationSpec, chunk
 
 SAMPLES, FRAMES = chunk(1)
@@ -46,7 +46,7 @@ def mixtures_of(store, tmp_path, **options):
 def lively_encoder():
     """A small lip encoder whose tokens differ from frame to frame; fresh ones hardly do."""
     torch.manual_seed(1)
-    encoder = LipVolumeEncoder((2, 2, 3, 3, 4))
+    encoder = VocalistVisualEncoder((2, 2, 3, 3, 4))
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm3d):
             module.momentum = 1.0

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from avsync.encoders.st_gcn import GraphEncoder, face_adjacency
+from avsync.encoders.st_gcn import StGcnEncoder, face_adjacency
 
 
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return GraphEncoder((2, 2, 4)).eval()
+    return StGcnEncoder((2, 2, 4)).eval()
 
 
 def test_bonds_are_counted_as_in_the_public_code():
@@ -29,13 +29,13 @@ def test_jaw_and_mouth_are_not_joined_and_the_mouth_is_not_closed():
 
 def test_it_has_as_many_parameters_as_published():
     with torch.device("meta"):
-        assert sum(p.numel() for p in GraphEncoder().parameters()) == 1_424_016
+        assert sum(p.numel() for p in StGcnEncoder().parameters()) == 1_424_016
 
 
 @torch.no_grad()
 def test_eight_frames_are_a_token_at_its_published_widths():
     torch.manual_seed(0)
-    tokens = GraphEncoder().eval()(torch.randn(1, 2, 100, 68))
+    tokens = StGcnEncoder().eval()(torch.randn(1, 2, 100, 68))
     assert tokens.shape == (1, 13, 256)
     assert tokens.min() >= 0
 
@@ -48,7 +48,7 @@ def test_a_block_that_is_wider_halves_time(tiny):
 @torch.no_grad()
 def test_the_scale_of_the_points_is_learnt_in_training(tiny):
     points = 48 + 30 * torch.rand(4, 2, 8, 68)
-    other = GraphEncoder((2, 2, 4))
+    other = StGcnEncoder((2, 2, 4))
     other.load_state_dict(tiny.state_dict())
     torch.testing.assert_close(other.train()(points), other(2 * points + 7), atol=1e-3, rtol=1e-3)
 
@@ -60,4 +60,4 @@ def test_a_face_of_another_number_of_points_is_named(tiny):
 
 def test_no_width_is_refused():
     with pytest.raises(ValueError, match="channels must be at least one width"):
-        GraphEncoder(())
+        StGcnEncoder(())

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from avsync.encoders.syncnet import SyncNetLipEncoder
+from avsync.encoders.syncnet import SyncNetVisualEncoder
 
 
 @pytest.fixture(scope="module")
 def encoder():
     torch.manual_seed(0)
-    return SyncNetLipEncoder(channels=(2, 3, 4), dim=6).eval()
+    return SyncNetVisualEncoder(channels=(2, 3, 4), dim=6).eval()
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_tokens_are_the_head_of_features(encoder, frames):
 
 def test_it_can_be_trained(encoder, frames):
     # Batch statistics, activations in place: gradients must reach the first layer.
-    model = SyncNetLipEncoder(channels=(2, 3, 4), dim=6)
+    model = SyncNetVisualEncoder(channels=(2, 3, 4), dim=6)
     model(frames).square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
@@ -51,7 +51,7 @@ def test_frames_of_another_shape_are_named(encoder, shape):
 @pytest.mark.parametrize("size", [64, 96, 112, 225])
 @torch.no_grad()
 def test_crops_of_other_sizes_give_one_token_per_window(size):
-    encoder = SyncNetLipEncoder(channels=(2, 3, 4), dim=6, size=size).eval()
+    encoder = SyncNetVisualEncoder(channels=(2, 3, 4), dim=6, size=size).eval()
     assert encoder(torch.rand(1, 3, 7, size, size)).shape == (1, 3, 6)
     with pytest.raises(ValueError, match=rf"\(B, 3, T >= 5, {size}, {size}\)"):
         encoder(torch.rand(1, 3, 7, size - 1, size))
@@ -59,4 +59,4 @@ def test_crops_of_other_sizes_give_one_token_per_window(size):
 
 def test_crops_too_small_for_the_poolings_are_refused():
     with pytest.raises(ValueError, match="size must be 64 or more pixels, got 63"):
-        SyncNetLipEncoder(size=63)
+        SyncNetVisualEncoder(size=63)

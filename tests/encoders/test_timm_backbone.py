@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.encoders.timm_backbone import BATCH_PICTURES, FrameBackboneEncoder
+from avsync.encoders.timm_backbone import BATCH_PICTURES, TimmFrameEncoder
 
 SMALL = "test_resnet"
 SIZE = (32, 48)
@@ -10,16 +10,16 @@ SIZE = (32, 48)
 @pytest.fixture(scope="module", params=[True, False], ids=["padded", "valid"])
 def tiny(request):
     torch.manual_seed(0)
-    return FrameBackboneEncoder(8, SMALL, SIZE, padded=request.param).eval()
+    return TimmFrameEncoder(8, SMALL, SIZE, padded=request.param).eval()
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_vit", "test_convnext", "resnet18"])
 def test_backbones_of_any_kind_give_tokens(backbone):
     frames = torch.rand(2, 3, 6, *SIZE)
-    encoder = FrameBackboneEncoder(8, backbone, SIZE).eval()
+    encoder = TimmFrameEncoder(8, backbone, SIZE).eval()
     assert encoder(frames).shape == (2, 6, 8)
-    assert FrameBackboneEncoder(8, backbone, SIZE, padded=False).eval()(frames).shape == (2, 2, 8)
+    assert TimmFrameEncoder(8, backbone, SIZE, padded=False).eval()(frames).shape == (2, 2, 8)
 
 
 @torch.no_grad()
@@ -44,7 +44,7 @@ def test_a_token_sees_five_frames(tiny):
 @torch.no_grad()
 def test_tokens_of_a_valid_one_do_not_depend_on_the_cut():
     torch.manual_seed(0)
-    encoder = FrameBackboneEncoder(8, SMALL, SIZE, padded=False).eval()
+    encoder = TimmFrameEncoder(8, SMALL, SIZE, padded=False).eval()
     frames = torch.rand(1, 3, 12, *SIZE)
     torch.testing.assert_close(encoder(frames[:, :, 3:]), encoder(frames)[:, 3:])
 
@@ -68,7 +68,7 @@ def test_colours_are_scaled_as_the_backbone_expects_them(tiny):
 @torch.no_grad()
 def test_training_takes_statistics_of_the_whole_batch():
     torch.manual_seed(0)
-    encoder = FrameBackboneEncoder(8, SMALL, SIZE)
+    encoder = TimmFrameEncoder(8, SMALL, SIZE)
     frames = torch.rand(1, 3, BATCH_PICTURES + 6, *SIZE)
     scaled = (frames[0].transpose(0, 1) - encoder.mean) / encoder.spread
     expected = encoder.backbone(scaled)
@@ -76,7 +76,7 @@ def test_training_takes_statistics_of_the_whole_batch():
 
 
 def test_it_is_ready_to_train_with_fresh_statistics():
-    encoder = FrameBackboneEncoder(8, SMALL, SIZE)
+    encoder = TimmFrameEncoder(8, SMALL, SIZE)
     assert all(module.training for module in encoder.modules())
     norms = [m for m in encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert norms and all((norm.running_mean == 0).all() for norm in norms)
@@ -86,7 +86,7 @@ def test_weights_that_cannot_be_fetched_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(RuntimeError, match="weights of resnet18 could not be fetched"):
-        FrameBackboneEncoder(8, "resnet18", SIZE, pretrained=True)
+        TimmFrameEncoder(8, "resnet18", SIZE, pretrained=True)
 
 
 def test_wrong_input_is_named(tiny):
@@ -95,4 +95,4 @@ def test_wrong_input_is_named(tiny):
     with pytest.raises(ValueError, match=r"frames must be \(B, 3, T >= 5, H, W\), got"):
         tiny.windows(torch.zeros(1, 3, 4, *SIZE), 5)
     with pytest.raises(ValueError, match="backbone must be a model that timm lists, got 'resnut'"):
-        FrameBackboneEncoder(8, "resnut")
+        TimmFrameEncoder(8, "resnut")

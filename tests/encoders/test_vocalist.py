@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.encoders.vocalist import LipVolumeEncoder
+from avsync.encoders.vocalist import VocalistVisualEncoder
 
 CHANNELS = (2, 2, 3, 4, 8)
 
@@ -9,7 +9,7 @@ CHANNELS = (2, 2, 3, 4, 8)
 @pytest.fixture
 def encoder():
     torch.manual_seed(0)
-    return LipVolumeEncoder(CHANNELS).eval()
+    return VocalistVisualEncoder(CHANNELS).eval()
 
 
 def test_any_number_of_frames_gives_a_token_each(encoder):

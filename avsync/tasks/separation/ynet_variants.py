@@ -13,9 +13,9 @@ from avsync.encoders.frame_tokens import SIZE as MOUTH
 from avsync.encoders.frame_tokens import FrameTokens, MiddleTokens, MouthWindow
 from avsync.encoders.mc3 import Mc3Encoder
 from avsync.encoders.st_gcn import CHANNELS as GRAPH
-from avsync.encoders.st_gcn import GraphEncoder
-from avsync.encoders.vocalist import HEIGHT, WIDTH, LipVolumeEncoder
-from avsync.encoders.wav2lip_expert import LipStackEncoder
+from avsync.encoders.st_gcn import StGcnEncoder
+from avsync.encoders.vocalist import HEIGHT, WIDTH, VocalistVisualEncoder
+from avsync.encoders.wav2lip_expert import Wav2LipVisualEncoder
 from avsync.faces.crops import CropKind
 from avsync.fusion.film import Film
 from avsync.tasks.separation.input_spec import SeparationSpec, chunk
@@ -137,22 +137,22 @@ def build_m(config: YNetMConfig, pretrained: bool = False) -> YNet:
 def build_g(config: YNetGConfig) -> YNet:
     """The model of that configuration, with fresh weights."""
     spec = SeparationSpec(*chunk(config.seconds), landmarks=True)
-    return _ynet(config, GraphEncoder(config.visual_channels), config.visual_channels[-1], spec)
+    return _ynet(config, StGcnEncoder(config.visual_channels), config.visual_channels[-1], spec)
 
 
-def build_v(config: YNetVConfig, visual: LipVolumeEncoder | None = None) -> YNet:
+def build_v(config: YNetVConfig, visual: VocalistVisualEncoder | None = None) -> YNet:
     """The model of that configuration, with the visual encoder of a trained VocaLiST if given."""
     spec = _spec(config.seconds, "face", HEIGHT, WIDTH, lower_half=True)
-    encoder = visual or LipVolumeEncoder(config.visual_channels)
+    encoder = visual or VocalistVisualEncoder(config.visual_channels)
     frames = config.window_frames
     eyes = MiddleTokens(encoder, frames) if frames else encoder
     return _ynet(config, eyes, config.visual_channels[-1], spec)
 
 
-def build_s(config: YNetSConfig, visual: LipStackEncoder | None = None) -> YNet:
+def build_s(config: YNetSConfig, visual: Wav2LipVisualEncoder | None = None) -> YNet:
     """The model of that configuration, with the visual encoder of a trained lip expert if given."""
     spec = _spec(config.seconds, "face", HEIGHT, WIDTH, lower_half=True)
-    stack = visual or LipStackEncoder(config.visual_channels, config.window_frames)
+    stack = visual or Wav2LipVisualEncoder(config.visual_channels, config.window_frames)
     eyes = FrameTokens(stack, config.window_frames, unit=True)
     return _ynet(config, eyes, config.visual_channels[-1], spec)
 

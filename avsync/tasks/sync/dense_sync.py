@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from avsync.audio.features import LogMel
 from avsync.encoders.dense_sync import MelEncoder, MouthEncoder
-from avsync.encoders.timm_backbone import FrameBackboneEncoder
+from avsync.encoders.timm_backbone import TimmFrameEncoder
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import SAMPLE_RATE
 
@@ -174,7 +174,7 @@ def build_timm(config: TimmDenseSyncConfig, pretrained: bool = False) -> DenseSy
     """The model of that configuration; `pretrained` begins with the weights that timm names."""
     size = (config.crop_size, config.crop_size)
     return DenseSync(
-        mouth=FrameBackboneEncoder(
+        mouth=TimmFrameEncoder(
             config.dim, config.backbone, size, padded=False, pretrained=pretrained
         ),
         front_end=LogMel(n_mels=config.n_mels),

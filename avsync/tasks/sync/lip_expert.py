@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from avsync.audio.features import DecibelMel
-from avsync.encoders.wav2lip_expert import HEIGHT, WIDTH, LipStackEncoder, MelWindowEncoder
+from avsync.encoders.wav2lip_expert import HEIGHT, WIDTH, Wav2LipAudioEncoder, Wav2LipVisualEncoder
 from avsync.tasks.input_spec import ClipSpec, meeting
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME, exact_div
 
@@ -45,7 +45,7 @@ class LipExpert(nn.Module):
     """
 
     def __init__(
-        self, visual: LipStackEncoder, audio: MelWindowEncoder, front_end: DecibelMel
+        self, visual: Wav2LipVisualEncoder, audio: Wav2LipAudioEncoder, front_end: DecibelMel
     ) -> None:
         super().__init__()
         self.visual, self.audio, self.front_end = visual, audio, front_end
@@ -116,7 +116,7 @@ def build(config: LipExpertConfig) -> LipExpert:
     front_end = DecibelMel(preemphasis=PREEMPHASIS)
     columns = exact_div(config.window_frames * SAMPLES_PER_FRAME, front_end.hop_length)
     return LipExpert(
-        visual=LipStackEncoder(config.channels, config.window_frames),
-        audio=MelWindowEncoder(config.channels, columns),
+        visual=Wav2LipVisualEncoder(config.channels, config.window_frames),
+        audio=Wav2LipAudioEncoder(config.channels, columns),
         front_end=front_end,
     )

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avsync.audio.features import Mfcc
-from avsync.encoders.syncnet import CROP_SIZE, SyncNetLipEncoder, SyncNetMfccEncoder
+from avsync.encoders.syncnet import CROP_SIZE, SyncNetAudioEncoder, SyncNetVisualEncoder
 from avsync.faces.crops import CropKind
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import SAMPLE_RATE
@@ -54,8 +54,8 @@ class PerfectMatch(nn.Module):
 
     def __init__(
         self,
-        visual: SyncNetLipEncoder,
-        audio: SyncNetMfccEncoder,
+        visual: SyncNetVisualEncoder,
+        audio: SyncNetAudioEncoder,
         front_end: Mfcc,
         crop: CropKind = "head",
     ) -> None:
@@ -125,8 +125,8 @@ class PerfectMatch(nn.Module):
 def build(config: PerfectMatchConfig) -> PerfectMatch:
     """The model of that configuration, with fresh weights."""
     return PerfectMatch(
-        visual=SyncNetLipEncoder(config.lip_channels, config.dim, config.size),
-        audio=SyncNetMfccEncoder(config.mfcc_channels, config.dim),
+        visual=SyncNetVisualEncoder(config.lip_channels, config.dim, config.size),
+        audio=SyncNetAudioEncoder(config.mfcc_channels, config.dim),
         front_end=Mfcc(),
         crop=config.crop,
     )

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from avsync.audio.features import DecibelMel
 from avsync.encoders.mc3 import Mc3Encoder
-from avsync.encoders.timm_backbone import FrameBackboneEncoder
-from avsync.encoders.vocalist import HEIGHT, WIDTH, LipVolumeEncoder, MelColumnEncoder
+from avsync.encoders.timm_backbone import TimmFrameEncoder
+from avsync.encoders.vocalist import HEIGHT, WIDTH, VocalistAudioEncoder, VocalistVisualEncoder
 from avsync.fusion.cross_modal import CrossModalTransformer, KeysValues, attend_few, band_mask
 from avsync.tasks.input_spec import ClipSpec, meeting
 from avsync.timing import FRAME_MS, SAMPLE_RATE, SAMPLES_PER_FRAME
@@ -104,7 +104,7 @@ class Vocalist(nn.Module):
     def __init__(
         self,
         visual: VisualEncoder,
-        audio: MelColumnEncoder,
+        audio: VocalistAudioEncoder,
         front_end: DecibelMel,
         audio_to_video: CrossModalTransformer,
         video_to_audio: CrossModalTransformer,
@@ -237,8 +237,8 @@ def build(config: VocalistConfig) -> Vocalist:
     """The model of that configuration, with fresh weights."""
     dim = config.channels[-1]
     return Vocalist(
-        visual=LipVolumeEncoder(config.channels),
-        audio=MelColumnEncoder(config.channels),
+        visual=VocalistVisualEncoder(config.channels),
+        audio=VocalistAudioEncoder(config.channels),
         front_end=DecibelMel(),
         audio_to_video=CrossModalTransformer(dim, config.depth, config.heads),
         video_to_audio=CrossModalTransformer(dim, config.depth, config.heads),
@@ -298,7 +298,7 @@ def build_mc3(config: Mc3VocalistConfig, pretrained: bool = False) -> Vocalist:
 
 def build_timm(config: TimmVocalistConfig, pretrained: bool = False) -> Vocalist:
     """The model of that configuration; `pretrained` begins with the weights that timm names."""
-    visual = FrameBackboneEncoder(config.channels[-1], config.backbone, pretrained=pretrained)
+    visual = TimmFrameEncoder(config.channels[-1], config.backbone, pretrained=pretrained)
     return _with(visual, config)
 
 
@@ -310,7 +310,7 @@ def _with(visual: VisualEncoder, config: Mc3VocalistConfig | TimmVocalistConfig)
 
     return Vocalist(
         visual=visual,
-        audio=MelColumnEncoder(config.channels),
+        audio=VocalistAudioEncoder(config.channels),
         front_end=DecibelMel(),
         audio_to_video=transformer(),
         video_to_audio=transformer(),

@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from avsync.audio.features import DecibelMel
-from avsync.encoders.wav2lip_expert import MelWindowEncoder
+from avsync.encoders.wav2lip_expert import Wav2LipAudioEncoder
 from avsync.tasks.sync.lip_expert import PREEMPHASIS
 from avsync.tasks.talking.generator import (
     FACE_SPEC,
@@ -53,7 +53,7 @@ class Wav2Lip(nn.Module):
     """
 
     def __init__(
-        self, audio: MelWindowEncoder, front_end: DecibelMel, generator: TalkingFaceGenerator
+        self, audio: Wav2LipAudioEncoder, front_end: DecibelMel, generator: TalkingFaceGenerator
     ) -> None:
         super().__init__()
         self.audio, self.front_end, self.generator = audio, front_end, generator
@@ -92,7 +92,7 @@ def build(config: Wav2LipConfig) -> Wav2Lip:
     """The model of that configuration, with fresh weights."""
     channels = (*config.mel_channels, config.generator.channels[-1])
     return Wav2Lip(
-        audio=MelWindowEncoder(channels, WINDOW_COLUMNS, last_residuals=1),
+        audio=Wav2LipAudioEncoder(channels, WINDOW_COLUMNS, last_residuals=1),
         front_end=DecibelMel(preemphasis=PREEMPHASIS),
         generator=build_generator(config.generator, nn.Identity()),
     )

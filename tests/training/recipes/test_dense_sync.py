@@ -3,7 +3,7 @@ import torch
 
 from avsync import weights as checkpoints
 from avsync.data.store.curation import CleanRow, write_clean_list
-from avsync.encoders.timm_backbone import FrameBackboneEncoder
+from avsync.encoders.timm_backbone import TimmFrameEncoder
 from avsync.tasks.registry import create_model
 from avsync.training.engine.loop import LOG_FILE, LoopSettings
 from avsync.training.recipes import dense_sync
@@ -48,7 +48,7 @@ def test_it_trains_with_a_backbone_of_timm(store, tmp_path):
     path = train(recipe(store, tmp_path, backbone="test_resnet", zero_ms=25.0))
     assert path.name == "dense_sync_timm.safetensors"
     model = create_model("dense_sync_timm", weights=path)
-    assert isinstance(model.mouth, FrameBackboneEncoder)
+    assert isinstance(model.mouth, TimmFrameEncoder)
     assert model.spec.audio_from_s == pytest.approx(0.025)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from avsync.encoders.mc3 import Mc3Encoder
-from avsync.encoders.timm_backbone import FrameBackboneEncoder
+from avsync.encoders.timm_backbone import TimmFrameEncoder
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.vocalist import VocalistConfig, build
 from avsync.training.data.sync import ClipData
@@ -39,7 +39,7 @@ def test_the_published_contexts_train(store, tmp_path):
 def test_it_trains_with_a_backbone_of_timm(store, tmp_path):
     path = train(recipe(store, tmp_path, backbone="test_resnet"))
     assert path.name == "vocalist_timm.safetensors"
-    assert isinstance(create_model("vocalist_timm", weights=path).visual, FrameBackboneEncoder)
+    assert isinstance(create_model("vocalist_timm", weights=path).visual, TimmFrameEncoder)
 
 
 def test_it_trains_with_mc3_as_wide_as_its_tokens(store, tmp_path):

@@ -184,7 +184,7 @@ def attention_of(transformer: CrossModalTransformer) -> Iterator[list[Attended]]
     """Within it, each pass through the transformer adds the attention of every layer to the list,
     the first layer first. Outside of it nothing is kept, and nothing costs anything.
 
-    `attend_few` folds attention away and adds nothing.
+    `folded_attention` folds attention away and adds nothing.
     """
     seen: list[Attended] = []
 
@@ -200,7 +200,7 @@ def attention_of(transformer: CrossModalTransformer) -> Iterator[list[Attended]]
             hook.remove()
 
 
-def attend_few(transformer: CrossModalTransformer, x: Tensor, cache: KeysValues) -> Tensor:
+def folded_attention(transformer: CrossModalTransformer, x: Tensor, cache: KeysValues) -> Tensor:
     """Maps embedded queries `(G, R, D)` to tokens `(G, R, D)`; no mask, no dropout.
 
     Args:

@@ -17,7 +17,7 @@ DILATIONS = (1, 2, 4, 8, 16, 32)
 KERNEL = 3
 
 
-class JoinedInTime(nn.Module):
+class TemporalConvFusion(nn.Module):
     """Tells a stream of sound what a slower stream of tokens says of the same moments.
 
     Args:

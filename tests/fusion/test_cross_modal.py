@@ -9,8 +9,8 @@ from avsync.fusion.cross_modal import (
     KeysValues,
     Positions,
     ZeroChannelPositions,
-    attend_few,
     band_mask,
+    folded_attention,
     sinusoids,
 )
 
@@ -54,7 +54,7 @@ def test_few_keys_folded_give_the_same_tokens(transformer, streams):
     queries, context = streams
     x, cache = transformer.embed(queries), transformer.keys_values(transformer.embed(context))
     torch.testing.assert_close(
-        attend_few(transformer, x, cache), transformer.attend(x, cache), atol=1e-5, rtol=1e-5
+        folded_attention(transformer, x, cache), transformer.attend(x, cache), atol=1e-5, rtol=1e-5
     )
 
 

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from avsync.fusion.temporal_conv import JoinedInTime
+from avsync.fusion.temporal_conv import TemporalConvFusion
 
 torch.manual_seed(0)
-JOINED = JoinedInTime(5, 3, 4, dim=8, dilations=(1, 2, 4)).eval()
+JOINED = TemporalConvFusion(5, 3, 4, dim=8, dilations=(1, 2, 4)).eval()
 
 
 def streams(steps=80, tokens=20):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from avsync.audio.stft import ComplexStft
 from avsync.encoders.dense_sync import MouthEncoder
 from avsync.encoders.frame_tokens import FrameTokens
-from avsync.fusion.temporal_conv import DILATIONS, JoinedInTime
+from avsync.fusion.temporal_conv import DILATIONS, TemporalConvFusion
 from avsync.tasks.separation.frequency_unet import WIDTHS, FrequencyUNet
 from avsync.tasks.separation.input_spec import SeparationSpec
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, exact_div
@@ -66,7 +66,11 @@ class LipMask(nn.Module):
     """
 
     def __init__(
-        self, visual: nn.Module, unet: FrequencyUNet, joined: JoinedInTime, spec: SeparationSpec
+        self,
+        visual: nn.Module,
+        unet: FrequencyUNet,
+        joined: TemporalConvFusion,
+        spec: SeparationSpec,
     ) -> None:
         super().__init__()
         self.visual, self.unet, self.joined, self.spec = visual, unet, joined, spec
@@ -137,7 +141,7 @@ def build(config: LipMaskConfig, mouth: MouthEncoder | None = None) -> LipMask:
     unet = FrequencyUNet(3, 2, config.widths)
     narrow = config.widths[-1] * (BINS >> len(config.widths))
     per_frame = exact_div(SAMPLES_PER_FRAME, HOP_LENGTH)
-    joined = JoinedInTime(narrow, config.dim, per_frame, config.joined_dim, config.dilations)
+    joined = TemporalConvFusion(narrow, config.dim, per_frame, config.joined_dim, config.dilations)
     spec = spec_of(config.seconds, config.crop_size)
     return LipMask(visual, unet, joined, spec)
 

@@ -17,7 +17,7 @@ from avsync.audio.features import DecibelMel
 from avsync.encoders.mc3 import Mc3Encoder
 from avsync.encoders.timm_backbone import TimmFrameEncoder
 from avsync.encoders.vocalist import HEIGHT, WIDTH, VocalistAudioEncoder, VocalistVisualEncoder
-from avsync.fusion.cross_modal import CrossModalTransformer, KeysValues, attend_few, band_mask
+from avsync.fusion.cross_modal import CrossModalTransformer, KeysValues, band_mask, folded_attention
 from avsync.tasks.input_spec import ClipSpec, meeting
 from avsync.timing import FRAME_MS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
@@ -208,14 +208,14 @@ class Vocalist(nn.Module):
         groups, count, voice = audio.tokens.shape[:3]
         lips = video.tokens.shape[1]
         queries = rearrange(audio.tokens, "g k s d -> g (k s) d")
-        a = attend_few(self.audio_to_video, queries, KeysValues(video.keys, video.values))
+        a = folded_attention(self.audio_to_video, queries, KeysValues(video.keys, video.values))
         asked = KeysValues(*(rearrange(e, "g k ... -> (g k) ...") for e in audio[1:]))
         lead = video.tokens[:, None].expand(-1, count, -1, -1)
         mask = band_mask(lips, voice, lead)
         v = self.video_to_audio.attend(rearrange(lead, "g k t d -> (g k) t d"), asked, mask)
         cache = self.fusion.keys_values(self.fusion.embed(v))
         a = rearrange(a, "g (k s) d -> (g k) s d", k=count)
-        joint = attend_few(self.fusion, self.fusion.embed(a), cache)
+        joint = folded_attention(self.fusion, self.fusion.embed(a), cache)
         return self.head(joint).reshape(groups, count)
 
     def _entry(

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class ShiftMatchingLoss(nn.Module):
+class ShiftInfoNceLoss(nn.Module):
     """Cross-entropy of video windows over all audio steps of their clip, and of the audio over the
     video windows.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 
-class DecibelsShort(nn.Module):
+class ThresholdedSnrLoss(nn.Module):
     """Decibels that estimates are short of `best_db`: 10 log10(1 + error / threshold).
 
     The threshold lies `best_db` under the reference; for silent references `silent_db` under the

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class RelationDistillationLoss(nn.Module):
+class AttentionRelationLoss(nn.Module):
     """Mean of the terms of `KL(softmax(teacher / t) || softmax(student / t)) t^2`.
 
     The mean runs over every element, keys as well, as in the public code: a row of K keys weighs

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class HintLoss(nn.Module):
+class FitNetsHintLoss(nn.Module):
     """Mean of the squared differences `(teacher - W student - b)^2`.
 
     The regressor belongs to the loss and is thrown away with it; its parameters belong into the

@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 
-class RelationalLoss(nn.Module):
+class RelationalKdLoss(nn.Module):
     """Huber loss on the distances of all pairs, over their mean, and on the cosines of the angles
     of all triplets. Neither sees widths, shifts, turns or sizes of the features.
 

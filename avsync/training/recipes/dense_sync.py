@@ -21,7 +21,7 @@ from avsync.data.store.reader import PreparedClip, Store
 from avsync.data.store.splits import clips_of_split
 from avsync.evaluation.sync_accuracy import measure_clips
 from avsync.losses.distillation.score_distillation import ScoreDistillationLoss
-from avsync.losses.shift_info_nce import ShiftMatchingLoss
+from avsync.losses.shift_info_nce import ShiftInfoNceLoss
 from avsync.scoring.peak import calibration_of
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.dense_sync import DenseSync, DenseSyncConfig, TimmDenseSyncConfig
@@ -81,7 +81,7 @@ class ShiftMatching(nn.Module):
         super().__init__()
         self.model = model
         hops = exact_div(SAMPLES_PER_FRAME, model.front_end.hop_length)
-        self.criterion = ShiftMatchingLoss(steps_per_window=hops)
+        self.criterion = ShiftInfoNceLoss(steps_per_window=hops)
         self.first_step = first_step
 
     def forward(self, grey: Tensor, mel: Tensor) -> Tensor:
@@ -261,7 +261,7 @@ class TaughtShiftMatching(nn.Module):
         self.model = model
         self.teachers = [FrozenTeacher(teacher) for teacher in teachers]
         hops = exact_div(SAMPLES_PER_FRAME, model.front_end.hop_length)
-        self.matching = ShiftMatchingLoss(steps_per_window=hops)
+        self.matching = ShiftInfoNceLoss(steps_per_window=hops)
         self.distillation = ScoreDistillationLoss()
         self.first_step, self.weight = first_step, weight
 

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avsync.losses.distillation.attention_relation import RelationDistillationLoss, value_relations
-from avsync.losses.distillation.fitnets_hint import HintLoss
-from avsync.losses.distillation.relational_kd import RelationalLoss
+from avsync.losses.distillation.attention_relation import AttentionRelationLoss, value_relations
+from avsync.losses.distillation.fitnets_hint import FitNetsHintLoss
+from avsync.losses.distillation.relational_kd import RelationalKdLoss
 from avsync.losses.distillation.soft_targets import SoftTargetLoss
 from avsync.losses.distillation.uncertainty_weighting import UncertaintyWeighting
 from avsync.tasks.sync.vocalist_activations import Inside
 
-# What the public code raises masked attention to; see RelationDistillationLoss.
+# What the public code raises masked attention to; see AttentionRelationLoss.
 FLOOR = 1e-5
 
 
@@ -36,8 +36,8 @@ class RelationTeaching(nn.Module):
 
     def __init__(self, depth: int = 4, temperature: float = 1.0) -> None:
         super().__init__()
-        self.relations = RelationDistillationLoss(temperature)
-        self.floored = RelationDistillationLoss(temperature, FLOOR)
+        self.relations = AttentionRelationLoss(temperature)
+        self.floored = AttentionRelationLoss(temperature, FLOOR)
         self.weighting = UncertaintyWeighting(1 + 3 * depth)
 
     def forward(self, student: Inside, teacher: Inside, in_sync: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class HintTeaching(nn.Module):
 
     def __init__(self, student_dim: int, teacher_dim: int, weight: float = 100.0) -> None:
         super().__init__()
-        self.hint, self.weight = HintLoss(student_dim, teacher_dim), weight
+        self.hint, self.weight = FitNetsHintLoss(student_dim, teacher_dim), weight
 
     def forward(self, student: Inside, teacher: Inside, in_sync: Tensor) -> Tensor:
         """As in `RelationTeaching`."""
@@ -100,7 +100,7 @@ class RelationalTeaching(nn.Module):
 
     def __init__(self, distance: float = 25.0, angle: float = 50.0) -> None:
         super().__init__()
-        self.relational = RelationalLoss(distance, angle)
+        self.relational = RelationalKdLoss(distance, angle)
 
     def forward(self, student: Inside, teacher: Inside, in_sync: Tensor) -> Tensor:
         """As in `RelationTeaching`."""

@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from avsync.data.augment_audio import equalise, noise_floor, reverberate
 from avsync.data.sampling.two_speaker_mixtures import TwoSpeakerMixture, TwoSpeakerMixtures
-from avsync.losses.thresholded_snr import DecibelsShort
+from avsync.losses.thresholded_snr import ThresholdedSnrLoss
 from avsync.metrics.separation import si_sdr
 from avsync.tasks.separation.lip_mask import LipMask
 from avsync.training.engine.batches import MakeBatch, Parts
@@ -31,7 +31,7 @@ class TwoSpeakerStep(nn.Module):
 
     def __init__(self, model: LipMask) -> None:
         super().__init__()
-        self.model, self.criterion = model, DecibelsShort()
+        self.model, self.criterion = model, ThresholdedSnrLoss()
 
     def forward(self, tokens: Tensor, rest: Tensor, voices: Tensor) -> Tensor:
         """Maps a batch of `pair_batches` to the loss."""

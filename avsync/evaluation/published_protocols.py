@@ -12,7 +12,7 @@ from avsync.data.sampling.crops import crops_for
 from avsync.data.store.reader import PreparedClip
 from avsync.evaluation.score_matrix import ClipBand, clip_band, window_count
 from avsync.metrics.sync_accuracy import measure_band
-from avsync.metrics.sync_embeddings import chance_index, lip_sync_error, ranking_index
+from avsync.metrics.sync_embeddings import chance_primacy_index, lip_sync_error, primacy_index
 from avsync.scoring.engine import SyncModel
 
 
@@ -108,5 +108,5 @@ def _embedding_figures(scored: ClipBand) -> EmbeddingFigures | None:
     if scored.video is None or scored.audio is None:
         return None
     error = lip_sync_error(scored.video, scored.audio)
-    pri, chance = ranking_index(scored.video, scored.audio), chance_index(len(scored.video))
+    pri, chance = primacy_index(scored.video, scored.audio), chance_primacy_index(len(scored.video))
     return EmbeddingFigures(error.lse_d, error.lse_c, pri, chance)

@@ -80,7 +80,7 @@ def _median_filter(values: Tensor) -> Tensor:
 ROWS = 256
 
 
-def ranking_index(video: Tensor, audio: Tensor) -> float:
+def primacy_index(video: Tensor, audio: Tensor) -> float:
     """PRI of embeddings `(n, D)` of a clip's windows, in [1 / n, 1]; lower is better.
 
     With M_ij the L1 distance of audio i and video j, t_i is the rank of M_ii in row i, and PRI the
@@ -99,7 +99,7 @@ def ranking_index(video: Tensor, audio: Tensor) -> float:
     return total / count**2
 
 
-def chance_index(count: int) -> float:
+def chance_primacy_index(count: int) -> float:
     """PRI of `count` windows that are ranked by chance, (n + 1) / (2 n)."""
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")

@@ -14,7 +14,7 @@ from avsync.atomic import replacing
 from avsync.evaluation.score_matrix import clip_band, window_count
 from avsync.evaluation.sync_accuracy import resampled_interval
 from avsync.metrics.sync_accuracy import CANDIDATES, MAX_SHIFT, best_offsets, candidate_windows
-from avsync.metrics.sync_embeddings import chance_index, lip_sync_error, ranking_index
+from avsync.metrics.sync_embeddings import chance_primacy_index, lip_sync_error, primacy_index
 from avsync.pipelines.check.messages import printable
 from avsync.pipelines.evaluate.lip_reader_runner import listed, reading_figures
 from avsync.pipelines.evaluate.video_pairs import JudgedClip, Likeness
@@ -99,7 +99,7 @@ def sync_figures(model: SyncModel, crops: np.ndarray, wav: np.ndarray) -> SyncFi
     if scored.video is None or scored.audio is None:
         return SyncFigures(None, None, None, None, offset, better)
     error = lip_sync_error(scored.video, scored.audio)
-    pri, chance = ranking_index(scored.video, scored.audio), chance_index(len(scored.video))
+    pri, chance = primacy_index(scored.video, scored.audio), chance_primacy_index(len(scored.video))
     return SyncFigures(error.lse_d, error.lse_c, pri, chance, offset, better)
 
 

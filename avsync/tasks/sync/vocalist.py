@@ -56,7 +56,7 @@ class VisualEncoder(Protocol):
         """Maps frames to the tokens `(B, T - length + 1, length, D)` of every window."""
 
 
-class VocalistEntry(NamedTuple):
+class VocalistEmbedding(NamedTuple):
     """One window of one stream, all that does not depend on the other: its embedded tokens `(...,
     L, D)`, and their keys and values in the first transformer of the other stream.
     """
@@ -70,21 +70,25 @@ class VocalistEntry(NamedTuple):
         """The leading axes: one entry per window."""
         return self.tokens.shape[:-2]
 
-    def one_more_axis(self) -> "VocalistEntry":
+    def one_more_axis(self) -> "VocalistEmbedding":
         """Entries `(..., 1)`."""
-        return VocalistEntry(*(each.unsqueeze(len(self.lead)) for each in self))
+        return VocalistEmbedding(*(each.unsqueeze(len(self.lead)) for each in self))
 
-    def expand(self, lead: tuple[int, ...]) -> "VocalistEntry":
+    def expand(self, lead: tuple[int, ...]) -> "VocalistEmbedding":
         """The entries repeated, without a copy, to the leading axes `lead`."""
-        return VocalistEntry(*(each.expand(*lead, *each.shape[len(self.lead) :]) for each in self))
+        return VocalistEmbedding(
+            *(each.expand(*lead, *each.shape[len(self.lead) :]) for each in self)
+        )
 
-    def reshape(self, lead: tuple[int, ...]) -> "VocalistEntry":
+    def reshape(self, lead: tuple[int, ...]) -> "VocalistEmbedding":
         """The same entries with other leading axes."""
-        return VocalistEntry(*(each.reshape(*lead, *each.shape[len(self.lead) :]) for each in self))
+        return VocalistEmbedding(
+            *(each.reshape(*lead, *each.shape[len(self.lead) :]) for each in self)
+        )
 
-    def part(self, start: int, stop: int) -> "VocalistEntry":
+    def part(self, start: int, stop: int) -> "VocalistEmbedding":
         """The entries from start to stop on the first axis."""
-        return VocalistEntry(*(each[start:stop] for each in self))
+        return VocalistEmbedding(*(each[start:stop] for each in self))
 
 
 class Vocalist(nn.Module):
@@ -154,12 +158,12 @@ class Vocalist(nn.Module):
         v = self.video_to_audio(video, audio, band_mask(lips, voice, video))
         return self.head(self.fusion(a, v, band_mask(voice, lips, video)))
 
-    def encode_video(self, frames: Tensor) -> VocalistEntry:
+    def encode_video(self, frames: Tensor) -> VocalistEmbedding:
         """Maps frames `(B, 3, T, 48, 96)` to entries `(B, T - window_frames + 1, ...)`."""
         windows = self.visual.windows(frames, self.spec.window_frames)
         return self._entry(windows, self.video_to_audio, self.audio_to_video)
 
-    def encode_audio(self, wav: Tensor, starts_s: Tensor) -> VocalistEntry:
+    def encode_audio(self, wav: Tensor, starts_s: Tensor) -> VocalistEmbedding:
         """Maps a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
         ...)`.
 
@@ -168,9 +172,9 @@ class Vocalist(nn.Module):
         windows = self.spec.cut_audio(wav, starts_s)
         features = self.front_end.columns(rearrange(windows, "b s n -> (b s) n"))
         entries = self.encode_features(features)
-        return VocalistEntry(*(each.unflatten(0, windows.shape[:2]) for each in entries))
+        return VocalistEmbedding(*(each.unflatten(0, windows.shape[:2]) for each in entries))
 
-    def encode_features(self, features: Tensor) -> VocalistEntry:
+    def encode_features(self, features: Tensor) -> VocalistEmbedding:
         """Maps mel windows `(B, 80, S)` to entries `(B, ...)`."""
         features = features.to(self.classifier.weight.dtype)
         tokens = torch.cat([self.audio(batch) for batch in features.split(ENCODED_WINDOWS)])
@@ -184,7 +188,7 @@ class Vocalist(nn.Module):
         """
         return self.spec.cut_features(self.front_end, wav, windows, self.columns)
 
-    def compare(self, video: VocalistEntry, audio: VocalistEntry) -> Tensor:
+    def compare(self, video: VocalistEmbedding, audio: VocalistEmbedding) -> Tensor:
         """Maps entries whose leading axes broadcast to logits of those axes.
 
         Quickest for entries of video `(W, 1, ...)` against `(W, K, ...)` of audio: what a video
@@ -203,7 +207,7 @@ class Vocalist(nn.Module):
         ]
         return torch.cat(scores).reshape(lead)
 
-    def _compare(self, video: VocalistEntry, audio: VocalistEntry) -> Tensor:
+    def _compare(self, video: VocalistEmbedding, audio: VocalistEmbedding) -> Tensor:
         """Video `(G, ...)` against audio `(G, K, ...)`: logits `(G, K)`."""
         groups, count, voice = audio.tokens.shape[:3]
         lips = video.tokens.shape[1]
@@ -220,9 +224,9 @@ class Vocalist(nn.Module):
 
     def _entry(
         self, tokens: Tensor, asking: CrossModalTransformer, asked: CrossModalTransformer
-    ) -> VocalistEntry:
+    ) -> VocalistEmbedding:
         cache = asked.keys_values(asked.embed(tokens))
-        return VocalistEntry(asking.embed(tokens), cache.keys, cache.values)
+        return VocalistEmbedding(asking.embed(tokens), cache.keys, cache.values)
 
     def head(self, tokens: Tensor) -> Tensor:
         """Maps the last transformer's tokens `(B, S, D)` to logits `(B,)`."""

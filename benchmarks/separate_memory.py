@@ -22,9 +22,9 @@ PART_S = 20.0
 CHILD = """
 import json, resource, sys, time
 from avsync.pipelines.separate.separate_file import load_separator, separate
-from avsync.tasks.registry import create_model, model_row
+from avsync.tasks.registry import create_model, model_card
 path, output, name, weights = sys.argv[1:]
-known = weights or model_row(name).file
+known = weights or model_card(name).file
 model = load_separator(name, weights or None)[1] if known else create_model(name).eval()
 started, before_s = time.time(), time.process_time()
 result = separate(path, output, model=model)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from avsync.cli.arguments import Detector, Folder, Output, OutputPath, named, say
-from avsync.tasks.registry import model_row
+from avsync.tasks.registry import model_card
 
 Sources = Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="FILE|STORE...")]
 Videos = Annotated[Path, tyro.conf.arg(metavar="DIR")]
@@ -88,7 +88,7 @@ def features(
             vectors that the model compares.
         detector: the face detector; `best` is YuNet where it can be had.
     """
-    model_row(model, "sync")
+    model_card(model, "sync")
     if not sources:
         raise ValueError("say which FILE or STORE to take features of")
     from avsync.pipelines.check import messages as words
@@ -170,7 +170,7 @@ def audit(
             given to `avsync train` as --clean.
         move: move clips that are surely off by that table; otherwise they are dropped.
     """
-    model_row(model, "sync")
+    model_card(model, "sync")
     from avsync.pipelines.audit.audit_store import audit as look
     from avsync.pipelines.progress import progress_bar
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import tyro
 
 from avsync.cli.arguments import Detector, File, Flag, Folder, Output, OutputPath, named, say
-from avsync.tasks.registry import model_row
+from avsync.tasks.registry import model_card
 from avsync.timing import DEFAULT_PROFILE, tolerance
 
 Files = Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...")]
@@ -55,7 +55,7 @@ def check(
         worst: how many files the summary of a batch names.
     """
     tolerance(profile)
-    model_row(model, "sync")
+    model_card(model, "sync")
     if not files:
         raise ValueError("say which FILE to check")
     if resume and jsonl is None:
@@ -137,7 +137,7 @@ def fix(
         overwrite: replace a file that is there.
     """
     tolerance(profile)
-    model_row(model, "sync")
+    model_card(model, "sync")
     from avsync.pipelines.check import messages as words
     from avsync.pipelines.fix.fix_file import FixRefused
     from avsync.pipelines.fix.fix_file import fix as run
@@ -217,7 +217,7 @@ def separate(
         references: a folder with the true voice_0.wav, ... and rest.wav, to measure against.
         overwrite: replace what an earlier separation has written there.
     """
-    model_row(model, "separation")
+    model_card(model, "separation")
     from avsync.pipelines.check.messages import printable
     from avsync.pipelines.progress import progress_bar
     from avsync.pipelines.separate import result as words
@@ -277,7 +277,7 @@ def talk(
         json: write what was done here as JSON; `-` prints the JSON and nothing else.
         overwrite: replace a file that is there.
     """
-    model_row(model, "talking")
+    model_card(model, "talking")
     from json import dumps
 
     from avsync.atomic import write_text

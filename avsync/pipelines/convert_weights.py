@@ -62,7 +62,7 @@ def convert_file(
     import torch
 
     from avsync.convert.upstream import read_upstream
-    from avsync.tasks.registry import create_model, model_row
+    from avsync.tasks.registry import create_model, model_card
     from avsync.weights import save
 
     given = read_upstream(file)
@@ -79,7 +79,7 @@ def convert_file(
     if say is not None:
         count = sum(parameter.numel() for parameter in model.parameters())
         place = printable(shlex.quote(str(target)))
-        following = f"{NEXT[model_row(name).job]} --model {name} --weights {place}"
+        following = f"{NEXT[model_card(name).job]} --model {name} --weights {place}"
         say(f"{name}: {count:,} parameters are in {place}; next: {following}")
     return target
 

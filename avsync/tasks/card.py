@@ -11,7 +11,7 @@ Config = Mapping[str, Any]
 Job = Literal["sync", "separation", "reading", "talking"]
 
 
-class ModelRow(NamedTuple):
+class ModelCard(NamedTuple):
     """A released model.
 
     `file` lies in the package, beside its config; `sha256` is its hash. Both are None for models
@@ -42,9 +42,9 @@ def reference(
     trained_on: str,
     measured: str,
     job: Job = "sync",
-) -> ModelRow:
+) -> ModelCard:
     """A published model whose weights users bring themselves."""
-    return ModelRow(name, summary, build, None, None, licence, trained_on, measured, job=job)
+    return ModelCard(name, summary, build, None, None, licence, trained_on, measured, job=job)
 
 
 def design(
@@ -55,10 +55,10 @@ def design(
     train: str,
     page: str,
     job: Job = "sync",
-) -> ModelRow:
+) -> ModelCard:
     """A design of which no weights can be had: users train their own."""
     licence = f"no weights published or shipped: train your own; see {page}"
-    return ModelRow(name, summary, build, None, None, licence, "nothing", measured, train, job)
+    return ModelCard(name, summary, build, None, None, licence, "nothing", measured, train, job)
 
 
 def filled(defaults: Any, config: Config) -> Any:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avsync import weights as checkpoints
-from avsync.tasks.card import Config, Job, ModelRow
+from avsync.tasks.card import Config, Job, ModelCard
 from avsync.tasks.lipreading.catalog import SPEECH_MODELS
 from avsync.tasks.separation.catalog import SEPARATION_MODELS
 from avsync.tasks.sync.catalog import SYNC_MODELS
@@ -19,12 +19,12 @@ MODELS = {
 }
 
 
-def list_models() -> tuple[ModelRow, ...]:
+def list_models() -> tuple[ModelCard, ...]:
     """Every released model, in the order of the table."""
     return tuple(MODELS.values())
 
 
-def model_row(name: str, job: Job | None = None) -> ModelRow:
+def model_card(name: str, job: Job | None = None) -> ModelCard:
     """The row of that name, of a model for that job; ValueError lists the names."""
     names = [row.name for row in MODELS.values() if job in (None, row.job)]
     if name not in names:
@@ -49,7 +49,7 @@ def create_model(
     ValueError for an unknown name or field; RuntimeError for weights that are missing, damaged, of
     another hash, or of another model.
     """
-    row = model_row(name)
+    row = model_card(name)
     if weights is None and not pretrained:
         return row.build(config or {})
     checkpoint = _released(row) if weights is None else checkpoints.load(weights, as_float32=True)
@@ -61,7 +61,7 @@ def create_model(
     return model.eval()
 
 
-def _released(row: ModelRow) -> checkpoints.Checkpoint:
+def _released(row: ModelCard) -> checkpoints.Checkpoint:
     if row.train is not None:
         raise RuntimeError(
             f"no weights of {row.name} were published: train your own with "

@@ -1,11 +1,11 @@
 import pytest
 
 from avsync.cli.demo import LEAD_MS, demo
-from avsync.tasks.registry import model_row
+from avsync.tasks.registry import model_card
 from avsync.timing import FRAME_MS
 
 
-@pytest.mark.skipif(model_row("dense_sync").sha256 is None, reason="no weights are released yet")
+@pytest.mark.skipif(model_card("dense_sync").sha256 is None, reason="no weights are released yet")
 def test_the_demo_finds_and_repairs_the_shift_and_says_so(tmp_path, monkeypatch):
     # Without a network: with the detector that is always there.
     monkeypatch.setenv("AVSYNC_YUNET", str(tmp_path / "none.onnx"))

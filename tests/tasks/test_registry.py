@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import avsync
-from avsync.tasks.registry import MODELS, PRETRAINED, create_model, list_models, model_row
+from avsync.tasks.registry import MODELS, PRETRAINED, create_model, list_models, model_card
 from avsync.training.catalog import RECIPES
 from avsync.weights import load, save, sha256_of
 
@@ -77,9 +77,9 @@ def test_an_unknown_name_lists_the_names():
 
 
 def test_a_model_for_another_job_is_unknown():
-    assert model_row("unet", "separation").build
+    assert model_card("unet", "separation").build
     with pytest.raises(ValueError, match=r"one of dense_sync.*, got 'unet'") as error:
-        model_row("unet", "sync")
+        model_card("unet", "sync")
     assert "ynet" not in str(error.value)
 
 
@@ -98,7 +98,7 @@ def test_weights_of_another_model_are_refused(checkpoint, tmp_path):
 
 
 def test_a_model_without_released_weights_says_so(monkeypatch):
-    monkeypatch.setitem(MODELS, "bare", model_row("dense_sync")._replace(name="bare", file=None))
+    monkeypatch.setitem(MODELS, "bare", model_card("dense_sync")._replace(name="bare", file=None))
     with pytest.raises(RuntimeError, match="avsync ships no weights for bare: turn the published"):
         create_model("bare", pretrained=True)
 
@@ -116,7 +116,7 @@ def test_a_design_without_published_weights_says_how_to_get_some():
 
 def test_released_weights_that_were_tampered_with_are_refused(monkeypatch, checkpoint):
     monkeypatch.setattr("avsync.tasks.registry.PRETRAINED", checkpoint.parent)
-    row = model_row("dense_sync")._replace(file=checkpoint.name, sha256="0" * 64)
+    row = model_card("dense_sync")._replace(file=checkpoint.name, sha256="0" * 64)
     monkeypatch.setitem(MODELS, row.name, row)
     with pytest.raises(RuntimeError, match="is not the expected file"):
         create_model("dense_sync", pretrained=True)

@@ -17,7 +17,7 @@ from avsync.pipelines.check.messages import printable
 from avsync.pipelines.check.workers import Ended, Work, in_processes
 from avsync.pipelines.progress import Report, progress_bar
 from avsync.scoring.result import CheckResult, thin_maps
-from avsync.tasks.registry import model_row
+from avsync.tasks.registry import model_card
 from avsync.timing import DEFAULT_PROFILE, tolerance
 
 
@@ -71,7 +71,7 @@ def check_files(
     if not workers:
         load_model(model, weights)
     found = find_detector(detector).name
-    options = Options(model_row(model).name, weights, profile, float(search_s), found)
+    options = Options(model_card(model).name, weights, profile, float(search_s), found)
     lines = None if results is None else ResultsFile(results, resume=resume)
     return _in_order(videos, options, workers, lines)
 

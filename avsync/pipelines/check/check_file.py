@@ -32,7 +32,7 @@ from avsync.scoring.result import CheckResult, Reason, TrackResult
 from avsync.scoring.score_sums import summed
 from avsync.scoring.trajectory.fault import find_fault, verdict_on
 from avsync.scoring.trajectory.model_selection import rejudge
-from avsync.tasks.registry import create_model, model_row
+from avsync.tasks.registry import create_model, model_card
 from avsync.timing import DEFAULT_PROFILE, FPS, SAMPLE_RATE, is_borderline, tolerance
 
 MAX_SEARCH_S = 5.0
@@ -88,7 +88,7 @@ def check(
     blank = CheckResult(
         file=str(path), status="unreadable", reason=None, detail="", verdict=None,
         borderline=False, offset_ms=None, interval_ms=None, confidence=0.0, duration_s=None,
-        tracks=(), model=model_row(model).name, profile=profile, search_s=search_s,
+        tracks=(), model=model_card(model).name, profile=profile, search_s=search_s,
     )  # fmt: skip
     try:
         info = probe(path)
@@ -223,7 +223,7 @@ def load_model(name: str, weights: str | Path | None = None) -> SyncModel:
 
 @cache
 def _loaded(name: str, weights: str | None) -> SyncModel:
-    model_row(name, "sync")
+    model_card(name, "sync")
     model = create_model(name, pretrained=weights is None, weights=weights)
     fold_norms(model)
     model.to("cuda" if torch.cuda.is_available() else "cpu")

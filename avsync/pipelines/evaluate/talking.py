@@ -35,7 +35,7 @@ from avsync.pipelines.evaluate.talking_metrics import (
 from avsync.pipelines.evaluate.video_pairs import JudgedClip, Unlike, filmed_clip
 from avsync.pipelines.progress import Report, progress_bar
 from avsync.pipelines.talk.talk_file import load_talking_face
-from avsync.tasks.registry import model_row
+from avsync.tasks.registry import model_card
 
 SCHEMA = 1
 
@@ -163,7 +163,7 @@ class _Judges:
     """The models that judge, loaded once."""
 
     def __init__(self, evaluation: TalkingEvaluation) -> None:
-        model_row(evaluation.sync, "sync")
+        model_card(evaluation.sync, "sync")
         self.evaluation = evaluation
         self.sheet = None if evaluation.sheet is None else TalkingSheet(evaluation.sheet)
         self.sync = load_model(evaluation.sync, evaluation.sync_weights)

@@ -20,7 +20,7 @@ from avsync.pipelines.check.batch import find_videos
 from avsync.pipelines.features.frozen import FrozenFeatures, Stream
 from avsync.pipelines.features.stream import Rows, of_clip, of_file
 from avsync.scoring.engine import SyncModel
-from avsync.tasks.registry import create_model, model_row
+from avsync.tasks.registry import create_model, model_card
 from avsync.weights import sha256_of
 
 SETTINGS_FILE, INDEX_FILE = "features.json", "index.jsonl"
@@ -173,7 +173,7 @@ def _note(output: Path, key: str, result: Extracted) -> None:
 
 def _loaded(name: str, weights: str | Path | None) -> SyncModel:
     # Norms are not folded, unlike in `check`: a layer's output is what it was in training.
-    model_row(name, "sync")
+    model_card(name, "sync")
     model = create_model(name, pretrained=weights is None, weights=weights)
     return cast(SyncModel, model.to("cuda" if torch.cuda.is_available() else "cpu"))
 

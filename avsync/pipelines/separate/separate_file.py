@@ -45,7 +45,7 @@ from avsync.pipelines.separate.result import (
     write_audio_files,
     write_separation,
 )
-from avsync.tasks.registry import create_model, model_row
+from avsync.tasks.registry import create_model, model_card
 from avsync.timing import FPS
 
 # The share of the work that looking for faces is.
@@ -142,7 +142,7 @@ def load_separator(
 
 @cache
 def _loaded(name: str, weights: str | None) -> Separator:
-    model_row(name, "separation")
+    model_card(name, "separation")
     task = create_model(name, pretrained=weights is None, weights=weights)
     task.to("cuda" if torch.cuda.is_available() else "cpu")
     return cast(Separator, task)

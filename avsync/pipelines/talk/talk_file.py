@@ -26,7 +26,7 @@ from avsync.pipelines.separate.people import Person, check_who, chosen, people_o
 from avsync.pipelines.talk.audio_tokens import Voice, VoiceTokens
 from avsync.pipelines.talk.render import Looked, TalkingFrameRenderer, device_of, look
 from avsync.pipelines.talk.result import Speaker, TalkReason, TalkResult
-from avsync.tasks.registry import create_model, model_row
+from avsync.tasks.registry import create_model, model_card
 from avsync.tasks.talking.generator import TalkingFace
 
 DEFAULT = "synctalklip"
@@ -132,7 +132,7 @@ def load_talking_face(
 
 @cache
 def _loaded(name: str, weights: str | None) -> TalkingFace:
-    row = model_row(name, "talking")
+    row = model_card(name, "talking")
     if weights is None:
         raise RuntimeError(
             f"avsync ships no weights of {name}: train your own with `avsync train {row.train}` "

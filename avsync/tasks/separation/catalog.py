@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from avsync.tasks.card import Config, ModelRow, design, filled, reference
+from avsync.tasks.card import Config, ModelCard, design, filled, reference
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,7 +58,7 @@ def _lip_mask(config: Config) -> "nn.Module":
 
 TABLE = "SDR / SIR of two singers, unseen and unheard (Kadandale 2022, table 3)"
 SEPARATION_MODELS = (
-    ModelRow(
+    ModelCard(
         name="lip_mask",
         summary="default separator: complex masks told by lips at the frame rate, 2.8 M parameters",
         build=_lip_mask,

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from avsync.tasks.card import Config, ModelRow, design, filled, reference
+from avsync.tasks.card import Config, ModelCard, design, filled, reference
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,7 +69,7 @@ def _dense_sync_timm(config: Config) -> "nn.Module":
 
 
 SYNC_MODELS = (
-    ModelRow(
+    ModelCard(
         name="dense_sync",
         summary="default sync model: mouth crops and voice, both encoded once over the clip",
         build=_dense_sync,

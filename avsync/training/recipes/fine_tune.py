@@ -19,7 +19,7 @@ from avsync import weights as checkpoints
 from avsync.atomic import write_text
 from avsync.losses.info_nce import InfoNceLoss
 from avsync.scoring.embeddings import each
-from avsync.tasks.registry import PRETRAINED, create_model, model_row
+from avsync.tasks.registry import PRETRAINED, create_model, model_card
 from avsync.training.data.sync import ClipData, Validation
 from avsync.training.data.sync_batches import sequence_batches, starts_s
 from avsync.training.engine.checkpoint import save_model
@@ -130,7 +130,7 @@ def tune(model: nn.Module, recipe: FineTuneRecipe) -> Tuned:
 
 def train(recipe: FineTuneRecipe) -> Path:
     """Runs the recipe, or what is left of it, and returns the path of the weights."""
-    file = model_row(recipe.model).file
+    file = model_card(recipe.model).file
     model = create_model(recipe.model, pretrained=recipe.weights is None, weights=recipe.weights)
     tuned = tune(model, recipe)
     figures = {"before": tuned.before, "after": tuned.after}

@@ -9,7 +9,7 @@ from torch import nn
 from avsync import weights as checkpoints
 from avsync.encoders.mc3 import PUBLISHED as MC3
 from avsync.encoders.mc3 import Mc3Encoder
-from avsync.tasks.registry import PRETRAINED, create_model, model_row
+from avsync.tasks.registry import PRETRAINED, create_model, model_card
 from avsync.tasks.separation.llcp import Llcp, LlcpConfig
 from avsync.tasks.separation.mask_unet import PUBLISHED
 from avsync.tasks.separation.unet import UNet
@@ -100,7 +100,7 @@ def trained_eyes(kind: Kind, weights: Path | None, kinetics: bool = False) -> Ey
             raise ValueError(f"visual is for {', '.join(TEACHERS)}, not for kind {kind}")
         return None
     name, part = TEACHERS[kind]
-    shipped = model_row(name).file
+    shipped = model_card(name).file
     if weights is None and shipped is None:
         return None
     file = weights or PRETRAINED / str(shipped)

@@ -7,7 +7,7 @@ from data.sound_files import tone, write_sound
 from training.steps.test_separator_config import sync_weights
 
 from avsync import weights as checkpoints
-from avsync.tasks.registry import PRETRAINED, create_model, model_row
+from avsync.tasks.registry import PRETRAINED, create_model, model_card
 from avsync.training.engine.loop import LOG_FILE, LoopSettings
 from avsync.training.recipes.lip_mask import LipMaskRecipe, start, train
 
@@ -60,7 +60,7 @@ def test_it_sees_with_the_eyes_of_dense_sync_and_they_stay(recipe):
 
 def test_by_default_it_sees_with_the_released_eyes():
     model, config = start(LipMaskRecipe(data=("any",)))
-    shipped = PRETRAINED / model_row("dense_sync").file
+    shipped = PRETRAINED / model_card("dense_sync").file
     released = checkpoints.load(shipped, as_float32=True)
     name = "stem.0.weight"
     assert torch.equal(

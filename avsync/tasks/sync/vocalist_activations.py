@@ -23,7 +23,7 @@ class Inside(NamedTuple):
     video_to_audio: list[Attended]
 
 
-def look_inside(model: Vocalist, frames: Tensor, mel: Tensor) -> Inside:
+def capture_activations(model: Vocalist, frames: Tensor, mel: Tensor) -> Inside:
     """The model's own forward pass of frames `(B, 3, T, 48, 96)` and mel `(B, 80, S)`, with what
     passed inside.
     """

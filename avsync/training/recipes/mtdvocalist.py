@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.vocalist import MTDVOCALIST, Vocalist, VocalistConfig
-from avsync.tasks.sync.vocalist_activations import look_inside
+from avsync.tasks.sync.vocalist_activations import capture_activations
 from avsync.training.data.sync import ClipData, Validation
 from avsync.training.data.sync_batches import Negatives, cut_audio_windows, pair_batches
 from avsync.training.engine.checkpoint import save_model, start_model
@@ -107,9 +107,9 @@ class Distilling(nn.Module):
         sync and 0 not, to a scalar.
         """
         mel = self.model.front_end(wav)[..., :-1]
-        student = look_inside(self.model, frames, mel)
+        student = capture_activations(self.model, frames, mel)
         with torch.no_grad():
-            teacher = look_inside(self.teacher.on(frames.device), frames, mel)
+            teacher = capture_activations(self.teacher.on(frames.device), frames, mel)
         total = self.teaching(student, teacher, in_sync)
         labels = F.binary_cross_entropy_with_logits(student.scores.detach(), in_sync)
         loss = labels + (total - total.detach())

@@ -7,7 +7,7 @@ from golden.recipe import numbers
 from golden.vocalists import golden_inputs, golden_model
 
 from avsync.tasks.sync.vocalist import VocalistConfig, build
-from avsync.tasks.sync.vocalist_activations import look_inside
+from avsync.tasks.sync.vocalist_activations import capture_activations
 from avsync.training.steps.distillation import (
     HintTeaching,
     RelationalTeaching,
@@ -29,7 +29,7 @@ def golden():
     """What the reference student and teacher think of the reference inputs."""
     with torch.no_grad():
         return [
-            look_inside(
+            capture_activations(
                 golden_model(name, torch.float64), *golden_inputs(name, "T5", torch.float64)
             )
             for name in ("mtdvocalist", "vocalist")
@@ -42,7 +42,7 @@ def tiny():
     torch.manual_seed(0)
     frames, mel = torch.rand(4, 3, 5, 48, 96), torch.randn(4, 80, 16)
     narrow, wide = (build(VocalistConfig((2, 2, 3, 4, d), 2, 2)).eval() for d in (8, 16))
-    return look_inside(narrow, frames, mel), look_inside(wide, frames, mel)
+    return capture_activations(narrow, frames, mel), capture_activations(wide, frames, mel)
 
 
 def test_the_divergence_of_every_layer_is_the_references(golden):
@@ -94,12 +94,12 @@ def test_steps_bring_the_students_relations_to_the_teachers():
     frames, mel, labels = torch.rand(2, 3, 5, 48, 96), torch.randn(2, 80, 16), torch.ones(2)
     student, teacher = (build(VocalistConfig((2, 2, 3, 4, d), 1, 2)).eval() for d in (8, 16))
     with torch.no_grad():
-        known = look_inside(teacher, frames, mel)
+        known = capture_activations(teacher, frames, mel)
     way = RelationTeaching(depth=1)
     optimizer = torch.optim.Adam([*student.parameters(), *way.parameters()], lr=0.01)
     divergences = []
     for _ in range(25):
-        thought = look_inside(student, frames, mel)
+        thought = capture_activations(student, frames, mel)
         divergences.append(way.divergences(thought, known).sum().item())
         optimizer.zero_grad()
         way(thought, known, labels).backward()

@@ -13,7 +13,7 @@ from avsync.encoders.face_pyramid import SIZE
 SLOPE = 0.01
 
 
-class FaceCritic(nn.Module):
+class FaceDiscriminator(nn.Module):
     """Tells real faces from generated ones by their lower halves.
 
     Args:

@@ -13,7 +13,7 @@ import tyro
 from avsync import weights as checkpoints
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.av_syncnet import AvSyncNet
-from avsync.tasks.talking.discriminator import FaceCritic
+from avsync.tasks.talking.discriminator import FaceDiscriminator
 from avsync.tasks.talking.synctalklip import SyncTalklip, SyncTalklipConfig
 from avsync.training.data.sync import ClipData
 from avsync.training.data.talking import Guidance, talking_batches
@@ -82,7 +82,7 @@ def train(recipe: SyncTalklipRecipe) -> Path:
         reads = weights.lip > 0 and recipe.transcripts is not None
         vocabulary = expert.reader.vocabulary if reads else None
         guidance = Guidance(expert.spec, guide.margin, vocabulary, recipe.transcripts)
-    critic = FaceCritic(recipe.critic) if weights.gan else None
+    critic = FaceDiscriminator(recipe.critic) if weights.gan else None
     task = TalkingStep(model, weights, critic, guide)
     batches = talking_batches(recipe.clips, recipe.runs, guidance)
     knows_nothing = chance(batches, recipe.loop.seed)

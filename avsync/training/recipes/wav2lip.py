@@ -14,7 +14,7 @@ import tyro
 
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.lip_expert import LipExpert
-from avsync.tasks.talking.discriminator import FaceCritic
+from avsync.tasks.talking.discriminator import FaceDiscriminator
 from avsync.tasks.talking.wav2lip import Wav2Lip, Wav2LipConfig
 from avsync.training.data.sync import ClipData
 from avsync.training.data.talking import talking_batches
@@ -67,7 +67,7 @@ def train(recipe: Wav2LipRecipe) -> Path:
         expert = create_model("lip_expert", weights=recipe.expert)
         assert isinstance(expert, LipExpert)
         guide = LipGuide(expert)
-    critic = FaceCritic(recipe.critic) if recipe.weights.gan else None
+    critic = FaceDiscriminator(recipe.critic) if recipe.weights.gan else None
     task = TalkingStep(model, recipe.weights, critic, guide)
     batches = talking_batches(recipe.clips, recipe.runs)
     knows_nothing = chance(batches, recipe.loop.seed)

@@ -20,7 +20,7 @@ from avsync.data.sampling.crops import crops_for
 from avsync.data.store.reader import PreparedClip, Store
 from avsync.data.store.splits import clips_of_split
 from avsync.losses.adversarial import AdversarialLoss
-from avsync.tasks.talking.discriminator import FaceCritic
+from avsync.tasks.talking.discriminator import FaceDiscriminator
 from avsync.tasks.talking.generator import FACE_SPEC, TalkingFace, face_pair
 from avsync.tasks.talking.synctalklip import SyncTalklip
 from avsync.tasks.talking.wav2lip import Wav2Lip
@@ -102,7 +102,7 @@ class TalkingStep(nn.Module):
         self,
         model: SyncTalklip | Wav2Lip,
         weights: LossWeights,
-        critic: FaceCritic | None = None,
+        critic: FaceDiscriminator | None = None,
         guide: Guide | None = None,
     ) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class TalkingStep(nn.Module):
         made = self.model(tokens.flatten(0, 1), flat)
         return rearrange(made, "(b p) c h w -> b c p h w", b=len(pose))
 
-    def _against_critic(self, critic: FaceCritic, made: Tensor, real: Tensor) -> Tensor:
+    def _against_critic(self, critic: FaceDiscriminator, made: Tensor, real: Tensor) -> Tensor:
         """What both sides pay; neither pays through the other's weights. TalkLip's public code
         leaves the maker's gradient in the critic's weights, Wav2Lip's does not.
         """

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from avsync.tasks.talking.discriminator import FaceCritic
+from avsync.tasks.talking.discriminator import FaceDiscriminator
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 TINY = (2, 3, 4, 5, 6)
@@ -13,13 +13,13 @@ TINY = (2, 3, 4, 5, 6)
 
 def test_parameters_are_those_of_the_public_code_in_order():
     keys = json.loads((GOLDEN / "keys_face_critic.json").read_text())
-    shapes = [tuple(p.shape) for p in FaceCritic().parameters()]
+    shapes = [tuple(p.shape) for p in FaceDiscriminator().parameters()]
     assert shapes == [tuple(shape) for shape in keys.values()]
 
 
 @torch.no_grad()
 def test_layers_shrink_row_by_row_of_the_table():
-    critic, rows = FaceCritic().eval(), []
+    critic, rows = FaceDiscriminator().eval(), []
     for layer in critic.layers:
         if isinstance(layer, nn.Conv2d):
             layer.register_forward_hook(lambda _, seen, made: rows.append(tuple(made.shape[1:])))
@@ -39,7 +39,7 @@ def test_layers_shrink_row_by_row_of_the_table():
 @torch.no_grad()
 def test_it_looks_at_the_lower_half_alone():
     torch.manual_seed(0)
-    critic, frames = FaceCritic(TINY), torch.rand(3, 3, 96, 96)
+    critic, frames = FaceDiscriminator(TINY), torch.rand(3, 3, 96, 96)
     logits = critic(frames)
     assert logits.shape == (3,)
     upper, lower = frames.clone(), frames.clone()
@@ -51,4 +51,4 @@ def test_it_looks_at_the_lower_half_alone():
 @pytest.mark.parametrize("shape", [(1, 3, 48, 96), (1, 6, 96, 96), (3, 96, 96)])
 def test_frames_of_another_shape_are_named(shape):
     with pytest.raises(ValueError, match=r"frames must be \(B, 3, 96, 96\), got"):
-        FaceCritic(TINY)(torch.zeros(shape))
+        FaceDiscriminator(TINY)(torch.zeros(shape))

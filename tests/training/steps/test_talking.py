@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from avsync.tasks.talking.discriminator import FaceCritic
+from avsync.tasks.talking.discriminator import FaceDiscriminator
 from avsync.tasks.talking.generator import TalkingFaceConfig
 from avsync.tasks.talking.wav2lip import Wav2LipConfig, build
 from avsync.training.steps.talking import SUPPLEMENT, Costs, LossWeights, TalkingStep, chance
@@ -17,7 +17,7 @@ LR = 1e-2
 @pytest.fixture
 def parts():
     torch.manual_seed(0)
-    return build(Wav2LipConfig((2, 3, 4, 5), DRAWS)), FaceCritic((2, 3, 4, 5, 6))
+    return build(Wav2LipConfig((2, 3, 4, 5), DRAWS)), FaceDiscriminator((2, 3, 4, 5, 6))
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ def _step(recipe: DenseSyncRecipe, model: DenseSync, first_step: int) -> nn.Modu
     if not recipe.teachers:
         return ShiftMatching(model, first_step)
     teachers = [_teacher(weights) for weights in recipe.teachers]
-    return TaughtShiftMatching(model, teachers, first_step, recipe.taught)
+    return DistilledShiftMatching(model, teachers, first_step, recipe.taught)
 
 
 def _teacher(weights: Path) -> DenseSync:
@@ -225,7 +225,7 @@ def _export(averaged: nn.Module, recipe: DenseSyncRecipe) -> Path:
     return path
 
 
-class TaughtShiftMatching(nn.Module):
+class DistilledShiftMatching(nn.Module):
     """A dense_sync model with its loss and its teachers: one training step's forward pass.
 
     The value is that of the matching loss, which has a chance level, and by which runs can be

@@ -22,11 +22,11 @@ from avsync.training.engine.checkpoint import save_model, start_model
 from avsync.training.engine.loop import LoopSettings, fit
 from avsync.training.recipes.vocalist import PairClassification
 from avsync.training.steps.distillation import (
+    AttentionDistillation,
     FrozenTeacher,
-    HintTeaching,
-    RelationalTeaching,
-    RelationTeaching,
-    SoftTargetTeaching,
+    HintDistillation,
+    RelationalDistillation,
+    SoftTargetDistillation,
 )
 from avsync.training.steps.encoder_alignment import Alignment
 
@@ -151,12 +151,12 @@ def _teaching(recipe: MtdVocalistRecipe, model: Vocalist, teacher: Vocalist) -> 
                 "relations are taught layer by layer and head by head: the student must have the "
                 f"teacher's {theirs[0]} layers of {theirs[1]} heads, got {ours[0]} of {ours[1]}"
             )
-        return RelationTeaching(ours[0])
+        return AttentionDistillation(ours[0])
     if recipe.distillation == "soft-targets":
-        return SoftTargetTeaching()
+        return SoftTargetDistillation()
     if recipe.distillation == "hints":
-        return HintTeaching(model.fc.in_features, teacher.fc.in_features)
-    return RelationalTeaching()
+        return HintDistillation(model.fc.in_features, teacher.fc.in_features)
+    return RelationalDistillation()
 
 
 def _depth_and_heads(model: Vocalist) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from avsync.training.data.talking import Guidance, talking_batches
 from avsync.training.engine.checkpoint import save_model, start_model
 from avsync.training.engine.loop import LoopSettings, fit
 from avsync.training.engine.settings import steady
-from avsync.training.steps.expert_losses import Contrast, Reference, SpeechGuide
+from avsync.training.steps.expert_losses import Contrast, Reference, SpeechExpertLoss
 from avsync.training.steps.talking import LossWeights, TalkingStep, TalkingValidation, chance
 
 CLIPS = ClipData(data=tyro.MISSING, batch=8)
@@ -78,7 +78,7 @@ def train(recipe: SyncTalklipRecipe) -> Path:
     freeze_ears(model, None if fresh else recipe.learns, recipe.reference == "trained")
     guide = guidance = None
     if expert is not None and (weights.lip or weights.contrast):
-        guide = SpeechGuide(expert, recipe.contrast, recipe.reference, recipe.alter)
+        guide = SpeechExpertLoss(expert, recipe.contrast, recipe.reference, recipe.alter)
         reads = weights.lip > 0 and recipe.transcripts is not None
         vocabulary = expert.reader.vocabulary if reads else None
         guidance = Guidance(expert.spec, guide.margin, vocabulary, recipe.transcripts)

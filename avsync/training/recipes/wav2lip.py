@@ -21,7 +21,7 @@ from avsync.training.data.talking import talking_batches
 from avsync.training.engine.checkpoint import save_model, start_model
 from avsync.training.engine.loop import LoopSettings, fit
 from avsync.training.recipes.synctalklip import CRITIC, PUBLISHED_LOOP
-from avsync.training.steps.expert_losses import LipGuide
+from avsync.training.steps.expert_losses import LipExpertLoss
 from avsync.training.steps.talking import LossWeights, TalkingStep, TalkingValidation, chance
 
 CLIPS = ClipData(data=tyro.MISSING, batch=16)
@@ -66,7 +66,7 @@ def train(recipe: Wav2LipRecipe) -> Path:
     if recipe.expert is not None and recipe.weights.contrast:
         expert = create_model("lip_expert", weights=recipe.expert)
         assert isinstance(expert, LipExpert)
-        guide = LipGuide(expert)
+        guide = LipExpertLoss(expert)
     critic = FaceDiscriminator(recipe.critic) if recipe.weights.gan else None
     task = TalkingStep(model, recipe.weights, critic, guide)
     batches = talking_batches(recipe.clips, recipe.runs)

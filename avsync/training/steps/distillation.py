@@ -21,7 +21,7 @@ from avsync.tasks.sync.vocalist_activations import Inside
 FLOOR = 1e-5
 
 
-class RelationTeaching(nn.Module):
+class AttentionDistillation(nn.Module):
     """MTDVocaLiST's loss: cross-entropy of the labels, and for each layer of three transformers the
     divergence of its attention and that of its value relations, all with learned weights.
 
@@ -61,7 +61,7 @@ class RelationTeaching(nn.Module):
         return torch.stack(rows)
 
 
-class SoftTargetTeaching(nn.Module):
+class SoftTargetDistillation(nn.Module):
     """Cross-entropy of the labels, and of the teacher's softened answers."""
 
     def __init__(self, temperature: float = 5.0, weight: float = 1.0) -> None:
@@ -69,12 +69,12 @@ class SoftTargetTeaching(nn.Module):
         self.soft, self.weight = SoftTargetLoss(temperature), weight
 
     def forward(self, student: Inside, teacher: Inside, in_sync: Tensor) -> Tensor:
-        """As in `RelationTeaching`."""
+        """As in `AttentionDistillation`."""
         labels = F.binary_cross_entropy_with_logits(student.scores, in_sync)
         return labels + self.weight * self.soft(student.scores, teacher.scores)
 
 
-class HintTeaching(nn.Module):
+class HintDistillation(nn.Module):
     """Cross-entropy of the labels, and hints from the pooled tokens before the head (FitNets).
 
     Args:
@@ -88,12 +88,12 @@ class HintTeaching(nn.Module):
         self.hint, self.weight = FitNetsHintLoss(student_dim, teacher_dim), weight
 
     def forward(self, student: Inside, teacher: Inside, in_sync: Tensor) -> Tensor:
-        """As in `RelationTeaching`."""
+        """As in `AttentionDistillation`."""
         labels = F.binary_cross_entropy_with_logits(student.scores, in_sync)
         return labels + self.weight * self.hint(student.pooled, teacher.pooled)
 
 
-class RelationalTeaching(nn.Module):
+class RelationalDistillation(nn.Module):
     """Cross-entropy of the labels, and the distances and angles between the pooled tokens of the
     batch (relational knowledge distillation).
     """
@@ -103,7 +103,7 @@ class RelationalTeaching(nn.Module):
         self.relational = RelationalKdLoss(distance, angle)
 
     def forward(self, student: Inside, teacher: Inside, in_sync: Tensor) -> Tensor:
-        """As in `RelationTeaching`."""
+        """As in `AttentionDistillation`."""
         labels = F.binary_cross_entropy_with_logits(student.scores, in_sync)
         relational: Tensor = self.relational(student.pooled, teacher.pooled)
         return labels + relational

@@ -30,7 +30,7 @@ Contrast = Literal["synctalklip", "talklip"]
 Reference = Literal["frozen", "trained"]
 
 
-class SpeechGuide:
+class SpeechExpertLoss:
     """Judges frames by a frozen AV-SyncNet; no module, see `FrozenTeacher`.
 
     Args:
@@ -148,7 +148,7 @@ def _around(clips: Tensor, places: Tensor, margin: int) -> Tensor:
     return clips[rows, around].flatten(0, 1)
 
 
-class LipGuide:
+class LipExpertLoss:
     """Judges runs of five frames by a frozen lip expert; no module, see `FrozenTeacher`.
 
     Args:

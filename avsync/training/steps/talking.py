@@ -73,7 +73,7 @@ class Costs(NamedTuple):
 
 
 class Guide(Protocol):
-    """A frozen model that judges the frames that are drawn; see `SpeechGuide` and `LipGuide`."""
+    """A frozen model that judges the frames that are drawn; see `SpeechExpertLoss` and `LipExpertLoss`."""
 
     def __call__(
         self,

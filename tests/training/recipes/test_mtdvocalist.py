@@ -11,7 +11,7 @@ from avsync.tasks.sync.vocalist import VocalistConfig, build
 from avsync.training.data.sync import ClipData
 from avsync.training.engine.loop import LOG_FILE, STATE_FILE, LoopSettings
 from avsync.training.recipes.mtdvocalist import Distilling, MtdVocalistRecipe, train
-from avsync.training.steps.distillation import RelationTeaching
+from avsync.training.steps.distillation import AttentionDistillation
 
 NARROW = VocalistConfig(channels=(2, 3, 4, 5, 8), depth=1, heads=2)
 WIDE = VocalistConfig(channels=(2, 3, 4, 5, 16), depth=1, heads=2)
@@ -41,7 +41,7 @@ def recipe(store, folder, **changes):
 
 def step():
     torch.manual_seed(0)
-    return Distilling(build(NARROW), build(WIDE), RelationTeaching(depth=1))
+    return Distilling(build(NARROW), build(WIDE), AttentionDistillation(depth=1))
 
 
 @pytest.mark.parametrize("way", ["relations", "soft-targets", "hints", "relational"])

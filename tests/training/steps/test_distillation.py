@@ -9,18 +9,18 @@ from golden.vocalists import golden_inputs, golden_model
 from avsync.tasks.sync.vocalist import VocalistConfig, build
 from avsync.tasks.sync.vocalist_activations import capture_activations
 from avsync.training.steps.distillation import (
-    HintTeaching,
-    RelationalTeaching,
-    RelationTeaching,
-    SoftTargetTeaching,
+    AttentionDistillation,
+    HintDistillation,
+    RelationalDistillation,
+    SoftTargetDistillation,
 )
 
 LABELS = torch.tensor([1.0, 0.0, 1.0, 0.0], dtype=torch.float64)
 WAYS = (
-    RelationTeaching(depth=2),
-    SoftTargetTeaching(),
-    HintTeaching(8, 16),
-    RelationalTeaching(),
+    AttentionDistillation(depth=2),
+    SoftTargetDistillation(),
+    HintDistillation(8, 16),
+    RelationalDistillation(),
 )
 
 
@@ -47,7 +47,7 @@ def tiny():
 
 def test_the_divergence_of_every_layer_is_the_references(golden):
     student, teacher = golden
-    got = RelationTeaching().double().divergences(student, teacher)
+    got = AttentionDistillation().double().divergences(student, teacher)
     known = numbers("golden_mtd_loss")["kl_mean_qk_vv_per_layer"]
     expected = torch.tensor(known["fus"] + known["av"] + known["va"], dtype=torch.float64)
     torch.testing.assert_close(got, expected, atol=1e-12, rtol=0)
@@ -55,7 +55,7 @@ def test_the_divergence_of_every_layer_is_the_references(golden):
 
 def test_the_total_and_the_gradient_of_every_weight_are_the_references(golden):
     known = numbers("golden_mtd_loss")
-    teaching = RelationTeaching().double()
+    teaching = AttentionDistillation().double()
     total = teaching(*golden, LABELS)
     assert total.item() == pytest.approx(known["total"], abs=1e-12)
     total.backward()
@@ -68,11 +68,11 @@ def test_a_student_that_is_its_teacher_is_taught_nothing_but_labels(tiny):
     student, _ = tiny
     labels = LABELS.float()
     cross_entropy = F.binary_cross_entropy_with_logits(student.scores, labels)
-    relations = RelationTeaching(depth=2)
+    relations = AttentionDistillation(depth=2)
     assert relations.divergences(student, student).abs().max() < 1e-7
     expected = cross_entropy / 2 + 7 * math.log(2)
     torch.testing.assert_close(relations(student, student, labels), expected)
-    for way in (SoftTargetTeaching(), RelationalTeaching()):
+    for way in (SoftTargetDistillation(), RelationalDistillation()):
         torch.testing.assert_close(way(student, student, labels), cross_entropy)
 
 
@@ -95,7 +95,7 @@ def test_steps_bring_the_students_relations_to_the_teachers():
     student, teacher = (build(VocalistConfig((2, 2, 3, 4, d), 1, 2)).eval() for d in (8, 16))
     with torch.no_grad():
         known = capture_activations(teacher, frames, mel)
-    way = RelationTeaching(depth=1)
+    way = AttentionDistillation(depth=1)
     optimizer = torch.optim.Adam([*student.parameters(), *way.parameters()], lr=0.01)
     divergences = []
     for _ in range(25):
@@ -109,7 +109,7 @@ def test_steps_bring_the_students_relations_to_the_teachers():
 
 def test_hints_weigh_a_hundredfold(tiny):
     student, teacher = tiny
-    way, labels = HintTeaching(8, 16), LABELS.float()
+    way, labels = HintDistillation(8, 16), LABELS.float()
     hint = way(student, teacher, labels) - F.binary_cross_entropy_with_logits(
         student.scores, labels
     )

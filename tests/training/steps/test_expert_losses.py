@@ -9,7 +9,7 @@ from avsync.encoders.dense_sync import LUMA
 from avsync.faces.crops import cut_face, cut_mouth, mouth_in_face
 from avsync.tasks.registry import create_model
 from avsync.tasks.talking.synctalklip import SyncTalklipConfig, build
-from avsync.training.steps.expert_losses import SpeechGuide, paste
+from avsync.training.steps.expert_losses import SpeechExpertLoss, paste
 
 POINTS = np.array([[120.0, 90], [180, 90], [150, 125], [130, 155], [170, 155]])
 BOX = np.array([95.0, 60, 205, 190])
@@ -55,7 +55,7 @@ def test_a_true_face_pasted_gives_the_true_mouth():
 def test_gradients_reach_the_faces_that_were_drawn(expert, drawn):
     model = build(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
     text = expert.reader.vocabulary.batch(["bin", "lay"])
-    found = costs(SpeechGuide(expert), model, drawn, torch.tensor([16, 16]), *text)
+    found = costs(SpeechExpertLoss(expert), model, drawn, torch.tensor([16, 16]), *text)
     for cost in found:
         (gradient,) = torch.autograd.grad(cost, drawn[1], retain_graph=True)
         assert gradient.abs().sum() > 0
@@ -66,7 +66,7 @@ def test_gradients_reach_the_faces_that_were_drawn(expert, drawn):
 def test_lips_are_compared_with_the_frozen_voice_of_their_frames(expert, drawn):
     mouths, made, audio, lies = drawn
     model = build(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
-    guide = SpeechGuide(expert)
+    guide = SpeechExpertLoss(expert)
     assert guide.margin == 2 + expert.encoder.mouth.reach_frames
     torch.manual_seed(3)
     found = costs(guide, model, drawn)
@@ -83,10 +83,10 @@ def test_lips_are_compared_with_the_frozen_voice_of_their_frames(expert, drawn):
 def test_talklip_compares_with_the_voice_that_is_trained(expert, drawn):
     torch.manual_seed(0)
     model = build(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
-    costs(SpeechGuide(expert, "talklip", "trained"), model, drawn).contrast.backward()
+    costs(SpeechExpertLoss(expert, "talklip", "trained"), model, drawn).contrast.backward()
     assert model.audio_proj.weight.grad.abs().sum() > 0
     frozen = build(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
-    costs(SpeechGuide(expert, "talklip", "frozen"), frozen, drawn).contrast.backward()
+    costs(SpeechExpertLoss(expert, "talklip", "frozen"), frozen, drawn).contrast.backward()
     assert frozen.audio_proj.weight.grad is None
     assert all(each.grad is None for each in expert.parameters())
 
@@ -96,7 +96,7 @@ def test_reading_is_a_sum_over_symbols(expert, drawn):
     model = build(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
     inputs, targets = expert.reader.vocabulary.batch(["ab", "c"])
     lengths = torch.tensor([16, 16])
-    found = costs(SpeechGuide(expert), model, drawn, lengths, inputs, targets).lip
+    found = costs(SpeechExpertLoss(expert), model, drawn, lengths, inputs, targets).lip
     pasted = paste(mouths, made, lies.unflatten(-1, (2, 3)), PLACES)
     logits = expert.reader(None, pasted, inputs, lengths)
     right = F.log_softmax(logits, -1)
@@ -114,7 +114,7 @@ def test_it_may_be_shown_the_mouths_altered(expert, drawn):
     model = build(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
     inputs, targets = expert.reader.vocabulary.batch(["ab", "c"])
     said = (torch.tensor([16, 16]), inputs, targets)
-    guide = SpeechGuide(expert, alter=True)
+    guide = SpeechExpertLoss(expert, alter=True)
     dark = made.detach().clone()
     dark[..., :48] = 0
     dark.requires_grad_()
@@ -135,7 +135,7 @@ def test_it_may_be_shown_the_mouths_altered(expert, drawn):
 
 def test_what_cannot_be_is_named(expert):
     with pytest.raises(ValueError, match="contrast must be synctalklip or talklip and reference"):
-        SpeechGuide(expert, "l2")
+        SpeechExpertLoss(expert, "l2")
     convolved = create_model("av_syncnet", config={**EXPERT, "conv_frames": 3})
     with pytest.raises(ValueError, match="reference must be frozen for an expert with a conv"):
-        SpeechGuide(convolved, "talklip", "trained")
+        SpeechExpertLoss(convolved, "talklip", "trained")

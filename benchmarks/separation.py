@@ -35,7 +35,7 @@ from avsync.tasks.separation.lip_mask import LipMask
 from avsync.tasks.separation.unet import UNet
 from avsync.training.data.mixtures import MixtureData, collated, frozen_tokens
 from avsync.training.engine.batches import as_floats
-from avsync.training.steps.separator_config import SeparationModel, about_eyes
+from avsync.training.steps.separator_config import SeparationModel, describe_visual_encoder
 
 FOLDER = "separation"
 # Mixtures that are separated together, and runs of which the fastest counts.
@@ -173,7 +173,7 @@ def measured(
         features = None
         if getattr(model, "frozen", isinstance(model, LipMask)):
             config = {} if weights is None else checkpoints.load(weights).config
-            about = about_eyes(system.model, config)
+            about = describe_visual_encoder(system.model, config)
             clips, folder = mixtures.crop_files(rows), cache / "features"
             features = frozen_tokens(model.visual, about, spec, clips, folder)
         steps = range(0, len(rows), TOGETHER)

@@ -26,7 +26,7 @@ from avsync.tasks.separation.lip_mask import LipMask, LipMaskConfig, spec_of
 from avsync.training.data.mixtures import frozen_tokens
 from avsync.training.engine.checkpoint import start_model
 from avsync.training.engine.loop import LoopSettings, fit
-from avsync.training.steps.separator_config import put_eyes, trained_eyes
+from avsync.training.steps.separator_config import load_visual_encoder, trained_visual_encoder
 from avsync.training.steps.two_speaker import PairValidation, TwoSpeakerStep, chance, pair_batches
 from avsync.weights import cache_folder
 
@@ -127,7 +127,7 @@ def start(recipe: LipMaskRecipe) -> tuple[LipMask, dict[str, Any]]:
     if recipe.init is not None:
         model, config = start_model(NAME, {}, recipe.init)
         return cast(LipMask, model), config
-    eyes = trained_eyes("dense-sync", recipe.visual)
+    eyes = trained_visual_encoder("dense-sync", recipe.visual)
     assert eyes is not None
     sizes, width = LipMaskConfig(), recipe.width
     config = eyes.config | {
@@ -135,7 +135,7 @@ def start(recipe: LipMaskRecipe) -> tuple[LipMask, dict[str, Any]]:
         "joined_dim": max(1, round(width * sizes.joined_dim)),
     }
     model, config = start_model(NAME, config, None)
-    put_eyes(model, eyes)
+    load_visual_encoder(model, eyes)
     return cast(LipMask, model), config
 
 

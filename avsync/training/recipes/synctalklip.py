@@ -75,7 +75,7 @@ def train(recipe: SyncTalklipRecipe) -> Path:
     weights, expert = recipe.weights, _expert(recipe)
     model, config = _start(recipe, expert)
     fresh = recipe.init is None and expert is None
-    freeze_ears(model, None if fresh else recipe.learns, recipe.reference == "trained")
+    freeze_audio_encoder(model, None if fresh else recipe.learns, recipe.reference == "trained")
     guide = guidance = None
     if expert is not None and (weights.lip or weights.contrast):
         guide = SpeechExpertLoss(expert, recipe.contrast, recipe.reference, recipe.alter)
@@ -90,7 +90,7 @@ def train(recipe: SyncTalklipRecipe) -> Path:
     return save_model(recipe.loop.output, "synctalklip", trained, config)
 
 
-def freeze_ears(model: SyncTalklip, learns: int | None, compared: bool) -> None:
+def freeze_audio_encoder(model: SyncTalklip, learns: int | None, compared: bool) -> None:
     """Freezes the encoder that hears but for its last layers; None leaves what hears free, and
     freezes what sees, which is never asked.
 

@@ -24,10 +24,10 @@ from avsync.training.steps.separator_config import (
     MODELS,
     Kind,
     SeparationModel,
-    about_eyes,
-    put_eyes,
+    describe_visual_encoder,
+    load_visual_encoder,
     separator_config,
-    trained_eyes,
+    trained_visual_encoder,
 )
 
 HELD_OUT_FILE = "held_out.jsonl"
@@ -113,7 +113,7 @@ def start_separator(recipe: YNetRecipe) -> Separator:
     """The separator of a recipe as it is before the first step."""
     eyes = None
     if recipe.init is None:
-        eyes = trained_eyes(recipe.kind, recipe.visual, recipe.kinetics)
+        eyes = trained_visual_encoder(recipe.kind, recipe.visual, recipe.kinetics)
     elif recipe.visual is not None or recipe.kinetics:
         raise ValueError("init has eyes of its own: give it without visual and kinetics")
     config = {}
@@ -136,7 +136,7 @@ def start_separator(recipe: YNetRecipe) -> Separator:
     model, config = start_model(name, config, recipe.init)
     assert isinstance(model, SeparationModel)
     if eyes is not None:
-        put_eyes(model, eyes)
+        load_visual_encoder(model, eyes)
     return Separator(name, model, config)
 
 
@@ -144,7 +144,7 @@ def frozen_features(recipe: YNetRecipe, separator: Separator, clips: list[str]) 
     """What the frozen encoder of a separator sees of the clips, worked out where it is not yet."""
     model = separator.model
     assert not isinstance(model, UNet)
-    about = about_eyes(separator.name, separator.config)
+    about = describe_visual_encoder(separator.name, separator.config)
     folder = recipe.clips.cached / "features"
     return frozen_tokens(model.visual, about, model.spec, clips, folder, recipe.loop.device)
 

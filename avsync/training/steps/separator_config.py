@@ -84,7 +84,7 @@ def separator_config(
     return config
 
 
-def trained_eyes(kind: Kind, weights: Path | None, kinetics: bool = False) -> Eyes | None:
+def trained_visual_encoder(kind: Kind, weights: Path | None, kinetics: bool = False) -> Eyes | None:
     """The visual encoder of a trained sync model: of those weights, or of the released dense_sync;
     or MC3-18's first stages as Kinetics-400 taught them. None where there is nothing to take.
 
@@ -108,7 +108,7 @@ def trained_eyes(kind: Kind, weights: Path | None, kinetics: bool = False) -> Ey
     return Eyes(model.get_submodule(part), _visual_config(kind, checkpoints.load(file).config))
 
 
-def put_eyes(model: nn.Module, eyes: Eyes) -> None:
+def load_visual_encoder(model: nn.Module, eyes: Eyes) -> None:
     """Gives a separator's visual encoder the weights of a trained one of the same sizes."""
     visual = model.get_submodule("visual")
     # Encoders of windows are wrapped, so that every frame has a token.
@@ -116,7 +116,7 @@ def put_eyes(model: nn.Module, eyes: Eyes) -> None:
     inner.load_state_dict(eyes.encoder.state_dict(), strict=True)
 
 
-def about_eyes(name: str, config: dict[str, Any]) -> dict[str, Any]:
+def describe_visual_encoder(name: str, config: dict[str, Any]) -> dict[str, Any]:
     """What a separator's config says of its visual encoder, for the key of cached features."""
     said = {key: value for key, value in config.items() if key in VISUAL}
     if name == "llcp":

@@ -11,7 +11,7 @@ from avsync.tasks.talking.wav2lip import Wav2LipConfig
 from avsync.training.data.sync import ClipData
 from avsync.training.engine.loop import LOG_FILE, LoopSettings
 from avsync.training.recipes import wav2lip
-from avsync.training.recipes.synctalklip import SyncTalklipRecipe, freeze_ears, train
+from avsync.training.recipes.synctalklip import SyncTalklipRecipe, freeze_audio_encoder, train
 from avsync.training.recipes.wav2lip import Wav2LipRecipe
 from avsync.training.steps.talking import LossWeights
 
@@ -115,15 +115,15 @@ def test_without_an_expert_a_fresh_encoder_learns(clips, tmp_path):
 
 def test_only_the_last_layers_of_what_hears_learn():
     model = build(SyncTalklipConfig(HEARS, DRAWS))
-    freeze_ears(model, 1, compared=False)
+    freeze_audio_encoder(model, 1, compared=False)
     learns = {name for name, each in model.encoder.named_parameters() if each.requires_grad}
     assert learns and all(name.startswith("transformer.layers.1.") for name in learns)
     assert not model.audio_proj.weight.requires_grad
-    freeze_ears(model, None, compared=True)
+    freeze_audio_encoder(model, None, compared=True)
     assert model.encoder.audio_proj.weight.requires_grad and model.audio_proj.weight.requires_grad
     assert not any(each.requires_grad for each in model.encoder.mouth.parameters())
     with pytest.raises(ValueError, match="learns must be 0 to 2, got 3"):
-        freeze_ears(model, 3, compared=False)
+        freeze_audio_encoder(model, 3, compared=False)
 
 
 def test_wav2lip_is_taught_by_the_lip_expert(clips, tmp_path):

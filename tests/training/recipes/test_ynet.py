@@ -15,7 +15,7 @@ from avsync.tasks.registry import create_model
 from avsync.training.engine.contact_sheet import SHEET_FILE
 from avsync.training.engine.loop import LOG_FILE
 from avsync.training.recipes.ynet import HELD_OUT_FILE, PUBLISHED_LOOP, start_separator, train
-from avsync.training.steps.separator_config import MODELS, about_eyes
+from avsync.training.steps.separator_config import MODELS, describe_visual_encoder
 
 VOCALIST = {"channels": CHANNELS, "depth": 1, "heads": 2}
 
@@ -81,7 +81,7 @@ def test_vocalist_can_be_shown_windows_as_it_was_trained(store, tmp_path):
     seen = [each.model.eval().encode_video(frames) for each in (whole, windows)]
     # In the middle of a window and in the middle of a clip other frames are to be seen.
     assert not torch.allclose(*seen) and seen[0].shape == seen[1].shape
-    keys = [about_eyes(each.name, each.config) for each in (whole, windows)]
+    keys = [describe_visual_encoder(each.name, each.config) for each in (whole, windows)]
     assert keys[0] != keys[1]
     with pytest.raises(ValueError, match="window_frames is for kind v, got kind m"):
         start_separator(recipe(store, tmp_path, kind="m", window_frames=5))

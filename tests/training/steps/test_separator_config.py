@@ -5,10 +5,10 @@ from avsync import weights as checkpoints
 from avsync.tasks.registry import create_model
 from avsync.training.steps.separator_config import (
     MODELS,
-    about_eyes,
-    put_eyes,
+    describe_visual_encoder,
+    load_visual_encoder,
     separator_config,
-    trained_eyes,
+    trained_visual_encoder,
 )
 
 CHANNELS = (2, 3, 4, 5, 8)
@@ -42,11 +42,11 @@ def test_sizes_are_those_published_unless_they_are_asked_for():
 )
 def test_a_separator_sees_as_the_sync_model_did(kind, teacher, sizes, part, tmp_path):
     path = sync_weights(tmp_path, teacher, sizes)
-    eyes = trained_eyes(kind, path)
+    eyes = trained_visual_encoder(kind, path)
     config = separator_config(kind, width=0.06, seconds=1, eyes=eyes)
     assert config["frozen"]
     model = create_model(MODELS[kind], config=config).eval()
-    put_eyes(model, eyes)
+    load_visual_encoder(model, eyes)
     spec = model.spec
     frames = torch.rand(1, 3, 20, spec.height, spec.width)
     encoder = create_model(teacher, weights=path).get_submodule(part)
@@ -60,10 +60,10 @@ def test_a_separator_sees_as_the_sync_model_did(kind, teacher, sizes, part, tmp_
 
 
 def test_the_shipped_sync_model_lends_its_eyes():
-    eyes = trained_eyes("dense-sync", None)
+    eyes = trained_visual_encoder("dense-sync", None)
     config = separator_config("dense-sync", width=0.06, eyes=eyes)
     model = create_model("ynet_dense", config=config)
-    put_eyes(model, eyes)
+    load_visual_encoder(model, eyes)
     shipped = create_model("dense_sync", pretrained=True).mouth.state_dict()
     found = model.visual.encoder.state_dict()
     assert all(torch.equal(found[name], shipped[name]) for name in shipped)
@@ -81,13 +81,13 @@ def test_what_does_not_go_together_is_named(tmp_path):
     with pytest.raises(ValueError, match="widths must be positive, got 0"):
         separator_config("m", width=0)
     with pytest.raises(ValueError, match="visual is for v, s, dense-sync, llcp, not for kind m"):
-        trained_eyes("m", tmp_path)
+        trained_visual_encoder("m", tmp_path)
     with pytest.raises(ValueError, match="kinetics is for kind m, got v"):
-        trained_eyes("v", None, kinetics=True)
+        trained_visual_encoder("v", None, kinetics=True)
 
 
 def test_cached_features_are_known_by_what_sees_alone():
     wide, thin = (separator_config("v", width, end_to_end=True) for width in (1.0, 0.5))
-    assert about_eyes("ynet_v", wide) == about_eyes("ynet_v", thin)
+    assert describe_visual_encoder("ynet_v", wide) == describe_visual_encoder("ynet_v", thin)
     other = separator_config("v", visual_width=0.5, end_to_end=True)
-    assert about_eyes("ynet_v", wide) != about_eyes("ynet_v", other)
+    assert describe_visual_encoder("ynet_v", wide) != describe_visual_encoder("ynet_v", other)

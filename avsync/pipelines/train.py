@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from avsync.pipelines.audit.preflight import look_first
+from avsync.pipelines.audit.preflight import preflight_audit
 from avsync.training.catalog import RECIPES
 
 
@@ -30,4 +30,4 @@ def train(settings: Any) -> Path:
 def _audit_stores(settings: Any) -> None:
     clips = settings if hasattr(settings, "data") else settings.clips
     zero_ms = clips.zero_ms if isinstance(clips.zero_ms, tuple) else (clips.zero_ms,)
-    look_first(settings.loop.output, clips.data, clips.splits, zero_ms)
+    preflight_audit(settings.loop.output, clips.data, clips.splits, zero_ms)

@@ -14,7 +14,7 @@ AUDIT_FILE = "audit.txt"
 CLIPS, MEASURED = 60, 12
 
 
-def look_first(
+def preflight_audit(
     output: Path,
     data: Sequence[Path],
     splits: Path | None = None,

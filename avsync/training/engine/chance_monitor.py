@@ -12,7 +12,7 @@ NO_GRADIENT = 1e-5
 NAMES_SHOWN = 3
 
 
-class ChanceAlarm:
+class ChanceMonitor:
     """Compares the mean loss of every `after` steps with chance.
 
     Args:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from avsync.training.engine.batches import Curriculum, MakeBatch, Part, Parts, as_floats
-from avsync.training.engine.chance_monitor import ChanceAlarm
+from avsync.training.engine.chance_monitor import ChanceMonitor
 from avsync.training.engine.checkpoint import STATE_FILE, RunState
 from avsync.training.engine.contact_sheet import write_contact_sheet
 from avsync.training.engine.optimizer import learning_rate, make_optimizer, make_schedule
@@ -101,7 +101,7 @@ class _Run:
         self.average = ModelEmaV3(task, decay=settings.ema).to(self.fabric.device)
         self.wrapped, self.stepper = self.fabric.setup(task, self.optimizer)
         self.early = EarlyStop(settings.patience)
-        self.alarm = ChanceAlarm(chance, settings.alarm_after, settings.clip)
+        self.alarm = ChanceMonitor(chance, settings.alarm_after, settings.clip)
         self.log = RunLog(
             settings.output,
             settings.steps,

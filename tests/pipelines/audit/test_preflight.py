@@ -1,7 +1,7 @@
 import pytest
 from data.made_store import loud, made_store, moving
 
-from avsync.pipelines.audit.preflight import AUDIT_FILE, look_first
+from avsync.pipelines.audit.preflight import AUDIT_FILE, preflight_audit
 from avsync.training.engine.checkpoint import STATE_FILE
 
 
@@ -17,7 +17,7 @@ def test_a_run_begins_with_an_audit_that_warns_and_refuses_nothing(twice, tmp_pa
     with pytest.warns(
         UserWarning, match="store: duplicates: pairs of clips with the same sound: 1"
     ):
-        said = look_first(run, [twice.path])
+        said = preflight_audit(run, [twice.path])
     table = (run / AUDIT_FILE).read_text()
     assert "!! duplicates" in table and "ok silence" in table and "offsets" in table
     assert all(line.split(": ", 2)[2] in table for line in said)
@@ -25,5 +25,5 @@ def test_a_run_begins_with_an_audit_that_warns_and_refuses_nothing(twice, tmp_pa
 
 def test_a_run_that_goes_on_is_not_looked_at_again(twice, tmp_path, recwarn):
     (tmp_path / STATE_FILE).touch()
-    assert look_first(tmp_path, [twice.path]) == []
+    assert preflight_audit(tmp_path, [twice.path]) == []
     assert not (tmp_path / AUDIT_FILE).exists() and not recwarn.list

@@ -3,7 +3,7 @@ import math
 import torch
 from torch import nn
 
-from avsync.training.engine.chance_monitor import ChanceAlarm
+from avsync.training.engine.chance_monitor import ChanceMonitor
 
 LN_2 = math.log(2)
 
@@ -22,7 +22,7 @@ def trained():
 
 
 def watched(losses, gradient=1.0, chance=LN_2, task=None, after=10):
-    alarm = ChanceAlarm(chance, after, clip=5.0)
+    alarm = ChanceMonitor(chance, after, clip=5.0)
     task = task or trained()
     return [alarm.see(task, loss, gradient) for loss in losses]
 
@@ -79,7 +79,7 @@ def test_it_can_be_switched_off_and_needs_a_chance():
 
 
 def test_a_resumed_run_keeps_count():
-    first, second = (ChanceAlarm(0.7, 10, 5.0) for _ in range(2))
+    first, second = (ChanceMonitor(0.7, 10, 5.0) for _ in range(2))
     task = trained()
     for _ in range(6):
         first.see(task, 0.7, 1.0)

@@ -23,7 +23,7 @@ CROPS_AHEAD = 100
 Cut = Callable[[np.ndarray, TrackedFace], np.ndarray | None]
 
 
-class FaceCrops:
+class CropStream:
     """The crops of a file's faces, tick by tick; afterwards, what was seen of each face.
 
     Args:

@@ -19,7 +19,7 @@ PRINT = 64
 ALIKE = 0.99
 
 
-class ClipLook(NamedTuple):
+class ClipStats(NamedTuple):
     """One clip: `new_fps` pictures a second that are new, the share of its frames that are `quiet`,
     in [0, 1], and its loudness over time `(64,)`, of mean 0 and length 1, all 0 where it is even.
     """
@@ -29,11 +29,11 @@ class ClipLook(NamedTuple):
     loudness: np.ndarray
 
 
-def look_at(clip: PreparedClip) -> ClipLook:
+def look_at(clip: PreparedClip) -> ClipStats:
     """Looks at a clip; reads its face crops, thinned out, and its sound."""
     frames = np.asarray(clip.wav_16k).reshape(-1, SAMPLES_PER_FRAME).astype(np.float64)
     rms = np.sqrt((frames**2).mean(1))
-    return ClipLook(new_fps(np.asarray(clip.face)), float((rms < QUIET).mean()), _print(rms))
+    return ClipStats(new_fps(np.asarray(clip.face)), float((rms < QUIET).mean()), _print(rms))
 
 
 def new_fps(crops: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from avsync.data.sampling.crops import crops_for
-from avsync.data.store.clip_stats import ClipLook, twins
+from avsync.data.store.clip_stats import ClipStats, twins
 from avsync.data.store.curation import CleanRow
 from avsync.data.store.reader import REJECTED_TABLE, Store
 from avsync.data.store.splits import clips_of_split, splits_of
@@ -143,7 +143,7 @@ def faces(rows: Sequence[Mapping[str, Any]], folder: Path) -> Finding:
     return Finding("faces", poor <= MANY * len(rows) and not lost, text)
 
 
-def pictures(looks: Sequence[ClipLook], rows: Sequence[Mapping[str, Any]]) -> Finding:
+def pictures(looks: Sequence[ClipStats], rows: Sequence[Mapping[str, Any]]) -> Finding:
     """How many pictures a second are new."""
     fps = np.array([look.new_fps for look in looks])
     slow = np.flatnonzero(fps < SLOW_FPS)
@@ -155,7 +155,7 @@ def pictures(looks: Sequence[ClipLook], rows: Sequence[Mapping[str, Any]]) -> Fi
     return Finding("pictures", len(slow) <= MANY * len(fps), text)
 
 
-def silence(looks: Sequence[ClipLook], rows: Sequence[Mapping[str, Any]]) -> Finding:
+def silence(looks: Sequence[ClipStats], rows: Sequence[Mapping[str, Any]]) -> Finding:
     """How much of the sound is quiet."""
     quiet = np.array([look.quiet for look in looks])
     silent = np.flatnonzero(quiet > QUIET_SHARE)
@@ -167,7 +167,7 @@ def silence(looks: Sequence[ClipLook], rows: Sequence[Mapping[str, Any]]) -> Fin
     return Finding("silence", len(silent) <= MANY * len(quiet), text)
 
 
-def duplicates(looks: Sequence[ClipLook], rows: Sequence[Mapping[str, Any]]) -> Finding:
+def duplicates(looks: Sequence[ClipStats], rows: Sequence[Mapping[str, Any]]) -> Finding:
     """Clips that are the same recording."""
     loudness = np.stack([look.loudness for look in looks])
     pairs = twins(loudness, np.array([row["frames"] for row in rows]))

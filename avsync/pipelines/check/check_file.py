@@ -15,7 +15,7 @@ from avsync.faces.detector import FaceDetector, find_detector
 from avsync.media.audio_reader import AudioClock, read_audio
 from avsync.media.container import UnreadableMedia
 from avsync.media.probe import MediaInfo, probe
-from avsync.pipelines.crop_stream import FaceCrops
+from avsync.pipelines.crop_stream import CropStream
 from avsync.scoring.active_speaker import speaking_segments
 from avsync.scoring.decision import (
     BEYOND_S,
@@ -199,7 +199,7 @@ def _score(
     """Faces by track, their scores, and the length of the video in seconds."""
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no sound")
-    crops = FaceCrops(info, model.spec, detector)
+    crops = CropStream(info, model.spec, detector)
     reach_s, far_s = search_s + BEYOND_S, model.spec.far_s
     sound = AudioClock(info.path, info.video_start_s, keep_s=max(reach_s, far_s) + 15)
 

@@ -20,7 +20,7 @@ from avsync.media.probe import MediaInfo, probe
 from avsync.media.writers.replace_audio import write_replaced
 from avsync.media.writers.retime import prospect
 from avsync.pipelines.check.check_file import DETAILS
-from avsync.pipelines.crop_stream import Cut, FaceCrops
+from avsync.pipelines.crop_stream import CropStream, Cut
 from avsync.pipelines.evaluate.separation import (
     SeparationEvaluation,
     evaluate_separation,
@@ -187,7 +187,7 @@ def _separated(
         raise UnreadableMedia("no_audio_stream", "the file has no sound")
     if detector is None:
         return _written(blank, info, model, NoFaces(), [], mux, report)
-    looking = FaceCrops(info, model.spec, detector, wanted=())
+    looking = CropStream(info, model.spec, detector, wanted=())
     for tick in looking:
         if info.duration_s and tick.number % FPS == 0:
             report(LOOKING * min(1.0, tick.number / FPS / info.duration_s))
@@ -200,7 +200,7 @@ def _separated(
         detail = f"there is no face {blank.who}, only 0 to {len(everyone) - 1} from the left"
         return replace(blank, status="cannot_tell", reason="no_such_face", detail=detail)
     wanted = {track.track for person in people for track in person.tracks}
-    ticks = cast(Any, iter(FaceCrops(info, model.spec, detector, wanted, cut)))
+    ticks = cast(Any, iter(CropStream(info, model.spec, detector, wanted, cut)))
     with closing(ticks):
         faces = SeenFaces(people, ticks, looking.ticks / FPS)
         return _written(blank, info, model, faces, people, mux, report)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from avsync.audio.fbank import StackedFbank
 
 EVERY = slice(None)
-AUDIO_WIDTH = StackedFbank.n_filters * StackedFbank.stacked
+AUDIO_DIM = StackedFbank.n_filters * StackedFbank.stacked
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class AvHubertEncoder(nn.Module):
         super().__init__()
         self.config = config
         dim, reach = config.dim, config.position_frames
-        self.audio_proj = nn.Linear(AUDIO_WIDTH, dim)
+        self.audio_proj = nn.Linear(AUDIO_DIM, dim)
         self.mouth = MouthResnetEncoder(config.channels)
         self.video_proj = nn.Linear(config.channels[-1], dim)
         self.fused_norm = nn.LayerNorm(2 * dim)
@@ -111,8 +111,8 @@ class AvHubertEncoder(nn.Module):
 
     def hear(self, audio: Tensor) -> Tensor:
         """Maps log energies `(B, T, 104)` to features `(B, T, D)` that know one frame each."""
-        if audio.ndim != 3 or audio.shape[2] != AUDIO_WIDTH:
-            raise ValueError(f"audio must be (B, T, {AUDIO_WIDTH}), got {tuple(audio.shape)}")
+        if audio.ndim != 3 or audio.shape[2] != AUDIO_DIM:
+            raise ValueError(f"audio must be (B, T, {AUDIO_DIM}), got {tuple(audio.shape)}")
         features: Tensor = self.audio_proj(audio)
         return features
 
@@ -235,7 +235,7 @@ class MouthResnetEncoder(nn.Module):
             )
         x = F.pad((grey - self.mean) / self.spread, (0, 0, 0, 0, *(2 * [self.reach_frames])))
         # Five frames as channels: quicker on CPUs than the convolution in three dimensions. Not
-        # channels last: torch 2.11 then corrupts memory in training, see Resnet2d3dEncoder.
+        # channels last: torch 2.11 then corrupts memory in training, see AvstVisualEncoder.
         starts = range(STEM_FRAMES)
         x = torch.stack([x[:, k : k + grey.shape[1]] for k in starts], dim=2).flatten(0, 1)
         if lengths is None:

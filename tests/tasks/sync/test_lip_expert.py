@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.tasks.lip_expert import LipExpertConfig, build
+from avsync.tasks.sync.lip_expert import LipExpertConfig, build
 from avsync.timing import SAMPLE_RATE
 
 TINY = LipExpertConfig(channels=(2, 3, 4, 5, 6))

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from avsync.tasks.syncnet import SyncNetConfig, build
+from avsync.tasks.sync.syncnet import SyncNetConfig, build
 from avsync.timing import SAMPLE_RATE
 
 TINY = SyncNetConfig(lip_channels=(2, 3, 4), mfcc_channels=(2, 3, 4, 4, 5), dim=6)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from avsync.audio.fbank import StackedFbank
 from avsync.encoders.av_hubert import AvHubertConfig, AvHubertEncoder
 from avsync.encoders.dense_sync import LUMA
-from avsync.fusion.cross_modal import sinusoids
+from avsync.fusion.cross_modal import sinusoidal_positions
 from avsync.tasks.input_spec import ClipSpec
 from avsync.tasks.lipreading.vocabulary import END, Unit, Vocabulary
 from avsync.timing import FPS
@@ -103,7 +103,7 @@ class LipReader(nn.Module):
         V)` of those that follow.
         """
         count, dim = inputs.shape[1], tokens.shape[2]
-        places = sinusoids(count, dim, tokens.device).to(tokens.dtype)
+        places = sinusoidal_positions(count, dim, tokens.device).to(tokens.dtype)
         x = self.dropout(math.sqrt(dim) * self.embedding(inputs) + places)
         later = torch.ones(count, count, dtype=torch.bool, device=x.device).triu(1)
         hidden = None

@@ -24,7 +24,7 @@ class Inside(NamedTuple):
 
 
 def capture_activations(model: Vocalist, frames: Tensor, mel: Tensor) -> Inside:
-    """The model's own forward pass of frames `(B, 3, T, 48, 96)` and mel `(B, 80, S)`, with what
+    """Return the model's own forward pass of frames `(B, 3, T, 48, 96)` and mel `(B, 80, S)`, with what
     passed inside.
     """
     pooled: list[Tensor] = []

@@ -54,7 +54,7 @@ class FixedFaces:
     """Finds faces in the same boxes `(x0, y0, x1, y1)` in every picture."""
 
     name = "fixed"
-    every = 5
+    stride = 5
 
     def __init__(self, *boxes: tuple[int, int, int, int]) -> None:
         self.boxes = [np.array(box, float) for box in boxes]

@@ -80,13 +80,13 @@ def filmed_clip(
         raise UnreadableMedia("no_audio_stream", "the file has no sound")
     wanted = [*dict.fromkeys([*specs, FACE_SPEC])]
     tracks: dict[int, _Track] = {}
-    for seen, picture, other in _matched(info, true, detector):
+    for seen, frame, other in _matched(info, true, detector):
         for face in seen.faces:
             # A score of 0 marks a face that was lost and is held where it was.
             if face.score > 0:
                 track = tracks.setdefault(face.track, _Track(seen.index, wanted))
                 for spec in wanted:
-                    track.crops[spec].append(cut_crop(spec, picture, face))
+                    track.crops[spec].append(cut_crop(spec, frame, face))
                 if other is not None:
                     track.true.append(cut_crop(FACE_SPEC, other, face))
     if not tracks:

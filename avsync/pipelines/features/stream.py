@@ -43,11 +43,11 @@ def of_clip(frozen: FrozenFeatures, clip: PreparedClip) -> Rows:
         return Rows(None, times_s, np.zeros((0, 0), np.float32))
     blocks = []
     crops = crops_for(frozen.spec, clip) if frozen.stream == "video" else None
-    sound = WavInMemory(np.asarray(clip.wav_16k))
+    audio = WavInMemory(np.asarray(clip.wav_16k))
     for first in range(0, count, BLOCK_FRAMES):
         some = min(BLOCK_FRAMES, count - first)
         if crops is None:
-            blocks.append(frozen.of_sound(sound, first, some))
+            blocks.append(frozen.of_sound(audio, first, some))
         else:
             blocks.append(frozen.of_crops(crops[first : first + some + length - 1]))
     return Rows(None, times_s, np.concatenate(blocks))
@@ -117,19 +117,19 @@ def _of_sound(frozen: FrozenFeatures, info: MediaInfo) -> Iterator[Rows]:
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no sound")
     length = frozen.spec.window_frames
-    sound = AudioClock(info.path, info.video_start_s)
+    audio = AudioClock(info.path, info.video_start_s)
     first, end = 0, None
     try:
         while end is None:
             last = first + BLOCK_FRAMES
             # Asking for sound is what tells where it ends.
-            sound.window(first / FPS, (last + length) / FPS)
-            if sound.end_s is not None:
-                end = int(sound.end_s * FPS + 1e-6) - length + 1
+            audio.window(first / FPS, (last + length) / FPS)
+            if audio.end_s is not None:
+                end = int(audio.end_s * FPS + 1e-6) - length + 1
                 last = min(last, end)
             if last > first:
-                features = frozen.of_sound(sound, first, last - first)
+                features = frozen.of_sound(audio, first, last - first)
                 yield Rows(None, middle_s(length, first, last - first), features)
             first = last
     finally:
-        sound.close()
+        audio.close()

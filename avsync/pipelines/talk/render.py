@@ -215,7 +215,7 @@ class TalkingFrameRenderer:
             )
             made = self.model(tokens, pairs.to(device)).float().cpu().numpy()
             for face, drawn in zip(some, made, strict=True):
-                composite_face(shown[face.place].picture, drawn, face.box)
+                composite_face(shown[face.place].frame, drawn, face.box)
                 self.drawn[face.person] += 1
 
 

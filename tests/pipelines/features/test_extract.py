@@ -67,7 +67,7 @@ def test_a_face_that_is_lost_has_no_features_there(make_clip, frozen):
     looks = RedDetector()
 
     class Blinking:
-        name, every = "blinking", 5
+        name, stride = "blinking", 5
 
         def __call__(self, image):
             faces = looks(image)
@@ -148,12 +148,12 @@ def test_an_hour_of_features_is_not_held_in_memory(tmp_path):
 
 @pytest.mark.real_data
 def test_lips_and_voice_of_one_time_belong_together(shared):
-    film = shared / "data" / "grid_other_speakers" / "bbad1n.mpg"
+    video = shared / "data" / "grid_other_speakers" / "bbad1n.mpg"
     model = create_model("dense_sync", pretrained=True)
     lips, voice = (
         {
             round(time_s, 2): row
-            for rows in of_file(FrozenFeatures(model, stream), film, find_detector("haar"))
+            for rows in of_file(FrozenFeatures(model, stream), video, find_detector("haar"))
             for time_s, row in zip(rows.times_s, rows.features, strict=True)
         }
         for stream in ("video", "audio")

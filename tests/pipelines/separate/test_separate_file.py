@@ -300,7 +300,7 @@ def test_progress_rises_to_the_end(duet, tmp_path):
 
 def test_a_task_that_needs_no_face_does_not_look_for_one(make_clip, tmp_path):
     class Blind:
-        name, every = "blind", 5
+        name, stride = "blind", 5
 
         def __call__(self, image):
             raise AssertionError("looked")

@@ -51,7 +51,7 @@ class Brightness:
 
 
 class FixedFaces:
-    """Finds faces in the same boxes `(x0, y0, x1, y1)` in every picture."""
+    """Finds faces in the same boxes `(x0, y0, x1, y1)` in every frame."""
 
     name = "fixed"
     stride = 5

@@ -105,10 +105,10 @@ def test_a_bad_file_is_named_and_stops_nothing(tiny, tmp_path, make_clip):
     good = make_clip("good.mp4")
     done = extract([bad, mute, good], tmp_path / "out", weights=tiny, stream="audio")
     assert done[0].problem and not done[0].files
-    assert done[1].problem == "the file has no sound"
+    assert done[1].problem == "the file has no audio"
     assert done[2].files[0].name == "good.mp4.safetensors"
     dark = extract([good], tmp_path / "faces", weights=tiny, detector=RedDetector(last=0))
-    assert dark[0].problem.startswith("no face stays in the picture")
+    assert dark[0].problem.startswith("no face stays in the frame")
 
 
 def test_two_files_of_one_name_are_refused(tiny, tmp_path, make_clip):

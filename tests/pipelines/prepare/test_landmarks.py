@@ -12,9 +12,9 @@ from avsync.pipelines.prepare.prepare_store import prepare
 
 
 class BoxLandmarker:
-    """Takes a face's box for the picture of the mean face; point 8 moves with every picture.
+    """Takes a face's box for the frame of the mean face; point 8 moves with every frame.
 
-    Sees no face in pictures brighter than `dark` on the whole.
+    Sees no face in frames brighter than `dark` on the whole.
     """
 
     name = "box"
@@ -61,7 +61,7 @@ def test_each_frame_of_a_clip_gets_its_own_landmarks(prepared, tmp_path):
 
 
 def test_frames_without_a_face_are_zeros(prepared, tmp_path):
-    # A flash is a white picture.
+    # A flash is a white frame.
     done = store_landmarks(prepared, tmp_path / "anna", tmp_path / "out", BoxLandmarker(dark=180))
     one = prepared[0]
     found = landmarks(tmp_path / "out", one.id)

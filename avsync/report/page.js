@@ -50,8 +50,8 @@ for (const drawing of document.querySelectorAll(".timeline")) {
     event.preventDefault();
   });
 }
-for (const film of document.querySelectorAll(".film")) {
-  const video = film.querySelector("video");
+for (const frame of document.querySelectorAll(".clip")) {
+  const video = frame.querySelector("video");
   const button = document.createElement("button");
   const told = video.getAttribute("aria-label");
   const label = () => {
@@ -70,5 +70,5 @@ for (const film of document.querySelectorAll(".film")) {
   video.addEventListener("click", toggle);
   for (const name of ["play", "pause", "ended"]) video.addEventListener(name, label);
   label();
-  film.append(button);
+  frame.append(button);
 }

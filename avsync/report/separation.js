@@ -1,30 +1,30 @@
-// The page reads and plays well without this: it draws where a sound is being played, plays from where a drawing is
-// clicked, and lets one sound go on where another one was.
-const sounds = [...document.querySelectorAll("audio")];
-for (const sound of sounds) {
-  const part = sound.closest(".sound");
+// The page reads and plays well without this: it draws where a player is being played, plays from where a drawing is
+// clicked, and lets one player go on where another one was.
+const players = [...document.querySelectorAll("audio")];
+for (const player of players) {
+  const part = player.closest(".audio");
   const lines = [...part.querySelectorAll(".now")];
   const show = () => {
     for (const line of lines) {
-      line.style.left = 100 * sound.currentTime / sound.duration + "%";
+      line.style.left = 100 * player.currentTime / player.duration + "%";
       line.style.visibility = "visible";
     }
-    if (!sound.paused) requestAnimationFrame(show);
+    if (!player.paused) requestAnimationFrame(show);
   };
-  sound.addEventListener("play", () => {
-    for (const other of sounds) {
-      if (other === sound || other.paused) continue;
+  player.addEventListener("play", () => {
+    for (const other of players) {
+      if (other === player || other.paused) continue;
       other.pause();
-      sound.currentTime = Math.min(other.currentTime, sound.duration);
+      player.currentTime = Math.min(other.currentTime, player.duration);
     }
     show();
   });
-  sound.addEventListener("seeked", show);
+  player.addEventListener("seeked", show);
   for (const drawing of part.querySelectorAll(".over")) {
     drawing.addEventListener("click", (event) => {
       const area = drawing.getBoundingClientRect();
-      sound.currentTime = sound.duration * (event.clientX - area.left) / area.width;
-      sound.play();
+      player.currentTime = player.duration * (event.clientX - area.left) / area.width;
+      player.play();
     });
   }
 }

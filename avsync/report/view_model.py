@@ -86,7 +86,7 @@ class FileView(NamedTuple):
     rows: list[RowView]
     hidden_rows: int
     overview: list[Shot]
-    no_pictures: str
+    no_images: str
     detail: Detail
 
 
@@ -102,7 +102,7 @@ def view_of(result: CheckResult, detail: Detail = FULL) -> FileView:
     chosen = [choose_moments(row, limits, result.fault, most) if most else [] for row in shown]
     if not chosen and end_s > 0 and most and result.status != "unreadable":
         chosen = [[Moment(t_s) for t_s in spread(0, end_s, most)]]
-    shots, no_pictures = _shots(result, chosen, detail)
+    shots, no_images = _shots(result, chosen, detail)
     advice = advise(replace(result, detail=shown_result.detail))
     return FileView(
         result=shown_result,
@@ -116,7 +116,7 @@ def view_of(result: CheckResult, detail: Detail = FULL) -> FileView:
         ],
         hidden_rows=len(rows) - len(shown),
         overview=[] if shown else [shot for part in shots for shot in part],
-        no_pictures=no_pictures,
+        no_images=no_images,
         detail=detail,
     )
 

@@ -1,8 +1,10 @@
-"""LSE-D and LSE-C: distance and confidence of lip-sync, as SyncNet's evaluation computes them
-(Chung and Zisserman, Out of Time, 2016; named by Prajwal et al., Wav2Lip, 2020).
+"""Lip-sync metrics from embeddings: LSE-D, LSE-C and the primacy index (PRI).
 
-The published figures are those of SyncNet's embeddings. With another model's they are numbers of
-that model, to be compared with nothing else.
+LSE-D and LSE-C are the distance and confidence of SyncNet's evaluation. Published values are from
+SyncNet's embeddings; values from another model's are not comparable with them.
+
+Source: Chung and Zisserman, Out of Time (2016), for the evaluation; Prajwal et al., Wav2Lip (2020),
+for the names; SyncTalklip, supplement 6.1, for the primacy index.
 """
 
 from typing import NamedTuple
@@ -14,15 +16,20 @@ from torch import Tensor
 from avsync.metrics.sync_accuracy import MAX_SHIFT
 
 MEDIAN_FRAMES = 9
+# Rows of the n x n distances that are held at once.
+ROWS = 256
 
 
 class LipSyncError(NamedTuple):
-    """How far lips and voice of a clip lie apart.
+    """Lip-sync error of a clip: LSE-D, LSE-C and offset.
 
-    `offset` is the shift of least distance, in frames, positive = the audio leads. `lse_d` is the
-    mean distance there, lower is better; `lse_c` the median over all shifts less `lse_d`, higher is
-    better. `distances` `(31,)` is the mean at every shift, from +15 to -15 frames. `confidence`
-    `(n,)` is the median less each window's distance at `offset`, median-filtered over 9 windows.
+    Args:
+        offset: shift of least mean distance, in frames, positive if the audio leads.
+        lse_d: LSE-D, the mean distance at `offset`; lower is better.
+        lse_c: LSE-C, the median over all shifts less `lse_d`; higher is better.
+        distances: mean distance at every shift `(31,)`, from +15 to -15 frames.
+        confidence: median less each window's distance at `offset` `(n,)`, median-filtered over 9
+            windows.
     """
 
     offset: int
@@ -33,16 +40,22 @@ class LipSyncError(NamedTuple):
 
 
 def lip_sync_error(video: Tensor, audio: Tensor) -> LipSyncError:
-    """LSE-D, LSE-C and the offset of a clip from embeddings `(n, D)` of its windows, by frame.
+    """Compute LSE-D, LSE-C and the offset of a clip from the embeddings of its windows.
 
-    Shifts that reach outside the clip meet zero vectors and count like any other: at the ends of a
-    clip the figure measures how long the vectors are.
+    Windows outside the clip count as zero vectors, so near the ends of a clip the distances depend
+    on the norms of the embeddings.
+
+    Args:
+        video: embeddings `(n, D)` of the video windows, one per frame.
+        audio: embeddings `(n, D)` of the audio windows.
+
+    Source: SyncNet's released evaluation code.
     """
     check_embeddings(video, audio)
     distances = distance_band(video, audio)
     mean = distances.mean(0)
     best = int(mean.argmin())
-    # 31 shifts have one middle.
+    # Of 31 shifts, an odd number, torch's median is the middle value.
     median = mean.median()
     confidence = _median_filter(median - distances[:, best])
     lse_d = mean[best]
@@ -50,10 +63,15 @@ def lip_sync_error(video: Tensor, audio: Tensor) -> LipSyncError:
 
 
 def distance_band(video: Tensor, audio: Tensor) -> Tensor:
-    """Euclidean distances `(n, 31)` of video `(n, D)`; column c is to audio window i + c - 15.
+    """Compute Euclidean distances over 31 shifts, one shift at a time to save memory.
 
-    One shift at a time: memory grows with n, not with 31 n. As torch's `pairwise_distance` has it,
-    1e-6 is added to every difference.
+    Args:
+        video: embeddings `(n, D)`.
+        audio: embeddings `(n, D)`.
+
+    Returns:
+        Distances `(n, 31)`; column c is to audio window i + c - 15. As in torch's
+        `pairwise_distance`, 1e-6 is added to every difference.
     """
     padded = F.pad(audio, (0, 0, MAX_SHIFT, MAX_SHIFT))
     columns = [padded[c : c + len(video)] for c in range(2 * MAX_SHIFT + 1)]
@@ -61,7 +79,7 @@ def distance_band(video: Tensor, audio: Tensor) -> Tensor:
 
 
 def check_embeddings(video: Tensor, audio: Tensor) -> None:
-    """ValueError unless both are finite `(n, D)` of the same shape."""
+    """Raise ValueError unless both are finite and `(n, D)` of the same shape."""
     if video.ndim != 2 or video.shape != audio.shape or not len(video):
         shapes = f"{tuple(video.shape)} and {tuple(audio.shape)}"
         raise ValueError(f"video and audio must both be (n, D), got {shapes}")
@@ -71,22 +89,24 @@ def check_embeddings(video: Tensor, audio: Tensor) -> None:
 
 
 def _median_filter(values: Tensor) -> Tensor:
-    """Median over `MEDIAN_FRAMES` of values `(n,)`, zeros beyond the ends as scipy's `medfilt`."""
+    """Apply a median filter of `MEDIAN_FRAMES` to `(n,)`, zero-padded as in scipy's `medfilt`."""
     half = MEDIAN_FRAMES // 2
     return F.pad(values, (half, half)).unfold(0, MEDIAN_FRAMES, 1).median(-1).values
 
 
-# Rows of the n x n distances that are held at once.
-ROWS = 256
-
-
 def primacy_index(video: Tensor, audio: Tensor) -> float:
-    """PRI of embeddings `(n, D)` of a clip's windows, in [1 / n, 1]; lower is better.
+    """Compute the primacy index (PRI) of a clip, in [1 / n, 1]; lower is better.
 
-    With M_ij the L1 distance of audio i and video j, t_i is the rank of M_ii in row i, and PRI the
-    sum of t_i over n squared. The paper states neither order nor ties: here rank 1 is the smallest
-    distance, and equal distances share the mean of their ranks, so that embeddings that say nothing
-    get what chance gives.
+    With M_ij the L1 distance of audio i and video j, t_i is the rank of M_ii in row i, and PRI is
+    the sum of t_i over n squared. The paper defines neither the order nor ties: here rank 1 is the
+    smallest distance, and equal distances share the mean of their ranks, so that uninformative
+    embeddings get the value of chance.
+
+    Args:
+        video: embeddings `(n, D)` of the video windows.
+        audio: embeddings `(n, D)` of the audio windows.
+
+    Source: SyncTalklip, supplement 6.1.
     """
     check_embeddings(video, audio)
     count = len(video)
@@ -100,7 +120,7 @@ def primacy_index(video: Tensor, audio: Tensor) -> float:
 
 
 def chance_primacy_index(count: int) -> float:
-    """PRI of `count` windows that are ranked by chance, (n + 1) / (2 n)."""
+    """Return the expected PRI of `count` windows ranked at random, (n + 1) / (2 n)."""
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
     return (count + 1) / (2 * count)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avsync.audio.resample import Resampler
+from avsync.audio.resampling import Resampler
 
 RATES = [(48000, 16384), (44100, 16384), (8000, 16384), (16384, 48000), (16384, 44100)]
 

@@ -1,5 +1,6 @@
-"""The public surface, pinned: names of the API, flags of the command, keys of checkpoints and of
-JSON. What is there stays there: to change it on purpose, write the snapshots again with
+"""Snapshot tests of the public API, command-line flags, checkpoint keys and JSON keys.
+
+To change one of these on purpose, regenerate the snapshots with
 
     python tests/test_snapshots.py --write
 
@@ -29,7 +30,8 @@ from avsync import TalkResult, TrackResult, list_models
 from avsync.cli.main import main
 from avsync.pipelines.check.jsonl import ResultsFile
 from avsync.pipelines.evaluate.separation import SeparationEvaluation, evaluate_separation
-from avsync.pipelines.evaluate.talking_metrics import ClipRow, SyncFigures
+from avsync.pipelines.evaluate.talking_metrics import ClipRow, SyncFigures, talking_figures
+from avsync.pipelines.evaluate.video_pairs import Likeness
 from avsync.pipelines.separate.result import RECORD, Voice, write_separation
 from avsync.pipelines.talk.result import Speaker, talk_json
 from avsync.scoring.result import Fault, Piece, TimelinePoint
@@ -40,14 +42,14 @@ COMMAND = "python tests/test_snapshots.py --write"
 PACKAGE = Path(avsync.__file__).parent
 FOLDERS = (PACKAGE / "pretrained", PACKAGE.parent / "benchmarks" / "weights")
 WEIGHTS = sorted(path for folder in FOLDERS for path in folder.rglob("*.safetensors"))
-# Wide enough that no line of the help is wrapped, whatever the terminal.
+# Terminal width at which tyro wraps no line of the help.
 COLUMNS = 10000
 FRAME = "│╭╮─╰╯"
 
 
 @pytest.fixture
 def pinned():
-    """`pinned(name, found)` fails where what was found is not what `snapshots/name.json` holds."""
+    """Return `check(name, found)`, which fails where `found` differs from `snapshots/name.json`."""
 
     def check(name, found):
         path = SNAPSHOTS / f"{name}.json"
@@ -60,14 +62,18 @@ def pinned():
             return
         lines = differences(json.loads(path.read_text()), found)
         if lines:
-            more = f"if that is meant, run `{COMMAND}` and commit the new snapshot"
+            more = f"if this is intended, run `{COMMAND}` and commit the new snapshot"
             pytest.fail("\n".join([f"{path.name} differs:", *lines, more]), pytrace=False)
 
     return check
 
 
 def differences(pinned, found, where=""):
-    """A line for each thing that is gone, new or changed."""
+    """List what is gone, new or changed, one per line."""
+    if isinstance(pinned, list) and isinstance(found, list):
+        lines = [f"  gone    {where} {item}" for item in pinned if item not in found]
+        lines += [f"  new     {where} {item}" for item in found if item not in pinned]
+        return lines or ([] if pinned == found else [f"  changed {where}: the order, now {found}"])
     if not (isinstance(pinned, dict) and isinstance(found, dict)):
         return [] if pinned == found else [f"  changed {where}: {pinned} -> {found}"]
     lines = []
@@ -82,18 +88,21 @@ def differences(pinned, found, where=""):
     return lines
 
 
-def test_a_difference_is_told_by_its_place():
-    old = {"check": {"--json": "PATH", "--csv": "PATH"}, "fix": {}}
-    new = {"check": {"--json": "FILE", "--html": "PATH"}, "fix": {}}
+def test_differences_are_reported_by_path():
+    old = {"check": {"--json": "PATH", "--csv": "PATH"}, "fix": ["a", "b"], "demo": ["a", "b"]}
+    new = {"check": {"--json": "FILE", "--html": "PATH"}, "fix": ["a", "c"], "demo": ["b", "a"]}
     assert differences(old, old) == []
     assert differences(old, new) == [
         "  gone    check --csv: PATH",
         "  new     check --html: PATH",
         "  changed check --json: PATH -> FILE",
+        "  changed demo: the order, now ['b', 'a']",
+        "  gone    fix b",
+        "  new     fix c",
     ]
 
 
-def test_the_public_api_is_that_of_the_snapshot(pinned):
+def test_public_api_matches_the_snapshot(pinned):
     names = ["avsync", *(m.name for m in pkgutil.walk_packages(avsync.__path__, "avsync."))]
     modules = {name: importlib.import_module(name) for name in names if "__main__" not in name}
     public = {name: module for name, module in modules.items() if hasattr(module, "__all__")}
@@ -105,7 +114,7 @@ def test_the_public_api_is_that_of_the_snapshot(pinned):
 
 
 def parameters(value):
-    """The names of a function's or class's parameters, or what else it is."""
+    """Return the parameter names of a function or class, or the type of another value."""
     if not (inspect.isclass(value) or inspect.isroutine(value)):
         return type(value).__name__
     marks = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
@@ -116,7 +125,7 @@ def parameters(value):
     return listed
 
 
-def test_every_command_has_the_flags_of_the_snapshot(pinned, monkeypatch, capsys):
+def test_command_line_flags_match_the_snapshot(pinned, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(COLUMNS))
 
     def said(*line):
@@ -135,7 +144,7 @@ def test_every_command_has_the_flags_of_the_snapshot(pinned, monkeypatch, capsys
 
 
 def flags(text):
-    """The options and positional arguments of a help page: name -> kind, default, aliases."""
+    """Parse the options and positional arguments of a help page: name -> kind, default, aliases."""
     found, heading, name = {}, "", None
     for line in text.splitlines():
         inside = line.strip(FRAME)
@@ -143,8 +152,8 @@ def flags(text):
         if inside in ("options", "positional arguments", "subcommands"):
             heading, name = inside, None
             continue
-        # A line that is indented more goes on with the help of the one before; without a frame,
-        # where stdout knows no line drawing, a rule is under each heading.
+        # Lines with more indentation continue a help text. Without box drawing (an ASCII stdout)
+        # there is a rule below each heading.
         begins = heading in ("options", "positional arguments") and inside.strip("-")
         if begins and indent < 3:
             written, _, inside = inside.partition("  ")
@@ -158,7 +167,7 @@ def flags(text):
 
 
 @pytest.mark.parametrize("columns", ["40", "200"])
-def test_the_flags_are_found_in_any_terminal(monkeypatch, capsys, columns):
+def test_help_has_every_flag_at_any_terminal_width(monkeypatch, capsys, columns):
     monkeypatch.setenv("COLUMNS", columns)
     snapshot = json.loads((SNAPSHOTS / "flags.json").read_text())
     with pytest.raises(SystemExit):
@@ -198,7 +207,7 @@ BARE = "\n".join(
 
 
 @pytest.mark.parametrize("page", [FRAMED, BARE], ids=["framed", "bare"])
-def test_a_help_page_is_read_whole(page):
+def test_flags_are_parsed_with_and_without_box_drawing(page):
     assert flags(page) == {
         "FILE...": ["positional", "default: "],
         "--output": ["option", "required", "-o"],
@@ -206,7 +215,7 @@ def test_a_help_page_is_read_whole(page):
     }
 
 
-def test_released_checkpoints_have_the_keys_of_the_snapshot(pinned):
+def test_released_checkpoints_match_the_snapshot(pinned):
     assert WEIGHTS
     found = {}
     for path in WEIGHTS:
@@ -221,16 +230,16 @@ def test_released_checkpoints_have_the_keys_of_the_snapshot(pinned):
     pinned("checkpoints", found)
 
 
-def test_every_model_has_the_keys_of_the_snapshot(pinned, monkeypatch):
-    # Fresh weights are not looked at: drawing them would take most of the time.
+def test_state_dict_keys_match_the_snapshot(pinned, monkeypatch):
+    # Values do not matter: skip random initialisation, which would take most of the time.
     for draw in ("normal_", "uniform_"):
         monkeypatch.setattr(torch.Tensor, draw, lambda tensor, *_, **__: tensor)
     pinned("models", {row.name: keys_of(row.name) for row in list_models()})
 
 
 def keys_of(name):
-    """The state dict of a model with its default config, summed up by first part of the keys, and
-    the fields of that config."""
+    """Return hashes of the state dict of a model with its default config, one for each first part
+    of the keys, and the fields of that config."""
     state = avsync.create_model(name).state_dict()
     parts = {}
     for key, tensor in sorted(state.items()):
@@ -247,7 +256,7 @@ def keys_of(name):
     }
 
 
-def test_the_json_of_results_has_the_keys_of_the_snapshot(pinned, tmp_path):
+def test_json_keys_of_results_match_the_snapshot(pinned, tmp_path):
     points, spans = (TimelinePoint(0.0, 1.0, 0.9),), ((0.0, 1.0),)
     box, status = (0.0, 0.0, 9.0, 9.0), ("ok", None)
     track = TrackResult(0, 0.0, 1.0, box, *status, 1.0, (0.0, 2.0), 0.9, points, spans)
@@ -277,18 +286,19 @@ def test_the_json_of_results_has_the_keys_of_the_snapshot(pinned, tmp_path):
     speakers = (Speaker(0, box, spans, 25),)
     arguments = ("a.mp4", "a.wav", "b.mp4", *status, "", None, "synctalklip")
     talked = TalkResult(*arguments, speakers=speakers)
-    sync = SyncFigures(1.0, 1.0, 0.5, 0.5, 0, True)
+    sync, likeness = SyncFigures(1.0, 1.0, 0.5, 0.5, 0, True), Likeness(30.0, 0.9)
+    row = ClipRow("a", "ok", "", likeness, sync, sync, said="bin blue", read="bin now")
     found = {
         "check --json": avsync.to_json([checked]),
         "check --jsonl": json.loads((tmp_path / "lines.jsonl").read_text()),
         f"separate {RECORD}": json.loads((tmp_path / RECORD).read_text()),
         "talk": talk_json(talked),
-        "evaluate talking, a clip": ClipRow("a", "ok", sync=sync, undrawn=sync).as_data(),
+        "evaluate talking, of its clips": talking_figures([row]),
     }
     pinned("json_results", {name: paths(document) for name, document in found.items()})
 
 
-def test_the_json_of_commands_has_the_keys_of_the_snapshot(pinned, run, store, tmp_path):
+def test_json_keys_of_commands_match_the_snapshot(pinned, run, store, tmp_path):
     (tmp_path / "text.mp4").write_text("no video")
     lines = tmp_path / "lines.jsonl"
     path = tmp_path / "figures.json"
@@ -316,7 +326,7 @@ def test_the_json_of_commands_has_the_keys_of_the_snapshot(pinned, run, store, t
 
 
 def paths(document, where=""):
-    """Every key of a JSON document as `files[].tracks[].box`, in their order."""
+    """List the keys of a JSON document as paths such as `files[].tracks[].box`, in order."""
     listed = {}
     if isinstance(document, dict):
         for key, value in document.items():

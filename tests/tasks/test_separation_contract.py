@@ -1,8 +1,7 @@
-"""The contract of a separation model, asked of every one in the registry: a new row is tested by
-being there, with its default config unless `SMALL` has another.
+"""Test the contract of a separation model on every separation model in the registry.
 
-A model that keeps less of the contract than the others is named, with what it does instead, in the
-constants below; one that is not named there keeps all of it.
+A new registry row is tested without being added here, with its default config unless `SMALL` has a
+smaller one. `ANY_LENGTH` names the models that accept more than the contract asks for.
 """
 
 import copy
@@ -21,7 +20,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 ROWS = {row.name: row for row in avsync.list_models() if row.job == "separation"}
 YNET = {"channels": [2, 2, 3, 3, 4, 4], "seconds": 1}
 LIPS = [2, 2, 3, 4, 6]
-# Configs of models that would take seconds at their default size.
+# Small configs of models whose default size would take seconds.
 SMALL = {
     "lip_mask": {
         "dim": 6,
@@ -49,19 +48,19 @@ SMALL = {
 }
 
 
-# A chunk may be of any length; elsewhere its spectrum must divide.
+# Models that take mixtures of any length; the others need STFT frames that divide by 16.
 ANY_LENGTH = ("lip_mask", "llcp")
 
 
 class Case(NamedTuple):
-    """A model in eval mode, two mixtures with what is seen of a face in each, and its voices."""
+    """A model in eval mode, two mixtures, the frames of a face for each, and the estimates."""
 
     name: str
     model: torch.nn.Module
     mixture: torch.Tensor
     faces: torch.Tensor | None
     tokens: torch.Tensor | None
-    voices: torch.Tensor
+    estimates: torch.Tensor
 
 
 def small(name):
@@ -69,12 +68,12 @@ def small(name):
     return avsync.create_model(name, config=SMALL.get(name, {}))
 
 
-def sound(batch, samples):
+def random_audio(batch, samples):
     return 0.1 * torch.randn(batch, samples, generator=torch.Generator().manual_seed(1))
 
 
 def faces_for(spec, batch, frames):
-    """Crops, landmarks, or None for a model that sees nothing."""
+    """Return crops, landmarks, or None for an audio-only model."""
     generator = torch.Generator().manual_seed(2)
     if not spec.sees:
         return None
@@ -87,7 +86,7 @@ def item(values, i):
     return None if values is None else values[i : i + 1]
 
 
-def seen(model, faces):
+def encode_faces(model, faces):
     return None if faces is None else model.encode_video(faces)
 
 
@@ -96,20 +95,20 @@ def seen(model, faces):
 def case(request):
     model = small(request.param).train()
     spec = model.spec
-    mixture, faces = sound(2, spec.samples), faces_for(spec, 2, spec.frames)
+    mixture, faces = random_audio(2, spec.samples), faces_for(spec, 2, spec.frames)
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.momentum = None  # The statistics are those of all there was.
-    model.separate(mixture, seen(model, faces))
+            module.momentum = None  # Plain average over all batches.
+    model.separate(mixture, encode_faces(model, faces))
     model.eval()
-    tokens = seen(model, faces)
+    tokens = encode_faces(model, faces)
     return Case(request.param, model, mixture, faces, tokens, model.separate(mixture, tokens))
 
 
-def test_the_spec_can_be_fed(case):
+def test_the_spec_is_consistent(case):
     spec = case.model.spec
     assert spec.fps == FPS and spec.sample_rate in (16000, 16384)
-    # Audio and frames of a chunk are of the same time, to a frame.
+    # Audio and video of a chunk have the same duration to within a frame.
     assert abs(spec.samples / spec.sample_rate - spec.frames / spec.fps) < 1 / spec.fps
     assert spec.crop in (None, "mouth", "face", "head")
     assert not (spec.landmarks and spec.crop)
@@ -118,15 +117,15 @@ def test_the_spec_can_be_fed(case):
     assert not spec.lower_half or spec.width == 2 * spec.height
 
 
-def test_a_mixture_and_a_face_give_a_voice_of_the_same_length(case):
-    assert case.voices.shape == (2, case.model.spec.samples)
-    assert case.voices.dtype == torch.float32
-    assert case.voices.isfinite().all() and (case.voices.std(-1) > 1e-4).all()
+def test_the_estimate_is_as_long_as_the_mixture(case):
+    assert case.estimates.shape == (2, case.model.spec.samples)
+    assert case.estimates.dtype == torch.float32
+    assert case.estimates.isfinite().all() and (case.estimates.std(-1) > 1e-4).all()
 
 
-def test_a_face_has_tokens_in_time(case):
+def test_video_tokens_are_a_sequence_for_each_item(case):
     if case.tokens is None:
-        assert not hasattr(case.model, "encode_video"), "the spec says that it sees nothing"
+        assert not hasattr(case.model, "encode_video"), "spec.sees is False"
         return
     assert case.tokens.ndim == 3 and len(case.tokens) == 2
     assert 1 <= case.tokens.shape[1] <= case.model.spec.frames
@@ -140,11 +139,11 @@ def test_a_face_has_tokens_in_time(case):
 def test_items_of_a_batch_do_not_mix(case):
     for i in (0, 1):
         alone = case.model.separate(item(case.mixture, i), item(case.tokens, i))
-        torch.testing.assert_close(alone, item(case.voices, i), atol=1e-5, rtol=0)
+        torch.testing.assert_close(alone, item(case.estimates, i), atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
-def test_silence_gives_silence(case):
+def test_silence_gives_silence_without_nan(case):
     quiet = case.model.separate(torch.zeros_like(case.mixture), case.tokens)
     assert quiet.isfinite().all()
     assert quiet.abs().max() < 1e-6
@@ -152,21 +151,20 @@ def test_silence_gives_silence(case):
 
 @torch.no_grad()
 @pytest.mark.parametrize("chunks", [2, 3])
-def test_several_chunks_at_once_go_as_well(case, chunks):
+def test_several_chunks_are_separated_at_once(case, chunks):
     spec = case.model.spec
-    # Whole frames, but for the samples that a single chunk lacks.
     lacking = round(spec.frames * spec.sample_rate / spec.fps) - spec.samples
     frames = chunks * spec.frames
     samples = round(frames * spec.sample_rate / spec.fps) - lacking
     faces = faces_for(spec, 1, frames)
-    voice = case.model.separate(sound(1, samples), seen(case.model, faces))
-    assert voice.shape == (1, samples) and voice.isfinite().all()
+    estimate = case.model.separate(random_audio(1, samples), encode_faces(case.model, faces))
+    assert estimate.shape == (1, samples) and estimate.isfinite().all()
 
 
 @torch.no_grad()
-def test_any_other_length_is_separated_or_refused_by_name(case):
+def test_another_length_is_separated_or_refused_with_the_shape(case):
     samples = case.model.spec.samples + 1
-    mixture = sound(1, samples)
+    mixture = random_audio(1, samples)
     if case.name in ANY_LENGTH:
         assert case.model.separate(mixture, item(case.tokens, 0)).shape == mixture.shape
         return
@@ -175,43 +173,43 @@ def test_any_other_length_is_separated_or_refused_by_name(case):
 
 
 @torch.no_grad()
-def test_another_face_gives_another_voice(case):
+def test_another_face_gives_another_estimate(case):
     if case.tokens is None:
-        pytest.skip("looks at no face")
-    # Far from zero: fresh weights listen to themselves more than to the face.
+        pytest.skip("audio-only model")
+    # Large tokens: untrained conditioning layers respond weakly.
     one, other = (case.model.separate(case.mixture, far * case.tokens) for far in (1000, -1000))
     assert (one - other).abs().max() > 1e-4
 
 
 @torch.no_grad()
-def test_float64_goes_all_the_way_and_agrees_with_float32(case):
+def test_float64_is_kept_and_agrees_with_float32(case):
     model = copy.deepcopy(case.model).double()
     tokens = None if case.tokens is None else item(case.tokens, 0).double()
-    voice = model.separate(item(case.mixture, 0).double(), tokens)
-    assert voice.dtype == torch.float64
-    torch.testing.assert_close(voice.float(), item(case.voices, 0), atol=1e-4, rtol=0)
+    estimate = model.separate(item(case.mixture, 0).double(), tokens)
+    assert estimate.dtype == torch.float64
+    torch.testing.assert_close(estimate.float(), item(case.estimates, 0), atol=1e-4, rtol=0)
 
 
-def test_what_is_to_learn_learns_and_nothing_else(case):
+def test_gradients_reach_exactly_the_trainable_parameters(case):
     model = small(case.name).train()
-    model.separate(case.mixture, seen(model, case.faces)).square().sum().backward()
+    model.separate(case.mixture, encode_faces(model, case.faces)).square().sum().backward()
     learns = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     assert set(learns) == {name for name, p in model.named_parameters() if p.requires_grad}
     assert all(gradient.isfinite().all() for gradient in learns.values())
 
 
 @torch.no_grad()
-def test_weights_make_a_round_trip(case, tmp_path):
+def test_saved_weights_give_the_same_estimates(case, tmp_path):
     path = tmp_path / "model.safetensors"
     weights.save(path, case.model.state_dict(), SMALL.get(case.name, {}))
     again = avsync.create_model(case.name, weights=path)
     assert not again.training and again.spec == case.model.spec
-    voices = again.separate(case.mixture, seen(again, case.faces))
-    torch.testing.assert_close(voices, case.voices, atol=0, rtol=0)
+    estimates = again.separate(case.mixture, encode_faces(again, case.faces))
+    torch.testing.assert_close(estimates, case.estimates, atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_page_of_the_docs_tells_of_it(name):
+def test_its_docs_page_exists(name):
     named = re.findall(r"docs/([\w/]+\.md)", ROWS[name].licence)
     pages = [DOCS / page for page in named] or list(DOCS.rglob(f"{name}.md"))
     assert pages, f"no page docs/{name}.md"

@@ -18,7 +18,7 @@ from typing import Any
 
 from record import write_record
 
-from avsync.metrics.word_errors import sum_word_errors, word_errors
+from avsync.metrics.word_error_rate import count_word_errors, sum_word_errors
 from avsync.pipelines.evaluate.lipreading import LipreadEvaluation, evaluate_lipread, lipread_table
 from avsync.tasks.registry import create_model
 
@@ -66,7 +66,7 @@ def measured(asked: argparse.Namespace, stream: Any, weights: Path) -> dict[str,
     return {
         **{name: figures[name] for name in (*kept, "whole_clips", "confused")},
         "knowing_nothing": round(
-            sum_word_errors([word_errors(s, usual(said)) for s in said]).rate, 4
+            sum_word_errors([count_word_errors(s, usual(said)) for s in said]).rate, 4
         ),
         "parameters": sum(each.numel() for each in model.parameters()),
         **training(weights.parent / "log.csv"),

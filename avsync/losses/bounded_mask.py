@@ -52,9 +52,9 @@ class BoundedMaskLoss(nn.Module):
         S)` that the logits should give; silence gives zero.
         """
         heard = mixture / self.sources
-        eps = torch.finfo(heard.real.dtype).eps
-        # As the public code, which is not a number where the mixture is minus eps: that happens, in
-        # bins of rounding errors.
+        # As in the public code, of float32 whatever the dtype. There the mask is not a number where
+        # the mixture is minus eps: that happens, in bins of rounding errors.
+        eps = torch.finfo(torch.float32).eps
         divisor = heard + eps
         divisor = torch.where(divisor.abs() < eps**2, eps, divisor)
         ratio = target / divisor / self.sources

@@ -1,10 +1,5 @@
 """The reference VocaLiST and MTDVocaLiST as ours, with weights and inputs made from the hash."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from unittest import mock
-
-import torch
 from einops import rearrange
 from golden.recipe import make_input, numbers, upstream_keys, weights
 
@@ -20,9 +15,6 @@ FLOAT32_INSIDE = 12 * 2**-24
 # Angles are up to 80, where a float32 step is 2^-17: a sine of the table may be off by as much, and
 # the table is added to the tokens.
 POSITION_STEP = 2**-17
-# Float64 alone: a sum of up to 14,000 products, each with a rounding of 2^-53, is off by 1.5e-12 at
-# worst, and by 1e-14 where roundings to either side cancel. Measured: 2e-15.
-FLOAT64_ONLY = 1e-12
 GAINS = {"vid_prenet.16.": 0.3, "aud_prenet.13.": 0.05}
 
 
@@ -50,14 +42,3 @@ def golden_inputs(name, case, dtype):
     frames = rearrange(stacked, "b (t c) h w -> b c t h w", c=3)
     frames = frames.flip(1) if name == "vocalist" else frames / 255
     return frames, make_input(f"mel.{case}", tuple(known["mel_shape"]), -4, 4).to(dtype)
-
-
-@contextmanager
-def float64_throughout() -> Iterator[None]:
-    """Does in float64 what a float64 model does in float32: every `.float()` is `.double()` in it.
-
-    What is left depends on the machine by float64 rounding alone, and is compared with
-    `golden_float64`, for which the reference's source was changed in the same way.
-    """
-    with mock.patch.object(torch.Tensor, "float", torch.Tensor.double):
-        yield

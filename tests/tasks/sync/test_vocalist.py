@@ -3,12 +3,11 @@ from typing import NamedTuple
 import pytest
 import torch
 from einops import rearrange
+from golden.float64 import FLOAT64_ONLY, float64_throughout
 from golden.recipe import numbers
 from golden.vocalists import (
     FLOAT32_INSIDE,
-    FLOAT64_ONLY,
     POSITION_STEP,
-    float64_throughout,
     golden_inputs,
     golden_model,
 )

@@ -3,11 +3,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from golden.float64 import FLOAT64_ONLY, float64_throughout
 from golden.recipe import numbers
 from golden.vocalists import (
     FLOAT32_INSIDE,
-    FLOAT64_ONLY,
-    float64_throughout,
     golden_inputs,
     golden_model,
 )

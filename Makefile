@@ -14,6 +14,23 @@ demo: setup
 test: setup-dev
 	$(BIN)/python -m pytest -q
 
+# Each asks the matrix, convolution or vector library for the arithmetic of another processor or number of threads.
+CODE_PATHS := OMP_NUM_THREADS=1 OMP_NUM_THREADS=2 \
+  ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 \
+  MKL_ENABLE_INSTRUCTIONS=AVX2 MKL_ENABLE_INSTRUCTIONS=SSE4_2 MKL_CBWR=COMPATIBLE MKL_CBWR=AVX2 \
+  ONEDNN_MAX_CPU_ISA=AVX2 ONEDNN_MAX_CPU_ISA=SSE41
+
+.PHONY: test-arithmetic
+test-arithmetic: setup-dev
+	@failed=; for path in $(CODE_PATHS); do \
+	  echo "== $$path"; \
+	  env OMP_NUM_THREADS=1 $$path $(BIN)/python -m pytest -q -m arithmetic || failed="$$failed $$path"; \
+	done; \
+	for path in $(CODE_PATHS); do \
+	  case " $$failed " in *" $$path "*) echo "FAILED $$path";; *) echo "passed $$path";; esac; \
+	done; \
+	test -z "$$failed"
+
 wheel-test: setup-dev
 	$(BIN)/python -m pytest -q -m wheel tests/test_wheel.py
 

@@ -10,7 +10,15 @@ from golden.summary import assert_summary, close
 from avsync.audio.fbank import StackedFbank
 from avsync.audio.features import DecibelMel, LogMel, Mfcc
 
+pytestmark = pytest.mark.arithmetic
+
 GOLDEN = numbers("golden_mel")
+# A float32 transform of 800 samples is off by 2^-24 sqrt(log2 800) of the norm of what it is given,
+# 2.6 here, so by 5e-7 a bin; the quietest band has a magnitude of 0.03. Of a relative error the
+# decibels, scaled, are off by 0.7: 1e-5, twice for two transforms. Measured: 1e-5 in 6480 numbers.
+# In float64 there are the filters, whose corners are float32 frequencies, off by up to 1e-3 Hz of
+# bands 230 Hz wide on either side: 4e-6. Measured: 3e-6.
+MEL_ATOL = {torch.float32: 2e-5, torch.float64: 5e-6}
 
 
 def golden_wave() -> np.ndarray:
@@ -72,23 +80,26 @@ def test_the_filters_are_the_reference_ones():
     filters, golden = DecibelMel().filters.double(), GOLDEN["filters"]
     assert filters.argmax(0).tolist() == golden["argmax_col"]
     close(filters.sum(), golden["sum"], 1e-6)
-    close(filters.max(), golden["max"], 1e-9)
+    # The corners of the lowest band are 133 Hz and less, of three float32 roundings each: off by
+    # 2e-5 Hz of 33 on either side, times a height of 0.03.
+    close(filters.max(), golden["max"], 2e-8)
     lowest = {str(bin): value for bin, value in enumerate(filters[:, 0].tolist()) if value}
-    assert lowest == pytest.approx(golden["col0_nonzero"], abs=1e-9)
+    assert lowest == pytest.approx(golden["col0_nonzero"], abs=2e-8, rel=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_vocalists_mel_of_a_whole_clip(wave, dtype):
     mel = DecibelMel()(wave.to(dtype))
     assert mel.dtype == dtype
-    assert_summary(mel[0], GOLDEN["vocalist_full"], 5e-6)
-    close(mel[0, :, 40], GOLDEN["vocalist_full_frame40"], 5e-6)
+    assert_summary(mel[0], GOLDEN["vocalist_full"], MEL_ATOL[dtype])
+    close(mel[0, :, 40], GOLDEN["vocalist_full_frame40"], MEL_ATOL[dtype])
 
 
-def test_vocalists_mel_of_a_training_window(wave):
-    mel = DecibelMel()(wave[:, 3200:6400])[0, :, :-1]
-    assert_summary(mel, GOLDEN["vocalist_chunk_3200_6400_train"], 5e-6)
-    close(mel[:, 0], GOLDEN["vocalist_chunk_frame0"], 5e-6)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_vocalists_mel_of_a_training_window(wave, dtype):
+    mel = DecibelMel()(wave[:, 3200:6400].to(dtype))[0, :, :-1]
+    assert_summary(mel, GOLDEN["vocalist_chunk_3200_6400_train"], MEL_ATOL[dtype])
+    close(mel[:, 0], GOLDEN["vocalist_chunk_frame0"], MEL_ATOL[dtype])
 
 
 def test_training_and_testing_differ_in_the_outer_columns_only(wave):
@@ -96,14 +107,15 @@ def test_training_and_testing_differ_in_the_outer_columns_only(wave):
     cut = DecibelMel()(wave[:, 3200:6400])[0, :, :-1]
     apart = (whole - cut).abs().amax(0)
     assert (apart[[0, 1, 15]] > 0.1).all() and apart.max() < 8 / 3
-    assert (apart[2:15] < 1e-5).all()
+    assert (apart[2:15] < MEL_ATOL[torch.float32]).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_lip_experts_mel(wave, dtype):
     mel = DecibelMel(preemphasis=0.97)(wave.to(dtype))
-    assert_summary(mel[0], GOLDEN["wav2lip_full_reflect"], 5e-6)
-    close(mel[0, :, 40], GOLDEN["wav2lip_frame40"], 5e-6)
+    # In float64 either way, for the pre-emphasis.
+    assert_summary(mel[0], GOLDEN["wav2lip_full_reflect"], MEL_ATOL[torch.float64])
+    close(mel[0, :, 40], GOLDEN["wav2lip_frame40"], MEL_ATOL[torch.float64])
 
 
 def test_the_two_mels_cannot_be_exchanged(wave):
@@ -114,8 +126,11 @@ def test_the_two_mels_cannot_be_exchanged(wave):
 def test_decibels_span_minus_80_to_20(wave):
     assert (DecibelMel()(torch.zeros(1, 4000)) == -4).all()
     assert DecibelMel()(1e6 * wave).max() == 4
-    softer = DecibelMel()(wave / 10) - DecibelMel()(wave)
-    close(softer, torch.full_like(softer, -8 * 20 / 100), 1e-5)
+    # In float64: a quiet band of a float32 spectrum holds rounding errors, which are others at a
+    # tenth of the amplitude.
+    loud = wave.double()
+    softer = DecibelMel()(loud / 10) - DecibelMel()(loud)
+    close(softer, torch.full_like(softer, -8 * 20 / 100), 1e-12)
 
 
 @pytest.mark.parametrize("preemphasis", [0.0, 0.97])
@@ -123,7 +138,7 @@ def test_unpadded_mel_columns_are_those_of_the_whole_clip(wave, preemphasis):
     front_end = DecibelMel(preemphasis)
     whole = front_end(wave)
     cut = front_end.columns(wave[:, 2000 - 400 - front_end.samples_before : 8000])
-    close(cut, whole[..., 10 : 10 + cut.shape[-1]], 5e-6)
+    close(cut, whole[..., 10 : 10 + cut.shape[-1]], MEL_ATOL[torch.float32])
     assert cut.shape[-1] == 1 + (8000 - 1600 - 800) // 200
 
 

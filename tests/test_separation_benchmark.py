@@ -107,7 +107,7 @@ def test_the_end_to_end_network_is_the_frozen_one_with_eyes_that_learn(script, t
 
 @pytest.fixture
 def given(script, monkeypatch, tmp_path):
-    """Small stores and sounds, the options that name them, and two sets of one mixture."""
+    """Small stores and audio streams, the options that name them, and two sets of one mixture."""
     clips = {
         "s1": [f"grid/{name}" for name in ("a", "b", "c", "d", "e")],
         "others": ["grid/f", "grid/g"],

@@ -18,14 +18,14 @@ def script(monkeypatch):
 
 
 def candidates(count):
-    """The window of sound `(n, 31)` that each score is of, and whether there is one."""
+    """The window of audio `(n, 31)` that each score is of, and whether there is one."""
     heard = torch.arange(count)[:, None] + torch.arange(31) - 15
     return heard.clamp(0, count - 1), (heard >= 0) & (heard < count)
 
 
 @pytest.mark.parametrize("lead_ms", [-130.0, -40.0, 0.0, 25.0, 300.0])
 def test_a_clips_offset_is_the_peak_of_its_mean_scores(script, lead_ms):
-    # Column c holds the sound 15 - c frames earlier; scores fall off to both sides of the truth.
+    # Column c holds the audio 15 - c frames earlier; scores fall off to both sides of the truth.
     columns = (15 - torch.arange(31.0)) * 40
     heard, known = candidates(60)
     noise = torch.Generator().manual_seed(0)

@@ -36,7 +36,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def json_text(results: Sequence[CheckResult]) -> str:
-    """The results as JSON, schema 1 of docs/json.md; ASCII, so that any file name survives."""
+    """The results as ASCII JSON, schema 1 of docs/concepts/json.md; any file name survives."""
     return json.dumps(to_json(list(results)), indent=2, allow_nan=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The report page of a check: one self-contained HTML file. docs/report.md says how to read it."""
+"""The report page of a check: one self-contained HTML file (see docs/how_to/report.md)."""
 
 from avsync.pipelines.report.page import write_report
 

@@ -1,4 +1,4 @@
-"""Sphinx settings: `pip install -e '.[docs]'`, then `sphinx-build docs docs/_build`."""
+"""Sphinx settings; `make docs` builds the site into `docs/_build`."""
 
 from avsync import __version__
 

@@ -4,7 +4,7 @@ python benchmarks/calibration.py --data GRID_STORE --splits SPLITS.json --more R
 
 Stretches of 1 to 4 s are cut from held-out clips; their sound is shifted by up to 0.9 s, and every
 second one gets the voice of another clip: of the same man, in GRID s1. The row printed goes into
-`avsync/scoring/calibrations.py`. One half of the clips fits the confidence, the other is reported.
+`avsync/scoring/peak.py`. One half of the clips fits the confidence, the other is reported.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from record import machine, write_record
 from reliability import calibration_error, reliability
 from scipy.optimize import minimize
 
-from avsync.data.clip_crops import crops_for
-from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
-from avsync.pipelines.check import load_model
-from avsync.scoring.accuracy import score_clip
-from avsync.scoring.offset import (
+from avsync.data.sampling.crops import crops_for
+from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.splits import clips_of_split
+from avsync.evaluation.sync_accuracy import score_clip
+from avsync.pipelines.check.check_file import load_model
+from avsync.scoring.peak import (
     ENOUGH_HEIGHT,
     HOLDS,
     TALL,

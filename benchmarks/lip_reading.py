@@ -19,8 +19,8 @@ from typing import Any
 from record import write_record
 
 from avsync.metrics.word_errors import total_errors, word_errors
-from avsync.pipelines.evaluate_lipread import LipreadEvaluation, evaluate_lipread, lipread_table
-from avsync.registry import create_model
+from avsync.pipelines.evaluate.lipreading import LipreadEvaluation, evaluate_lipread, lipread_table
+from avsync.tasks.registry import create_model
 
 STREAMS = ("video", "audio", "both")
 

@@ -20,9 +20,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from avsync.encoders.conv_block import fold_norms
+from avsync.evaluation.score_matrix import clip_band
 from avsync.metrics.sync_accuracy import MAX_SHIFT, candidate_windows
-from avsync.registry import create_model
-from avsync.scoring.clip_band import clip_band
+from avsync.tasks.registry import create_model
 from avsync.timing import SAMPLES_PER_FRAME
 
 MODELS = ("vocalist", "mtdvocalist", "lip_expert", "syncnet")

@@ -24,20 +24,18 @@ from short_run import short_run
 from torch import Tensor
 
 from avsync import weights as checkpoints
-from avsync.data.feature_cache import FeatureCache
-from avsync.data.mixtures import MixtureRow, Mixtures
-from avsync.data.sound_cache import SoundCache
-from avsync.metrics.separation import VoiceScores, score_voices
-from avsync.registry import create_model
-from avsync.signal import resample
-from avsync.tasks.lip_mask import LipMask
-from avsync.tasks.separation_spec import SAMPLE_RATE, SeparationSpec, chunk
-from avsync.tasks.unet import UNet
-from avsync.training.batches import as_floats
-from avsync.training.frozen_tokens import frozen_tokens
-from avsync.training.mixture_batches import collated
-from avsync.training.mixture_data import MixtureData
-from avsync.training.separators import SeparationModel, about_eyes
+from avsync.audio.features import resample
+from avsync.data.cache.audio import AudioCache
+from avsync.data.cache.features import FeatureCache
+from avsync.data.sampling.mixtures import MixtureRow, Mixtures
+from avsync.metrics.separation import SeparationScores, score_sources
+from avsync.tasks.registry import create_model
+from avsync.tasks.separation.input_spec import SAMPLE_RATE, SeparationSpec, chunk
+from avsync.tasks.separation.lip_mask import LipMask
+from avsync.tasks.separation.unet import UNet
+from avsync.training.data.mixtures import MixtureData, collated, frozen_tokens
+from avsync.training.engine.batches import as_floats
+from avsync.training.steps.separator_config import SeparationModel, describe_visual_encoder
 
 FOLDER = "separation"
 # Mixtures that are separated together, and runs of which the fastest counts.
@@ -167,7 +165,7 @@ def measured(
         options.landmarks,
     )
     cache = options.work / "cache"
-    sounds = SoundCache(cache / "sounds", SAMPLE_RATE)
+    sounds = AudioCache(cache / "sounds", SAMPLE_RATE)
     found = {}
     for plan in SETS:
         rows = rows_of(plan, data, spec, sounds, options.mixtures)
@@ -175,12 +173,12 @@ def measured(
         features = None
         if getattr(model, "frozen", isinstance(model, LipMask)):
             config = {} if weights is None else checkpoints.load(weights).config
-            about = about_eyes(system.model, config)
+            about = describe_visual_encoder(system.model, config)
             clips, folder = mixtures.crop_files(rows), cache / "features"
             features = frozen_tokens(model.visual, about, spec, clips, folder)
         steps = range(0, len(rows), TOGETHER)
         parts = [scores(model, mixtures, rows[k : k + TOGETHER], features) for k in steps]
-        whole = VoiceScores(*(torch.cat(each) for each in zip(*parts, strict=True)))
+        whole = SeparationScores(*(torch.cat(each) for each in zip(*parts, strict=True)))
         found[plan.title] = {
             # Of voices without accompaniment there is no SIR of the published kind.
             **{name: round(mean, 3) for name, mean in whole.means().items() if mean == mean},
@@ -193,7 +191,7 @@ def measured(
 @torch.no_grad()
 def scores(
     model: Model, mixtures: Mixtures, rows: list[MixtureRow], features: FeatureCache | None
-) -> VoiceScores:
+) -> SeparationScores:
     """Figures of these mixtures, separated together; BSS Eval v3 over the whole chunk."""
     drawn = [mixtures.make(row) for row in rows]
     device = next(model.parameters()).device
@@ -204,7 +202,7 @@ def scores(
     if features is None and not isinstance(model, UNet):
         tokens = [model.encode_video(each) for each in tokens]
     voices = separated(model, mixture.to(device), tokens).cpu()
-    return score_voices(voices, target, accompaniment, second, mixture)
+    return score_sources(voices, target, accompaniment, second, mixture)
 
 
 def separated(model: Model, mixture: Tensor, tokens: list[Tensor]) -> Tensor:

@@ -13,11 +13,11 @@ import av
 import numpy as np
 import pytest
 
-from avsync.cli import main
-from avsync.data.store import CROP_SIZE, Store
-from avsync.data.store_writer import SourceWriter, write_tables
-from avsync.media.audio import read_audio
-from avsync.media.video import read_frames
+from avsync.cli.main import main
+from avsync.data.store.reader import CROP_SIZE, Store
+from avsync.data.store.writer import SourceWriter, write_tables
+from avsync.media.audio_reader import read_audio
+from avsync.media.video_reader import read_frames
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 CODECS = {

@@ -11,8 +11,8 @@ from data.made_store import loud, made_store, moving
 from data.sound_files import write_sound
 
 from avsync import create_model, weights
-from avsync.data.mixture_manifest import read_manifest
-from avsync.tasks.separation_spec import SeparationSpec, chunk
+from avsync.data.sampling.mixture_manifest import read_manifest
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SPEC = SeparationSpec(*chunk(2))
@@ -88,10 +88,10 @@ def test_what_a_system_lacks_is_said(script):
 
 
 def test_the_end_to_end_network_is_the_frozen_one_with_eyes_that_learn(script, tmp_path):
-    from avsync.data.mixtures import MixtureLevels
-    from avsync.training.loop import LoopSettings
-    from avsync.training.mixture_data import MixtureData
-    from avsync.training.ynet import start_separator
+    from avsync.data.sampling.mixtures import MixtureLevels
+    from avsync.training.data.mixtures import MixtureData
+    from avsync.training.engine.loop import LoopSettings
+    from avsync.training.recipes.ynet import start_separator
 
     systems = script("separation_systems")
     sync = script("sync_systems")

@@ -120,9 +120,9 @@ def test_tables_stand_between_their_marks(script):
 
 
 def test_every_system_has_a_recipe_of_its_own_at_both_sizes(script, tmp_path):
-    from avsync.training.clip_data import ClipData
-    from avsync.training.loop import LoopSettings
-    from avsync.training.recipes import RECIPES
+    from avsync.training.catalog import RECIPES
+    from avsync.training.data.sync import ClipData
+    from avsync.training.engine.loop import LoopSettings
 
     systems = script("sync_systems")
     loop = LoopSettings(tmp_path)

@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from avsync.convert.upstream import convert_state
-from avsync.tasks.lip_expert import LipExpertConfig, build
+from avsync.tasks.sync.lip_expert import LipExpertConfig, build
 
 NAMES = (
     (r"^visual\.blocks\.", "face_encoder."),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from avsync.convert.upstream import convert_state
-from avsync.tasks.syncnet import SyncNetConfig, build
+from avsync.tasks.sync.syncnet import SyncNetConfig, build
 
 # Upstream numbers activations and pools as layers too: our block -> its convolution; the batch norm
 # comes next.

@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from avsync.convert.upstream import convert_state
-from avsync.tasks.vocalist import VocalistConfig, build
+from avsync.tasks.sync.vocalist import MTDVOCALIST, VocalistConfig, build
 
 # First match wins; what no pattern names is called the same.
 NAMES = (
@@ -58,3 +58,18 @@ def time_outside(tensor: Tensor) -> Tensor:
 def _to_rgb(name: str, tensor: Tensor) -> Tensor:
     tensor = time_outside(tensor)
     return tensor.flip(1) if name == "visual.blocks.0.conv.weight" else tensor
+
+
+def convert_mtdvocalist(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Maps an MTDVocaLiST state dict to ours, for RGB in [0, 1] and time on the outer axis.
+
+    RuntimeError names what does not fit.
+    """
+    with torch.device("meta"):
+        model = build(MTDVOCALIST)
+    return convert_state(state_dict, model, upstream_name, _to_unit_range, IGNORED)
+
+
+def _to_unit_range(name: str, tensor: Tensor) -> Tensor:
+    tensor = time_outside(tensor)
+    return 255 * tensor if name == "visual.blocks.0.conv.weight" else tensor

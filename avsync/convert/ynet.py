@@ -13,9 +13,9 @@ from torch import Tensor
 
 from avsync.convert.upstream import convert_state
 from avsync.encoders.mc3 import Mc3Encoder
-from avsync.tasks.unet import UNetConfig
-from avsync.tasks.unet import build as build_unet
-from avsync.tasks.ynet_variants import YNetGConfig, YNetMConfig, build_g, build_m
+from avsync.tasks.separation.unet import UNetConfig
+from avsync.tasks.separation.unet import build as build_unet
+from avsync.tasks.separation.ynet_variants import YNetGConfig, YNetMConfig, build_g, build_m
 
 # First match wins for a part of a name; what no pattern names is called the same.
 NAMES = (

@@ -5,6 +5,8 @@ VocaLiST's paper tried MC3-18 in place of its own visual encoder.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -12,8 +14,7 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
-from avsync.encoders.fetching import fetching
-from avsync.encoders.folded_conv import FoldedConv3d
+from avsync.encoders.conv_block import FoldedConv3d
 
 # Windows that go through the convolutions together.
 BATCH_WINDOWS = 8
@@ -111,3 +112,15 @@ def _stage(before: int, after: int, conv: Any, stride: int = 1) -> nn.Sequential
     return nn.Sequential(
         BasicBlock(before, after, conv, stride, past), BasicBlock(after, after, conv)
     )
+
+
+@contextmanager
+def fetching(name: str) -> Iterator[None]:
+    """RuntimeError, with what can be done, where weights of that name could not be fetched."""
+    try:
+        yield
+    except OSError as error:
+        raise RuntimeError(
+            f"the weights of {name} could not be fetched ({error}); without pretrained=True it "
+            "begins from scratch"
+        ) from error

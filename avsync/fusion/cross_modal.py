@@ -6,14 +6,14 @@ the same embedded context.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
+from einops import einsum, rearrange
 from torch import Tensor, nn
-
-from avsync.fusion.positions import ZeroChannelPositions
 
 
 class KeysValues(NamedTuple):
@@ -168,3 +168,102 @@ def band_mask(queries: int, keys: int, like: Tensor) -> Tensor:
     blocked = torch.ones(queries, keys, dtype=torch.bool, device=like.device)
     blocked = blocked.triu(1 + abs(keys - queries))
     return like.new_zeros(queries, keys).masked_fill(blocked, -torch.inf)
+
+
+class Attended(NamedTuple):
+    """One layer's attention: masked logits `(..., heads, L, K)`, before their softmax, and values
+    `(..., heads, K, D / heads)`. Both carry gradients where the pass does.
+    """
+
+    logits: Tensor
+    values: Tensor
+
+
+@contextmanager
+def attention_of(transformer: CrossModalTransformer) -> Iterator[list[Attended]]:
+    """Within it, each pass through the transformer adds the attention of every layer to the list,
+    the first layer first. Outside of it nothing is kept, and nothing costs anything.
+
+    `folded_attention` folds attention away and adds nothing.
+    """
+    seen: list[Attended] = []
+
+    def keep(_: nn.Module, arguments: tuple[Tensor, Tensor]) -> None:
+        seen.append(Attended(*arguments))
+
+    attentions = [module for module in transformer.modules() if isinstance(module, Attention)]
+    hooks = [attention.register_forward_pre_hook(keep) for attention in attentions]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def folded_attention(transformer: CrossModalTransformer, x: Tensor, cache: KeysValues) -> Tensor:
+    """Maps embedded queries `(G, R, D)` to tokens `(G, R, D)`; no mask, no dropout.
+
+    Args:
+        transformer: in eval mode.
+        x: G groups of R queries.
+        cache: the keys and values of each group's context, `(G, depth, heads, K, D / heads)`, K
+            well below R.
+    """
+    for i, layer in enumerate(transformer.layers):
+        assert isinstance(layer, CrossModalLayer)
+        x = _attention(layer, x, cache.keys[:, i], cache.values[:, i])
+        x = layer.feed_forward(x)
+    return transformer.norm(x)
+
+
+def _attention(layer: CrossModalLayer, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    heads, width = layer.heads, keys.shape[-1]
+    scaled = keys * width**-0.5
+    weight = rearrange(layer.in_proj.weight.chunk(3)[0], "(h e) d -> h e d", h=heads)
+    bias = rearrange(layer.in_proj.bias.chunk(3)[0], "(h e) -> h e", h=heads)
+    keys = rearrange(einsum(scaled, weight, "g h k e, h e d -> g h k d"), "g h k d -> g d (h k)")
+    offset = rearrange(einsum(scaled, bias, "g h k e, h e -> g h k"), "g h k -> g 1 (h k)")
+    out = rearrange(layer.out_proj.weight, "d (h e) -> h e d", h=heads)
+    values = rearrange(einsum(values, out, "g h k e, h e d -> g h k d"), "g h k d -> g (h k) d")
+    logits = torch.baddbmm(offset, layer.attention_norm(x), keys)
+    logits = rearrange(logits, "g r (h k) -> g r h k", h=heads)
+    weights = logits.float().softmax(-1).to(x.dtype)
+    attended = torch.bmm(rearrange(weights, "g r h k -> g r (h k)"), values)
+    return x + (attended + layer.out_proj.bias)
+
+
+class ZeroChannelPositions(nn.Module):
+    """The vector of position t + 1 for step t, and none where channel 0 of the step is exactly 0.
+
+    The exception is fairseq's rule for padding tokens, which the reference applies to the first
+    number of every feature. Tokens after a ReLU are often 0 there, so that weights trained with the
+    reference know such steps without a position.
+    """
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Maps tokens `(..., L, D)` to position vectors `(..., L, D)`."""
+        table = sinusoids(tokens.shape[-2], tokens.shape[-1], tokens.device).to(tokens.dtype)
+        return table.masked_fill(tokens[..., :1] == 0, 0)
+
+
+class Positions(nn.Module):
+    """The vector of position t + 1 for every step t."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Maps tokens `(..., L, D)` to position vectors `(L, D)`."""
+        return sinusoids(tokens.shape[-2], tokens.shape[-1], tokens.device).to(tokens.dtype)
+
+
+def sinusoids(length: int, dim: int, device: torch.device | None = None) -> Tensor:
+    """Position vectors `(length, dim)` of positions 1 to length.
+
+    In float32, as in the reference, whatever the dtype of the tokens.
+    """
+    half = dim // 2
+    if half < 2:
+        raise ValueError(f"dim must be at least 4, got {dim}")
+    # half - 1 and not half, as in fairseq and tensor2tensor.
+    rates = torch.exp(torch.arange(half, device=device).float() * -(math.log(10000) / (half - 1)))
+    angles = torch.arange(1, length + 1, device=device).float()[:, None] * rates
+    table = torch.cat([angles.sin(), angles.cos()], dim=1)
+    return table if dim % 2 == 0 else torch.cat([table, table.new_zeros(length, 1)], dim=1)

@@ -26,7 +26,7 @@ MAX_PIXELS = 36_000_000
 # Decoders of pictures larger than HD's do with these threads, each of which holds pictures.
 LARGE_PIXELS, LARGE_THREADS = 4_000_000, 4
 # Sound outside these is a damaged header; resampling 1 Hz would make 16000 samples of each.
-SOUND_RATES = (1000, 768_000)
+AUDIO_RATES = (1000, 768_000)
 MAX_CHANNELS = 64
 # A timestamp this far after the one before it is a broken one, not an hour of nothing.
 MAX_GAP_S = 3600.0

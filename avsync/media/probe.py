@@ -10,7 +10,7 @@ from av.stream import Stream
 
 from avsync.media.container import UnreadableMedia as UnreadableMedia
 from avsync.media.container import open_media, packets, video_stream
-from avsync.media.video import MAX_LENGTH_S, Turn, decoded_frames, pixel_ratio
+from avsync.media.video_reader import MAX_LENGTH_S, Turn, decoded_frames, pixel_ratio
 
 # Packets looked at for the average frame rate, about ten seconds of video.
 RATE_PACKETS = 300

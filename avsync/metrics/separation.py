@@ -7,7 +7,27 @@ import torch
 from torch import Tensor
 
 from avsync.metrics.bss_eval import BssEval, bss_eval_v3, bss_eval_v4
-from avsync.metrics.si_sdr import si_sdr
+
+
+def si_sdr(references: Tensor, estimates: Tensor) -> Tensor:
+    """Maps references and estimates `(..., N)` to dB `(...)`, in float64.
+
+    The means are left as they are. NaN where a reference or an estimate is silent.
+    """
+    if references.shape != estimates.shape:
+        raise ValueError(
+            "references and estimates must be (..., N) of the same shape, "
+            f"got {tuple(references.shape)} and {tuple(estimates.shape)}"
+        )
+    wanted, found = references.double(), estimates.double()
+    wanted_power = wanted.square().sum(-1)
+    # Where either is silent this is 0 / 0.
+    share = (wanted * found).sum(-1) / wanted_power
+    signal = share[..., None] * wanted
+    noise = (found - signal).square().sum(-1)
+    figures = 10 * (signal.square().sum(-1) / noise).log10()
+    silent = (wanted_power == 0) | (found.square().sum(-1) == 0)
+    return figures.masked_fill(silent, torch.nan)
 
 
 class BssOptions(NamedTuple):
@@ -20,7 +40,7 @@ class BssOptions(NamedTuple):
     hop: int | None = None
 
 
-class VoiceScores(NamedTuple):
+class SeparationScores(NamedTuple):
     """Figures `(B,)` in dB of separated voices; NaN where the voice or its estimate is silent.
 
     `sdr`, `sir` and `sar` have the voice and the accompaniment as references, as in the published
@@ -50,14 +70,14 @@ class VoiceScores(NamedTuple):
         return {name: float(each.nanmean()) for name, each in self._asdict().items()}
 
 
-def score_voices(
+def score_sources(
     estimates: Tensor,
     voices: Tensor,
     accompaniment: Tensor | None = None,
     second: Tensor | None = None,
     mixture: Tensor | None = None,
     options: BssOptions = BssOptions(),  # noqa: B008
-) -> VoiceScores:
+) -> SeparationScores:
     """Measures estimates `(B, N)` of voices `(B, N)`.
 
     Args:
@@ -78,13 +98,13 @@ def score_voices(
     for item in range(len(voices)):
         guesses = torch.stack([estimates[item], heard[item]])
         rows.append(_score(guesses, voices[item], music[item], others[item], options))
-    return VoiceScores(*torch.stack(rows, 1))
+    return SeparationScores(*torch.stack(rows, 1))
 
 
 def _score(
     guesses: Tensor, voice: Tensor, music: Tensor, others: Tensor, options: BssOptions
 ) -> Tensor:
-    """The figures of an item as in `VoiceScores`; guesses `(2, N)` are estimate and mixture."""
+    """The figures of an item as in `SeparationScores`; guesses `(2, N)` are estimate and mixture."""
     music, others = (part[(part != 0).any(-1)] for part in (music, others))
     published = torch.cat([voice[None], music])
     sdr, sir, sar = _bss_eval(published, guesses, options)

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avsync.scoring.entries import Entries, bytes_of, count, each, joined, place_of
-from avsync.scoring.track_scores import TrackScores, TrackSums
-from avsync.tasks.clip_spec import ClipSpec
+from avsync.scoring.embeddings import Entries, bytes_of, count, each, joined, place_of
+from avsync.scoring.score_sums import TrackScores, TrackSums
+from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FRAME_MS, SAMPLE_RATE, exact_div
 
 # Ticks that are encoded together: large enough to fill the cores, small enough for any memory.

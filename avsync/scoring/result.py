@@ -1,10 +1,9 @@
 """What a check says of a file, and its JSON (schema 1, described in docs/concepts/json.md)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
+from avsync.scoring.score_map import ScoreMap
 from avsync.timing import Verdict
 
 SCHEMA = 1
@@ -36,17 +35,6 @@ class TimelinePoint:
     t_s: float
     offset_ms: float | None
     confidence: float
-
-
-@dataclass(frozen=True)
-class ScoreMap:
-    """Mean score of every stretch of time against every shift: `scores` `(len(t_s),
-    len(shift_ms))`, NaN where unknown.
-    """
-
-    t_s: np.ndarray
-    shift_ms: np.ndarray
-    scores: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -216,3 +204,15 @@ def _numbers_json(result: CheckResult | TrackResult) -> dict[str, Any]:
 
 def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(float(value), digits)
+
+
+def thin_maps(result: CheckResult) -> CheckResult:
+    """Return the result with thinned score maps: at most 60 kB for each face of the whole file."""
+    end_s = max((track.end_s for track in result.tracks), default=0.0)
+    tracks = tuple(
+        track
+        if track.score_map is None
+        else replace(track, score_map=track.score_map.thinned(end_s))
+        for track in result.tracks
+    )
+    return replace(result, tracks=tracks)

@@ -7,7 +7,7 @@ from golden.recipe import make_input, numbers, upstream_keys, weights
 from golden.summary import assert_summary, close
 
 from avsync.convert.lip_expert import convert
-from avsync.tasks.lip_expert import LipExpert, LipExpertConfig, build
+from avsync.tasks.sync.lip_expert import LipExpert, LipExpertConfig, build
 
 GOLDEN = numbers("golden_lip_expert")
 ATOL = {torch.float32: 5e-6, torch.float64: 1e-10}

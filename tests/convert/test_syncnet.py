@@ -6,7 +6,7 @@ from golden.recipe import make_input, numbers, upstream_keys, weights
 from golden.summary import assert_summary, close
 
 from avsync.convert.syncnet import convert
-from avsync.tasks.syncnet import SyncNet, SyncNetConfig, build
+from avsync.tasks.sync.syncnet import SyncNet, SyncNetConfig, build
 
 GOLDEN = numbers("golden_syncnet")
 GAINS = {"netcnnlip.0.weight": 1 / 255, "netcnnaud.0.weight": 1 / 20}

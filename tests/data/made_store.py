@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from avsync.data.store import CROP_SIZE, Store
-from avsync.data.store_writer import SourceWriter, write_tables
+from avsync.data.store.reader import CROP_SIZE, Store
+from avsync.data.store.writer import SourceWriter, write_tables
 from avsync.timing import SAMPLE_RATE
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.encoders.filterbank import FilterbankEncoder
+from avsync.encoders.avst import FilterbankEncoder
 
 
 @pytest.fixture(scope="module")

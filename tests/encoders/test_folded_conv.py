@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from avsync.encoders.folded_conv import FoldedConv3d
+from avsync.encoders.conv_block import FoldedConv3d
 
 SHAPES = {
     "stem": ((3, 4, 7), {"padding": 3}),

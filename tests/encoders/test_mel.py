@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.encoders.mel import MelEncoder
+from avsync.encoders.dense_sync import MelEncoder
 
 
 @pytest.fixture(scope="module")

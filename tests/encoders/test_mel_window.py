@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.encoders.mel_window import MelWindowEncoder
+from avsync.encoders.wav2lip_expert import Wav2LipAudioEncoder
 
 TINY = (2, 3, 4, 5, 6)
 
@@ -9,7 +9,7 @@ TINY = (2, 3, 4, 5, 6)
 @torch.no_grad()
 def test_windows_become_tokens_each_on_its_own():
     torch.manual_seed(0)
-    encoder = MelWindowEncoder(TINY).eval()
+    encoder = Wav2LipAudioEncoder(TINY).eval()
     mel = torch.randn(3, 80, 16)
     tokens = encoder(mel)
     assert tokens.shape == (3, 6) and (tokens >= 0).all()
@@ -19,4 +19,4 @@ def test_windows_become_tokens_each_on_its_own():
 @pytest.mark.parametrize("shape", [(1, 80, 17), (1, 16, 80), (1, 1, 80, 16)])
 def test_windows_of_another_shape_are_named(shape):
     with pytest.raises(ValueError, match=r"mel must be \(B, 80, 16\), got"):
-        MelWindowEncoder(TINY)(torch.zeros(shape))
+        Wav2LipAudioEncoder(TINY)(torch.zeros(shape))

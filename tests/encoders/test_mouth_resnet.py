@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.encoders.mouth_resnet import MouthResnetEncoder
+from avsync.encoders.av_hubert import MouthResnetEncoder
 
 WIDTHS = (4, 5, 6, 7)
 

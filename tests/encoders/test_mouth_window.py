@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from avsync.encoders.mouth_window import SIZE, WINDOW, MouthWindow
-from avsync.media.crops import mouth_square
+from avsync.encoders.frame_tokens import SIZE, WINDOW, MouthWindow
+from avsync.faces.crops import mouth_square
 
 # Of the published mean face, 224 wide and 244 high: eyes, tip of the nose, corners of the mouth.
 MEAN_FACE = np.array(

@@ -2,19 +2,19 @@ import pytest
 import torch
 from torch import nn
 
-from avsync.encoders.syncnet_mfcc import SyncNetMfccEncoder
+from avsync.encoders.syncnet import SyncNetAudioEncoder
 
 
 @pytest.fixture
 def tiny():
     torch.manual_seed(0)
-    return SyncNetMfccEncoder(channels=(2, 3, 4, 4, 5), dim=6).eval()
+    return SyncNetAudioEncoder(channels=(2, 3, 4, 4, 5), dim=6).eval()
 
 
 @torch.no_grad()
 def test_windows_become_tokens_each_on_its_own():
     torch.manual_seed(0)
-    encoder = SyncNetMfccEncoder(channels=(2, 3, 4, 4, 5), dim=6).eval()
+    encoder = SyncNetAudioEncoder(channels=(2, 3, 4, 4, 5), dim=6).eval()
     mfcc = 10 * torch.randn(3, 13, 20)
     tokens = encoder(mfcc)
     assert tokens.shape == (3, 6)
@@ -26,7 +26,7 @@ def test_windows_become_tokens_each_on_its_own():
 
 @pytest.mark.parametrize("shape", [(1, 13, 19), (1, 20, 13), (1, 1, 13, 20)])
 def test_windows_of_another_shape_are_named(shape):
-    encoder = SyncNetMfccEncoder(channels=(2, 3, 4, 4, 5), dim=6)
+    encoder = SyncNetAudioEncoder(channels=(2, 3, 4, 4, 5), dim=6)
     with pytest.raises(ValueError, match=r"mfcc must be \(B, 13, 20\), got"):
         encoder(torch.zeros(shape))
 
@@ -40,7 +40,7 @@ def test_a_clip_has_a_token_for_every_fourth_column(tiny, columns, tokens):
 @torch.no_grad()
 def test_a_dense_token_sees_its_window_and_eight_columns_beside_it():
     torch.manual_seed(0)
-    encoder = SyncNetMfccEncoder(channels=(8, 8, 8, 8, 8), dim=4).eval()
+    encoder = SyncNetAudioEncoder(channels=(8, 8, 8, 8, 8), dim=4).eval()
     mfcc, place = 10 * torch.randn(4, 13, 80), 5
     token = encoder.dense(mfcc)[:, place]
     others = (encoder.dense(changed(mfcc, column))[:, place] for column in range(80))

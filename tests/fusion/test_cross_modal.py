@@ -4,9 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from avsync.fusion.cross_modal import CrossModalTransformer, KeysValues, band_mask
-from avsync.fusion.few_keys import attend_few
-from avsync.fusion.positions import Positions, ZeroChannelPositions, sinusoids
+from avsync.fusion.cross_modal import (
+    CrossModalTransformer,
+    KeysValues,
+    Positions,
+    ZeroChannelPositions,
+    band_mask,
+    folded_attention,
+    sinusoids,
+)
 
 B, Q, K, D = 3, 12, 5, 16
 
@@ -48,7 +54,7 @@ def test_few_keys_folded_give_the_same_tokens(transformer, streams):
     queries, context = streams
     x, cache = transformer.embed(queries), transformer.keys_values(transformer.embed(context))
     torch.testing.assert_close(
-        attend_few(transformer, x, cache), transformer.attend(x, cache), atol=1e-5, rtol=1e-5
+        folded_attention(transformer, x, cache), transformer.attend(x, cache), atol=1e-5, rtol=1e-5
     )
 
 

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from avsync.fusion.cross_modal import CrossModalTransformer, band_mask
-from avsync.fusion.taps import attention_of
+from avsync.fusion.cross_modal import CrossModalTransformer, attention_of, band_mask
 
 B, Q, K, D, HEADS = 3, 6, 5, 16, 4
 

@@ -3,8 +3,9 @@
 from einops import rearrange
 from golden.recipe import make_input, numbers, upstream_keys, weights
 
-from avsync.convert import mtdvocalist, vocalist
-from avsync.tasks.vocalist import MTDVOCALIST, VocalistConfig, build
+from avsync.convert import vocalist
+from avsync.convert import vocalist as mtdvocalist
+from avsync.tasks.sync.vocalist import MTDVOCALIST, VocalistConfig, build
 
 GAINS = {"vid_prenet.16.": 0.3, "aud_prenet.13.": 0.05}
 

@@ -11,10 +11,10 @@ from golden.recipe import upstream_keys
 from torch import Tensor
 
 from avsync.convert.ynet import UNUSED_TABLES, convert_g, convert_m, convert_unet
-from avsync.encoders.graph import face_adjacency
-from avsync.tasks.unet import UNetConfig
-from avsync.tasks.unet import build as build_unet
-from avsync.tasks.ynet_variants import YNetGConfig, YNetMConfig, build_g, build_m
+from avsync.encoders.st_gcn import face_adjacency
+from avsync.tasks.separation.unet import UNetConfig
+from avsync.tasks.separation.unet import build as build_unet
+from avsync.tasks.separation.ynet_variants import YNetGConfig, YNetMConfig, build_g, build_m
 
 RATE, SAMPLES = 16384, 65535
 MODELS = {

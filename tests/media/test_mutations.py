@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pipelines.red_detector import RedDetector
 
-from avsync.media.audio import read_audio
+from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia, packets
-from avsync.pipelines.check import check
+from avsync.pipelines.check.check_file import check
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 CONTAINERS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".ts", ".flv")

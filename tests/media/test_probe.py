@@ -8,7 +8,7 @@ import pytest
 
 from avsync.media.container import UnreadableMedia
 from avsync.media.probe import probe
-from avsync.media.video import read_frames
+from avsync.media.video_reader import read_frames
 
 
 def test_a_clip_is_described(make_clip):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from avsync.media.audio import read_audio
+from avsync.media.audio_reader import read_audio
 from avsync.metrics import distortion_filters
 from avsync.metrics.bss_eval import BssEval, bss_eval_v3, bss_eval_v4
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from avsync.metrics.psnr import psnr
-from avsync.metrics.ssim import ssim
+from avsync.metrics.image import psnr, ssim
 
 
 @pytest.fixture

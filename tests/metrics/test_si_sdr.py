@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from avsync.metrics.si_sdr import si_sdr
+from avsync.metrics.separation import si_sdr
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def red(frames=FRAMES, size=(96, 64), blue=40.0, seed=0):
     return pictures
 
 
-def write_film(path, pictures, fps=25, times_s=None, sound=True):
+def write_video(path, pictures, fps=25, times_s=None, sound=True):
     """The pictures at a steady rate, or at the given times, with noise for sound."""
     times_s = np.arange(len(pictures)) / fps if times_s is None else times_s
     with av.open(str(path), "w") as container:

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import torch
 
-from avsync.tasks.talking_face import FACE_SPEC
+from avsync.tasks.talking.generator import FACE_SPEC
 from avsync.timing import SAMPLES_PER_FRAME
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from avsync.media.crops import Face
-from avsync.tasks.separation_spec import SeparationSpec, chunk
+from avsync.faces.crops import Face
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk
 
 PLACES = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
 

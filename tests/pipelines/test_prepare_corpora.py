@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from pipelines.red_detector import RedDetector
 
-from avsync.cli import main
-from avsync.data.splits import clips_of_split
-from avsync.data.store import Store
-from avsync.pipelines.prepare import prepare
+from avsync.cli.main import main
+from avsync.data.store.reader import Store
+from avsync.data.store.splits import clips_of_split
+from avsync.pipelines.prepare.prepare_store import prepare
 
 
 def rejected(store):

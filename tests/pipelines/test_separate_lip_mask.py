@@ -5,11 +5,11 @@ import pytest
 import torch
 from pipelines.separators import FixedFaces
 from pipelines.two_faces import LEFT, RIGHT, tones, write_faces
-from tasks.test_lip_mask import TINY
+from tasks.separation.test_lip_mask import TINY
 
-from avsync.media.audio import read_audio
-from avsync.pipelines.separate import separate
-from avsync.tasks.lip_mask import build
+from avsync.media.audio_reader import read_audio
+from avsync.pipelines.separate.separate_file import separate
+from avsync.tasks.separation.lip_mask import build
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(16000, 2.9), (44100, 1.3)])

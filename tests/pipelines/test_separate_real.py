@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from pipelines.separators import Brightness
 
-from avsync.media.audio import read_audio
-from avsync.media.faces import YuNetDetector
-from avsync.media.video import at_rate, read_frames
-from avsync.pipelines.separate import separate
+from avsync.faces.detector import YuNetDetector
+from avsync.media.audio_reader import read_audio
+from avsync.media.video_reader import at_rate, read_frames
+from avsync.pipelines.separate.separate_file import separate
 
 pytestmark = pytest.mark.real_data
 RATE = 16000

@@ -6,9 +6,9 @@ import torch
 
 from avsync.scoring import engine
 from avsync.scoring.engine import CroppedTick, level_db, score_tracks
-from avsync.scoring.track_scores import BIN_WINDOWS
-from avsync.tasks.clip_spec import ClipSpec
-from avsync.tasks.vocalist import VocalistConfig, build
+from avsync.scoring.score_sums import BIN_WINDOWS
+from avsync.tasks.input_spec import ClipSpec
+from avsync.tasks.sync.vocalist import VocalistConfig, build
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 REACH_S = 0.4

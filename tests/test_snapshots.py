@@ -26,12 +26,12 @@ from training.spoken import write_transcripts
 
 import avsync
 from avsync import TalkResult, TrackResult, list_models
-from avsync.cli import main
-from avsync.pipelines.evaluate_separation import SeparationEvaluation, evaluate_separation
-from avsync.pipelines.results_file import ResultsFile
-from avsync.pipelines.separate_result import RECORD, Voice, write_separation
-from avsync.pipelines.talk_result import Speaker, talk_json
-from avsync.pipelines.talking_figures import ClipRow, SyncFigures
+from avsync.cli.main import main
+from avsync.pipelines.check.jsonl import ResultsFile
+from avsync.pipelines.evaluate.separation import SeparationEvaluation, evaluate_separation
+from avsync.pipelines.evaluate.talking_metrics import ClipRow, SyncFigures
+from avsync.pipelines.separate.result import RECORD, Voice, write_separation
+from avsync.pipelines.talk.result import Speaker, talk_json
 from avsync.scoring.result import Fault, Piece, TimelinePoint
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"

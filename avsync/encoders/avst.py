@@ -16,10 +16,10 @@ from avsync.encoders.conv_block import conv_block_2d
 
 # Windows that go through the 3-D half together, and pictures through the 2-D half.
 BATCH_WINDOWS = 8
-BATCH_PICTURES = 64
+BATCH_FRAMES = 64
 
 
-class Resnet2d3dEncoder(nn.Module):
+class AvstVisualEncoder(nn.Module):
     """Turns a clip of faces into one token per video frame.
 
     Every picture passes the 2-D half alone. The 3-D half looks 8 frames to either side and pads
@@ -82,7 +82,7 @@ class Resnet2d3dEncoder(nn.Module):
                 f"frames must be (B, 3, T, {self.size}, {self.size}), got {tuple(frames.shape)}"
             )
         pictures = rearrange(frames, "b c t h w -> (b t) c h w")
-        batches = self._parts(pictures, BATCH_PICTURES)
+        batches = self._parts(pictures, BATCH_FRAMES)
         shapes = torch.cat([self.pictures(batch) for batch in batches])
         return rearrange(shapes, "(b t) c h w -> b c t h w", b=len(frames))
 
@@ -145,7 +145,7 @@ def convolution(
     return nn.Sequential(layer, norm(out_channels))
 
 
-class FilterbankEncoder(nn.Module):
+class AvstAudioEncoder(nn.Module):
     """Turns the log-mel of a window into tokens, one for about four columns.
 
     Time is padded with zeros, so a token depends on where its columns stand in the window.
@@ -154,7 +154,7 @@ class FilterbankEncoder(nn.Module):
         channels: widths of the layers; the last is that of the tokens.
     """
 
-    n_mels, least_columns = 80, 7
+    n_mels, min_columns = 80, 7
 
     def __init__(self, channels: tuple[int, int, int, int, int] = (64, 192, 384, 256, 512)) -> None:
         super().__init__()
@@ -174,9 +174,9 @@ class FilterbankEncoder(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """Maps a log-mel `(B, 80, S)` to tokens `(B, token_count(S), dim)`."""
-        if mel.ndim != 3 or mel.shape[1] != self.n_mels or mel.shape[2] < self.least_columns:
+        if mel.ndim != 3 or mel.shape[1] != self.n_mels or mel.shape[2] < self.min_columns:
             raise ValueError(
-                f"mel must be (B, {self.n_mels}, S >= {self.least_columns}), got {tuple(mel.shape)}"
+                f"mel must be (B, {self.n_mels}, S >= {self.min_columns}), got {tuple(mel.shape)}"
             )
         return rearrange(self.blocks(rearrange(mel, "b m s -> b 1 m s")), "b d 1 t -> b t d")
 

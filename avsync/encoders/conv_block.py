@@ -33,7 +33,7 @@ class ConvBlock(nn.Module):
             self.norm = nn.Identity()
 
 
-def fold_norms(model: nn.Module) -> None:
+def fold_batch_norms(model: nn.Module) -> None:
     """Folds every block of a model in eval mode, in place: the same scores, a tenth sooner."""
     for module in model.modules():
         if isinstance(module, ConvBlock):
@@ -53,7 +53,7 @@ def conv_block_2d(
     return ConvBlock(conv, nn.BatchNorm2d(out_channels), residual)
 
 
-def doubling_block_2d(in_channels: int, out_channels: int) -> ConvBlock:
+def upsample_block_2d(in_channels: int, out_channels: int) -> ConvBlock:
     """A block over `(B, C, H, W)` that doubles height and width, by a transposed convolution."""
     conv = nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
     return ConvBlock(conv, nn.BatchNorm2d(out_channels))

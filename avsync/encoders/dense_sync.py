@@ -11,7 +11,7 @@ from torch import Tensor, nn
 LUMA = (0.299, 0.587, 0.114)
 
 
-class MouthEncoder(nn.Module):
+class DenseSyncVisualEncoder(nn.Module):
     """Turns a clip of mouth crops into tokens, each from `receptive_frames` neighbouring frames.
 
     Time is never padded: token k is computed from frames k to k + 4 alone, wherever the clip was
@@ -36,13 +36,13 @@ class MouthEncoder(nn.Module):
             nn.BatchNorm2d(stem),
             nn.ReLU(inplace=True),
         )
-        self.shapes = nn.Sequential(HalvingBlock(stem, first), HalvingBlock(first, second))
+        self.shapes = nn.Sequential(DownsampleBlock(stem, first), DownsampleBlock(first, second))
         self.motion = nn.Sequential(
             nn.Conv2d(self.motion_frames * second, second, 1, bias=False),
             nn.BatchNorm2d(second),
             nn.ReLU(inplace=True),
         )
-        self.trunk = HalvingBlock(second, third)
+        self.trunk = DownsampleBlock(second, third)
         self.spots = nn.Conv2d(third, third, 3, groups=third, bias=False)
         self.head = nn.Sequential(
             nn.BatchNorm1d(third), nn.ReLU(inplace=True), nn.Dropout(0.1), nn.Linear(third, dim)
@@ -86,7 +86,7 @@ def stack_frames(x: Tensor, count: int) -> Tensor:
     return flat.contiguous(memory_format=torch.channels_last)
 
 
-class HalvingBlock(nn.Module):
+class DownsampleBlock(nn.Module):
     """A strided convolution, then a residual one."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -107,7 +107,7 @@ class HalvingBlock(nn.Module):
         return torch.relu(x + self.residual(x))
 
 
-class MelEncoder(nn.Module):
+class DenseSyncAudioEncoder(nn.Module):
     """Turns log-mel columns into tokens, each from `receptive_columns` neighbouring columns.
 
     Frequency is halved stage by stage; time is neither padded nor strided, so token k sees columns

@@ -35,7 +35,7 @@ class FacePyramid(nn.Module):
         stages = [nn.Sequential(conv_block_2d(pictures, channels[0], 7, padding=3))]
         for before, width, count in zip(channels[:-1], channels[1:], RESIDUALS, strict=True):
             halve = conv_block_2d(before, width, 3, stride=2, padding=1)
-            stages.append(nn.Sequential(halve, *(same_size(width) for _ in range(count))))
+            stages.append(nn.Sequential(halve, *(residual_block_2d(width) for _ in range(count))))
         last = channels[-1]
         stages.append(nn.Sequential(conv_block_2d(last, last, 3), conv_block_2d(last, last, 1)))
         self.stages = nn.ModuleList(stages)
@@ -54,6 +54,6 @@ class FacePyramid(nn.Module):
         return maps
 
 
-def same_size(channels: int) -> ConvBlock:
+def residual_block_2d(channels: int) -> ConvBlock:
     """A residual block of 3x3 over `(B, C, H, W)`."""
     return conv_block_2d(channels, channels, 3, padding=1, residual=True)

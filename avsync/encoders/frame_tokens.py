@@ -41,7 +41,7 @@ class Windowed(Protocol):
         """
 
 
-class MiddleTokens(nn.Module):
+class CentreTokens(nn.Module):
     """Shows an encoder windows as long as those it was trained on, and gives every frame the middle
     token of its own.
 
@@ -77,7 +77,7 @@ WINDOW = (0.161, 0.248, 0.817, 0.605)
 SIZE = 96
 
 
-class MouthWindow(nn.Module):
+class LipCropEncoder(nn.Module):
     """Shows an encoder the lips alone, out of a `mouth` crop, as a square whatever their shape.
 
     Args:

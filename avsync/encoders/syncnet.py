@@ -101,7 +101,7 @@ class SyncNetAudioEncoder(nn.Module):
     n_mfcc, window_columns = 13, 20
     # Of `dense`: columns from one token to the next, and what one sees: its own, as many of a
     # window's as its layers reach without padding, and `beside` on either side of them.
-    dense_step, dense_own, dense_beside = 4, 19, 8
+    dense_step, dense_columns, dense_context = 4, 19, 8
 
     def __init__(
         self, channels: tuple[int, int, int, int, int] = (64, 192, 384, 256, 512), dim: int = 1024
@@ -148,9 +148,9 @@ class SyncNetAudioEncoder(nn.Module):
         Token k stands for the window that starts at column 4 k. Where `forward` pads that window
         with zeros it sees the clip: columns 4 k - 8 to 4 k + 26, with zeros beyond the clip's ends.
         """
-        if mfcc.ndim != 3 or mfcc.shape[1] != self.n_mfcc or mfcc.shape[2] < self.dense_own:
+        if mfcc.ndim != 3 or mfcc.shape[1] != self.n_mfcc or mfcc.shape[2] < self.dense_columns:
             raise ValueError(
-                f"mfcc must be (B, {self.n_mfcc}, S >= {self.dense_own}), got {tuple(mfcc.shape)}"
+                f"mfcc must be (B, {self.n_mfcc}, S >= {self.dense_columns}), got {tuple(mfcc.shape)}"
             )
         features = rearrange(self.blocks(rearrange(mfcc, "b m s -> b 1 m s")), "b d 1 t -> b t d")
         # A linear layer on every token is a convolution of width 1.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from avsync.encoders.mc3 import fetching
 
 # Pictures that go through the backbone together.
-BATCH_PICTURES = 64
+BATCH_FRAMES = 64
 
 
 class TimmFrameEncoder(nn.Module):
@@ -73,7 +73,7 @@ class TimmFrameEncoder(nn.Module):
             )
         x = (rearrange(frames, "b c t h w -> (b t) c h w") - self.mean) / self.spread
         # Statistics of a part would be those of few clips: training takes them of the whole batch.
-        batches = (x,) if self.training else x.split(BATCH_PICTURES)
+        batches = (x,) if self.training else x.split(BATCH_FRAMES)
         features = torch.cat([self.backbone(batch) for batch in batches])
         return rearrange(features, "(b t) f -> b t f", b=len(frames))
 

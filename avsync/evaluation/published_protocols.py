@@ -11,7 +11,7 @@ import numpy as np
 from avsync.data.sampling.crops import crops_for
 from avsync.data.store.reader import PreparedClip
 from avsync.evaluation.score_matrix import ClipBand, clip_band, window_count
-from avsync.metrics.sync_accuracy import measure_band
+from avsync.metrics.sync_accuracy import measure_window_offsets
 from avsync.metrics.sync_embeddings import chance_primacy_index, lip_sync_error, primacy_index
 from avsync.scoring.engine import SyncModel
 
@@ -97,7 +97,9 @@ def _measure(
     crops, window = crops_for(model.spec, clip), model.spec.window_frames
     scored = clip_band(model, crops, np.asarray(clip.wav_16k), truth_ms)
     accuracy = {
-        (context, tolerance): measure_band(scored.band, context, window, tolerance).accuracy
+        (context, tolerance): measure_window_offsets(
+            scored.band, context, window, tolerance
+        ).accuracy
         for context in published.contexts_of(window)
         for tolerance in published.tolerances
     }

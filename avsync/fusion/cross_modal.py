@@ -180,7 +180,7 @@ class Attended(NamedTuple):
 
 
 @contextmanager
-def attention_of(transformer: CrossModalTransformer) -> Iterator[list[Attended]]:
+def capture_attention(transformer: CrossModalTransformer) -> Iterator[list[Attended]]:
     """Within it, each pass through the transformer adds the attention of every layer to the list,
     the first layer first. Outside of it nothing is kept, and nothing costs anything.
 

@@ -31,14 +31,14 @@ class Film(nn.Module):
         width = self.scale.in_features
         if tokens.ndim != 3 or len(tokens) != len(x) or tokens.shape[2] != width:
             raise ValueError(f"tokens must be ({len(x)}, L, {width}), got {tuple(tokens.shape)}")
-        steps = at_steps(tokens.to(self.scale.weight.dtype), x.shape[-1])
+        steps = resample_tokens(tokens.to(self.scale.weight.dtype), x.shape[-1])
         scale, shift = (
             rearrange(layer(steps), "b s c -> b c 1 s") for layer in (self.scale, self.shift)
         )
         return x * scale + shift
 
 
-def at_steps(tokens: Tensor, steps: int) -> Tensor:
+def resample_tokens(tokens: Tensor, steps: int) -> Tensor:
     """Maps tokens `(B, L, D)` to `(B, steps, D)`: averages where there are more, the nearest where
     there are fewer.
     """

@@ -27,7 +27,7 @@ class WindowOffsets(NamedTuple):
     accuracy: float
 
 
-def measure_band(
+def measure_window_offsets(
     band: Tensor, context: int, window: int = WINDOW_FRAMES, tolerance: int = 1
 ) -> WindowOffsets:
     """The published protocol for one clip whose true offset is 0. Over clips, take the mean of the
@@ -41,7 +41,7 @@ def measure_band(
         window: video frames that a score has seen.
         tolerance: frames by which a right offset may be off.
     """
-    offsets = best_offsets(average_context(bar_ends(band), context, window))
+    offsets = best_offsets(average_context(mask_outside_clip(band), context, window))
     return WindowOffsets(offsets, float((offsets.abs() <= tolerance).float().mean()))
 
 
@@ -69,7 +69,7 @@ def candidate_windows(count: int, device: torch.device | None = None) -> Tensor:
     return torch.arange(count, device=device)[:, None] + shifts
 
 
-def bar_ends(band: Tensor) -> Tensor:
+def mask_outside_clip(band: Tensor) -> Tensor:
     """A band `(n, 31)` with -1000 for the candidates outside the clip, as the public code does it.
 
     There, a row within 15 of the beginning is never looked at for its end. Clips of under 30

@@ -49,7 +49,7 @@ def word_errors(said: str, read: str) -> WordErrors:
     return WordErrors(len(true), found.substitutions, found.deletions, found.insertions, swaps)
 
 
-def total_errors(texts: Sequence[WordErrors]) -> WordErrors:
+def sum_word_errors(texts: Sequence[WordErrors]) -> WordErrors:
     """What is wrong with several texts together."""
     return WordErrors(
         sum(each.words for each in texts),
@@ -60,7 +60,7 @@ def total_errors(texts: Sequence[WordErrors]) -> WordErrors:
     )
 
 
-def rate_interval(
+def word_error_rate_interval(
     texts: Sequence[WordErrors], seed: int = 0, draws: int = 2000
 ) -> tuple[float, float]:
     """The central 95 % of the rate of all texts together, over texts drawn anew with replacement.

@@ -6,7 +6,7 @@ from golden import ynets
 from golden.recipe import numbers
 
 from avsync.convert.ynet import convert_g, convert_m, convert_unet
-from avsync.fusion.film import at_steps
+from avsync.fusion.film import resample_tokens
 from avsync.losses.bounded_mask import BoundedMaskLoss
 
 GOLDEN = numbers("golden_ynet")
@@ -53,7 +53,7 @@ def test_what_is_seen_is_what_the_public_code_saw(known, tokens):
     )
     ynets.assert_stats(latent, golden["audio_latent"])
     ynets.assert_stats(model.film(latent, tokens), golden["film_out"])
-    ynets.assert_stats(at_steps(tokens, 16), golden["visual_features"])
+    ynets.assert_stats(resample_tokens(tokens, 16), golden["visual_features"])
 
 
 @torch.inference_mode()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.encoders.avst import Resnet2d3dEncoder
+from avsync.encoders.avst import AvstVisualEncoder
 
 CHANNELS = (2, 3, 4, 6)
 
@@ -9,12 +9,12 @@ CHANNELS = (2, 3, 4, 6)
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return Resnet2d3dEncoder(CHANNELS, size=40).eval()
+    return AvstVisualEncoder(CHANNELS, size=40).eval()
 
 
 def test_the_published_sizes_give_the_published_parameters():
     with torch.device("meta"):
-        encoder = Resnet2d3dEncoder(size=224)
+        encoder = AvstVisualEncoder(size=224)
     places = 512 * 14 * 14
     # Those of ResNet-18 without its classifier, and the two outer taps in time of 3-D kernels.
     flat = 11_689_512 - (512 * 1000 + 1000)
@@ -42,7 +42,7 @@ def test_tokens_depend_on_motion(tiny):
 @torch.no_grad()
 def test_where_in_the_picture_something_is_found_can_tell():
     torch.manual_seed(0)
-    encoder = Resnet2d3dEncoder(CHANNELS, size=32).eval()
+    encoder = AvstVisualEncoder(CHANNELS, size=32).eval()
     frames = torch.rand(1, 3, 3, 32, 32)
     before = encoder(frames)
     encoder.places[:, :, 0, 0] += 1000

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from avsync.encoders.dense_sync import MouthEncoder, stack_frames
+from avsync.encoders.dense_sync import DenseSyncVisualEncoder, stack_frames
 
 
 @pytest.fixture(scope="module")
 def encoder():
     torch.manual_seed(0)
-    return MouthEncoder(dim=12, channels=(4, 8, 8, 16)).eval()
+    return DenseSyncVisualEncoder(dim=12, channels=(4, 8, 8, 16)).eval()
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from avsync.encoders.avst import FilterbankEncoder
+from avsync.encoders.avst import AvstAudioEncoder
 
 
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return FilterbankEncoder(channels=(2, 3, 4, 4, 6)).eval()
+    return AvstAudioEncoder(channels=(2, 3, 4, 4, 6)).eval()
 
 
 @torch.no_grad()

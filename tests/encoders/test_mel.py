@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from avsync.encoders.dense_sync import MelEncoder
+from avsync.encoders.dense_sync import DenseSyncAudioEncoder
 
 
 @pytest.fixture(scope="module")
 def encoder():
     torch.manual_seed(0)
-    return MelEncoder(dim=12, n_mels=32, channels=(4, 8, 8, 8, 16)).eval()
+    return DenseSyncAudioEncoder(dim=12, n_mels=32, channels=(4, 8, 8, 8, 16)).eval()
 
 
 @pytest.fixture
@@ -30,4 +30,4 @@ def test_wrong_bands_are_named(encoder):
     with pytest.raises(ValueError, match=r"mel must be \(B, 32, S >= 18\), got \(1, 80, 60\)"):
         encoder(torch.randn(1, 80, 60))
     with pytest.raises(ValueError, match="n_mels must be a multiple of 16, got 40"):
-        MelEncoder(n_mels=40)
+        DenseSyncAudioEncoder(n_mels=40)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from avsync.encoders.frame_tokens import SIZE, WINDOW, MouthWindow
+from avsync.encoders.frame_tokens import SIZE, WINDOW, LipCropEncoder
 from avsync.faces.crops import mouth_square
 
 # Of the published mean face, 224 wide and 244 high: eyes, tip of the nose, corners of the mouth.
@@ -22,7 +22,7 @@ def test_the_window_is_what_was_cut_out_of_the_mean_face():
 
 
 def test_what_lies_outside_the_window_is_not_seen():
-    shown = MouthWindow(nn.Identity(), size=8)
+    shown = LipCropEncoder(nn.Identity(), size=8)
     frames = torch.rand(1, 3, 2, 40, 40)
     other = frames.clone()
     left, top, right, bottom = (round(40 * share) for share in WINDOW)
@@ -33,7 +33,7 @@ def test_what_lies_outside_the_window_is_not_seen():
 
 def test_corners_of_the_window_are_corners_of_the_square():
     frames = torch.rand(1, 1, 1, 40, 40)
-    lips = MouthWindow(nn.Identity(), window=(0.25, 0.5, 0.75, 1.0)).lips(frames)[0, 0, 0]
+    lips = LipCropEncoder(nn.Identity(), window=(0.25, 0.5, 0.75, 1.0)).lips(frames)[0, 0, 0]
     assert lips.shape == (SIZE, SIZE)
     assert lips[0, 0] == frames[0, 0, 0, 20, 10]
     assert lips[-1, -1] == frames[0, 0, 0, 39, 29]
@@ -41,9 +41,9 @@ def test_corners_of_the_window_are_corners_of_the_square():
 
 def test_a_window_outside_the_crop_is_refused():
     with pytest.raises(ValueError, match=r"window must be left, top, right, bottom in \[0, 1\]"):
-        MouthWindow(nn.Identity(), window=(0.5, 0.0, 0.4, 1.0))
+        LipCropEncoder(nn.Identity(), window=(0.5, 0.0, 0.4, 1.0))
 
 
 def test_frames_of_another_shape_are_named():
     with pytest.raises(ValueError, match=r"frames must be \(B, 3, T, H, W\), got \(1, 3, 40, 40\)"):
-        MouthWindow(nn.Identity())(torch.zeros(1, 3, 40, 40))
+        LipCropEncoder(nn.Identity())(torch.zeros(1, 3, 40, 40))

@@ -45,8 +45,8 @@ def test_a_dense_token_sees_its_window_and_eight_columns_beside_it():
     token = encoder.dense(mfcc)[:, place]
     others = (encoder.dense(changed(mfcc, column))[:, place] for column in range(80))
     seen = [column for column, other in enumerate(others) if not torch.equal(other, token)]
-    first = encoder.dense_step * place - encoder.dense_beside
-    assert seen == list(range(first, first + 2 * encoder.dense_beside + encoder.dense_own))
+    first = encoder.dense_step * place - encoder.dense_context
+    assert seen == list(range(first, first + 2 * encoder.dense_context + encoder.dense_columns))
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.encoders.timm_backbone import BATCH_PICTURES, TimmFrameEncoder
+from avsync.encoders.timm_backbone import BATCH_FRAMES, TimmFrameEncoder
 
 SMALL = "test_resnet"
 SIZE = (32, 48)
@@ -69,7 +69,7 @@ def test_colours_are_scaled_as_the_backbone_expects_them(tiny):
 def test_training_takes_statistics_of_the_whole_batch():
     torch.manual_seed(0)
     encoder = TimmFrameEncoder(8, SMALL, SIZE)
-    frames = torch.rand(1, 3, BATCH_PICTURES + 6, *SIZE)
+    frames = torch.rand(1, 3, BATCH_FRAMES + 6, *SIZE)
     scaled = (frames[0].transpose(0, 1) - encoder.mean) / encoder.spread
     expected = encoder.backbone(scaled)
     torch.testing.assert_close(encoder.pictures(frames)[0], expected, atol=1e-4, rtol=1e-4)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.fusion.film import Film, at_steps
+from avsync.fusion.film import Film, resample_tokens
 
 
 @pytest.fixture
@@ -27,14 +27,14 @@ def test_it_is_a_line_through_what_is_heard(film):
 
 def test_more_tokens_than_steps_are_averaged():
     tokens = torch.arange(6.0)[None, :, None]
-    assert at_steps(tokens, 3).flatten().tolist() == [0.5, 2.5, 4.5]
+    assert resample_tokens(tokens, 3).flatten().tolist() == [0.5, 2.5, 4.5]
     # Of 100 frames and 16 steps, as published: step 1 takes frames 6 to 12.
-    steps = at_steps(torch.arange(100.0)[None, :, None], 16).flatten()
+    steps = resample_tokens(torch.arange(100.0)[None, :, None], 16).flatten()
     assert steps[:2].tolist() == [3.0, 9.0]
 
 
 def test_fewer_tokens_than_steps_are_repeated():
-    steps = at_steps(torch.arange(13.0)[None, :, None], 16).flatten()
+    steps = resample_tokens(torch.arange(13.0)[None, :, None], 16).flatten()
     assert steps.tolist() == [0, 0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 8, 9, 10, 11, 12]
 
 

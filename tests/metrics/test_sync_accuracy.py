@@ -5,10 +5,10 @@ from golden.recipe import hash_u, numbers
 from avsync.metrics.sync_accuracy import (
     BARRED,
     average_context,
-    bar_ends,
     best_offsets,
     candidate_windows,
-    measure_band,
+    mask_outside_clip,
+    measure_window_offsets,
     score_band,
 )
 
@@ -79,7 +79,7 @@ def test_offsets_and_accuracies_are_those_of_the_public_evaluation(name):
     window = 25 if "specific" in name else 5
     for context, expected in PUBLISHED[name]["contexts"].items():
         for tolerance in (1, 5):
-            found = measure_band(band, int(context), window, tolerance)
+            found = measure_window_offsets(band, int(context), window, tolerance)
             assert found.offsets.tolist() == expected["offsets"]
             assert found.accuracy == pytest.approx(expected[f"acc_tol{tolerance}"], abs=1e-7)
 
@@ -88,7 +88,7 @@ def test_offsets_and_accuracies_are_those_of_the_public_evaluation(name):
 def test_short_clips_keep_empty_candidates_on_the_right_as_the_public_code_does(n, left):
     index = candidate_windows(n)
     outside = (index < 0) | (index >= n)
-    barred = bar_ends(torch.zeros(n, 31)) == BARRED
+    barred = mask_outside_clip(torch.zeros(n, 31)) == BARRED
     assert int((outside & ~barred).sum()) == left
     assert not (barred & ~outside).any()
     assert barred[index < 0].sum() == (index < 0)[:15].sum()
@@ -96,7 +96,7 @@ def test_short_clips_keep_empty_candidates_on_the_right_as_the_public_code_does(
 
 def test_the_first_of_equal_scores_wins():
     band = torch.full((40, 31), -50.0)  # as negative distances are: no score outbids them by 0
-    offsets = measure_band(band, 5).offsets
+    offsets = measure_window_offsets(band, 5).offsets
     assert (offsets[15:] == 15).all()  # column 0: the audio 15 frames earlier
     assert offsets[:15].tolist() == list(range(15))
 
@@ -105,13 +105,13 @@ def test_accuracy_is_the_share_within_the_tolerance():
     band = torch.zeros(40, 31)
     band[:30, 15] = 1.0
     band[30:, 13] = 1.0
-    assert measure_band(band, 5, tolerance=1).accuracy == pytest.approx(0.75)
-    assert measure_band(band, 5, tolerance=2).accuracy == 1
+    assert measure_window_offsets(band, 5, tolerance=1).accuracy == pytest.approx(0.75)
+    assert measure_window_offsets(band, 5, tolerance=2).accuracy == 1
 
 
 def test_wrong_shapes_are_named():
     with pytest.raises(ValueError, match=r"band must be \(n, 31\), got \(4, 9\)"):
-        measure_band(torch.zeros(4, 9), 5)
+        measure_window_offsets(torch.zeros(4, 9), 5)
     with pytest.raises(ValueError, match=r"scores must be \(n, n\), got \(3, 4\)"):
         score_band(torch.zeros(3, 4))
     with pytest.raises(ValueError, match=r"outside must be \(3,\), got \(4,\)"):

@@ -2,7 +2,12 @@ import sys
 
 import pytest
 
-from avsync.metrics.word_errors import WordErrors, rate_interval, total_errors, word_errors
+from avsync.metrics.word_errors import (
+    WordErrors,
+    sum_word_errors,
+    word_error_rate_interval,
+    word_errors,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,17 +43,17 @@ def test_case_and_spaces_do_not_matter():
 
 def test_long_texts_weigh_more_than_short_ones():
     texts = [word_errors("no", "yes"), word_errors("a b c d e f g h i", "a b c d e f g h i")]
-    assert total_errors(texts).rate == 0.1
-    assert total_errors(texts).swaps == (("no", "yes"),)
+    assert sum_word_errors(texts).rate == 0.1
+    assert sum_word_errors(texts).swaps == (("no", "yes"),)
 
 
 def test_the_interval_is_that_of_texts_drawn_anew():
     # Half of 40 texts of one word are wrong: the rate is binomial, its standard deviation 0.079.
     texts = [WordErrors(1, place % 2, 0, 0) for place in range(40)]
-    low, high = rate_interval(texts)
+    low, high = word_error_rate_interval(texts)
     assert 0.5 - low == pytest.approx(1.96 * 0.079, abs=0.03)
     assert high - 0.5 == pytest.approx(1.96 * 0.079, abs=0.03)
-    assert rate_interval([WordErrors(6, 1, 1, 1)] * 5) == (0.5, 0.5)
+    assert word_error_rate_interval([WordErrors(6, 1, 1, 1)] * 5) == (0.5, 0.5)
 
 
 def test_without_jiwer_the_extra_is_named(monkeypatch):

@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from avsync.encoders.conv_block import fold_norms
+from avsync.encoders.conv_block import fold_batch_norms
 from avsync.faces.detector import FaceDetector, find_detector
 from avsync.media.audio_reader import AudioClock, read_audio
 from avsync.media.container import UnreadableMedia
@@ -225,6 +225,6 @@ def load_model(name: str, weights: str | Path | None = None) -> SyncModel:
 def _loaded(name: str, weights: str | None) -> SyncModel:
     model_card(name, "sync")
     model = create_model(name, pretrained=weights is None, weights=weights)
-    fold_norms(model)
+    fold_batch_norms(model)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     return cast(SyncModel, model)

@@ -12,7 +12,12 @@ from avsync import weights as checkpoints
 from avsync.data.corpora.transcripts import Transcript, read_transcript
 from avsync.data.store.reader import PreparedClip
 from avsync.evaluation.score_matrix import WavInMemory
-from avsync.metrics.word_errors import WordErrors, rate_interval, total_errors, word_errors
+from avsync.metrics.word_errors import (
+    WordErrors,
+    sum_word_errors,
+    word_error_rate_interval,
+    word_errors,
+)
 from avsync.scoring.engine import to_frames
 from avsync.tasks.lipreading.lip_reader import LipReader
 from avsync.tasks.registry import create_model
@@ -92,10 +97,10 @@ def reading_figures(texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
     kind; and which words were read as which, the commonest first.
     """
     errors = [word_errors(*pair) for pair in texts]
-    total = total_errors(errors)
+    total = sum_word_errors(errors)
     return {
         "wer": total.rate,
-        "interval": None if total.rate is None else list(rate_interval(errors)),
+        "interval": None if total.rate is None else list(word_error_rate_interval(errors)),
         **counts_of(total),
         "confused": confused(total),
     }

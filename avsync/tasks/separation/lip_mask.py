@@ -14,7 +14,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from avsync.audio.stft import ComplexStft
-from avsync.encoders.dense_sync import MouthEncoder
+from avsync.encoders.dense_sync import DenseSyncVisualEncoder
 from avsync.encoders.frame_tokens import FrameTokens
 from avsync.fusion.temporal_conv import DILATIONS, TemporalConvFusion
 from avsync.tasks.separation.frequency_unet import WIDTHS, FrequencyUNet
@@ -132,9 +132,9 @@ class LipMask(nn.Module):
         return narrow + joined
 
 
-def build(config: LipMaskConfig, mouth: MouthEncoder | None = None) -> LipMask:
+def build(config: LipMaskConfig, mouth: DenseSyncVisualEncoder | None = None) -> LipMask:
     """The model of that configuration, with the mouth encoder of a trained dense_sync if given."""
-    encoder = mouth or MouthEncoder(config.dim, config.mouth_channels)
+    encoder = mouth or DenseSyncVisualEncoder(config.dim, config.mouth_channels)
     # Of length 1: dense_sync compares tokens by their angle alone, so their length was never
     # taught to mean the same in one face and in another.
     visual = FrameTokens(encoder, encoder.receptive_frames, unit=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from avsync.encoders.dense_sync import MouthEncoder
+from avsync.encoders.dense_sync import DenseSyncVisualEncoder
 from avsync.encoders.frame_tokens import SIZE as MOUTH
-from avsync.encoders.frame_tokens import FrameTokens, MiddleTokens, MouthWindow
+from avsync.encoders.frame_tokens import CentreTokens, FrameTokens, LipCropEncoder
 from avsync.encoders.mc3 import Mc3Encoder
 from avsync.encoders.st_gcn import CHANNELS as GRAPH
 from avsync.encoders.st_gcn import StGcnEncoder
@@ -130,7 +130,7 @@ class YNetDenseConfig:
 def build_m(config: YNetMConfig, pretrained: bool = False) -> YNet:
     """The model of that configuration; `pretrained` begins with eyes that know Kinetics-400."""
     spec = _spec(config.seconds, "mouth", MOUTH, MOUTH)
-    eyes = MouthWindow(Mc3Encoder(config.visual_channels, pretrained))
+    eyes = LipCropEncoder(Mc3Encoder(config.visual_channels, pretrained))
     return _ynet(config, eyes, config.visual_channels[-1], spec)
 
 
@@ -145,7 +145,7 @@ def build_v(config: YNetVConfig, visual: VocalistVisualEncoder | None = None) ->
     spec = _spec(config.seconds, "face", HEIGHT, WIDTH, lower_half=True)
     encoder = visual or VocalistVisualEncoder(config.visual_channels)
     frames = config.window_frames
-    eyes = MiddleTokens(encoder, frames) if frames else encoder
+    eyes = CentreTokens(encoder, frames) if frames else encoder
     return _ynet(config, eyes, config.visual_channels[-1], spec)
 
 
@@ -157,10 +157,10 @@ def build_s(config: YNetSConfig, visual: Wav2LipVisualEncoder | None = None) -> 
     return _ynet(config, eyes, config.visual_channels[-1], spec)
 
 
-def build_dense(config: YNetDenseConfig, mouth: MouthEncoder | None = None) -> YNet:
+def build_dense(config: YNetDenseConfig, mouth: DenseSyncVisualEncoder | None = None) -> YNet:
     """The model of that configuration, with the mouth encoder of a trained dense_sync if given."""
     spec = _spec(config.seconds, "mouth", config.crop_size, config.crop_size)
-    encoder = mouth or MouthEncoder(config.dim, config.mouth_channels)
+    encoder = mouth or DenseSyncVisualEncoder(config.dim, config.mouth_channels)
     eyes = FrameTokens(encoder, encoder.receptive_frames)
     return _ynet(config, eyes, config.dim, spec)
 

@@ -113,7 +113,7 @@ class AvSyncNet(nn.Module):
         passes the front end once.
         """
         edge = self.encoder.mouth.reach_frames
-        features = self.encoder.see(grey.to(self.audio_proj.weight.dtype))
+        features = self.encoder.encode_video(grey.to(self.audio_proj.weight.dtype))
         # What the front end made with zeros beyond the ends belongs to no window.
         return self.seen_windows(features[:, edge : features.shape[1] - edge])
 
@@ -125,7 +125,7 @@ class AvSyncNet(nn.Module):
 
     def hear_windows(self, audio: Tensor) -> Tensor:
         """Maps log energies `(B, T, 104)` to entries `(B, T - window + 1, D)`."""
-        features = self.encoder.hear(audio.to(self.audio_proj.weight.dtype))
+        features = self.encoder.encode_audio(audio.to(self.audio_proj.weight.dtype))
         return self._middle(self.embed_audio(self._middles(features, heard=True)))
 
     def embed_video(self, tokens: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ class AvSyncNet(nn.Module):
         found = []
         for part in windows.split(BATCH_WINDOWS):
             voice, lips = (part, None) if heard else (None, part)
-            found.append(self.encoder.join(voice, lips, kept=kept))
+            found.append(self.encoder.fuse(voice, lips, keep=kept))
         return rearrange(torch.cat(found), "(b n) k d -> b n k d", b=len(features))
 
     def _middle(self, entries: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from avsync.audio.features import LogMel
-from avsync.encoders.avst import FilterbankEncoder, Resnet2d3dEncoder
+from avsync.encoders.avst import AvstAudioEncoder, AvstVisualEncoder
 from avsync.faces.crops import CropKind
 from avsync.fusion.joint_transformer import JointTransformer
 from avsync.tasks.input_spec import ClipSpec
@@ -62,8 +62,8 @@ class Avst(nn.Module):
 
     def __init__(
         self,
-        visual: Resnet2d3dEncoder,
-        audio: FilterbankEncoder,
+        visual: AvstVisualEncoder,
+        audio: AvstAudioEncoder,
         front_end: LogMel,
         joint: JointTransformer,
         dim: int = 512,
@@ -145,11 +145,11 @@ def build(config: AvstConfig) -> Avst:
             "the last of visual_channels and audio_channels must be the same width, "
             f"got {dim} and {config.audio_channels[-1]}"
         )
-    front_end = LogMel(n_mels=FilterbankEncoder.n_mels, win_length=320)
-    audio = FilterbankEncoder(config.audio_channels)
+    front_end = LogMel(n_mels=AvstAudioEncoder.n_mels, win_length=320)
+    audio = AvstAudioEncoder(config.audio_channels)
     heard = audio.token_count(columns_of(front_end, config.window_frames))
     return Avst(
-        visual=Resnet2d3dEncoder(config.visual_channels, config.size),
+        visual=AvstVisualEncoder(config.visual_channels, config.size),
         audio=audio,
         front_end=front_end,
         joint=JointTransformer(config.window_frames, heard, dim, config.depth, config.heads),

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avsync.audio.features import LogMel
-from avsync.encoders.dense_sync import MelEncoder, MouthEncoder
+from avsync.encoders.dense_sync import DenseSyncAudioEncoder, DenseSyncVisualEncoder
 from avsync.encoders.timm_backbone import TimmFrameEncoder
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import SAMPLE_RATE
@@ -75,7 +75,7 @@ class DenseSync(nn.Module):
         self,
         mouth: VideoEncoder,
         front_end: LogMel,
-        mel: MelEncoder,
+        mel: DenseSyncAudioEncoder,
         dim: int = 128,
         crop_size: int = 56,
         zero_ms: float = 0.0,
@@ -140,9 +140,9 @@ class DenseSync(nn.Module):
 def build(config: DenseSyncConfig) -> DenseSync:
     """The model of that configuration, with fresh weights."""
     return DenseSync(
-        mouth=MouthEncoder(config.dim, config.mouth_channels),
+        mouth=DenseSyncVisualEncoder(config.dim, config.mouth_channels),
         front_end=LogMel(n_mels=config.n_mels),
-        mel=MelEncoder(config.dim, config.n_mels, config.mel_channels),
+        mel=DenseSyncAudioEncoder(config.dim, config.n_mels, config.mel_channels),
         dim=config.dim,
         crop_size=config.crop_size,
         zero_ms=config.zero_ms,
@@ -178,7 +178,7 @@ def build_timm(config: TimmDenseSyncConfig, pretrained: bool = False) -> DenseSy
             config.dim, config.backbone, size, padded=False, pretrained=pretrained
         ),
         front_end=LogMel(n_mels=config.n_mels),
-        mel=MelEncoder(config.dim, config.n_mels, config.mel_channels),
+        mel=DenseSyncAudioEncoder(config.dim, config.n_mels, config.mel_channels),
         dim=config.dim,
         crop_size=config.crop_size,
         zero_ms=config.zero_ms,

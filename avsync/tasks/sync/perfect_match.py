@@ -61,8 +61,8 @@ class PerfectMatch(nn.Module):
     ) -> None:
         super().__init__()
         self.visual, self.audio, self.front_end = visual, audio, front_end
-        hop, beside = front_end.hop_length, audio.dense_beside
-        last = (audio.dense_own + beside - 1) * hop
+        hop, beside = front_end.hop_length, audio.dense_context
+        last = (audio.dense_columns + beside - 1) * hop
         reach = last + front_end.win_length + front_end.samples_before
         self.spec = ClipSpec(
             crop=crop,
@@ -97,7 +97,7 @@ class PerfectMatch(nn.Module):
         mfcc, audio = self.front_end.columns(wav), self.audio
         mfcc = mfcc.to(next(audio.parameters()).dtype)
         starts = (starts_s * SAMPLE_RATE / self.front_end.hop_length).round().long()
-        beside, seen = audio.dense_beside, audio.dense_own + audio.dense_beside
+        beside, seen = audio.dense_context, audio.dense_columns + audio.dense_context
         if not len(starts) or starts.min() < beside or starts.max() + seen > mfcc.shape[2]:
             spec, length_s = self.spec, wav.shape[1] / SAMPLE_RATE
             span = f"{starts_s.min():.3f} to {starts_s.max():.3f}" if len(starts) else "none"

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from avsync.fusion.cross_modal import Attended, attention_of
+from avsync.fusion.cross_modal import Attended, capture_attention
 from avsync.tasks.sync.vocalist import Vocalist
 
 
@@ -35,9 +35,9 @@ def capture_activations(model: Vocalist, frames: Tensor, mel: Tensor) -> Inside:
     hook = model.fc.register_forward_pre_hook(keep)
     try:
         with (
-            attention_of(model.fusion) as fusion,
-            attention_of(model.audio_to_video) as audio_to_video,
-            attention_of(model.video_to_audio) as video_to_audio,
+            capture_attention(model.fusion) as fusion,
+            capture_attention(model.audio_to_video) as audio_to_video,
+            capture_attention(model.video_to_audio) as video_to_audio,
         ):
             video, audio = model.tokens(frames, mel)
             scores = model.join(video, audio)

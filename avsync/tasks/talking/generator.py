@@ -12,8 +12,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from avsync.encoders.conv_block import ConvBlock, conv_block_2d, doubling_block_2d
-from avsync.encoders.face_pyramid import SIZE, FacePyramid, same_size
+from avsync.encoders.conv_block import ConvBlock, conv_block_2d, upsample_block_2d
+from avsync.encoders.face_pyramid import SIZE, FacePyramid, residual_block_2d
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FPS
 
@@ -119,12 +119,12 @@ class FaceDecoder(nn.Module):
         to_3 = nn.ConvTranspose2d(said + seen[0], first, 3)
         stages = [
             nn.Sequential(conv_block_2d(said, said, 1)),
-            nn.Sequential(ConvBlock(to_3, nn.BatchNorm2d(first)), same_size(first)),
+            nn.Sequential(ConvBlock(to_3, nn.BatchNorm2d(first)), residual_block_2d(first)),
         ]
         before = first
         for width, meets in zip(widths, seen[:-1], strict=True):
-            double = doubling_block_2d(before + meets, width)
-            stages.append(nn.Sequential(double, same_size(width), same_size(width)))
+            double = upsample_block_2d(before + meets, width)
+            stages.append(nn.Sequential(double, residual_block_2d(width), residual_block_2d(width)))
             before = width
         self.stages = nn.ModuleList(stages)
         self.out = nn.Sequential(

@@ -95,10 +95,12 @@ class SyncTalklip(nn.Module):
         padded = F.pad(audio, (0, 0, reach, reach)).to(self.audio_proj.weight.dtype)
         around = places[..., None] + torch.arange(self.window, device=places.device)
         rows = torch.arange(len(audio), device=places.device)[:, None, None]
-        features = rearrange(self.encoder.hear(padded)[rows, around], "b p w d -> (b p) w d")
+        features = rearrange(
+            self.encoder.encode_audio(padded)[rows, around], "b p w d -> (b p) w d"
+        )
         middle = slice(reach, reach + 1)
         found = [
-            self.encoder.join(part, None, kept=middle) for part in features.split(BATCH_WINDOWS)
+            self.encoder.fuse(part, None, keep=middle) for part in features.split(BATCH_WINDOWS)
         ]
         return torch.cat(found).squeeze(1).unflatten(0, tuple(places.shape))
 

@@ -99,11 +99,11 @@ class SpeechExpertLoss:
             pasted = augment_mouth(pasted.clamp(BLACK, 1), pasted.shape[-1], generator)
         lengths, *text = said or (None,)
         # Every picture is seen once, to be read and to be compared.
-        seen = expert.encoder.see(pasted, lengths)
+        seen = expert.encoder.encode_video(pasted, lengths)
         lip = made.new_zeros(())
         if text:
             inputs, targets = text
-            tokens_seen = expert.encoder.join(None, seen, lengths)
+            tokens_seen = expert.encoder.fuse(None, seen, lengths)
             lip = self.reading(expert.reader.write(tokens_seen, inputs, lengths), targets)
         lips = expert.seen_windows(_around(seen, places, self.reach))
         if self.reference == "frozen":
@@ -123,7 +123,7 @@ def paste(mouths: Tensor, made: Tensor, lies: Tensor, places: Tensor) -> Tensor:
     Args:
         mouths: of whole clips, in [0, 1].
         made: faces drawn `(B, 3, P, 96, 96)`.
-        lies: where their mouths lie in them `(B, P, 2, 3)`, see `mouth_in_face`.
+        lies: where their mouths lie in them `(B, P, 2, 3)`, see `mouth_to_face_affine`.
         places: of the faces in their clips `(B, P)`; of the same place drawn twice, one counts.
     """
     size = mouths.shape[-2:]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.encoders.dense_sync import MouthEncoder
+from avsync.encoders.dense_sync import DenseSyncVisualEncoder
 from avsync.tasks.separation.ynet_variants import (
     YNetDenseConfig,
     YNetGConfig,
@@ -119,7 +119,7 @@ def test_landmarks_are_seen_eight_frames_at_a_time():
 
 
 def test_the_eye_of_a_trained_model_can_be_passed_in():
-    mouth = MouthEncoder(6, (2, 2, 2, 2))
+    mouth = DenseSyncVisualEncoder(6, (2, 2, 2, 2))
     model = build_dense(YNetDenseConfig(CHANNELS, 6, (2, 2, 2, 2), 48, seconds=1), mouth)
     assert model.visual.encoder is mouth
 

@@ -4,7 +4,7 @@ from einops import rearrange
 from golden.recipe import numbers
 from golden.vocalists import golden_inputs, golden_model
 
-from avsync.encoders.conv_block import ConvBlock, fold_norms
+from avsync.encoders.conv_block import ConvBlock, fold_batch_norms
 from avsync.scoring.embeddings import each
 from avsync.tasks.sync.vocalist import VocalistConfig, build
 from avsync.timing import SAMPLE_RATE
@@ -149,7 +149,7 @@ def test_folding_batch_norms_keeps_the_scores(tiny):
     frames, mel = torch.rand(2, 3, 5, 48, 96), torch.randn(2, 80, 16)
     with torch.inference_mode():
         before = model(frames, mel)
-        fold_norms(model)
+        fold_batch_norms(model)
         blocks = [m for m in model.modules() if isinstance(m, ConvBlock)]
         assert all(isinstance(block.norm, torch.nn.Identity) for block in blocks)
         torch.testing.assert_close(model(frames, mel), before, atol=1e-5, rtol=1e-5)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from avsync.encoders.conv_block import fold_norms
+from avsync.encoders.conv_block import fold_batch_norms
 from avsync.tasks.talking.generator import (
     DRAWN,
     TalkingFaceConfig,
@@ -98,7 +98,7 @@ def test_the_lower_half_of_the_pose_is_never_seen(faces):
 def test_folded_norms_draw_the_same(tiny, faces):
     model, tokens = deepcopy(tiny), torch.randn(3, 8)
     expected = model(tokens, faces)
-    fold_norms(model)
+    fold_batch_norms(model)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     torch.testing.assert_close(model(tokens, faces), expected, atol=1e-5, rtol=1e-4)
 

@@ -1,9 +1,8 @@
-"""AVST's visual stream: a ResNet-18 whose first half looks at pictures and whose second half looks
-at motion.
+"""Encoders of AVST: a 2D-3D ResNet-18 for video and a convolutional network for log-mel.
 
-Chen, Xie, Afouras, Nagrani, Vedaldi and Zisserman, Audio-Visual Synchronisation in the Wild (BMVC
-2021); the 2D-3D ResNet is that of Han, Xie and Zisserman, Video Representation Learning by Dense
-Predictive Coding (2019).
+Source: Chen, Xie, Afouras, Nagrani, Vedaldi and Zisserman, Audio-Visual Synchronisation in the Wild
+(BMVC 2021); the 2D-3D ResNet is that of Han, Xie and Zisserman, Video Representation Learning by
+Dense Predictive Coding (2019).
 """
 
 from typing import Any
@@ -14,17 +13,18 @@ from torch import Tensor, nn
 
 from avsync.encoders.conv_block import conv_block_2d
 
-# Windows that go through the 3-D half together, and pictures through the 2-D half.
+# Windows that pass the 3-D half together, and frames that pass the 2-D half together.
 BATCH_WINDOWS = 8
 BATCH_FRAMES = 64
 
 
 class AvstVisualEncoder(nn.Module):
-    """Turns a clip of faces into one token per video frame.
+    """AVST's visual encoder: a clip of face crops to one token per video frame.
 
-    Every picture passes the 2-D half alone. The 3-D half looks 8 frames to either side and pads
-    with zeros, so a token depends on where its frame stands in the window. A learnt vector for each
-    place of the picture is added, then each number of the token is the highest of all places.
+    The first half of the ResNet-18 is 2-D and sees each frame alone. The second half is 3-D: it
+    sees 8 frames to either side and pads with zeros, so a token depends on the position of its
+    frame in the window. A learned spatial position embedding is added to the last feature map,
+    which is then max-pooled over all spatial positions.
 
     Args:
         channels: widths of the four stages; the last is that of the tokens.
@@ -38,7 +38,7 @@ class AvstVisualEncoder(nn.Module):
         a, b, c, d = channels
         self.size = size
         self.pictures = nn.Sequential(
-            convolution(nn.Conv2d, nn.BatchNorm2d, 3, a, 7, 2),
+            _conv_norm(nn.Conv2d, nn.BatchNorm2d, 3, a, 7, 2),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(3, stride=2, padding=1),
             *(ResidualBlock(nn.Conv2d, nn.BatchNorm2d, a, a) for _ in range(2)),
@@ -53,56 +53,61 @@ class AvstVisualEncoder(nn.Module):
         )
         # Not channels last: torch 2.11 then corrupts memory in training, in strided convolutions of
         # width 1 whose channels are few and odd.
-        left = -(-size // 16)
-        self.places = nn.Parameter(nn.init.trunc_normal_(torch.empty(d, 1, left, left), std=0.02))
+        side = -(-size // 16)
+        self.places = nn.Parameter(nn.init.trunc_normal_(torch.empty(d, 1, side, side), std=0.02))
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Maps RGB frames `(B, 3, T, size, size)` in [0, 1] to tokens `(B, T, channels[-1])`."""
-        return self._tokens(self._shapes(frames))
+        """Map RGB frames `(B, 3, T, size, size)` in [0, 1] to tokens `(B, T, channels[-1])`."""
+        return self._tokens(self._frame_maps(frames))
 
     def windows(self, frames: Tensor, length: int) -> Tensor:
-        """Maps frames `(B, 3, T, size, size)` to tokens `(B, T - length + 1, length, D)` of every
-        window of `length` frames; each picture passes the 2-D half once.
+        """Encode every window of `length` frames; each frame passes the 2-D half once.
+
+        Args:
+            frames: RGB frames `(B, 3, T, size, size)` in [0, 1].
+            length: frames of a window.
+
+        Returns:
+            Tokens `(B, T - length + 1, length, D)`, those of `forward` on each window alone.
         """
         if frames.ndim != 5 or frames.shape[2] < length:
             raise ValueError(
                 f"frames must be (B, 3, T >= {length}, H, W), got {tuple(frames.shape)}"
             )
         if frames.shape[2] == length:
-            # By the module's own call, so that hooks on it see windows that come one by one.
+            # Through the module's own call, so that forward hooks see single windows.
             return self(frames)[:, None]
-        shapes = self._shapes(frames).unfold(2, length, 1)
-        shapes = rearrange(shapes, "b c n h w t -> (b n) c t h w")
-        tokens = torch.cat([self._tokens(batch) for batch in self._parts(shapes, BATCH_WINDOWS)])
+        maps = self._frame_maps(frames).unfold(2, length, 1)
+        maps = rearrange(maps, "b c n h w t -> (b n) c t h w")
+        tokens = torch.cat([self._tokens(batch) for batch in self._batches(maps, BATCH_WINDOWS)])
         return rearrange(tokens, "(b n) t d -> b n t d", b=len(frames))
 
-    def _shapes(self, frames: Tensor) -> Tensor:
+    def _frame_maps(self, frames: Tensor) -> Tensor:
         if frames.ndim != 5 or (frames.shape[1], *frames.shape[3:]) != (3, self.size, self.size):
             raise ValueError(
                 f"frames must be (B, 3, T, {self.size}, {self.size}), got {tuple(frames.shape)}"
             )
-        pictures = rearrange(frames, "b c t h w -> (b t) c h w")
-        batches = self._parts(pictures, BATCH_FRAMES)
-        shapes = torch.cat([self.pictures(batch) for batch in batches])
-        return rearrange(shapes, "(b t) c h w -> b c t h w", b=len(frames))
+        batches = self._batches(rearrange(frames, "b c t h w -> (b t) c h w"), BATCH_FRAMES)
+        maps = torch.cat([self.pictures(batch) for batch in batches])
+        return rearrange(maps, "(b t) c h w -> b c t h w", b=len(frames))
 
-    def _parts(self, x: Tensor, size: int) -> tuple[Tensor, ...]:
-        # Statistics of a part would be those of one clip: training takes them of the whole batch.
+    def _batches(self, x: Tensor, size: int) -> tuple[Tensor, ...]:
+        # In training batch norm takes its statistics over the whole batch, not over part of it.
         return (x,) if self.training else x.split(size)
 
-    def _tokens(self, shapes: Tensor) -> Tensor:
-        return reduce(self.motion(shapes) + self.places, "b d t h w -> b t d", "max")
+    def _tokens(self, maps: Tensor) -> Tensor:
+        return reduce(self.motion(maps) + self.places, "b d t h w -> b t d", "max")
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions and a way past them.
+    """ResNet basic block of two convolutions, in 2-D or 3-D.
 
     Args:
         conv: `nn.Conv2d` or `nn.Conv3d`.
-        norm: the batch norm for it.
-        in_channels: width of what comes in.
-        out_channels: width of what goes out.
-        stride: of the first convolution, and of the way past.
+        norm: the batch norm of the same dimensions.
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        stride: stride of the first convolution and of the shortcut.
     """
 
     def __init__(
@@ -115,24 +120,24 @@ class ResidualBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            convolution(conv, norm, in_channels, out_channels, 3, stride),
+            _conv_norm(conv, norm, in_channels, out_channels, 3, stride),
             nn.ReLU(inplace=True),
-            convolution(conv, norm, out_channels, out_channels, 3),
+            _conv_norm(conv, norm, out_channels, out_channels, 3),
         )
-        changes = stride != 1 or in_channels != out_channels
+        changes_shape = stride != 1 or in_channels != out_channels
         self.past = (
-            convolution(conv, norm, in_channels, out_channels, 1, stride)
-            if changes
+            _conv_norm(conv, norm, in_channels, out_channels, 1, stride)
+            if changes_shape
             else nn.Identity()
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps `(B, in_channels, ...)` to `(B, out_channels, ...)`, never negative."""
+        """Map `(B, in_channels, ...)` to `(B, out_channels, ...)`, non-negative."""
         out: Tensor = self.layers(x) + self.past(x)
         return out.relu_()
 
 
-def convolution(
+def _conv_norm(
     conv: Any,
     norm: Any,
     in_channels: int,
@@ -146,9 +151,9 @@ def convolution(
 
 
 class AvstAudioEncoder(nn.Module):
-    """Turns the log-mel of a window into tokens, one for about four columns.
+    """AVST's audio encoder: the log-mel of a window to tokens, one per four columns or so.
 
-    Time is padded with zeros, so a token depends on where its columns stand in the window.
+    Time is padded with zeros, so a token depends on the position of its columns in the window.
 
     Args:
         channels: widths of the layers; the last is that of the tokens.
@@ -173,7 +178,7 @@ class AvstAudioEncoder(nn.Module):
         )
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Maps a log-mel `(B, 80, S)` to tokens `(B, token_count(S), dim)`."""
+        """Map a log-mel `(B, 80, S)` to tokens `(B, token_count(S), dim)`."""
         if mel.ndim != 3 or mel.shape[1] != self.n_mels or mel.shape[2] < self.min_columns:
             raise ValueError(
                 f"mel must be (B, {self.n_mels}, S >= {self.min_columns}), got {tuple(mel.shape)}"
@@ -182,5 +187,6 @@ class AvstAudioEncoder(nn.Module):
 
     @staticmethod
     def token_count(columns: int) -> int:
-        """Tokens of so many columns: two poolings of 3, each with a stride of 2."""
+        """Return the number of tokens of a log-mel with this number of columns."""
+        # Two max poolings of size 3 and stride 2.
         return ((columns - 3) // 2 - 2) // 2 + 1

@@ -1,4 +1,4 @@
-"""Mouth encoder: grey mouth crops to one token per five frames, dense in time."""
+"""Encoders of dense_sync: grey mouth crops and log-mel to tokens, dense in time, unpadded."""
 
 from itertools import pairwise
 
@@ -6,16 +6,16 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
-# Luminance of RGB (ITU-R BT.601): lips are told by shape and shade; colour differs more by camera
-# than by speech.
+# Luminance of RGB (ITU-R BT.601): speech shows in the shape and shade of the lips; colour varies
+# more with the camera than with speech.
 LUMA = (0.299, 0.587, 0.114)
 
 
 class DenseSyncVisualEncoder(nn.Module):
-    """Turns a clip of mouth crops into tokens, each from `receptive_frames` neighbouring frames.
+    """dense_sync's visual encoder: mouth crops to tokens of `receptive_frames` neighbouring frames.
 
-    Time is never padded: token k is computed from frames k to k + 4 alone, wherever the clip was
-    cut.
+    Time is never padded: token k is computed from frames k to k + 4 only, so it does not depend on
+    where the clip was cut.
 
     Args:
         dim: width of the tokens.
@@ -49,7 +49,7 @@ class DenseSyncVisualEncoder(nn.Module):
         )
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Maps RGB frames `(B, 3, T, H, W)` in [0, 1] to tokens `(B, T - 4, dim)`."""
+        """Map RGB frames `(B, 3, T, H, W)` in [0, 1] to tokens `(B, T - 4, dim)`."""
         if frames.ndim != 5 or frames.shape[1] != 3 or frames.shape[2] < self.receptive_frames:
             raise ValueError(
                 f"frames must be (B, 3, T >= {self.receptive_frames}, H, W), "
@@ -59,9 +59,9 @@ class DenseSyncVisualEncoder(nn.Module):
         return self.encode_grey(grey)
 
     def encode_grey(self, grey: Tensor) -> Tensor:
-        """Maps grey frames `(B, T, H, W)`, any range, to tokens `(B, T - 4, dim)`."""
+        """Map grey frames `(B, T, H, W)`, any range, to tokens `(B, T - 4, dim)`."""
         batch = len(grey)
-        # Each frame on its own scale: exposure and contrast belong to the camera.
+        # Each frame is standardised: exposure and contrast depend on the camera, not on speech.
         mean = reduce(grey, "b t h w -> b t 1 1", "mean")
         spread = grey.std((-2, -1), keepdim=True)
         x = rearrange((grey - mean) / (spread + 1e-3), "b t h w -> b t 1 h w")
@@ -74,11 +74,17 @@ class DenseSyncVisualEncoder(nn.Module):
 
 
 def stack_frames(x: Tensor, count: int) -> Tensor:
-    """Puts `count` neighbouring frames into the channels: `(B, T, C, H, W)` to `(B (T - count + 1),
-    count C, H, W)`.
+    """Stack `count` neighbouring frames in the channels.
 
-    A 2-D convolution of the result is a valid 3-D one of `x`; on CPUs it runs twice as fast,
-    channels last.
+    A 2-D convolution of the result equals a valid 3-D convolution of `x`; channels last, it runs
+    twice as fast on CPUs.
+
+    Args:
+        x: frames `(B, T, C, H, W)`.
+        count: neighbouring frames to stack.
+
+    Returns:
+        Stacked frames `(B (T - count + 1), count C, H, W)`, channels last.
     """
     starts = x.shape[1] - count + 1
     stacked = torch.cat([x[:, k : k + starts] for k in range(count)], dim=2)
@@ -87,7 +93,7 @@ def stack_frames(x: Tensor, count: int) -> Tensor:
 
 
 class DownsampleBlock(nn.Module):
-    """A strided convolution, then a residual one."""
+    """Convolution of stride 2 followed by a residual convolution."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -102,16 +108,16 @@ class DownsampleBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps `(N, in_channels, H, W)` to `(N, out_channels, H / 2, W / 2)`."""
+        """Map `(N, in_channels, H, W)` to `(N, out_channels, H / 2, W / 2)`."""
         x = self.down(x)
         return torch.relu(x + self.residual(x))
 
 
 class DenseSyncAudioEncoder(nn.Module):
-    """Turns log-mel columns into tokens, each from `receptive_columns` neighbouring columns.
+    """dense_sync's audio encoder: log-mel to tokens of `receptive_columns` neighbouring columns.
 
     Frequency is halved stage by stage; time is neither padded nor strided, so token k sees columns
-    k to k + 17 alone.
+    k to k + 17 only.
 
     Args:
         dim: width of the tokens.
@@ -119,8 +125,9 @@ class DenseSyncAudioEncoder(nn.Module):
         channels: width of the five stages.
     """
 
-    spans = (5, 5, 5, 4, 3)
-    receptive_columns = 1 + sum(span - 1 for span in spans)
+    # Kernel sizes of the stages in time, in columns.
+    time_kernels = (5, 5, 5, 4, 3)
+    receptive_columns = 1 + sum(size - 1 for size in time_kernels)
 
     def __init__(
         self,
@@ -133,15 +140,18 @@ class DenseSyncAudioEncoder(nn.Module):
             raise ValueError(f"n_mels must be a multiple of 16, got {n_mels}")
         self.n_mels = n_mels
         stages = [
-            stage(a, b, (3, span), (2, 1), (1, 0))
-            for (a, b), span in zip(pairwise((1, *channels[:4])), self.spans[:4], strict=True)
+            _stage(a, b, (3, size), (2, 1), (1, 0))
+            for (a, b), size in zip(
+                pairwise((1, *channels[:4])), self.time_kernels[:4], strict=True
+            )
         ]
-        last = stage(channels[3], channels[4], (n_mels // 16, self.spans[4]), (1, 1), (0, 0))
+        kernel = (n_mels // 16, self.time_kernels[4])
+        last = _stage(channels[3], channels[4], kernel, (1, 1), (0, 0))
         self.stages = nn.Sequential(*stages, last)
         self.head = nn.Sequential(nn.Dropout(0.1), nn.Conv1d(channels[4], dim, 1))
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Maps log-mel `(B, M, S)` to tokens `(B, S - 17, dim)`."""
+        """Map log-mel `(B, M, S)` to tokens `(B, S - 17, dim)`."""
         if mel.ndim != 3 or mel.shape[1] != self.n_mels or mel.shape[2] < self.receptive_columns:
             raise ValueError(
                 f"mel must be (B, {self.n_mels}, S >= {self.receptive_columns}), "
@@ -152,7 +162,7 @@ class DenseSyncAudioEncoder(nn.Module):
         return rearrange(self.head(rearrange(x, "b c 1 s -> b c s")), "b d s -> b s d")
 
 
-def stage(
+def _stage(
     in_channels: int,
     out_channels: int,
     kernel: tuple[int, int],

@@ -1,60 +1,60 @@
-"""Dilated encoder of frames: tokens of a face, each with 65 frames to either side.
+"""Encoders of Looking to Listen: dilated convolutions over frame tokens and over a spectrum.
 
-The visual stream of Ephrat et al., Looking to Listen at the Cocktail Party (SIGGRAPH 2018), as the
-public code of A cappella (BMVC 2021) has it.
+Source: Ephrat et al., Looking to Listen at the Cocktail Party (SIGGRAPH 2018), as implemented in
+the public code of A cappella (Montesinos, Kadandale and Haro, BMVC 2021).
 """
 
 from einops import rearrange
 from torch import Tensor, nn
 
-# Frames a layer looks at, and how far apart they are.
-LAYERS = ((7, 1), (5, 1), (5, 2), (5, 4), (5, 8), (5, 16))
+# Kernel size and dilation of each layer over frame tokens.
+FRAME_LAYERS = ((7, 1), (5, 1), (5, 2), (5, 4), (5, 8), (5, 16))
+# Kernel and dilation of each layer over a spectrum, as (time, frequency).
+SPECTRUM_LAYERS = (
+    ((1, 7), (1, 1)),
+    ((7, 1), (1, 1)),
+    *(((5, 5), (dilation, 1)) for dilation in (1, 2, 4, 8, 16, 32)),
+    *(((5, 5), (dilation, dilation)) for dilation in (1, 2, 4, 8, 16, 32)),
+)
 
 
 class DilatedFrameEncoder(nn.Module):
-    """Turns tokens of frames into tokens that know their neighbours; ends are padded with zeros.
+    """Dilated temporal convolutions over frame tokens: each sees 65 frames to either side.
+
+    The ends of the clip are padded with zeros.
 
     Args:
-        token_dim: width of the tokens that come in.
-        channels: width of those that go out.
+        token_dim: width of the input tokens.
+        channels: width of the output tokens.
     """
 
     def __init__(self, token_dim: int = 512, channels: int = 256) -> None:
         super().__init__()
-        widths = (token_dim, *(channels for _ in LAYERS))
+        widths = (token_dim, *(channels for _ in FRAME_LAYERS))
         self.layers = nn.Sequential(
             *(
                 nn.Sequential(
-                    nn.Conv1d(a, channels, span, padding="same", dilation=step),
+                    nn.Conv1d(width, channels, kernel, padding="same", dilation=dilation),
                     nn.BatchNorm1d(channels),
                     nn.ReLU(),
                 )
-                for a, (span, step) in zip(widths, LAYERS, strict=False)
+                for width, (kernel, dilation) in zip(widths, FRAME_LAYERS, strict=False)
             )
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Maps tokens `(B, L, token_dim)` to `(B, L, channels)`."""
+        """Map tokens `(B, L, token_dim)` to `(B, L, channels)`."""
         x = self.layers(rearrange(tokens, "b l d -> b d l"))
         return rearrange(x, "b d l -> b l d")
 
 
-# Kernel and dilation of each layer, over columns and bins.
-SPECTRUM_LAYERS = (
-    ((1, 7), (1, 1)),
-    ((7, 1), (1, 1)),
-    *(((5, 5), (step, 1)) for step in (1, 2, 4, 8, 16, 32)),
-    *(((5, 5), (step, step)) for step in (1, 2, 4, 8, 16, 32)),
-)
-
-
 class DilatedSpectrumEncoder(nn.Module):
-    """Turns the real and imaginary parts of a spectrum into one token per column.
+    """Dilated convolutions over a complex spectrum: one token per column.
 
     Args:
-        bins: of the spectrum.
-        channels: width of the layers but for the last.
-        last: width of the last layer, for every bin.
+        bins: frequency bins of the spectrum.
+        channels: width of all layers but the last.
+        last: channels of the last layer, for each bin.
     """
 
     def __init__(self, bins: int = 256, channels: int = 96, last: int = 8) -> None:
@@ -62,13 +62,13 @@ class DilatedSpectrumEncoder(nn.Module):
         self.dim, self.bins = last * bins, bins
         widths = (2, *(channels for _ in SPECTRUM_LAYERS))
         layers = [
-            _layer(a, channels, kernel, step)
-            for a, (kernel, step) in zip(widths, SPECTRUM_LAYERS, strict=False)
+            _layer(width, channels, kernel, dilation)
+            for width, (kernel, dilation) in zip(widths, SPECTRUM_LAYERS, strict=False)
         ]
         self.layers = nn.Sequential(*layers, _layer(channels, last, (1, 1), (1, 1)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps a spectrum `(B, 2, bins, S)` to tokens `(B, S, last * bins)`."""
+        """Map the real and imaginary part `(B, 2, bins, S)` to tokens `(B, S, last * bins)`."""
         if x.ndim != 4 or x.shape[1:3] != (2, self.bins):
             raise ValueError(f"the spectrum must be (B, 2, {self.bins}, S), got {tuple(x.shape)}")
         x = self.layers(rearrange(x, "b two f s -> b two s f"))

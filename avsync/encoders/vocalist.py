@@ -1,8 +1,9 @@
-"""Lip volume encoder: VocaLiST's visual stream, 3-D convolutions over a whole window of lips.
+"""Encoders of VocaLiST: 3-D convolutions over a window of lips, 2-D ones over its log-mel.
 
-Kadandale, Montesinos and Haro, VocaLiST (Interspeech 2022). Every layer looks one to three frames
-to either side and pads with zeros, so a token depends on where its frame stands in the window:
-tokens of overlapping windows are not the same and cannot be shared.
+Every layer sees one to three frames to either side and pads with zeros, so a token depends on the
+position of its frame in the window: overlapping windows cannot share tokens.
+
+Source: Kadandale, Montesinos and Haro, VocaLiST (Interspeech 2022).
 """
 
 import torch
@@ -12,17 +13,18 @@ from torch import Tensor, nn
 from avsync.encoders.conv_block import conv_block_2d, conv_block_3d
 
 HEIGHT, WIDTH = 48, 96
-# Windows that go through the convolutions together: one alone takes twice as long, more than eight
-# gain nothing on a CPU and hold 20 MB each.
+N_MELS = 80
+# Windows that pass the convolutions together: a single one takes twice as long per window, more
+# than eight gain nothing on a CPU and take 20 MB each.
 BATCH_WINDOWS = 8
 
 
 class VocalistVisualEncoder(nn.Module):
-    """Turns the lower half of a face into one token per video frame, never negative.
+    """VocaLiST's visual encoder: lower face halves to one non-negative token per video frame.
 
     Args:
-        channels: widths of the five stages; the last is that of the tokens. VocaLiST's by default,
-            (16, 32, 64, 128, 200) are MTDVocaLiST's.
+        channels: widths of the five stages; the last is that of the tokens. The default is
+            VocaLiST; (16, 32, 64, 128, 200) is MTDVocaLiST.
     """
 
     def __init__(self, channels: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512)) -> None:
@@ -45,7 +47,7 @@ class VocalistVisualEncoder(nn.Module):
         )
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Maps frames `(B, 3, T, 48, 96)` in [0, 1] to tokens `(B, T, dim)`."""
+        """Map frames `(B, 3, T, 48, 96)` in [0, 1] to tokens `(B, T, dim)`."""
         if frames.ndim != 5 or frames.shape[1] != 3 or frames.shape[3:] != (HEIGHT, WIDTH):
             raise ValueError(
                 f"frames must be (B, 3, T, {HEIGHT}, {WIDTH}), got {tuple(frames.shape)}"
@@ -53,8 +55,14 @@ class VocalistVisualEncoder(nn.Module):
         return rearrange(self.blocks(frames), "b d t 1 1 -> b t d")
 
     def windows(self, frames: Tensor, length: int) -> Tensor:
-        """Maps frames `(B, 3, T, 48, 96)` to tokens `(B, T - length + 1, length, dim)` of every
-        window of `length` frames.
+        """Encode every window of `length` frames.
+
+        Args:
+            frames: frames `(B, 3, T, 48, 96)` in [0, 1].
+            length: frames of a window.
+
+        Returns:
+            Tokens `(B, T - length + 1, length, dim)`.
         """
         if frames.ndim != 5 or frames.shape[2] < length:
             raise ValueError(
@@ -65,18 +73,15 @@ class VocalistVisualEncoder(nn.Module):
         return rearrange(tokens, "(b n) t d -> b n t d", b=len(frames))
 
 
-N_MELS = 80
-
-
 class VocalistAudioEncoder(nn.Module):
-    """Turns log-mel columns into one token per column, never negative.
+    """VocaLiST's audio encoder: a log-mel to one non-negative token per column.
 
-    Time is padded with zeros at every layer and never strided, so a token depends on where its
-    column stands in the window.
+    Time is padded with zeros at every layer and never strided, so a token depends on the position
+    of its column in the window.
 
     Args:
-        channels: widths of the five stages; the last is that of the tokens. VocaLiST's by default,
-            (16, 32, 64, 128, 200) are MTDVocaLiST's.
+        channels: widths of the five stages; the last is that of the tokens. The default is
+            VocaLiST; (16, 32, 64, 128, 200) is MTDVocaLiST.
     """
 
     def __init__(self, channels: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512)) -> None:
@@ -96,7 +101,7 @@ class VocalistAudioEncoder(nn.Module):
         )
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Maps a log-mel `(B, 80, S)` in [-4, 4] to tokens `(B, S, dim)`."""
+        """Map a log-mel `(B, 80, S)` in [-4, 4] to tokens `(B, S, dim)`."""
         if mel.ndim != 3 or mel.shape[1] != N_MELS:
             raise ValueError(f"mel must be (B, {N_MELS}, S), got {tuple(mel.shape)}")
         return rearrange(self.blocks(rearrange(mel, "b m s -> b 1 m s")), "b d 1 s -> b s d")

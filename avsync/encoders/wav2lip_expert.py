@@ -1,7 +1,7 @@
-"""Lip stack encoder: the lip expert's visual stream, a few frames as the channels of one picture.
+"""Encoders of Wav2Lip's lip-sync expert: frames stacked in the channels, and log-mel windows.
 
-Prajwal, Mukhopadhyay, Namboodiri and Jawahar, A Lip Sync Expert Is All You Need for Speech to Lip
-Generation In the Wild (ACM Multimedia 2020).
+Source: Prajwal, Mukhopadhyay, Namboodiri and Jawahar, A Lip Sync Expert Is All You Need for Speech
+to Lip Generation In the Wild (ACM Multimedia 2020).
 """
 
 import torch
@@ -14,9 +14,10 @@ HEIGHT, WIDTH = 48, 96
 
 
 class Wav2LipVisualEncoder(nn.Module):
-    """Turns the lower half of a face into one token per window of frames, never negative.
+    """Wav2Lip expert's visual encoder: lower face halves to one non-negative token per window.
 
-    The layers know no time: every window runs through all of them.
+    The convolutions are 2-D, with the frames of a window as channels, so every window passes all
+    layers.
 
     Args:
         channels: widths of the five stages; the last is that of the tokens.
@@ -50,8 +51,13 @@ class Wav2LipVisualEncoder(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Maps RGB frames `(B, 3, T, 48, 96)` in [0, 1] to tokens `(B, T - window_frames + 1,
-        dim)`.
+        """Map RGB frames to one token per window.
+
+        Args:
+            frames: RGB frames `(B, 3, T, 48, 96)` in [0, 1].
+
+        Returns:
+            Tokens `(B, T - window_frames + 1, dim)`.
         """
         size = (3, HEIGHT, WIDTH)
         if (
@@ -70,13 +76,13 @@ class Wav2LipVisualEncoder(nn.Module):
 
 
 class Wav2LipAudioEncoder(nn.Module):
-    """Turns windows of log-mel columns, 80 a second, into one token each, never negative.
+    """Wav2Lip expert's audio encoder: log-mel windows to one non-negative token each.
 
     Args:
         channels: widths of the five stages; the last is that of the tokens.
-        window_columns: columns of a window; the last layer but one spans what is left of them.
-        last_residuals: residual blocks of the fourth stage; the generator of the same authors has
-            1.
+        window_columns: columns of a window, 80 a second; the kernel of the last layer but one
+            covers all that the strides leave of them.
+        last_residuals: residual blocks of the fourth stage; Wav2Lip's generator has 1.
     """
 
     n_mels = 80
@@ -92,8 +98,8 @@ class Wav2LipAudioEncoder(nn.Module):
             raise ValueError(f"window_columns must be 1 or more, got {window_columns}")
         self.window_columns = window_columns
         a, b, c, d, dim = channels
-        # Strides of 3 and 2 in time, rounded up: 3 are left of 16, 14 of 80.
-        left = ((window_columns + 2) // 3 + 1) // 2
+        # Strides of 3 and 2 in time, rounded up: 16 columns become 3, 80 become 14.
+        columns = ((window_columns + 2) // 3 + 1) // 2
         self.blocks = nn.Sequential(
             conv_block_2d(1, a, 3, padding=1),
             *(conv_block_2d(a, a, 3, padding=1, residual=True) for _ in range(2)),
@@ -103,14 +109,14 @@ class Wav2LipAudioEncoder(nn.Module):
             *(conv_block_2d(c, c, 3, padding=1, residual=True) for _ in range(2)),
             conv_block_2d(c, d, 3, stride=(3, 2), padding=1),
             *(conv_block_2d(d, d, 3, padding=1, residual=True) for _ in range(last_residuals)),
-            conv_block_2d(d, dim, (3, left)),
+            conv_block_2d(d, dim, (3, columns)),
             conv_block_2d(dim, dim, 1),
         )
         # Up to a fifth faster on CPUs.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Maps log-mel windows `(B, 80, window_columns)` in [-4, 4] to tokens `(B, dim)`."""
+        """Map log-mel windows `(B, 80, window_columns)` in [-4, 4] to tokens `(B, dim)`."""
         if mel.ndim != 3 or mel.shape[1:] != (self.n_mels, self.window_columns):
             raise ValueError(
                 f"mel must be (B, {self.n_mels}, {self.window_columns}), got {tuple(mel.shape)}"

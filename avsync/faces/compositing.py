@@ -15,7 +15,7 @@ from avsync.media.yuv import Picture
 TOP, BOTTOM, SIDES = (0.5, 0.62), (1.0, 0.88), (0.0, 0.2)
 
 
-def paste_face(picture: Picture, drawn: np.ndarray, box: np.ndarray) -> None:
+def composite_face(picture: Picture, drawn: np.ndarray, box: np.ndarray) -> None:
     """Paints the lower half of a drawn face over that of a picture.
 
     Where the mask is 0 the picture's samples stay what they are, to the bit.

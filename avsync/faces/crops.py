@@ -84,7 +84,7 @@ def cut_face(image: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
     return _warp(image, warp, size, oversample, cv2.BORDER_REPLICATE)
 
 
-def mouth_in_face(box: np.ndarray, points: np.ndarray) -> np.ndarray:
+def mouth_to_face_affine(box: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Where the mouth crop of a face lies in its face crop, `(2, 3)`: maps a place (x, y, 1) of the
     mouth crop to one of the face crop, both from -1 to 1 between the crop's edges.
 

@@ -41,7 +41,7 @@ class YuNetDetector:
     """YuNet, a 75 k-parameter network trained on WIDER FACE: boxes and five points.
 
     Args:
-        model: the ONNX file; None looks where `yunet_file` does.
+        model: the ONNX file; None looks where `find_yunet` does.
         pixels: pictures are scaled down to this many pixels; one in which that finds nothing is
             looked at once more at twice the width and height, for small faces.
         min_score: detections below are dropped.
@@ -53,7 +53,7 @@ class YuNetDetector:
     def __init__(
         self, model: str | Path | None = None, pixels: int = 320 * 180, min_score: float = 0.6
     ) -> None:
-        path = yunet_file() if model is None else Path(model)
+        path = find_yunet() if model is None else Path(model)
         if not path.is_file():
             raise RuntimeError(f"no YuNet model at {path}")
         self.pixels = pixels
@@ -162,7 +162,7 @@ def scale_down(image: np.ndarray, pixels: int) -> tuple[np.ndarray, float]:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
 
 
-def yunet_file() -> Path:
+def find_yunet() -> Path:
     """The YuNet model: from `AVSYNC_YUNET`, the cache folder, or fetched into it once.
 
     Raises:

@@ -56,7 +56,7 @@ class MediaPipeLandmarker:
     """MediaPipe's face mesh, of which 68 points are taken; a context, or closed by `close`.
 
     Args:
-        model: `face_landmarker.task`; None looks where `landmarker_file` does.
+        model: `face_landmarker.task`; None looks where `find_landmarker` does.
 
     RuntimeError where MediaPipe is not installed or the model is none.
     """
@@ -71,7 +71,7 @@ class MediaPipeLandmarker:
             raise RuntimeError(
                 "landmarks by MediaPipe need it installed: pip install 'avsync[landmarks]'"
             ) from error
-        path = landmarker_file() if model is None else Path(model)
+        path = find_landmarker() if model is None else Path(model)
         if not path.is_file():
             raise RuntimeError(f"no face landmarker at {path}")
         options = vision.FaceLandmarkerOptions(
@@ -100,7 +100,7 @@ class MediaPipeLandmarker:
         self._network.close()
 
     def __call__(self, image: np.ndarray, face: Face) -> np.ndarray | None:
-        around, corner = cut_around(image, face.box)
+        around, corner = crop_around(image, face.box)
         found = self._network.detect(self._image(image_format=self._rgb, data=around))
         if not found.face_landmarks:
             return None
@@ -109,7 +109,7 @@ class MediaPipeLandmarker:
         return points * around.shape[1::-1] + corner
 
 
-def cut_around(image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def crop_around(image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The square `AROUND` times as wide as a box `(4,)` of an image `(H, W, 3)`, its edges repeated
     where it reaches over them, and its upper left corner `(2,)` in the image.
     """
@@ -147,7 +147,7 @@ def align_to_mean_face(points: np.ndarray) -> np.ndarray:
     return aligned
 
 
-def landmarker_file() -> Path:
+def find_landmarker() -> Path:
     """MediaPipe's model: from `AVSYNC_FACE_LANDMARKER`, the cache folder, or fetched into it once.
 
     RuntimeError where it is in none of these places and cannot be fetched.

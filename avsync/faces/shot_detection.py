@@ -27,7 +27,7 @@ FLAT = 150.0
 MAX_GAIN = 4.0
 
 
-def mark_shots(ticks: Iterable[Tick]) -> Iterator[tuple[Tick, bool]]:
+def detect_shots(ticks: Iterable[Tick]) -> Iterator[tuple[Tick, bool]]:
     """Each tick with True where it is the first of a shot, `AHEAD` ticks behind the input."""
     waiting: deque[tuple[Tick, np.ndarray]] = deque()
     cuts = _Cuts()

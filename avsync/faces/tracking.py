@@ -8,7 +8,7 @@ import numpy as np
 
 from avsync.faces.crops import Face
 from avsync.faces.detector import FaceDetector
-from avsync.faces.shot_detection import mark_shots
+from avsync.faces.shot_detection import detect_shots
 from avsync.media.video_reader import Tick
 
 # A face that the detector loses stays a track, where it was, for this long.
@@ -61,7 +61,7 @@ def follow_faces(
     if every < 1:
         raise ValueError(f"every must be at least 1, got {every}")
     follower = _Follower(detector, every)
-    for tick, starts_shot in mark_shots(ticks):
+    for tick, starts_shot in detect_shots(ticks):
         if starts_shot:
             yield from follower.end_shot()
         yield from follower.add(tick)

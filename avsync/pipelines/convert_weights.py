@@ -115,9 +115,9 @@ def _looks_like(state: State) -> str | None:
 
 
 def _vocalist(state: State) -> "dict[str, Tensor]":
-    from avsync.convert.vocalist import convert
+    from avsync.convert.vocalist import convert_vocalist
 
-    return convert(state)
+    return convert_vocalist(state)
 
 
 def _mtdvocalist(state: State) -> "dict[str, Tensor]":
@@ -127,15 +127,15 @@ def _mtdvocalist(state: State) -> "dict[str, Tensor]":
 
 
 def _syncnet(state: State) -> "dict[str, Tensor]":
-    from avsync.convert.syncnet import convert
+    from avsync.convert.syncnet import convert_syncnet
 
-    return convert(state)
+    return convert_syncnet(state)
 
 
 def _lip_expert(state: State) -> "dict[str, Tensor]":
-    from avsync.convert.lip_expert import convert
+    from avsync.convert.lip_expert import convert_lip_expert
 
-    return convert(state)
+    return convert_lip_expert(state)
 
 
 def _unet(state: State) -> "dict[str, Tensor]":
@@ -145,15 +145,15 @@ def _unet(state: State) -> "dict[str, Tensor]":
 
 
 def _ynet_m(state: State) -> "dict[str, Tensor]":
-    from avsync.convert.ynet import convert_m
+    from avsync.convert.ynet import convert_ynet_m
 
-    return convert_m(state)
+    return convert_ynet_m(state)
 
 
 def _ynet_g(state: State) -> "dict[str, Tensor]":
-    from avsync.convert.ynet import convert_g
+    from avsync.convert.ynet import convert_ynet_g
 
-    return convert_g(state)
+    return convert_ynet_g(state)
 
 
 CONVERTERS: dict[str, Callable[[State], "dict[str, Tensor]"]] = {

@@ -8,8 +8,8 @@ import numpy as np
 
 from avsync.synthetic.articulation import Articulation, articulate, fidget
 from avsync.synthetic.lips import Pose
-from avsync.synthetic.utterance import PASSAGE_S, Manner, Mode, Score, write_passage
-from avsync.synthetic.voice import Voice, floor_noise, speak
+from avsync.synthetic.utterance import PASSAGE_S, Manner, Mode, Score, draw_utterances
+from avsync.synthetic.voice import Voice, room_noise, speak
 
 # Clips begin up to this far into their first passage, so that not all of them begin with a rest.
 _LATEST_START_S = 2.0
@@ -78,7 +78,7 @@ class Performance:
 
     def _perform(self, passage: int) -> tuple[Act, ...]:
         rng = np.random.default_rng([self.seed, 2, passage])
-        scores = write_passage(rng, self.manners, self.mode, self.lead)
+        scores = draw_utterances(rng, self.manners, self.mode, self.lead)
         acts = []
         for face, score in enumerate(scores):
             style = (self.manners[face], float(self.expressiveness[face]))
@@ -92,7 +92,7 @@ class Performance:
         rng = np.random.default_rng([self.seed, 3, passage])
         voices = zip(self.acts(passage), self.voices, strict=True)
         parts = [speak(act.articulation, voice, sample_rate, rng) for act, voice in voices]
-        mixed = sum(parts) + floor_noise(self.voices[0], sample_rate, rng)
+        mixed = sum(parts) + room_noise(self.voices[0], sample_rate, rng)
         return np.clip(mixed, -1, 1).astype(np.float32)
 
 

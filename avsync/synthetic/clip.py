@@ -51,7 +51,7 @@ def render(
     sample_rate: int = 48000,
 ) -> SyntheticClip:
     """Renders a clip to arrays; `size` is width, height. The same arguments give the same bytes."""
-    check_request(seed, duration_s, mode, faces, size, fps, sample_rate)
+    check_clip_arguments(seed, duration_s, mode, faces, size, fps, sample_rate)
     performance, scene = Performance(seed, mode, faces), Scene(seed, faces, *size)
     total = max(1, round(duration_s * fps))
     frames = np.empty((total, size[1], size[0], 3), np.uint8)
@@ -86,7 +86,7 @@ def iter_frames(
 ) -> Iterator[np.ndarray]:
     """The frames of `render` one after another, `(H, W, 3)` uint8, in memory that does not grow
     with the clip."""
-    check_request(seed, duration_s, mode, faces, size, fps, _LEAST_RATE_HZ)
+    check_clip_arguments(seed, duration_s, mode, faces, size, fps, _LEAST_RATE_HZ)
     performance, scene = Performance(seed, mode, faces), Scene(seed, faces, *size)
     for k in range(max(1, round(duration_s * fps))):
         time_s = float((k + Fraction(1, 2)) / fps)
@@ -104,7 +104,7 @@ def iter_audio(performance: Performance, samples: int, sample_rate: int) -> Iter
             return
 
 
-def check_request(
+def check_clip_arguments(
     seed: int,
     duration_s: float,
     mode: str,

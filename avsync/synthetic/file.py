@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from avsync.synthetic.animation import Performance
-from avsync.synthetic.clip import check_request, iter_audio, iter_frames
+from avsync.synthetic.clip import check_clip_arguments, iter_audio, iter_frames
 from avsync.synthetic.utterance import Mode
 
 # By what the container takes: video codec, its options, audio codec. AVI holds PCM: it has no place
@@ -51,7 +51,7 @@ def render_clip(
     """
     path = Path(path)
     rate = Fraction(fps).limit_denominator(1001)
-    check_request(seed, duration_s, mode, faces, size, rate, sample_rate)
+    check_clip_arguments(seed, duration_s, mode, faces, size, rate, sample_rate)
     if path.suffix.lower() not in _CODECS:
         raise ValueError(f"path must end in one of {', '.join(_CODECS)}, got {path.name!r}")
     if size[0] % 2 or size[1] % 2:

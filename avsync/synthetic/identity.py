@@ -90,7 +90,7 @@ class Identity(NamedTuple):
     texture_seed: int
 
 
-def draw_identity(rng: np.random.Generator) -> Identity:
+def draw_face_identity(rng: np.random.Generator) -> Identity:
     """Somebody new: features are independent of each other but for age (lines, grey) and beard."""
     tone = rng.uniform(0, len(_SKINS) - 1.001)
     low = int(tone)

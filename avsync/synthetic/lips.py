@@ -64,7 +64,7 @@ class MouthPainter:
 
     def paint(self, rgb: np.ndarray, pose: Pose) -> None:
         """Draws into `rgb` (h, w, 3) float32 0..255, the window's part of the skin."""
-        edges = lip_edges(self.x, pose, self.who)
+        edges = lip_contours(self.x, pose, self.who)
         # Nothing is drawn far below the lower lip: a mouth hardly open costs less.
         rows = np.searchsorted(self.all_y[:, 0], edges.lower_outer.max() + _CLEAR_MM)
         rgb, self.y, self.light = rgb[:rows], self.all_y[:rows], self.all_light[:rows]
@@ -148,7 +148,7 @@ class MouthPainter:
         mix(rgb, self.lip_rgb * 0.22, np.clip((0.85 - 0.25 * pose.press) * line * lips, 0, 1))
 
 
-def lip_edges(x: np.ndarray, pose: Pose, who: Identity) -> Edges:
+def lip_contours(x: np.ndarray, pose: Pose, who: Identity) -> Edges:
     """The mouth's edges over columns at `x` (w,) mm."""
     opening = max(pose.aperture_mm, 0.0)
     half = who.mouth_half + pose.spread_mm - 0.10 * max(opening - 8, 0)

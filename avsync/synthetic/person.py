@@ -12,7 +12,7 @@ from avsync.synthetic.canvas import Canvas, smoothstep
 from avsync.synthetic.eyes import EyePainter
 from avsync.synthetic.head import paint_head
 from avsync.synthetic.identity import Identity
-from avsync.synthetic.lips import MouthPainter, Pose, lip_edges
+from avsync.synthetic.lips import MouthPainter, Pose, lip_contours
 
 
 class Person:
@@ -68,7 +68,7 @@ class Person:
     def points(self, mouth: Pose, head: HeadPose) -> np.ndarray:
         """Eyes, nose and mouth corners, left before right, `(5, 2)` in pixels of the sheet."""
         who = self.who
-        edges = lip_edges(np.zeros(1), mouth, who)
+        edges = lip_contours(np.zeros(1), mouth, who)
         at = np.array(
             [
                 (-who.eye_x, 0.0),

@@ -7,7 +7,7 @@ import numpy as np
 
 from avsync.synthetic.animation import HeadPose, Motion
 from avsync.synthetic.canvas import mix, smoothstep
-from avsync.synthetic.identity import Identity, draw_identity
+from avsync.synthetic.identity import Identity, draw_face_identity
 from avsync.synthetic.lips import Pose
 from avsync.synthetic.person import Person
 
@@ -53,7 +53,7 @@ class Scene:
         )
         self.people, self.bodies, self.motions = [], [], []
         for _ in range(faces):
-            who = draw_identity(rng)
+            who = draw_face_identity(rng)
             self.people.append(Person(who, 1.1 * self.pixels_per_mm))
             self.bodies.append(paint_body(rng, who, self.pixels_per_mm))
             self.motions.append(Motion(rng))

@@ -110,7 +110,7 @@ class _Writer:
             self.rest(duration_s)
 
 
-def write_passage(
+def draw_utterances(
     rng: np.random.Generator, manners: tuple[Manner, ...], mode: Mode, lead: int | None = 0
 ) -> tuple[Score, ...]:
     """A passage for people with these manners: only number `lead` is heard, or they take turns."""

@@ -84,7 +84,7 @@ def speak(
     return np.tanh(sound * (voice.level / loud)).astype(np.float32)
 
 
-def floor_noise(voice: Voice, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def room_noise(voice: Voice, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """The room while nobody speaks: a passage of soft low-passed noise."""
     white = rng.standard_normal(round(PASSAGE_S * sample_rate))
     soft = lfilter([0.25], [1, -0.75], white)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pipelines.painters import texture
 
-from avsync.faces.compositing import face_mask, paste_face
+from avsync.faces.compositing import face_mask, composite_face
 from avsync.faces.crops import cut_face
 from avsync.media.video_reader import Converter
 from avsync.media.yuv import Painter
@@ -23,7 +23,7 @@ def painted(drawn, box, name="yuv420p", image=None):
     size = np.array(image.shape[1::-1] * 2)
     if drawn is None:
         drawn = cut_face(Converter()(decoded), np.array(box, float), 96).transpose(2, 0, 1) / 255
-    paste_face(picture, drawn, np.array(box) / size)
+    composite_face(picture, drawn, np.array(box) / size)
     return before, [plane.astype(int) for plane in picture.planes]
 
 
@@ -57,7 +57,7 @@ def test_in_the_middle_the_drawn_colour_is_seen():
     decoded = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="yuv420p")
     picture = Painter()(decoded)
     red = np.broadcast_to(np.array([0.8, 0.1, 0.1])[:, None, None], (3, 96, 96))
-    paste_face(picture, red, np.array([0.25, 0.25, 0.75, 0.75]))
+    composite_face(picture, red, np.array([0.25, 0.25, 0.75, 0.75]))
     read = Converter()(picture.frame())
     np.testing.assert_allclose(read[190, 180], [204, 26, 26], atol=4)
     np.testing.assert_allclose(read[100, 180], [90, 90, 90], atol=1)

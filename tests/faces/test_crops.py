@@ -7,7 +7,7 @@ from avsync.faces.crops import (
     cut_face,
     cut_head,
     cut_mouth,
-    mouth_in_face,
+    mouth_to_face_affine,
     mouth_square,
     s3fd_box,
 )
@@ -84,7 +84,7 @@ def test_the_mouth_crop_is_found_again_in_the_face_crop(degrees):
     face, mouth = cut_face(image, box, 96), cut_mouth(image, points, 96)
     size = np.arange(96)
     x, y = np.meshgrid((2 * size + 1) / 96 - 1, (2 * size + 1) / 96 - 1)
-    at = np.stack([x, y, np.ones_like(x)], axis=-1) @ mouth_in_face(box, points).T
+    at = np.stack([x, y, np.ones_like(x)], axis=-1) @ mouth_to_face_affine(box, points).T
     inside = (np.abs(at) < 0.98).all(-1)
     assert inside.mean() > 0.5
     pixels = (((at + 1) * 96 - 1) / 2).astype(np.float32)

@@ -12,7 +12,7 @@ from avsync.faces.detector import (
     face_in_square,
     find_detector,
     scale_down,
-    yunet_file,
+    find_yunet,
 )
 from avsync.faces.tracking import iou
 from avsync.media.video_reader import read_frames
@@ -119,9 +119,9 @@ def test_the_model_is_taken_from_where_the_variable_says(monkeypatch, tmp_path):
     model = tmp_path / "my.onnx"
     monkeypatch.setenv(YUNET_VARIABLE, str(model))
     with pytest.raises(RuntimeError, match=r"AVSYNC_YUNET names .*my\.onnx, which is no file"):
-        yunet_file()
+        find_yunet()
     model.write_bytes(b"something")
-    assert yunet_file() == model
+    assert find_yunet() == model
     with pytest.raises(RuntimeError, match=r"my\.onnx is not the YuNet model"):
         YuNetDetector()
 
@@ -135,10 +135,10 @@ def test_without_yunet_haar_is_taken_and_said_once(no_yunet):
 
 def test_a_failed_fetch_is_not_tried_again(no_yunet, tmp_path):
     with pytest.raises(RuntimeError, match="could not fetch"):
-        yunet_file()
+        find_yunet()
     (tmp_path / "not-there.onnx").write_bytes(b"there now")
     with pytest.raises(RuntimeError, match="could not fetch"):
-        yunet_file()
+        find_yunet()
 
 
 def test_yunet_asked_for_by_name_is_never_replaced(no_yunet):

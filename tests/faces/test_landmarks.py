@@ -14,8 +14,8 @@ from avsync.faces.landmarks import (
     TO_ALIGNED,
     MediaPipeLandmarker,
     align_to_mean_face,
-    cut_around,
-    landmarker_file,
+    crop_around,
+    find_landmarker,
 )
 from avsync.media.video_reader import at_rate, read_frames
 
@@ -89,7 +89,7 @@ def test_68_different_points_of_the_mesh_are_taken():
 
 def test_what_is_looked_at_lies_around_the_face():
     image = np.arange(100 * 80 * 3, dtype=np.uint32).reshape(100, 80, 3).astype(np.uint8)
-    around, corner = cut_around(image, np.array([30.0, 40, 50, 56]))
+    around, corner = crop_around(image, np.array([30.0, 40, 50, 56]))
     assert around.shape == (40, 40, 3) and corner.tolist() == [20, 28]
     np.testing.assert_array_equal(around, image[28:68, 20:60])
 
@@ -97,7 +97,7 @@ def test_what_is_looked_at_lies_around_the_face():
 def test_edges_are_repeated_where_the_face_is_at_one():
     image = np.zeros((50, 60, 3), np.uint8)
     image[:, 0], image[:, -1] = 10, 20
-    around, corner = cut_around(image, np.array([-10.0, 0, 10, 20]))
+    around, corner = crop_around(image, np.array([-10.0, 0, 10, 20]))
     assert around.shape == (40, 40, 3) and corner.tolist() == [-20, -10]
     assert (around[:, :21] == 10).all() and not around[:, 21:].any()
 
@@ -111,7 +111,7 @@ def test_without_mediapipe_the_extra_is_named(monkeypatch):
 def test_a_model_that_is_not_where_it_is_said_to_be_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv(MODEL_VARIABLE, str(tmp_path / "none.task"))
     with pytest.raises(RuntimeError, match=r"AVSYNC_FACE_LANDMARKER names .*none\.task, "):
-        landmarker_file()
+        find_landmarker()
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from avsync.faces.shot_detection import mark_shots
+from avsync.faces.shot_detection import detect_shots
 from avsync.media.video_reader import Tick
 
 SIZE = (90, 160)
@@ -23,7 +23,7 @@ def shots(pictures: Iterable[np.ndarray]) -> list[int]:
         Tick(i, i / 25, (p + noise.normal(0, 3, p.shape)).clip(0, 255).astype(np.uint8))
         for i, p in enumerate(pictures)
     ]
-    marked = list(mark_shots(ticks))
+    marked = list(detect_shots(ticks))
     assert [tick.index for tick, _ in marked] == list(range(len(ticks)))
     return [tick.index for tick, first in marked if first]
 
@@ -93,6 +93,6 @@ def test_no_pictures_have_no_shots():
 def test_ticks_that_are_missing_begin_a_shot():
     still = scene(1).astype(np.uint8)
     ticks = [Tick(i, i / 25, still) for i in (*range(10), *range(60, 70))]
-    marked = list(mark_shots(ticks))
+    marked = list(detect_shots(ticks))
     assert [tick.index for tick, _ in marked] == [*range(10), *range(60, 70)]
     assert [tick.index for tick, first in marked if first] == [0, 60]

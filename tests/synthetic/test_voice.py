@@ -6,7 +6,7 @@ import pytest
 
 from avsync.synthetic.articulation import CONTROL_HZ, articulate
 from avsync.synthetic.phones import CONSONANTS, VOWELS
-from avsync.synthetic.utterance import PASSAGE_S, Manner, Score, Timed, write_passage
+from avsync.synthetic.utterance import PASSAGE_S, Manner, Score, Timed, draw_utterances
 from avsync.synthetic.voice import Voice, speak
 
 RATE = 16000
@@ -88,7 +88,7 @@ def test_notes_sound_at_the_pitch_they_are_written_at(seed):
     rng = np.random.default_rng(seed)
     voice = Voice.draw(rng)._replace(room=0.0)
     manner = Manner.draw(rng, voice.pitch_hz)
-    (score,) = write_passage(rng, (manner,), "singing")
+    (score,) = draw_utterances(rng, (manner,), "singing")
     wav = speak(articulate(score, manner, 1.0, rng), voice, RATE, rng)
     notes = [note for note in score.notes if note.end_s - note.start_s > 0.3]
     assert notes
@@ -101,7 +101,7 @@ def test_notes_sound_at_the_pitch_they_are_written_at(seed):
 
 def test_notes_lie_on_the_twelve_tone_scale():
     rng = np.random.default_rng(5)
-    (score,) = write_passage(rng, (MANNER,), "singing")
+    (score,) = draw_utterances(rng, (MANNER,), "singing")
     steps = 12 * np.log2(np.array([note.hz for note in score.notes]) / 440)
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-9)
 
@@ -120,7 +120,7 @@ def test_people_who_take_turns_do_not_talk_at_once():
     rng = np.random.default_rng(2)
     talked = np.zeros(2)
     for _ in range(4):
-        scores = write_passage(rng, (MANNER, MANNER), "speech", lead=None)
+        scores = draw_utterances(rng, (MANNER, MANNER), "speech", lead=None)
         talk = np.stack([talking(score) for score in scores])
         assert talk.sum(0).max() == 1
         talked += talk.sum(1)
@@ -128,7 +128,7 @@ def test_people_who_take_turns_do_not_talk_at_once():
 
 
 def test_only_the_lead_is_heard():
-    scores = write_passage(np.random.default_rng(2), (MANNER, MANNER), "singing", lead=1)
+    scores = draw_utterances(np.random.default_rng(2), (MANNER, MANNER), "singing", lead=1)
     assert [talking(score).any() for score in scores] == [False, True]
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from avsync.data.sampling.clip_windows import ClipWindows
-from avsync.faces.crops import mouth_in_face
+from avsync.faces.crops import mouth_to_face_affine
 
 RUN = 5
 
@@ -65,14 +65,14 @@ class TalkingClips:
 
     def mouths_at(self, clip: int, places: np.ndarray) -> np.ndarray:
         """Where the mouth crops of a clip's frames `(P,)` lie in their face crops `(P, 2, 3)`: see
-        `mouth_in_face`.
+        `mouth_to_face_affine`.
         """
         low, high = int(places.min()), int(places.max()) + 1
         boxes, points = (
             self.clips.files.items(self._beside(clip, name), low, high)
             for name in ("boxes", "points")
         )
-        found = [mouth_in_face(boxes[k - low], points[k - low]) for k in places]
+        found = [mouth_to_face_affine(boxes[k - low], points[k - low]) for k in places]
         return np.stack(found).astype(np.float32)
 
     def _cut(self, clip: int, starts: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from avsync.data.sampling.crops import CropSpec, crops_for, fit_crops
 from avsync.data.store.reader import PreparedClip, Store
-from avsync.faces.crops import mouth_in_face
+from avsync.faces.crops import mouth_to_face_affine
 from avsync.pipelines.evaluate.lip_reader_runner import moved
 from avsync.pipelines.evaluate.video_pairs import JudgedClip, likeness
 from avsync.scoring.engine import to_frames
@@ -68,7 +68,7 @@ def drawn_crops(clip: PreparedClip, drawn: Tensor, spec: CropSpec) -> np.ndarray
             "model, or write films by avsync talk and name them with --made"
         )
     pairs = zip(clip.boxes, clip.points, strict=True)
-    lies = np.stack([mouth_in_face(box, points) for box, points in pairs]).astype(np.float32)
+    lies = np.stack([mouth_to_face_affine(box, points) for box, points in pairs]).astype(np.float32)
     mouths = torch.from_numpy(np.array(clip.mouth)).float() / 255
     every = torch.arange(len(drawn))[None]
     # What is pasted is grey: a colour at a time goes as the grey of three that are alike.

@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame as DecodedFrame
 from torch import Tensor, nn
 
 from avsync.encoders.face_pyramid import SIZE
-from avsync.faces.compositing import paste_face
+from avsync.faces.compositing import composite_face
 from avsync.faces.crops import cut_face
 from avsync.faces.detector import FaceDetector
 from avsync.faces.tracking import follow_faces
@@ -215,7 +215,7 @@ class TalkingFrameRenderer:
             )
             made = self.model(tokens, pairs.to(device)).float().cpu().numpy()
             for face, drawn in zip(some, made, strict=True):
-                paste_face(shown[face.place].picture, drawn, face.box)
+                composite_face(shown[face.place].picture, drawn, face.box)
                 self.drawn[face.person] += 1
 
 

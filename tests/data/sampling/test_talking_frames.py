@@ -3,7 +3,7 @@ import pytest
 
 from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.data.sampling.talking_frames import RUN, TalkingClips
-from avsync.faces.crops import mouth_in_face
+from avsync.faces.crops import mouth_to_face_affine
 from avsync.tasks.talking.generator import FACE_SPEC
 from tests.data.made_store import loud, made_store
 
@@ -40,7 +40,7 @@ def test_a_mouth_lies_where_the_stored_box_and_points_say(windows):
     clips = TalkingClips(windows, runs=1)
     clip = clips.usable[0]
     found = clips.mouths_at(clip, np.array([7, 3]))
-    nothing = mouth_in_face(np.zeros(4), np.zeros((5, 2)))
+    nothing = mouth_to_face_affine(np.zeros(4), np.zeros((5, 2)))
     np.testing.assert_allclose(found, np.stack([nothing, nothing]), rtol=1e-6)
 
 

@@ -6,7 +6,7 @@ from training.recipes.test_synctalklip import DRAWS, EXPERT, HEARS
 
 from avsync.data.augment_video import augment_mouth
 from avsync.encoders.dense_sync import LUMA
-from avsync.faces.crops import cut_face, cut_mouth, mouth_in_face
+from avsync.faces.crops import cut_face, cut_mouth, mouth_to_face_affine
 from avsync.tasks.registry import create_model
 from avsync.tasks.talking.synctalklip import SyncTalklipConfig, build
 from avsync.training.steps.expert_losses import SpeechExpertLoss, paste
@@ -42,7 +42,7 @@ def test_a_true_face_pasted_gives_the_true_mouth():
     image = np.stack([x, y, 255 * ((x // 16 + y // 16) % 2)], -1).clip(0, 255).astype(np.uint8)
     face = torch.from_numpy(cut_face(image, BOX, 96)).permute(2, 0, 1)[None, :, None] / 255
     mouth = torch.from_numpy(cut_mouth(image, POINTS, 96)).float() @ torch.tensor(LUMA) / 255
-    lies = torch.from_numpy(mouth_in_face(BOX, POINTS)).float()[None, None]
+    lies = torch.from_numpy(mouth_to_face_affine(BOX, POINTS)).float()[None, None]
     before = torch.full((1, 3, 96, 96), -1.0)
     pasted = paste(before, face, lies, torch.tensor([[1]]))
     assert (pasted[0, [0, 2]] == -1).all()

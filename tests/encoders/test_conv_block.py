@@ -20,20 +20,20 @@ def pair(arguments, options):
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("frames", [1, 2, 3, 5, 7, 8, 9, 13])
-def test_it_is_a_convolution_and_so_are_its_gradients(name, frames):
+def test_outputs_and_gradients_are_those_of_conv3d(name, frames):
     ours, theirs = pair(*SHAPES[name])
-    seen = []
+    results = []
     for conv in (ours, theirs):
         x = torch.linspace(-1, 1, 2 * conv.in_channels * frames * 90).double().sin()
         x = x.reshape(2, conv.in_channels, frames, 9, 10).requires_grad_()
         y = conv(x)
         (y * torch.arange(y.numel()).reshape(y.shape).cos()).sum().backward()
-        seen.append([y, x.grad, *(each.grad for each in conv.parameters())])
-    for one, other in zip(*seen, strict=True):
+        results.append([y, x.grad, *(p.grad for p in conv.parameters())])
+    for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)
 
 
-def test_frames_are_folded_in_training_alone(monkeypatch):
+def test_frames_are_folded_in_training_only(monkeypatch):
     conv, calls = FoldedConv3d(1, 1, 7, padding=3), []
     unrolled = conv._unrolled
     monkeypatch.setattr(conv, "_unrolled", lambda *sizes: calls.append(sizes) or unrolled(*sizes))
@@ -44,6 +44,6 @@ def test_frames_are_folded_in_training_alone(monkeypatch):
     assert len(calls) == 2
 
 
-def test_padding_that_shortens_time_is_left_to_the_3d_convolution():
+def test_padding_that_shortens_time_falls_back_to_the_3d_convolution():
     conv = FoldedConv3d(1, 1, 3, padding=(0, 1, 1))
     assert conv(torch.rand(1, 1, 3, 4, 4)).shape == (1, 1, 1, 4, 4)

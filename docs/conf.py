@@ -20,6 +20,7 @@ myst_heading_anchors = 3
 # The public names of a package are those of its `__all__`, wherever they are defined.
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
+napoleon_custom_sections = ["Source"]
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True, "no-value": True}
@@ -27,7 +28,8 @@ autodoc_default_options = {"members": True, "no-value": True}
 # The packages that api/index.md lists.
 _INDEX = Path(__file__).parent / "api" / "index.md"
 _PACKAGES = re.findall(r"^   (avsync[\w.]*)$", _INDEX.read_text("utf-8"), re.MULTILINE)
-_CODE = re.compile(r"(`+)(.+?)\1")
+_CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
+_SECTION = re.compile(r"[A-Z][a-z]+:\n")
 
 
 def _exported_again() -> set[str]:
@@ -57,8 +59,19 @@ def setup(app: Any) -> None:
 
 
 def plain_text_to_rst(app: Any, what: str, name: str, obj: Any, options: Any, lines: list) -> None:
-    """Escape a docstring: it is plain text in which only backticks, for code, are markup."""
-    text = "\n".join(lines)
+    """Escape a docstring: it is plain text in which backticks and indented examples are code."""
+    paragraphs = "\n".join(lines).split("\n\n")
+    for k, paragraph in enumerate(paragraphs):
+        example = all(line.startswith("    ") for line in paragraph.split("\n"))
+        if example and k and not _SECTION.match(paragraphs[k - 1]):
+            paragraphs[k] = f"::\n\n{paragraph}"
+        else:
+            paragraphs[k] = _with_literals(paragraph)
+    lines[:] = "\n\n".join(paragraphs).split("\n")
+
+
+def _with_literals(text: str) -> str:
+    """Return the text with its code in double backticks, the rest escaped."""
     parts = []
     at = 0
     for code in _CODE.finditer(text):
@@ -66,7 +79,7 @@ def plain_text_to_rst(app: Any, what: str, name: str, obj: Any, options: Any, li
         literal = re.sub(r"\.(?=\s)", ".\N{WORD JOINER}", code[2])
         parts += [_escaped(text[at : code.start()]), rf"``{literal}``\ "]
         at = code.end()
-    lines[:] = "".join([*parts, _escaped(text[at:])]).split("\n")
+    return "".join([*parts, _escaped(text[at:])])
 
 
 def _escaped(text: str) -> str:

@@ -14,10 +14,10 @@ Flag = tyro.conf.FlagCreatePairsOff[bool]
 
 
 def named(detector: Detector) -> str | None:
-    """The detector's name, None for the best there is."""
+    """Return the detector's name, None for the best there is."""
     return None if detector == "best" else detector
 
 
 def say(line: str) -> None:
-    """Prints a line at once, whoever reads it."""
+    """Print a line at once, whoever reads it."""
     print(line, flush=True)

@@ -33,7 +33,7 @@ class Demo(NamedTuple):
 
 
 def demo(folder: str | Path = "avsync-demo", say: Callable[[str], None] = print) -> Demo:
-    """Renders a talking face into `folder`, shifts its audio, checks, fixes and checks again.
+    """Render a talking face into `folder`, shifts its audio, checks, fixes and checks again.
 
     `say` is told what happens, a line at a time. Files of an earlier demo in `folder` are replaced.
     """

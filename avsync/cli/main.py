@@ -17,7 +17,7 @@ DESCRIPTION = "Measures where the voice is against the lips in a video, and repa
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code.
+    """Run the command and returns its exit code.
 
     0 in tolerance, 10 out of tolerance, 11 cannot tell, 12 unreadable: the worst of a batch.
     1 where something went wrong, 2 for wrong usage.

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 
 def augment_mouth(grey: Tensor, size: int, generator: Generator) -> Tensor:
-    """Maps grey mouth crops `(B, T, H, W)` in [0, 1] to altered ones `(B, T, size, size)`.
+    """Map grey mouth crops `(B, T, H, W)` in [0, 1] to altered ones `(B, T, size, size)`.
 
     Every clip has a strength of its own, from untouched to heavy, light ones more often.
     """
@@ -25,7 +25,7 @@ def augment_mouth(grey: Tensor, size: int, generator: Generator) -> Tensor:
 
 
 def augment_mel(mel: Tensor, generator: Generator) -> Tensor:
-    """Maps log-mel powers `(B, M, S)` to altered ones: another throat, room, microphone, noise.
+    """Map log-mel powers `(B, M, S)` to altered ones: another throat, room, microphone, noise.
 
     Every clip has a strength of its own, from untouched to heavy, light ones more often.
     """
@@ -74,7 +74,7 @@ def relight(grey: Tensor, strength: Tensor, generator: Generator) -> Tensor:
 
 
 def occlude(grey: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """A still patch over part of some clips: a microphone, a hand, a caption."""
+    """Return a still patch over part of some clips: a microphone, a hand, a caption."""
     batch, _, height, width = grey.shape
     each = (batch, 1, 1, 1)
     angle = 2 * math.pi * _uniform(each, generator)
@@ -141,7 +141,7 @@ def reverberate(mel: Tensor, strength: Tensor, generator: Generator) -> Tensor:
 
 
 def add_noise_floor(mel: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """Adds noise of a random colour, 5 to 70 dB below its loud parts, to half of the clips.
+    """Add noise of a random colour, 5 to 70 dB below its loud parts, to half of the clips.
 
     The others keep what is heard in their silence: breath and lips that part.
     """

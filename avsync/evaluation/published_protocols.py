@@ -23,7 +23,7 @@ class Published(NamedTuple):
     tolerances: tuple[int, ...]
 
     def contexts_of(self, window: int) -> tuple[int, ...]:
-        """The contexts of a model with such a window: only its own, without averaging, where it was
+        """Return the contexts of a model with such a window: only its own, without averaging, where it was
         made for a longer one than the table's shortest.
         """
         return self.contexts if window <= min(self.contexts) else (window,)
@@ -66,7 +66,7 @@ class ProtocolFigures:
         return [clip.accuracy[context, tolerance] for clip in self.clips]
 
     def embedding_means(self) -> EmbeddingFigures | None:
-        """The plain mean over clips of LSE and PRI."""
+        """Return the plain mean over clips of LSE and PRI."""
         found = [clip.embedding for clip in self.clips if clip.embedding is not None]
         return EmbeddingFigures(*np.mean(found, axis=0).tolist()) if found else None
 
@@ -74,7 +74,7 @@ class ProtocolFigures:
 def measure_published(
     model: SyncModel, clips: Iterable[PreparedClip], published: Published, truth_ms: float = 0.0
 ) -> ProtocolFigures:
-    """Scores a model on clips whose offset is known by a published protocol.
+    """Score a model on clips whose offset is known by a published protocol.
 
     Args:
         model: a sync task in eval mode.

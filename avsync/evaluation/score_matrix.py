@@ -46,7 +46,7 @@ class ClipBand(NamedTuple):
 
 
 def window_count(window: int, crops: np.ndarray, wav: np.ndarray) -> int:
-    """The windows that the public evaluation counts: frames with picture and sound, less a window
+    """Return the windows that the public evaluation counts: frames with picture and sound, less a window
     of `window` frames (the last possible one is left out).
     """
     return min(len(crops), len(wav) // SAMPLES_PER_FRAME) - window
@@ -60,7 +60,7 @@ def clip_band(
     truth_ms: float = 0.0,
     empty_windows: bool = True,
 ) -> ClipBand:
-    """Scores every window of a clip with the voice of every window up to 15 frames away.
+    """Score every window of a clip with the voice of every window up to 15 frames away.
 
     Args:
         model: a sync task in eval mode.
@@ -132,7 +132,7 @@ class _Voice:
         self.entries: Entries | None = None
 
     def around(self, start: int, stop: int) -> Entries:
-        """The entries that windows from start to stop meet, from `first` on; the empty one last."""
+        """Return the entries that windows from start to stop meet, from `first` on; the empty one last."""
         low, high = max(0, start - MAX_SHIFT), min(self.count, stop + MAX_SHIFT)
         if self.entries is None:
             self.entries = self.encode(low, high)
@@ -148,12 +148,12 @@ class _Voice:
         return joined(self.entries, last)
 
     def part(self, start: int, stop: int) -> Entries:
-        """The entries from start to stop, which lie among those asked for last."""
+        """Return the entries from start to stop, which lie among those asked for last."""
         return each(lambda entries: entries[start - self.first : stop - self.first], self.entries)
 
 
 def _compare(model: SyncModel, lips: Entries, voice: _Voice, start: int, stop: int) -> list[Tensor]:
-    """Scores of the windows from start to stop, some rows `(r, 31)` at a time."""
+    """Score of the windows from start to stop, some rows `(r, 31)` at a time."""
     table = voice.around(start, stop)
     index = candidate_windows(voice.count)[start:stop]
     inside = (index >= 0) & (index < voice.count)
@@ -177,7 +177,7 @@ def _compare(model: SyncModel, lips: Entries, voice: _Voice, start: int, stop: i
 
 
 def _rows_together(inside: Tensor, row: int) -> int:
-    """Where the rows end that have all their candidates, as `row` has; rows at the clip's ends,
+    """Return where the rows end that have all their candidates, as `row` has; rows at the clip's ends,
     which have not, stand alone.
     """
     whole, end = inside.all(1), row + 1
@@ -187,7 +187,7 @@ def _rows_together(inside: Tensor, row: int) -> int:
 
 
 def _grid(model: SyncModel, lips: Entries, table: Entries, rows: slice, places: Tensor) -> Tensor:
-    """Scores `(r, K)` of some rows of lips with the entries of the table at `places` `(r, K)`."""
+    """Score `(r, K)` of some rows of lips with the entries of the table at `places` `(r, K)`."""
     one = each(lambda entries: entries[rows, None], lips)
     wanted = places.to(place_of(model).device)
     return model.compare(one, each(lambda entries: entries[wanted], table)).float().cpu()

@@ -51,7 +51,7 @@ class Accuracy:
         return float(np.mean(self.shares(context, tolerance, windows)))
 
     def shares(self, context: int, tolerance: int, windows: Windows = "all") -> list[float]:
-        """The share of every clip that has such windows.
+        """Return the share of every clip that has such windows.
 
         `away from the ends`: windows whose 31 candidates all lie inside the clip. `inside words`:
         windows that lie inside the words. `touching words`: windows whose context holds at least
@@ -74,7 +74,7 @@ class Accuracy:
         return np.array([clip.error_ms for clip in self.clips if clip.error_ms is not None])
 
     def clips_within(self, tolerance_ms: float) -> int:
-        """How many clips, as a whole, were answered within the tolerance."""
+        """Return how many clips, as a whole, were answered within the tolerance."""
         return int((np.abs(self.errors_ms()) <= tolerance_ms).sum())
 
 
@@ -89,7 +89,7 @@ def _chosen(clip: ClipAccuracy, context: int, windows: Windows) -> Tensor | None
 
 
 def resampled_interval(values: Sequence[float], seed: int = 0, draws: int = 2000) -> Interval:
-    """The central 95 % of the mean over clips drawn anew with replacement."""
+    """Return the central 95 % of the mean over clips drawn anew with replacement."""
     rng = np.random.default_rng(seed)
     picks = rng.integers(len(values), size=(draws, len(values)))
     low, high = np.percentile(np.asarray(values)[picks].mean(1), [2.5, 97.5])
@@ -104,7 +104,7 @@ def measure_clips(
     truth_ms: float = 0.0,
     words: Words | None = None,
 ) -> Accuracy:
-    """Measures a model on prepared clips whose offset is known.
+    """Measure a model on prepared clips whose offset is known.
 
     Args:
         model: a sync task in eval mode.
@@ -156,7 +156,7 @@ def answer_clip(
     calibration: Calibration,
     search_s: float = 1.0,
 ) -> Answer:
-    """The answer for a whole clip by the engine, as `check` would give it."""
+    """Return the answer for a whole clip by the engine, as `check` would give it."""
     scores = score_clip(model, crops, wav, search_s)
     return judge_curves(scores.near, scores.far, search_s, calibration)
 
@@ -164,7 +164,7 @@ def answer_clip(
 def score_clip(
     model: SyncModel, crops: np.ndarray, wav: np.ndarray, search_s: float = 1.0
 ) -> TrackScores:
-    """The engine's scores of crops `(T, H, W, 3)` uint8 and sound `(N,)` at 16 kHz."""
+    """Return the engine's scores of crops `(T, H, W, 3)` uint8 and sound `(N,)` at 16 kHz."""
     ticks = (CroppedTick(number, {0: crop}) for number, crop in enumerate(crops))
     reach_s = search_s + BEYOND_S
     return score_tracks(model, ticks, WavInMemory(wav), reach_s, far_s=model.spec.far_s).tracks[0]

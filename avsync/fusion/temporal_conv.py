@@ -1,8 +1,8 @@
-"""Two streams joined step by step in time, each step seeing some seconds around it.
+"""Fuse two token streams with a temporal convolutional network (TCN).
 
-Residual dilated convolutions: Bai, Kolter and Koltun, An Empirical Evaluation of Generic
+Source: residual dilated convolutions of Bai, Kolter and Koltun, An Empirical Evaluation of Generic
 Convolutional and Recurrent Networks for Sequence Modeling (2018), as Luo and Mesgarani, Conv-TasNet
-(2019), have them for separation, here seeing both ways.
+(2019), use them for separation; here they are not causal.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,18 @@ KERNEL = 3
 
 
 class TemporalConvFusion(nn.Module):
-    """Tells a stream of sound what a slower stream of tokens says of the same moments.
+    """Temporal convolutional network (TCN) over audio features, conditioned on visual tokens.
+
+    Tokens are slower than the audio; they are interpolated to its steps and added before each
+    dilated convolution.
 
     Args:
-        channels: of the sound.
+        channels: channels of the audio features.
         token_dim: width of the tokens.
-        steps_per_token: steps of the sound that a token lasts, an even number; it belongs to their
-            middle, where step 0 is at the beginning of token 0.
-        dim: width inside.
-        dilations: of the convolutions, in steps of the sound; the tokens join before each of them.
+        steps_per_token: audio steps per token, an even number; a token is centred on its steps, and
+            step 0 is at the beginning of token 0.
+        dim: hidden width.
+        dilations: dilation of each convolution, in audio steps.
     """
 
     def __init__(
@@ -44,37 +47,48 @@ class TemporalConvFusion(nn.Module):
         self.seen = nn.Sequential(
             nn.Conv1d(token_dim, dim, 5, padding=2), nn.ReLU(), nn.Conv1d(dim, dim, 3, padding=1)
         )
-        self.blocks = nn.ModuleList(_Block(dim, dilation) for dilation in dilations)
+        self.blocks = nn.ModuleList(_ConditionedConv(dim, dilation) for dilation in dilations)
         self.out = nn.Conv1d(dim, channels, 1)
 
-    def forward(self, sound: Tensor, tokens: Tensor) -> Tensor:
-        """Maps sound `(B, C, S)` and tokens `(B, D, T)` of the same time to `(B, C, S)`."""
-        if tokens.ndim != 3 or sound.ndim != 3 or len(tokens) != len(sound):
-            raise ValueError(
-                "sound (B, C, S) and tokens (B, D, T) must be of one batch, "
-                f"got {tuple(sound.shape)} and {tuple(tokens.shape)}"
-            )
-        x = self.heard(sound)
-        seen = self._at_steps(self.seen(tokens), sound.shape[-1])
-        for block in self.blocks:
-            x = block(x, seen)
-        joined: Tensor = self.out(x)
-        return joined
+    def forward(self, audio: Tensor, tokens: Tensor) -> Tensor:
+        """Condition audio features on tokens.
 
-    def _at_steps(self, seen: Tensor, steps: int) -> Tensor:
-        """Straight lines `(B, D, steps)` from one token `(B, D, T)` to the next; beyond the ends
-        it stays as it is.
+        Args:
+            audio: audio features `(B, C, S)`.
+            tokens: visual tokens `(B, D, T)` over the same time.
+
+        Returns:
+            Features `(B, C, S)`.
+
+        Raises:
+            ValueError: batch sizes differ, or the tokens do not cover the S audio steps.
         """
-        padded = F.pad(seen, (1, 1), mode="replicate")
+        if tokens.ndim != 3 or audio.ndim != 3 or len(tokens) != len(audio):
+            raise ValueError(
+                "audio (B, C, S) and tokens (B, D, T) must have one batch size, "
+                f"got {tuple(audio.shape)} and {tuple(tokens.shape)}"
+            )
+        x = self.heard(audio)
+        visual = self._interpolate(self.seen(tokens), audio.shape[-1])
+        for block in self.blocks:
+            x = block(x, visual)
+        fused: Tensor = self.out(x)
+        return fused
+
+    def _interpolate(self, visual: Tensor, steps: int) -> Tensor:
+        """Interpolate `(B, D, T)` linearly to `(B, D, steps)`, constant beyond the ends."""
+        padded = F.pad(visual, (1, 1), mode="replicate")
         size = 2 * self.half_token * (padded.shape[-1] - 1) + 1
-        lines = F.interpolate(padded, size, mode="linear", align_corners=True)
-        found = lines[..., self.half_token : self.half_token + steps]
-        if found.shape[-1] < steps:
-            raise ValueError(f"tokens must last {steps} steps of sound, got {seen.shape[-1]}")
-        return found
+        dense = F.interpolate(padded, size, mode="linear", align_corners=True)
+        visible = dense[..., self.half_token : self.half_token + steps]
+        if visible.shape[-1] < steps:
+            raise ValueError(f"tokens must cover {steps} audio steps, got {visual.shape[-1]}")
+        return visible
 
 
-class _Block(nn.Module):
+class _ConditionedConv(nn.Module):
+    """Residual dilated convolution, conditioned on visual features."""
+
     def __init__(self, dim: int, dilation: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(dim)
@@ -82,6 +96,6 @@ class _Block(nn.Module):
         padding = dilation * (KERNEL // 2)
         self.conv = nn.Conv1d(dim, dim, KERNEL, padding=padding, dilation=dilation)
 
-    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
-        """Maps `(B, D, S)` and what is seen `(B, D, S)` to `(B, D, S)`."""
-        return x + self.conv(F.relu(self.norm(x) + self.scale * seen))
+    def forward(self, x: Tensor, visual: Tensor) -> Tensor:
+        """Map audio features and visual features, both `(B, D, S)`, to `(B, D, S)`."""
+        return x + self.conv(F.relu(self.norm(x) + self.scale * visual))

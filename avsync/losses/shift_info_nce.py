@@ -1,4 +1,4 @@
-"""Matching over the shifts of one clip: each window must find its own place in the other stream."""
+"""InfoNCE over the shifts of one clip: each window must find its position in the other stream."""
 
 import torch
 import torch.nn.functional as F
@@ -6,18 +6,17 @@ from torch import Tensor, nn
 
 
 class ShiftInfoNceLoss(nn.Module):
-    """Cross-entropy of video windows over all audio steps of their clip, and of the audio over the
-    video windows.
+    """Symmetric InfoNCE between the video windows and all audio steps of a clip.
 
-    Candidates come from the same clip, so speaker and words cannot give the answer away (Perfect
-    Match, Chung et al., ICASSP 2019, does so with N candidates). Audio steps lie finer than frames;
-    the target is a Gaussian over the steps around the true one, which teaches the score's shape
-    between frames.
+    Candidates come from the same clip, so speaker and words do not reveal the answer (Perfect
+    Match, Chung et al., ICASSP 2019, does so with N candidates). Audio steps are finer than frames;
+    from video to audio the target is a Gaussian over the steps around the true one, which trains
+    the shape of the score between frames.
 
     Args:
         steps_per_window: audio steps from one video window to the next.
-        spread_steps: standard deviation of the target, in audio steps.
-        temperature: divides the cosines when audio looks for video.
+        spread_steps: standard deviation of the Gaussian target, in audio steps.
+        temperature: divides the cosine similarities from audio to video.
     """
 
     def __init__(
@@ -33,10 +32,17 @@ class ShiftInfoNceLoss(nn.Module):
         self.temperature = temperature
 
     def forward(self, video: Tensor, audio: Tensor, first_step: int) -> Tensor:
-        """Maps video `(B, T, D)` and unit audio `(B, S, D)` to a scalar; window t belongs to step
-        `first_step + t * steps_per_window`.
+        """Compute the sum of both directions' cross-entropies.
 
-        The length of a video entry is its weight in nats; the way back uses its direction only.
+        Args:
+            video: video embeddings `(B, T, D)`; their norm weights the logits (in nats) from video
+                to audio, and is normalised away from audio to video.
+            audio: unit audio embeddings `(B, S, D)`.
+            first_step: the audio step in sync with window 0; window t is in sync with step
+                `first_step + t * steps_per_window`.
+
+        Returns:
+            A scalar.
         """
         windows, steps = video.shape[1], audio.shape[1]
         own = first_step + self.steps_per_window * torch.arange(windows, device=video.device)
@@ -47,8 +53,8 @@ class ShiftInfoNceLoss(nn.Module):
             )
         distance = torch.arange(steps, device=video.device) - own[:, None]
         target = torch.softmax(-0.5 * (distance / self.spread_steps) ** 2, dim=-1)
-        log_found = torch.log_softmax(video @ audio.mT, dim=-1)
-        to_audio = -(target * log_found).sum(-1).mean()
+        log_probs = torch.log_softmax(video @ audio.mT, dim=-1)
+        to_audio = -(target * log_probs).sum(-1).mean()
 
         cosine = F.normalize(video, dim=-1) @ audio[:, own].mT / self.temperature
         diagonal = torch.arange(windows, device=video.device).expand(len(video), -1)

@@ -1,10 +1,12 @@
-"""How many decibels a voice is short of as good as is asked for.
+"""Thresholded SNR loss for source separation.
 
-The thresholded SNR of Wisdom et al., Unsupervised Sound Separation Using Mixture Invariant Training
-(NeurIPS 2020), and for silent references of Wisdom et al., What's All the FUSS About Free Universal
-Sound Separation Data? (ICASSP 2021). Unlike SI-SDR it minds the scale: voices and what is left of a
-mixture have to add up to it (Le Roux et al., SDR - Half-baked or Well Done?, ICASSP 2019;
-Heitkaemper et al., Demystifying TasNet, ICASSP 2020).
+Unlike SI-SDR it depends on scale: separated voices and the rest have to add up to the mixture (Le
+Roux et al., SDR - Half-baked or Well Done?, ICASSP 2019; Heitkaemper et al., Demystifying TasNet,
+ICASSP 2020).
+
+Source: Wisdom et al., Unsupervised Sound Separation Using Mixture Invariant Training (NeurIPS
+2020); for silent references Wisdom et al., What's All the FUSS About Free Universal Sound
+Separation Data? (ICASSP 2021).
 """
 
 import math
@@ -14,15 +16,15 @@ from torch import Tensor, nn
 
 
 class ThresholdedSnrLoss(nn.Module):
-    """Decibels that estimates are short of `best_db`: 10 log10(1 + error / threshold).
+    """Thresholded SNR loss in dB: 10 log10(1 + error / threshold), non-negative.
 
-    The threshold lies `best_db` under the reference; for silent references `silent_db` under the
-    mixture. Far from it a decibel of the error costs a decibel, below it hardly anything is to be
-    gained: what is separated well already does not outweigh the rest. Never negative.
+    The threshold is `best_db` below the reference's power; for silent references it is `silent_db`
+    below the mixture's. Far above it the loss follows the error dB for dB; below it little is left
+    to gain, so well separated examples do not dominate.
 
     Args:
-        best_db: of the voices.
-        silent_db: how far under the mixture what is heard of a silent voice should lie.
+        best_db: SNR in dB beyond which an estimate is good enough.
+        silent_db: attenuation in dB, relative to the mixture, wanted for silent references.
     """
 
     def __init__(self, best_db: float = 30.0, silent_db: float = 20.0) -> None:
@@ -32,8 +34,18 @@ class ThresholdedSnrLoss(nn.Module):
         self.best_db, self.silent_db = best_db, silent_db
 
     def forward(self, estimates: Tensor, references: Tensor, mixture: Tensor) -> Tensor:
-        """Maps estimates and references `(B, V, N)` of the voices in mixtures `(B, N)` to a
-        scalar: the mean over voices.
+        """Compute the mean loss over all voices.
+
+        Args:
+            estimates: separated waveforms `(B, V, N)`.
+            references: true waveforms `(B, V, N)`.
+            mixture: mixtures `(B, N)`.
+
+        Returns:
+            A scalar, in dB.
+
+        Raises:
+            ValueError: the shapes do not fit together.
         """
         if estimates.shape != references.shape or mixture.shape != estimates[:, 0].shape:
             shapes = f"{tuple(estimates.shape)}, {tuple(references.shape)}, {tuple(mixture.shape)}"
@@ -45,6 +57,6 @@ class ThresholdedSnrLoss(nn.Module):
             power * 10 ** (-self.best_db / 10),
             mixture.square().sum(-1, keepdim=True) * 10 ** (-self.silent_db / 10),
         )
-        # Digital silence all over has nothing to be told.
+        # If the mixture is digital silence too, the loss must stay finite.
         threshold = threshold.clamp_min(1e-20)
         return (error / threshold).log1p().mean() * (10 / math.log(10))

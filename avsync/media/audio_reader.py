@@ -36,7 +36,7 @@ def read_audio(
     stream: int = 0,
     mono: bool = True,
 ) -> Generator[np.ndarray]:
-    """Yields the sound as consecutive float32 blocks `(n,)`, or `(channels, n)` where not mono.
+    """Yield the sound as consecutive float32 blocks `(n,)`, or `(channels, n)` where not mono.
 
     The first sample is the time `origin_s` of the file's clock: earlier sound is left out, and
     where there is none yet, or none for a while, blocks are zero. Encoder priming is not sound.
@@ -89,7 +89,7 @@ class AudioClock:
         return self._next / self.sample_rate if self._ended else None
 
     def window(self, start_s: float, end_s: float) -> np.ndarray:
-        """The sound from `start_s` to `end_s` as `(n,)` float32, zeros where there is none.
+        """Return the sound from `start_s` to `end_s` as `(n,)` float32, zeros where there is none.
 
         n = round(end_s * rate) - round(start_s * rate). UnreadableMedia where there is no sound.
         """
@@ -109,7 +109,7 @@ class AudioClock:
         return window
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._blocks.close()
 
     def _read_to(self, end: int) -> None:
@@ -178,7 +178,7 @@ def _pieces(
 
 
 def _dated(frames: Iterator[AudioFrame]) -> Iterator[tuple[float | None, AudioFrame]]:
-    """Frames with their times in seconds; None where there is none, or one beyond the next's."""
+    """Yield frames with their times in seconds; None where there is none, or one beyond the next's."""
     held: tuple[float | None, AudioFrame] | None = None
     for frame in frames:
         time_s = None
@@ -240,7 +240,7 @@ class _Run:
 
 
 def is_audio(frame: AudioFrame) -> bool:
-    """Whether a frame can be sound at all, and not what a damaged header makes of it."""
+    """Return whether a frame can be sound at all, and not what a damaged header makes of it."""
     low, high = AUDIO_RATES
     return low <= frame.sample_rate <= high and frame.layout.nb_channels <= MAX_CHANNELS
 

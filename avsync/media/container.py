@@ -48,7 +48,7 @@ class UnreadableMedia(RuntimeError):
 
 
 def open_media(path: str | os.PathLike[str]) -> InputContainer:
-    """Opens a media file for reading; UnreadableMedia with the cause where it is none."""
+    """Open a media file for reading; UnreadableMedia with the cause where it is none."""
     name = os.fspath(path)
     if not Path(name).is_file():
         what = "is a folder, not a file" if Path(name).is_dir() else "does not exist"
@@ -71,7 +71,7 @@ def open_media(path: str | os.PathLike[str]) -> InputContainer:
 
 
 def video_stream(container: InputContainer) -> av.VideoStream:
-    """The first stream of moving pictures, set up to be decoded; covers are not video."""
+    """Return the first stream of moving pictures, set up to be decoded; covers are not video."""
     still = Disposition.attached_pic | Disposition.timed_thumbnails
     streams = [stream for stream in container.streams.video if not stream.disposition & still]
     if not streams:
@@ -107,7 +107,7 @@ def audio_stream(container: InputContainer, index: int = 0) -> av.AudioStream:
 
 
 def decoded(container: InputContainer, stream: AnyStream) -> Iterator[AnyFrame]:
-    """Yields the frames of a stream as its decoder gives them; what is damaged is passed over."""
+    """Yield the frames of a stream as its decoder gives them; what is damaged is passed over."""
     for packet in packets(container, stream):
         try:
             yield from stream.decode(packet)
@@ -120,7 +120,7 @@ def decoded(container: InputContainer, stream: AnyStream) -> Iterator[AnyFrame]:
 
 
 def packets(container: InputContainer, *streams: Stream) -> Iterator[av.Packet | None]:
-    """The packets of streams as far as the file can be read, then empty ones or None.
+    """Yield the packets of streams as far as the file can be read, then empty ones or None.
 
     Decoding those gives the frames that a decoder holds back.
     """
@@ -145,6 +145,6 @@ def _read_only(container: InputContainer, wanted: Stream) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """What an error of FFmpeg says, without the numbers and names around it."""
+    """Return what an error of FFmpeg says, without the numbers and names around it."""
     text = getattr(error, "strerror", None) or str(error)
     return text.splitlines()[0] if text else type(error).__name__

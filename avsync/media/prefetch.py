@@ -14,7 +14,7 @@ class _End(NamedTuple):
 
 
 def ahead(items: Generator[Item], count: int) -> Iterator[Item]:
-    """The same items, made by a thread that is at most `count` of them ahead.
+    """Yield the same items, made by a thread that is at most `count` of them ahead.
 
     The thread ends when this generator does; its errors are raised here. `count` is at least 2, the
     least with which closing early cannot block.

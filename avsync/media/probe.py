@@ -52,7 +52,7 @@ class MediaInfo(NamedTuple):
 
 
 def probe(path: str | os.PathLike[str]) -> MediaInfo:
-    """Describes a file, decoding its first picture only; UnreadableMedia where there is none."""
+    """Describe a file, decoding its first picture only; UnreadableMedia where there is none."""
     with open_media(path) as container:
         stream = video_stream(container)
         time_s, frame = next(decoded_frames(container, stream))
@@ -86,7 +86,7 @@ def _audio(index: int, stream: av.AudioStream) -> AudioStream:
 
 
 def _mean_rate(path: str | os.PathLike[str]) -> float | None:
-    """Frames a second over the first packets: the rate fields of VFR files are no clock."""
+    """Return frames a second over the first packets: the rate fields of VFR files are no clock."""
     times = []
     with open_media(path) as container:
         stream = video_stream(container)

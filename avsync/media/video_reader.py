@@ -57,7 +57,7 @@ class Tick(NamedTuple):
 
 
 def read_frames(path: str | os.PathLike[str], max_side: int | None = None) -> Iterator[VideoFrame]:
-    """Yields the pictures of a video in presentation order, decoded by a thread a little ahead.
+    """Yield the pictures of a video in presentation order, decoded by a thread a little ahead.
 
     Damaged pictures are left out, and a truncated file ends where it breaks. Where there is no
     picture at all, the first step raises UnreadableMedia. Times only rise: a picture dated before
@@ -73,7 +73,7 @@ def read_frames(path: str | os.PathLike[str], max_side: int | None = None) -> It
 
 
 def at_rate(frames: Iterable[VideoFrame], fps: float = FPS) -> Iterator[Tick]:
-    """Yields a Tick every 1/fps seconds of the video, each with the picture its middle shows.
+    """Yield a Tick every 1/fps seconds of the video, each with the picture its middle shows.
 
     Where pictures change within `BLEND_S` of that middle, as they do at every tick of 50 fps, the
     two are blended: taking either one would date everything half a display time wrong. A picture
@@ -129,7 +129,7 @@ def _spans(frames: Iterable[VideoFrame], tick_s: float) -> Iterator[_Span]:
 
 
 def _blend(before: np.ndarray | None, image: np.ndarray, share: float) -> np.ndarray:
-    """A share of this picture over the one before it; all of it where that is 1 or more."""
+    """Return a share of this picture over the one before it; all of it where that is 1 or more."""
     if before is None or share >= 1 or before.shape != image.shape:
         return image
     return cv2.addWeighted(before, 1 - share, image, share, 0)
@@ -143,7 +143,7 @@ class Turn(NamedTuple):
 
     @classmethod
     def of(cls, frame: DecodedFrame) -> "Turn":
-        """Reads a frame's display matrix, rounded to right angles."""
+        """Read a frame's display matrix, rounded to right angles."""
         try:
             matrix = np.frombuffer(cast(Any, frame.side_data)["DISPLAYMATRIX"], np.int32)[:5]
         except KeyError:
@@ -159,7 +159,7 @@ class Turn(NamedTuple):
         return (height, width) if self.rotation in (90, 270) else (width, height)
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        """Maps a stored image `(H, W, 3)` to the upright one, contiguous."""
+        """Map a stored image `(H, W, 3)` to the upright one, contiguous."""
         if self.flip:
             image = image[::-1]
         return np.ascontiguousarray(np.rot90(image, -self.rotation // 90))
@@ -168,7 +168,7 @@ class Turn(NamedTuple):
 def decoded_frames(
     container: InputContainer, stream: av.VideoStream
 ) -> Iterator[tuple[float, DecodedFrame]]:
-    """Yields times in seconds on the file's clock, rising, and decoded frames: one at least."""
+    """Yield times in seconds on the file's clock, rising, and decoded frames: one at least."""
     given_s, last_s = -inf, inf
     held: tuple[float, DecodedFrame] | None = None
     for time_s, frame in _dated(container, stream):
@@ -202,7 +202,7 @@ def pixel_ratio(stream: av.VideoStream) -> float:
 def _dated(
     container: InputContainer, stream: av.VideoStream
 ) -> Iterator[tuple[float, DecodedFrame]]:
-    """Frames in order with their times in seconds.
+    """Yield frames in order with their times in seconds.
 
     AVI dates packets only, in the order they are stored: the n-th picture gets the n-th of those
     dates. What has no date at all follows the one before at the stream's rate.

@@ -51,7 +51,7 @@ class Layout(NamedTuple):
         return self.turn.size(self.width, self.height)
 
     def step(self, plane: int) -> tuple[int, int]:
-        """Samples of luma across and down for one of a plane."""
+        """Sample of luma across and down for one of a plane."""
         return FORMATS[self.format][1:] if plane else (1, 1)
 
     @property
@@ -60,7 +60,7 @@ class Layout(NamedTuple):
         return int(2 ** FORMATS[self.format][0] - 1)
 
     def encode(self, rgb: np.ndarray) -> np.ndarray:
-        """Maps RGB `(3, H, W)` in [0, 1] to samples of Y, Cb and Cr `(3, H, W)`, not rounded."""
+        """Map RGB `(3, H, W)` in [0, 1] to samples of Y, Cb and Cr `(3, H, W)`, not rounded."""
         red, blue = MATRICES.get(self.colours.matrix, USUAL_MATRIX)
         luma = red * rgb[0] + (1 - red - blue) * rgb[1] + blue * rgb[2]
         colour = [(rgb[2] - luma) / (2 - 2 * blue), (rgb[0] - luma) / (2 - 2 * red)]
@@ -77,7 +77,7 @@ class Picture(NamedTuple):
     layout: Layout
 
     def frame(self) -> DecodedFrame:
-        """The picture as a frame to encode; its time is still to be set."""
+        """Return the picture as a frame to encode; its time is still to be set."""
         layout = self.layout
         frame = DecodedFrame(layout.width, layout.height, layout.format)
         for plane, values in zip(frame.planes, self.planes, strict=True):
@@ -148,5 +148,5 @@ class Painter:
 
 
 def _plain(name: str) -> str:
-    """The format of the same planes whose range is said elsewhere."""
+    """Return the format of the same planes whose range is said elsewhere."""
     return name.replace("yuvj", "yuv")

@@ -37,7 +37,7 @@ def convert_file(
     overwrite: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> Path:
-    """Writes a published checkpoint as `output`, safetensors, and its config beside it as JSON.
+    """Write a published checkpoint as `output`, safetensors, and its config beside it as JSON.
 
     Nothing is written before the model has taken the weights, every one of them.
 

@@ -54,7 +54,7 @@ class CropStream:
 
     def _cropped(self) -> Generator[CroppedTick]:
         ticks = at_rate(read_frames(self.info.path, MAX_SIDE), self.spec.fps)
-        for number, _, image, faces in follow_faces(ticks, self.detector, self.detector.every):
+        for number, _, image, faces in follow_faces(ticks, self.detector, self.detector.stride):
             self.ticks = number + 1
             self.scale = self.info.width / image.shape[1]
             # A score of 0 marks a face that was lost and is held where it was: nothing to look at.

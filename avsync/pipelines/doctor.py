@@ -40,7 +40,7 @@ class Finding(NamedTuple):
 
 
 def doctor() -> tuple[Finding, ...]:
-    """Looks at the machine; installs nothing, but the face detector may be fetched."""
+    """Look at the machine; installs nothing, but the face detector may be fetched."""
     return (*_packages(), _device(), _detector(), *_models(), *_surroundings())
 
 

@@ -15,12 +15,12 @@ class Tick(NamedTuple):
 
 
 def step_ms(reach_ms: float, most: int) -> float:
-    """The smallest round step that divides a reach into no more than `most` parts."""
+    """Return the smallest round step that divides a reach into no more than `most` parts."""
     return next((step for step in STEPS_MS if reach_ms / step <= most), STEPS_MS[-1])
 
 
 def multiples(low: float, high: float, step: float) -> list[float]:
-    """The multiples of a step from low to high."""
+    """Return the multiples of a step from low to high."""
     return [step * k for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 

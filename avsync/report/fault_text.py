@@ -15,7 +15,7 @@ REPAIRS = {
 
 
 def moving(result: CheckResult) -> Fault | None:
-    """The fault of a file whose offset is not the same all along."""
+    """Return the fault of a file whose offset is not the same all along."""
     fault = result.fault
     return fault if fault is not None and fault.kind in MOVING and fault.pieces else None
 
@@ -33,7 +33,7 @@ def headline(fault: Fault) -> str:
 
 
 def course(fault: Fault) -> str:
-    """How the offset goes, in one or two sentences."""
+    """Return how the offset goes, in one or two sentences."""
     first, last = fault.pieces[0], fault.pieces[-1]
     if fault.kind == "drift":
         words = f"From {_at(first, first.start_s)} at the beginning to {_at(last, last.end_s)} at "
@@ -47,7 +47,7 @@ def course(fault: Fault) -> str:
 
 
 def out_of_tolerance(fault: Fault, duration_s: float | None) -> str:
-    """How long a file is out of tolerance, and when most; empty where it is in it all along."""
+    """Return how long a file is out of tolerance, and when most; empty where it is in it all along."""
     if fault.out_s <= 0 or fault.worst_t_s is None or fault.worst_ms is None:
         return ""
     whole = f" of {clock(duration_s, 1)}" if duration_s else ""

@@ -39,7 +39,7 @@ class HeatMap(NamedTuple):
 def draw_heat_map(
     tracks: tuple[TrackResult, ...], end_s: float, grain: Grain = FINE
 ) -> HeatMap | None:
-    """The scores of faces that follow each other, from 0 to `end_s`; None where there are none."""
+    """Return the scores of faces that follow each other, from 0 to `end_s`; None where there are none."""
     maps = [track.score_map for track in tracks if track.score_map is not None]
     maps = [scores for scores in maps if np.isfinite(scores.scores).any()]
     if not maps or end_s <= 0:

@@ -32,7 +32,7 @@ FOLDED_ROWS = 12
 def write_report(
     results: CheckResult | list[CheckResult] | tuple[CheckResult, ...], path: str | os.PathLike[str]
 ) -> None:
-    """Writes one or more results as one HTML file that needs nothing but itself.
+    """Write one or more results as one HTML file that needs nothing but itself.
 
     It is written whole or not at all. Pictures are read from the checked files where those
     still are.
@@ -61,7 +61,7 @@ def _views(results: list[CheckResult]) -> list[FileView]:
 
 
 def _short_names(files: list[str]) -> list[str]:
-    """The names without the folder that they share."""
+    """Return the names without the folder that they share."""
     try:
         folder = os.path.commonpath([os.path.dirname(file) for file in files])
     except ValueError:  # Some are absolute and some are not.

@@ -24,7 +24,7 @@ Shown = list[tuple[float, np.ndarray]]
 
 
 def read_clips(path: str, moments: list[Moment], budget_s: float = 6.0) -> list[str]:
-    """An mp4 as a data URI for each moment; empty where the budget ran out or nothing was read."""
+    """Return an mp4 as a data URI for each moment; empty where the budget ran out or nothing was read."""
     deadline = time.monotonic() + budget_s
     return [_clip(path, moment, deadline) for moment in moments]
 

@@ -55,7 +55,7 @@ class Excerpt(NamedTuple):
 
 
 def write_separation_report(result: SeparationResult, path: str | os.PathLike[str]) -> None:
-    """Writes the page of a separation as one HTML file that needs nothing but itself.
+    """Write the page of a separation as one HTML file that needs nothing but itself.
 
     ValueError where nothing was separated: there is nothing to show.
     """
@@ -113,7 +113,7 @@ def _parts(result: SeparationResult) -> tuple[Excerpt, list[Part]]:
 
 
 def _excerpt(voices: list[np.ndarray], rest: np.ndarray, rate: int, start_s: float) -> Excerpt:
-    """The stretch in which the voices, each against its own mean, are loudest."""
+    """Return the stretch in which the voices, each against its own mean, are loudest."""
     total, count = len(rest), min(len(rest), EXCERPT_S * rate)
     looks = min(LOOKS, 1 + (total - count) // rate)
     starts = np.linspace(0, total - count, looks)
@@ -126,14 +126,14 @@ def _excerpt(voices: list[np.ndarray], rest: np.ndarray, rate: int, start_s: flo
 
 
 def _energy(voice: np.ndarray, first: int, count: int, rate: int) -> float:
-    """The energy of a stretch by looks of `LOOK_S` spread over it."""
+    """Return the energy of a stretch by looks of `LOOK_S` spread over it."""
     look = max(1, min(count, round(LOOK_S * rate)))
     places = np.linspace(first, first + count - look, 8).astype(int)
     return float(sum(np.square(voice[at : at + look], dtype=np.float64).sum() for at in places))
 
 
 def _faces(result: SeparationResult, excerpt: Excerpt, rate: int) -> list[Picture | None]:
-    """A picture of each voice's face, from the excerpt where it is seen there."""
+    """Return a picture of each voice's face, from the excerpt where it is seen there."""
     middle_s = excerpt.start_s + excerpt.samples / rate / 2
     moments = []
     for voice in result.voices:
@@ -175,7 +175,7 @@ def _ticks(excerpt: Excerpt, rate: int) -> list[Tick]:
 
 
 def _sound_uri(wave: np.ndarray, rate: int) -> str:
-    """A sound `(N,)` as an mp4 in a data URI."""
+    """Return a sound `(N,)` as an mp4 in a data URI."""
     film = BytesIO()
     with av.open(film, "w", format="mp4") as container:
         sound = container.add_stream("aac", rate=PLAYED_RATE, layout="mono")
@@ -213,13 +213,13 @@ def power(wav: np.ndarray, rate: int) -> np.ndarray:
 
 
 def loudness_image(spectrum: np.ndarray, loudest: float) -> np.ndarray:
-    """A spectrum `(F, T)` against the loudest power, as a picture `(HEIGHT, WIDTH, 3)` uint8."""
+    """Return a spectrum `(F, T)` against the loudest power, as a picture `(HEIGHT, WIDTH, 3)` uint8."""
     decibels = 10 * np.log10(np.maximum(spectrum, 1e-20) / max(loudest, 1e-20))
     return _coloured(1 + decibels / RANGE_DB)
 
 
 def share_image(voice: np.ndarray, mixture: np.ndarray) -> np.ndarray:
-    """The share of a mixture's amplitude that a voice is, from 0 to 1, as a picture; none where
+    """Return the share of a mixture's amplitude that a voice is, from 0 to 1, as a picture; none where
     the mixture is silent.
     """
     heard = mixture > 10 ** (-RANGE_DB / 10) * max(float(mixture.max()), 1e-20)

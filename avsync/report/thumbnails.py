@@ -59,7 +59,7 @@ class Picture(NamedTuple):
 def choose_moments(
     row: Row, limits: Tolerance, fault: Fault | None = None, most: int = MOMENTS
 ) -> list[Moment]:
-    """The furthest from sync, the surest, one of each piece of a fault, and others spread over the
+    """Return the furthest from sync, the surest, one of each piece of a fault, and others spread over the
     time the faces are in view.
     """
     measured = row.measured
@@ -88,7 +88,7 @@ def choose_moments(
 
 
 def spread(start_s: float, end_s: float, parts: int = MOMENTS) -> list[float]:
-    """The middles of equal parts of a stretch of time."""
+    """Return the middles of equal parts of a stretch of time."""
     return [start_s + (end_s - start_s) * (k + 0.5) / parts for k in range(parts)]
 
 
@@ -131,7 +131,7 @@ def _picture_at(
     box: Box | None,
     deadline: float,
 ) -> np.ndarray | None:
-    """The picture on screen at a time of the file, cut to the box; None where none came in time."""
+    """Return the picture on screen at a time of the file, cut to the box; None where none came in time."""
     for lead_s in LEADS_S:
         try:
             container.seek(int((at_s - lead_s) * av.time_base), backward=True)
@@ -151,7 +151,7 @@ def _picture_at(
 
 
 def around(image: np.ndarray, box: Box) -> np.ndarray:
-    """The square about a face, moved inside the picture where it reaches over the edge."""
+    """Return the square about a face, moved inside the picture where it reaches over the edge."""
     height, width = image.shape[:2]
     side = int(min(MARGIN * max(box[2] - box[0], box[3] - box[1], 16), height, width))
     left = int(np.clip((box[0] + box[2] - side) / 2, 0, width - side))
@@ -160,14 +160,14 @@ def around(image: np.ndarray, box: Box) -> np.ndarray:
 
 
 def shrink(image: np.ndarray, side: int) -> np.ndarray:
-    """The picture with its longer side at most `side` pixels."""
+    """Return the picture with its longer side at most `side` pixels."""
     scale = min(1.0, side / max(image.shape[:2]))
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def jpeg_uri(image: np.ndarray) -> str:
-    """A picture `(H, W, 3)` RGB uint8 as a JPEG in a data URI."""
+    """Return a picture `(H, W, 3)` RGB uint8 as a JPEG in a data URI."""
     done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert done
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")

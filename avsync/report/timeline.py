@@ -89,7 +89,7 @@ class _Frame(NamedTuple):
 def draw_timeline(
     row: Row, result: CheckResult, limits: Tolerance, end_s: float, most: int = MARKS
 ) -> Timeline:
-    """The timeline of one row of faces of a file of `end_s` seconds, with at most `most` marks.
+    """Return the timeline of one row of faces of a file of `end_s` seconds, with at most `most` marks.
 
     `course` are SVG points of the lines that the fault of the file follows, `jumps` when it leaves
     one for the next.
@@ -127,7 +127,7 @@ def draw_timeline(
 
 
 def _reach(row: Row, result: CheckResult, limits: Tolerance) -> tuple[float, float]:
-    """The lowest and highest offset drawn."""
+    """Return the lowest and highest offset drawn."""
     shown = [-limits.late_ms, limits.early_ms, *(result.interval_ms or ())]
     fault = moving(result)
     for piece in () if fault is None else fault.pieces:
@@ -193,7 +193,7 @@ class Scale(NamedTuple):
 
 
 def draw_scale(result: CheckResult, limits: Tolerance) -> Scale | None:
-    """A scale wide enough for offset, interval and limits; None where there is no offset."""
+    """Return a scale wide enough for offset, interval and limits; None where there is no offset."""
     if result.offset_ms is None:
         return None
     interval = result.interval_ms

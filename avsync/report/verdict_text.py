@@ -94,7 +94,7 @@ class Advice(NamedTuple):
 
 
 def advise(result: CheckResult) -> Advice:
-    """The words for one result."""
+    """Return the words for one result."""
     if result.status == "unreadable":
         reason = result.reason or "damaged"
         return Advice("broken", "Unreadable", _cause(result), WHAT_TO_TRY[reason], None)
@@ -105,7 +105,7 @@ def advise(result: CheckResult) -> Advice:
 
 
 def tone_of(result: CheckResult | TrackResult, limits: Tolerance) -> Tone:
-    """The colour and sign of a result, or of one face of it."""
+    """Return the colour and sign of a result, or of one face of it."""
     if isinstance(result, CheckResult) and result.status == "ok":
         return advise(result).tone
     if result.status == "unreadable":

@@ -91,7 +91,7 @@ class FileView(NamedTuple):
 
 
 def view_of(result: CheckResult, detail: Detail = FULL) -> FileView:
-    """What the page shows of one result, with pictures from its file where it still is."""
+    """Return what the page shows of one result, with pictures from its file where it still is."""
     limits = tolerance(result.profile)
     # For people to read; pictures and the command line still go by the true name.
     shown_result = replace(result, file=printable(result.file), detail=printable(result.detail))
@@ -155,7 +155,7 @@ def _title(row: Row) -> str:
 
 
 def _summary(row: Row, limits: Tolerance, *, moved: bool) -> str:
-    """What the timeline shows, in words and numbers; `moved`: also how it moves, which no fault
+    """Return what the timeline shows, in words and numbers; `moved`: also how it moves, which no fault
     tells.
     """
     measured = row.measured
@@ -211,7 +211,7 @@ def _shot(moment: Moment, picture: Picture | None, clip: str) -> Shot | None:
 
 
 def _wave(loudness: np.ndarray | None) -> str:
-    """The outline of the loudness as a path in a box of BARS by 2, quiet = a line in the middle."""
+    """Return the outline of the loudness as a path in a box of BARS by 2, quiet = a line in the middle."""
     if loudness is None:
         return ""
     heights = np.maximum(0.04, loudness)

@@ -52,7 +52,7 @@ def _fit(scores: TrackScores, offset_ms: float) -> dict[int, float]:
 
 
 def _spans(bins: list[int], end_s: float) -> tuple[Interval, ...]:
-    """Runs of bins as spans of time, none beyond `end_s`."""
+    """Run of bins as spans of time, none beyond `end_s`."""
     spans: list[tuple[int, int]] = []
     for number in bins:
         if spans and spans[-1][1] == number:

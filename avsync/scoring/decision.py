@@ -63,7 +63,7 @@ def judge_track(
     search_s: float,
     calibration: Calibration,
 ) -> TrackResult:
-    """The result of one face; `level_db` is the sound's level at every tick of the file."""
+    """Return the result of one face; `level_db` is the sound's level at every tick of the file."""
     answer = _unfit(face, scores, level_db)
     timeline: tuple[TimelinePoint, ...] = ()
     if answer is None:
@@ -87,7 +87,7 @@ def judge_track(
 def judge_curves(
     near: Curve, far: Curve | None, search_s: float, calibration: Calibration
 ) -> Answer:
-    """The answer of evidence in and just beyond the search, and further off where that is known."""
+    """Return the answer of evidence in and just beyond the search, and further off where that is known."""
     answer = judge_evidence(near.evidence, near.offsets_ms, search_s, calibration)
     if far is not None and lies_beyond(far, 1000 * search_s):
         return cannot_tell("out_of_range")
@@ -97,7 +97,7 @@ def judge_curves(
 def judge_evidence(
     evidence: np.ndarray, offsets_ms: np.ndarray, search_s: float, calibration: Calibration
 ) -> Answer:
-    """The answer that a curve of evidence `(K,)` over offsets `(K,)` gives."""
+    """Return the answer that a curve of evidence `(K,)` over offsets `(K,)` gives."""
     peak = find_peak(evidence, offsets_ms, 1000 * search_s)
     sure = 0.0 if peak is None else confidence(peak, calibration)
     if peak is not None and sure >= MIN_CONFIDENCE:
@@ -130,7 +130,7 @@ def _unfit(face: FaceTrack, scores: TrackScores, level_db: np.ndarray) -> Answer
 def _timeline(
     scores: TrackScores, search_s: float, calibration: Calibration
 ) -> tuple[TimelinePoint, ...]:
-    """The offset around every bin, or every few bins of a long track."""
+    """Return the offset around every bin, or every few bins of a long track."""
     rows = np.concatenate([np.zeros((1, scores.evidence.shape[1])), scores.evidence]).cumsum(0)
     points = []
     for i in range(0, len(scores.bins), 1 + len(scores.bins) // TIMELINE_POINTS):

@@ -12,7 +12,7 @@ Entries = Any
 
 
 def each(function: Callable[..., Tensor], *entries: Entries) -> Entries:
-    """The function of the tensors of one or more entries, held as they were."""
+    """Return the function of the tensors of one or more entries, held as they were."""
     if isinstance(entries[0], Tensor):
         return function(*entries)
     return type(entries[0])(*(function(*parts) for parts in zip(*entries, strict=True)))
@@ -24,12 +24,12 @@ def joined(*entries: Entries) -> Entries:
 
 
 def count(entries: Entries) -> int:
-    """How many entries there are on the first axis."""
+    """Return how many entries there are on the first axis."""
     return len(entries if isinstance(entries, Tensor) else entries[0])
 
 
 def bytes_of(entries: Entries) -> int:
-    """The memory they take, were each tensor on its own."""
+    """Return the memory they take, were each tensor on its own."""
     tensors = (entries,) if isinstance(entries, Tensor) else entries
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
 
 def place_of(model: object) -> Place:
-    """The place of a model's first weight: frames are sent there. The CPU for a model without."""
+    """Return the place of a model's first weight: frames are sent there. The CPU for a model without."""
     weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     if weight is None:
         return Place(torch.device("cpu"), torch.float32)

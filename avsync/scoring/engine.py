@@ -92,7 +92,7 @@ def score_tracks(
     on_block: Callable[[int], None] | None = None,
     far_s: float = 0.0,
 ) -> Scores:
-    """Scores every face at every offset within `reach_s` seconds to both sides.
+    """Score every face at every offset within `reach_s` seconds to both sides.
 
     Args:
         model: a sync task in eval mode.
@@ -151,7 +151,7 @@ class _Engine:
 
     @torch.inference_mode()
     def score_block(self) -> None:
-        """Scores all windows that are complete; what the next windows overlap stays."""
+        """Score all windows that are complete; what the next windows overlap stays."""
         for track, piece in self.pieces.items():
             self._score_piece(piece, self.found[track])
         done = max((piece.end for piece in self.pieces.values()), default=0)
@@ -164,12 +164,12 @@ class _Engine:
         self.audio.forget(self._earliest_step(done))
 
     def end_pieces(self) -> None:
-        """Scores what waits before ticks that are missing: nobody asks for the sound in between."""
+        """Score what waits before ticks that are missing: nobody asks for the sound in between."""
         self.score_block()
         self.pieces = {}
 
     def _earliest_step(self, default: int) -> int:
-        """The first step of sound that a window still waiting may ask for."""
+        """Return the first step of sound that a window still waiting may ask for."""
         start = min((piece.start for piece in self.pieces.values()), default=default)
         return self.step.per_frame * start - int(self.steps[-1])
 
@@ -195,7 +195,7 @@ class _Engine:
             found.add_scores(piece.start + low, evidence_of(scores, known[index], self.near))
 
     def _compare(self, video: Entries, audio: Entries, low: int, index: Tensor) -> Tensor:
-        """Scores of the windows from `low` on, each with its row of `index` `(W, K)`."""
+        """Score of the windows from `low` on, each with its row of `index` `(W, K)`."""
         places = index.to(self.place.device)
         one = each(lambda entries: entries[low : low + len(index), None], video)
         return self.model.compare(one, each(lambda entries: entries[places], audio))
@@ -212,7 +212,7 @@ def to_frames(crops: np.ndarray) -> Tensor:
 
 
 def evidence_of(scores: Tensor, known: Tensor, near: Tensor) -> Tensor:
-    """Scores `(W, F)` less each window's mean over the known offsets that are `near` `(F,)`; 0
+    """Score `(W, F)` less each window's mean over the known offsets that are `near` `(F,)`; 0
     where unknown, and all 0 for a window that knows none of these.
     """
     asked = known & near
@@ -264,7 +264,7 @@ class _AudioEntries:
         return each(lambda entries: entries[offset:stop], self.entries), known
 
     def forget(self, before: int) -> None:
-        """Lets go of the entries before a step."""
+        """Let go of the entries before a step."""
         if self.entries is not None and before > self.first:
             # A copy, so that what is let go is freed.
             skip = before - self.first
@@ -272,7 +272,7 @@ class _AudioEntries:
             self.first = before
 
     def levels(self, ticks: int) -> np.ndarray:
-        """The sound's level at every tick in dB of full scale, NaN where it was not needed."""
+        """Return the sound's level at every tick in dB of full scale, NaN where it was not needed."""
         steps = np.full(ticks * self.step.per_frame, np.nan)
         for first, level in self.levels_db.items():
             low, high = max(first, 0), min(first + len(level), len(steps))

@@ -31,7 +31,7 @@ LAG = COLUMNS_PER_S // 10
 
 
 def is_music(wav: np.ndarray) -> bool:
-    """Whether most of a waveform `(N,)` at 16 kHz is music, with or without singing; False for one
+    """Return whether most of a waveform `(N,)` at 16 kHz is music, with or without singing; False for one
     of less than a second.
     """
     size = round(STRETCH_S * SAMPLE_RATE)
@@ -64,7 +64,7 @@ def _log_odds(wav: np.ndarray) -> float | None:
 
 
 def _flux(mel: np.ndarray, power: np.ndarray) -> float:
-    """How much the shape of the spectrum changes in `LAG` columns, where there is sound."""
+    """Return how much the shape of the spectrum changes in `LAG` columns, where there is sound."""
     shape = mel - mel.mean(0)
     change = np.sqrt(((shape[:, LAG:] - shape[:, :-LAG]) ** 2).mean(0))
     heard = power > np.percentile(power, 40)

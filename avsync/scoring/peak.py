@@ -54,7 +54,7 @@ class Peak(NamedTuple):
 
 
 def find_peak(evidence: np.ndarray, offsets_ms: np.ndarray, search_ms: float) -> Peak | None:
-    """The best peak within +-search_ms of a curve `(K,)` over offsets `(K,)`; None without
+    """Return the best peak within +-search_ms of a curve `(K,)` over offsets `(K,)`; None without
     evidence.
 
     Offsets beyond the search range serve to tell what noise looks like, nothing more.
@@ -83,7 +83,7 @@ def confidence(peak: Peak, calibration: Calibration) -> float:
 
 
 def interval(peak: Peak, calibration: Calibration) -> Interval:
-    """The interval around the peak, in ms, that holds in `HOLDS` of the cases."""
+    """Return the interval around the peak, in ms, that holds in `HOLDS` of the cases."""
     half_ms = float(np.hypot(calibration.floor_ms, calibration.blur_ms / max(peak.height, 1e-3)))
     return peak.offset_ms - half_ms, peak.offset_ms + half_ms
 
@@ -98,7 +98,7 @@ def _sharpness(curve: np.ndarray, offsets_ms: np.ndarray, best: int, known: np.n
 
 
 def _refine(curve: np.ndarray, offsets_ms: np.ndarray, best: int) -> float:
-    """The top of the parabola through the best point and its neighbours."""
+    """Return the top of the parabola through the best point and its neighbours."""
     if best in (0, len(curve) - 1):
         return float(offsets_ms[best])
     before, top, after = curve[best - 1 : best + 2]
@@ -118,7 +118,7 @@ LEAST_AROUND = 12
 
 
 def lies_beyond(curve: Curve, search_ms: float) -> bool:
-    """Whether the voice fits best at an offset beyond +-`search_ms`, and beyond doubt.
+    """Return whether the voice fits best at an offset beyond +-`search_ms`, and beyond doubt.
 
     What rises over `HILL_MS` is left out: sentences that begin every few seconds fit anyone's lips
     broadly, again and again.
@@ -150,5 +150,5 @@ CALIBRATIONS: dict[str, Calibration] = {
 
 
 def calibration_of(model: str) -> Calibration:
-    """The calibration of a model's scores, or a cautious one where none was fitted."""
+    """Return the calibration of a model's scores, or a cautious one where none was fitted."""
     return CALIBRATIONS.get(model, Calibration())

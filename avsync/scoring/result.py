@@ -72,7 +72,7 @@ class Piece(NamedTuple):
     ppm: float
 
     def at(self, t_s: float) -> float:
-        """The offset in ms at `t_s` seconds of the file."""
+        """Return the offset in ms at `t_s` seconds of the file."""
         return self.offset_ms + self.ppm / 1000 * (t_s - self.start_s)
 
 
@@ -128,7 +128,7 @@ class CheckResult:
 
 
 def to_json(results: list[CheckResult]) -> dict[str, Any]:
-    """The results of one call of `check` as a JSON document of schema 1."""
+    """Return the results of one call of `check` as a JSON document of schema 1."""
     if not results:
         raise ValueError("results must hold at least one CheckResult, got an empty list")
     first = results[0]

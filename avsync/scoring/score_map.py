@@ -48,7 +48,7 @@ def _cells(axis: np.ndarray, most: int, whole: float) -> tuple[np.ndarray, np.nd
 
 
 def median_step(axes: list[np.ndarray]) -> float:
-    """The usual distance between neighbours; 1 where nothing has a neighbour."""
+    """Return the usual distance between neighbours; 1 where nothing has a neighbour."""
     steps = np.concatenate([np.diff(axis) for axis in axes])
     return float(np.median(steps)) if len(steps) else 1.0
 
@@ -56,7 +56,7 @@ def median_step(axes: list[np.ndarray]) -> float:
 def resample_cells(
     values: np.ndarray, centres: np.ndarray, width: float, borders: np.ndarray
 ) -> np.ndarray:
-    """Maps cells `(n, m)`, `width` wide, to the means `(k, m)` between `borders` `(k + 1,)`."""
+    """Map cells `(n, m)`, `width` wide, to the means `(k, m)` between `borders` `(k + 1,)`."""
     # A new cell is looked at in as many places as it holds old ones: averaging leaves none out.
     fine = int(np.ceil(np.diff(borders).max() / width)) + 1
     places = borders[:-1, None] + np.diff(borders)[:, None] * (np.arange(fine) + 0.5) / fine

@@ -20,7 +20,7 @@ class Curve(NamedTuple):
 
 
 def summed(curves: Sequence[Curve]) -> Curve:
-    """The evidence of several curves over the same offsets together."""
+    """Return the evidence of several curves over the same offsets together."""
     return Curve(np.sum([curve.evidence for curve in curves], axis=0), curves[0].offsets_ms)
 
 
@@ -71,7 +71,7 @@ class TrackSums:
         self.motion: dict[int, list[float]] = {}
 
     def add_scores(self, start: int, evidence: Tensor) -> None:
-        """Adds the evidence `(W, F)` of windows from tick `start` on."""
+        """Add the evidence `(W, F)` of windows from tick `start` on."""
         self.whole += evidence.sum(0).numpy()
         evidence = evidence[:, self.near]
         bins = torch.arange(start, start + len(evidence)) // BIN_WINDOWS
@@ -87,7 +87,7 @@ class TrackSums:
             self.motion.setdefault(tick // BIN_WINDOWS, []).append(value)
 
     def result(self, offsets_ms: np.ndarray) -> TrackScores:
-        """What was found, `offsets_ms` `(F,)` being all that were scored."""
+        """Return what was found, `offsets_ms` `(F,)` being all that were scored."""
         bins = sorted(self.evidence)
         near = self.near.numpy()
         none = np.zeros((0, int(near.sum())), np.float32)

@@ -43,7 +43,7 @@ def reference(
     measured: str,
     job: Job = "sync",
 ) -> ModelCard:
-    """A published model whose weights users bring themselves."""
+    """Return a published model whose weights users bring themselves."""
     return ModelCard(name, summary, build, None, None, licence, trained_on, measured, job=job)
 
 
@@ -56,13 +56,13 @@ def design(
     page: str,
     job: Job = "sync",
 ) -> ModelCard:
-    """A design of which no weights can be had: users train their own."""
+    """Return a design of which no weights can be had: users train their own."""
     licence = f"no weights published or shipped: train your own; see {page}"
     return ModelCard(name, summary, build, None, None, licence, "nothing", measured, train, job)
 
 
 def filled(defaults: Any, config: Config) -> Any:
-    """A frozen config with the given fields changed; ValueError lists its fields."""
+    """Return a frozen config with the given fields changed; ValueError lists its fields."""
     names = [field.name for field in fields(defaults)]
     if unknown := sorted(set(config) - set(names)):
         raise ValueError(

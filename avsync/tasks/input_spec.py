@@ -44,7 +44,7 @@ class ClipSpec:
     far_s: float = 5.0
 
     def cut_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
-        """The audio of the windows that start at `starts_s` `(S,)` seconds of `wav` `(B, N)`: `(B,
+        """Return the audio of the windows that start at `starts_s` `(S,)` seconds of `wav` `(B, N)`: `(B,
         S, n)`.
 
         Starts are rounded to a sample. ValueError where a window reaches outside the waveform.
@@ -63,7 +63,7 @@ class ClipSpec:
     def cut_features(
         self, front_end: DecibelMel | Mfcc, wav: Tensor, windows: int, columns: int
     ) -> Tensor:
-        """The features of windows that start at frames 0 to `windows` - 1 of a clip `wav` `(B, N)`:
+        """Return the features of windows that start at frames 0 to `windows` - 1 of a clip `wav` `(B, N)`:
         `(B, windows, M, columns)`, cut as the public evaluations do out of the whole clip's.
 
         Frame k starts at the last column that does not come after it. ValueError where the clip is

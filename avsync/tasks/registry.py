@@ -20,12 +20,12 @@ MODELS = {
 
 
 def list_models() -> tuple[ModelCard, ...]:
-    """Every released model, in the order of the table."""
+    """Return every released model, in the order of the table."""
     return tuple(MODELS.values())
 
 
 def model_card(name: str, job: Job | None = None) -> ModelCard:
-    """The row of that name, of a model for that job; ValueError lists the names."""
+    """Return the row of that name, of a model for that job; ValueError lists the names."""
     names = [row.name for row in MODELS.values() if job in (None, row.job)]
     if name not in names:
         raise ValueError(f"model must be one of {', '.join(names)}, got {name!r}")
@@ -38,7 +38,7 @@ def create_model(
     weights: str | Path | None = None,
     config: Config | None = None,
 ) -> "nn.Module":
-    """Builds a model by name, on the CPU, with or without trained weights.
+    """Build a model by name, on the CPU, with or without trained weights.
 
     Args:
         name: one of `list_models()`.

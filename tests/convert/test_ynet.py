@@ -69,7 +69,7 @@ def test_losses_match_the_public_code():
         halves = model.stft.even_bins(voice), model.stft.even_bins(mixture)
         assert loss(model(mixture), *halves).item() == pytest.approx(golden[name], rel=5e-6)
         # The public code keeps the two parts of a mask on the last axis.
-        wanted = loss.wanted(*halves).movedim(1, -1)
+        wanted = loss.target_mask(*halves).movedim(1, -1)
         ynets.assert_stats(wanted, golden[f"gt_mask_{name[:2]}"])
 
 

@@ -22,23 +22,23 @@ def streams():
     return tuple(torch.randn(B, n, D, generator=g, dtype=torch.float64) for n in (T, L))
 
 
-def test_it_is_torchs_own_encoder_on_cls_audio_and_video(transformer, streams):
+def test_it_equals_torchs_encoder_on_cls_audio_and_video(transformer, streams):
     video, audio = streams
     video = video + transformer.video_places + transformer.video_stream
     audio = audio + transformer.audio_places + transformer.audio_stream
     x = torch.cat([transformer.cls.expand(B, 1, D), audio, video], dim=1)
     for layer in transformer.layers:
-        x = torchs_layer(layer)(x)
+        x = torch_layer(layer)(x)
     torch.testing.assert_close(transformer(*streams), transformer.norm(x)[:, 0])
 
 
-def test_streams_and_places_are_told_apart(transformer, streams):
+def test_streams_and_positions_are_distinguished(transformer, streams):
     video, audio = streams
-    answer = transformer(video, audio)
-    assert not torch.allclose(transformer(video.flip(1), audio), answer)
-    assert not torch.allclose(transformer(video, audio.flip(1)), answer)
+    expected = transformer(video, audio)
+    assert not torch.allclose(transformer(video.flip(1), audio), expected)
+    assert not torch.allclose(transformer(video, audio.flip(1)), expected)
     swapped = torch.cat([audio, video[:, :1]], dim=1), video[:, 1:]
-    assert not torch.allclose(transformer(*swapped), answer)
+    assert not torch.allclose(transformer(*swapped), expected)
 
 
 def test_batch_items_do_not_mix(transformer, streams):
@@ -46,7 +46,7 @@ def test_batch_items_do_not_mix(transformer, streams):
     torch.testing.assert_close(transformer(*streams), torch.stack(alone))
 
 
-def test_dropout_is_for_training_only(transformer, streams):
+def test_dropout_is_active_in_training_only(transformer, streams):
     torch.testing.assert_close(transformer(*streams), transformer(*streams))
     transformer.train()
     assert not torch.allclose(transformer(*streams), transformer(*streams))
@@ -61,21 +61,21 @@ def test_tokens_of_another_number_or_width_are_named(transformer, streams):
 
 
 @pytest.mark.parametrize("sizes", [{"heads": 3}, {"depth": 0}])
-def test_sizes_that_do_not_go_are_named(sizes):
+def test_invalid_sizes_are_named(sizes):
     with pytest.raises(ValueError, match="depth must be 1 or more and heads must divide dim, got"):
         JointTransformer(T, L, D, **{"heads": 4, **sizes})
 
 
-def torchs_layer(layer):
-    theirs = nn.TransformerEncoderLayer(
+def torch_layer(layer):
+    reference = nn.TransformerEncoderLayer(
         D, 4, 2 * D, activation="gelu", batch_first=True, norm_first=True
     )
-    theirs = theirs.double().eval()
-    attention = theirs.self_attn
+    reference = reference.double().eval()
+    attention = reference.self_attn
     weights = torch.cat([layer.queries.weight, layer.keys_values.weight])
     attention.in_proj_weight = nn.Parameter(weights)
     nn.init.zeros_(attention.in_proj_bias)
     attention.out_proj = layer.out_proj
-    theirs.linear1, theirs.linear2 = layer.fc1, layer.fc2
-    theirs.norm1, theirs.norm2 = layer.attention_norm, layer.ffn_norm
-    return theirs
+    reference.linear1, reference.linear2 = layer.fc1, layer.fc2
+    reference.norm1, reference.norm2 = layer.attention_norm, layer.ffn_norm
+    return reference

@@ -19,24 +19,24 @@ def own(audio):
     return audio[:, MARGIN : MARGIN + T * HOPS : HOPS]
 
 
-def test_knowing_nothing_costs_the_logarithm_of_the_candidates(audio):
+def test_the_chance_level_is_the_logarithm_of_the_candidates(audio):
     same = audio[:, :1].expand(B, S, D)
     loss = ShiftInfoNceLoss(HOPS)(1e-6 * own(same), same, MARGIN)
     torch.testing.assert_close(loss, torch.tensor(math.log(S) + math.log(T)), atol=1e-3, rtol=0)
 
 
-def test_a_sure_and_right_model_costs_the_entropy_of_the_target(audio):
+def test_a_confident_right_model_costs_the_entropy_of_the_target(audio):
     loss = ShiftInfoNceLoss(HOPS, spread_steps=0.05, temperature=0.01)
     assert loss(200 * own(audio), audio, MARGIN) < 1e-4
 
 
-def test_a_window_that_is_sure_and_wrong_costs_more_than_an_unsure_one(audio):
+def test_a_confident_wrong_window_costs_more_than_an_uncertain_one(audio):
     loss = ShiftInfoNceLoss(HOPS)
     wrong = own(audio).roll(1, dims=1)
     assert loss(20 * wrong, audio, MARGIN) > loss(2 * wrong, audio, MARGIN)
 
 
-def test_the_target_lies_where_the_first_step_says(audio):
+def test_the_target_is_centred_on_the_first_step(audio):
     loss = ShiftInfoNceLoss(HOPS)
     losses = [loss(20 * own(audio), audio, MARGIN + shift).item() for shift in (-2, -1, 0, 1, 2)]
     assert losses.index(min(losses)) == 2

@@ -13,12 +13,12 @@ def voices():
     return torch.randn(B, V, N, generator=torch.Generator().manual_seed(0))
 
 
-def test_a_perfect_voice_costs_nothing(voices):
+def test_a_perfect_estimate_costs_nothing(voices):
     assert ThresholdedSnrLoss()(voices, voices, voices.sum(1)) == 0
 
 
-def test_saying_nothing_costs_what_is_asked_for(voices):
-    # The error is as large as the voice: 0 dB, of 30.
+def test_a_silent_estimate_costs_best_db(voices):
+    # The error is as large as the reference: 0 dB of 30.
     loss = ThresholdedSnrLoss(best_db=30)(torch.zeros_like(voices), voices, voices.sum(1))
     torch.testing.assert_close(loss, torch.tensor(10 * math.log10(1 + 1000)))
 
@@ -28,18 +28,18 @@ def test_an_error_of_a_tenth_is_20_db(voices):
     torch.testing.assert_close(loss, torch.tensor(10 * math.log10(1 + 10)), atol=1e-4, rtol=0)
 
 
-def test_it_minds_the_scale_of_an_estimate(voices):
+def test_the_scale_of_an_estimate_matters(voices):
     loss = ThresholdedSnrLoss()
     assert loss(0.5 * voices, voices, voices.sum(1)) > loss(0.9 * voices, voices, voices.sum(1))
 
 
-def test_it_does_not_mind_how_loud_a_file_is(voices):
+def test_the_level_of_a_file_does_not_matter(voices):
     estimates, loss = voices.roll(1, 0), ThresholdedSnrLoss()
-    quiet = loss(estimates / 1000, voices / 1000, voices.sum(1) / 1000)
-    torch.testing.assert_close(quiet, loss(estimates, voices, voices.sum(1)))
+    quieter = loss(estimates / 1000, voices / 1000, voices.sum(1) / 1000)
+    torch.testing.assert_close(quieter, loss(estimates, voices, voices.sum(1)))
 
 
-def test_what_is_heard_of_a_silent_voice_is_held_against_the_mixture():
+def test_a_silent_reference_is_measured_against_the_mixture():
     mixture = torch.ones(1, N)
     silent = torch.zeros(1, 1, N)
     loss = ThresholdedSnrLoss(silent_db=20)
@@ -51,13 +51,13 @@ def test_what_is_heard_of_a_silent_voice_is_held_against_the_mixture():
 
 def test_digital_silence_has_a_loss_and_a_gradient():
     silent = torch.zeros(1, 1, N)
-    heard = torch.zeros(1, 1, N, requires_grad=True)
-    loss = ThresholdedSnrLoss()(heard, silent, silent[:, 0])
+    estimate = torch.zeros(1, 1, N, requires_grad=True)
+    loss = ThresholdedSnrLoss()(estimate, silent, silent[:, 0])
     loss.backward()
-    assert loss == 0 and heard.grad.isfinite().all()
+    assert loss == 0 and estimate.grad.isfinite().all()
 
 
-def test_shapes_and_levels_are_checked(voices):
+def test_invalid_shapes_and_levels_are_named(voices):
     with pytest.raises(ValueError, match=r"got \(3, 2, 400\), \(3, 2, 400\), \(3, 2, 400\)"):
         ThresholdedSnrLoss()(voices, voices, voices)
     with pytest.raises(ValueError, match="must be positive, got 0"):

@@ -35,18 +35,18 @@ class AudioCache:
         self.known: dict[tuple[str, int | None], str] = {}
 
     def of_file(self, sound: AudioFile) -> str:
-        """The array file `(N,)` of a sound file, from its first sample on.
+        """Return the array file `(N,)` of a sound file, from its first sample on.
 
         UnreadableMedia where it has no sound.
         """
         return self._kept(str(sound.path), sound.channel, lambda: _decoded(sound))
 
     def of_array(self, path: str, sample_rate: int) -> str:
-        """The array file `(N,)` of samples at `sample_rate` that are in a .npy file."""
+        """Return the array file `(N,)` of samples at `sample_rate` that are in a .npy file."""
         return self._kept(path, None, lambda: (np.load(path, allow_pickle=False), sample_rate))
 
     def part(self, kept: str, start: int, count: int) -> np.ndarray:
-        """Samples `(count,)` of what `of_file` or `of_array` gave; silence beyond its ends."""
+        """Sample `(count,)` of what `of_file` or `of_array` gave; silence beyond its ends."""
         low, high = max(start, 0), min(start + count, self.samples(kept))
         out = np.zeros(count, np.float32)
         if low < high:
@@ -54,7 +54,7 @@ class AudioCache:
         return out
 
     def samples(self, kept: str) -> int:
-        """How many there are in all."""
+        """Return how many there are in all."""
         return read_header(kept).shape[0]
 
     def _kept(

@@ -45,7 +45,7 @@ class FeatureCache:
     def fill(
         self, crops: Iterable[str], encode: Callable[[Tensor], Tensor], device: torch.device
     ) -> int:
-        """Encodes the crops `(T, S, S, 3)` uint8 of .npy files where that is still to be done, and
+        """Encode the crops `(T, S, S, 3)` uint8 of .npy files where that is still to be done, and
         returns for how many it was.
 
         `encode` maps frames `(1, 3, T, H, W)` in [0, 1] to tokens `(1, T, D)`. RuntimeError where a
@@ -75,7 +75,7 @@ class FeatureCache:
 
 
 def encoder_key(encoder: nn.Module, about: Mapping[str, Any]) -> str:
-    """The hash of an encoder: of its weights, and of what its builder was told about it."""
+    """Return the hash of an encoder: of its weights, and of what its builder was told about it."""
     digest = hashlib.sha256(json.dumps(dict(about), sort_keys=True).encode())
     for name, value in sorted(encoder.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

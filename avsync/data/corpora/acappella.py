@@ -35,7 +35,7 @@ class _Lists(NamedTuple):
 
 
 def list_acappella(folder: Path, lists: Sequence[str | Path] = ()) -> list[ListedVideo]:
-    """The samples that the lists name: files called by a sample's name, anywhere in and below the
+    """Return the samples that the lists name: files called by a sample's name, anywhere in and below the
     folder, or else a sample's part of a whole video that is called by its YouTube id.
 
     Where the lists tell which frames of a sample are valid, the clips are cut to these.
@@ -57,7 +57,7 @@ def list_acappella(folder: Path, lists: Sequence[str | Path] = ()) -> list[Liste
 
 
 def seconds_of(minutes: float) -> int:
-    """Seconds of a time written as minutes.seconds, 1.05 for 1:05, as the public code cuts them.
+    """Return seconds of a time written as minutes.seconds, 1.05 for 1:05, as the public code cuts them.
 
     It rounds down: 0.29 is not quite 29 hundredths, and its sample begins at 28 s.
     """

@@ -30,7 +30,7 @@ class AudioFile(NamedTuple):
 
 
 def list_audio_files(folder: str | Path) -> list[AudioFile]:
-    """The sound files in and below a folder, by name: each is its own group.
+    """Return the sound files in and below a folder, by name: each is its own group.
 
     ValueError where there are none.
     """
@@ -39,7 +39,7 @@ def list_audio_files(folder: str | Path) -> list[AudioFile]:
 
 
 def list_mir1k(folder: str | Path, part: Literal["music", "voice"]) -> list[AudioFile]:
-    """The accompaniments, or the solo voices, of MIR-1K; what comes before the first `_` of a
+    """Return the accompaniments, or the solo voices, of MIR-1K; what comes before the first `_` of a
     file's name is its singer, who is the group.
     """
     if part not in ("music", "voice"):

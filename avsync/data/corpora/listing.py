@@ -23,7 +23,7 @@ class ListedVideo(NamedTuple):
 def find_lists(
     folders: Sequence[Path], lists: Sequence[str | Path], usual: Sequence[str]
 ) -> list[Path]:
-    """The lists named, as files or in one of the folders; without names, the usual ones there.
+    """Return the lists named, as files or in one of the folders; without names, the usual ones there.
 
     ValueError where one is not there, or none of the usual.
     """

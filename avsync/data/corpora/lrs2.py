@@ -12,7 +12,7 @@ PART = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def list_lrs2(folder: Path, lists: Sequence[str | Path] = ()) -> list[ListedVideo]:
-    """The videos of LRS2 that the lists name; the name of a list is its split.
+    """Return the videos of LRS2 that the lists name; the name of a list is its split.
 
     A line holds `ID/NUMBER`; what follows after a space is ignored. Lists whose name begins with
     `pretrain` are looked up in `pretrain`, others in `main`; a line may say `main/ID/NUMBER`.

@@ -25,7 +25,7 @@ class Transcript(NamedTuple):
         return " ".join(self.words)
 
     def inside(self, start_s: float, end_s: float) -> "Transcript":
-        """What is said between two times; all of it where the times of words are not known."""
+        """Return what is said between two times; all of it where the times of words are not known."""
         if self.spans_s is None:
             return self
         kept = [k for k, (low, high) in enumerate(self.spans_s) if start_s <= low and high <= end_s]
@@ -33,7 +33,7 @@ class Transcript(NamedTuple):
 
 
 def read_transcript(folder: Path, source: str) -> Transcript:
-    """The transcript of a source: a file of its name, without its suffix, in `folder`.
+    """Return the transcript of a source: a file of its name, without its suffix, in `folder`.
 
     NAME.align is GRID's: `start end word` lines. NAME.txt is that of LRS2 and LRS3, `Text: ...` and
     where there are times `word start end ...` lines, or else plain text. The name may have the

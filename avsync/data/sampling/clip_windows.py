@@ -50,12 +50,12 @@ class ClipWindows:
         return len(self.lengths)
 
     def frames(self, clip: int, start: int, count: int) -> np.ndarray:
-        """Frames `(count, H, W, 3)` uint8 of a clip from frame `start` on."""
+        """Return frames `(count, H, W, 3)` uint8 of a clip from frame `start` on."""
         crops = self.files.items(self.crop_files[clip], start, start + count)
         return fit_crops(self.spec, crops)
 
     def sound(self, clip: int, start: int, count: int) -> np.ndarray:
-        """Samples `(count,)` of a clip that belong to its pictures from sample `start` after its
+        """Sample `(count,)` of a clip that belong to its pictures from sample `start` after its
         first frame on; silence beyond the clip's ends.
         """
         begin = start - self.leads[clip]
@@ -68,7 +68,7 @@ class ClipWindows:
         return out
 
     def starts(self, clip: int, frames: int, first: int, samples: int) -> range:
-        """The frames at which a window may start so that all of it lies inside the clip: `frames`
+        """Return the frames at which a window may start so that all of it lies inside the clip: `frames`
         pictures, and `samples` of sound from sample `first` of the window on.
         """
         begin = first - self.leads[clip]

@@ -40,7 +40,7 @@ def fit_crops(spec: CropSpec, crops: np.ndarray) -> np.ndarray:
 
 
 def cut_crop(spec: CropSpec, image: np.ndarray, face: TrackedFace) -> np.ndarray:
-    """The crop `(height, width, 3)` of a face in an image `(H, W, 3)` uint8, for a task."""
+    """Return the crop `(height, width, 3)` of a face in an image `(H, W, 3)` uint8, for a task."""
     size = spec.width
     if spec.crop == "mouth":
         return cut_mouth(image, face.points, size)

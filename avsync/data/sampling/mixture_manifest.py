@@ -29,18 +29,18 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 
 def draw_rows(mixtures: Mixtures, count: int, seed: int) -> list[MixtureRow]:
-    """The first `count` mixtures of a seed; more of them begin with the same."""
+    """Return the first `count` mixtures of a seed; more of them begin with the same."""
     return [mixtures.draw(np.random.default_rng((seed, number))) for number in range(count)]
 
 
 def write_manifest(path: str | Path, rows: Sequence[MixtureRow], spec: SeparationSpec) -> None:
-    """Writes the mixtures for a task of that rate and chunk, whole or not at all."""
+    """Write the mixtures for a task of that rate and chunk, whole or not at all."""
     lines = [_header(spec), *(row._asdict() for row in rows)]
     write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def read_manifest(path: str | Path, spec: SeparationSpec) -> list[MixtureRow]:
-    """The mixtures of a file; ValueError where it is damaged, or made for another rate or length.
+    """Return the mixtures of a file; ValueError where it is damaged, or made for another rate or length.
 
     What it names is looked up when a mixture is made, not here.
     """

@@ -118,7 +118,7 @@ class Mixtures:
         self._check()
 
     def draw(self, rng: np.random.Generator) -> MixtureRow:
-        """A random mixture: any clip, any moment, any company."""
+        """Return a random mixture: any clip, any moment, any company."""
         levels = self.levels
         place = self.usable[int(rng.integers(len(self.usable)))]
         target = self.faces.names[place]
@@ -137,7 +137,7 @@ class Mixtures:
         )
 
     def make(self, row: MixtureRow) -> Mixture:
-        """The mixture that a row describes; ValueError where a source is not among ours."""
+        """Return the mixture that a row describes; ValueError where a source is not among ours."""
         count = self.spec.samples
         place = self._place(row.target)
         target = self.faces.sound(place, row.frame, count)
@@ -162,7 +162,7 @@ class Mixtures:
         return self.faces.frames(mixture.place, mixture.frame, self.spec.frames)
 
     def crop_files(self, rows: Iterable[MixtureRow] | None = None) -> list[str]:
-        """The files of all crops that may be drawn, or of the targets of these mixtures."""
+        """Return the files of all crops that may be drawn, or of the targets of these mixtures."""
         if rows is None:
             return [self.faces.crop_file(place) for place in self.usable]
         places = {self._place(row.target) for row in rows}
@@ -175,7 +175,7 @@ class Mixtures:
                 return name, at
 
     def _sound(self, names: Sequence[str], rng: np.random.Generator) -> tuple[str, int]:
-        """A random source and where it begins."""
+        """Return a random source and where it begins."""
         name = names[int(rng.integers(len(names)))]
         if name in self.places and name not in self.sounds:
             room = self.faces.lengths[self.places[name]] - self.spec.frames

@@ -94,7 +94,7 @@ class SeparationTargets:
         return found[start : start + count].astype(np.float32)
 
     def crop_file(self, clip: int) -> str:
-        """The file that the crops of a clip are cut from."""
+        """Return the file that the crops of a clip are cut from."""
         number, k = self.homes[clip]
         windows = self.windows[number]
         if windows is None:
@@ -102,7 +102,7 @@ class SeparationTargets:
         return windows.crop_files[k]
 
     def sound(self, clip: int, frame: int, count: int) -> np.ndarray:
-        """The voice `(count,)` from frame `frame` on; silence beyond the clip's ends."""
+        """Return the voice `(count,)` from frame `frame` on; silence beyond the clip's ends."""
         kept = self.cache.of_array(self.sounds[clip], self.rates[clip])
         start = round(frame * self.spec.sample_rate / FPS) - self.leads[clip]
         return self.cache.part(kept, start, count)

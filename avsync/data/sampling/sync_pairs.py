@@ -80,7 +80,7 @@ class SyncPairs:
         return len(self.usable)
 
     def draw(self, rng: np.random.Generator, progress: float = 1.0) -> Pair:
-        """A pair of a random clip, after this share of training.
+        """Return a pair of a random clip, after this share of training.
 
         RuntimeError where no clip has loud sound.
         """
@@ -92,7 +92,7 @@ class SyncPairs:
         return self.draw_both(rng, progress)[1]
 
     def draw_both(self, rng: np.random.Generator, progress: float = 1.0) -> tuple[Pair, Pair]:
-        """A window of a random clip with its own sound, and with a wrong one.
+        """Return a window of a random clip with its own sound, and with a wrong one.
 
         RuntimeError where no clip has loud sound.
         """
@@ -112,7 +112,7 @@ class SyncPairs:
         return clip, starts[one_of(len(starts), rng)]
 
     def nearest(self, progress: float) -> int:
-        """Frames that a wrong window is away at least, after this share of training."""
+        """Return frames that a wrong window is away at least, after this share of training."""
         left = 1 - progress / self.far_until if self.far_until else 0.0
         return 1 + round((self.far - 1) * max(0.0, left))
 
@@ -133,7 +133,7 @@ class SyncPairs:
 
 
 def far_starts(starts: range, right: int, nearest: int) -> tuple[range, range]:
-    """The starts at least `nearest` frames before and after the right one; only the farthest where
+    """Return the starts at least `nearest` frames before and after the right one; only the farthest where
     there is none.
     """
     nearest = min(nearest, max(right - starts[0], starts[-1] - right))
@@ -141,7 +141,7 @@ def far_starts(starts: range, right: int, nearest: int) -> tuple[range, range]:
 
 
 def one_of(count: int, rng: np.random.Generator) -> int:
-    """A number below `count`, evenly; an eighth of the time that `rng.integers` takes for one."""
+    """Return a number below `count`, evenly; an eighth of the time that `rng.integers` takes for one."""
     return int(rng.random() * count)
 
 

@@ -54,7 +54,7 @@ class SyncSequences:
         return len(self.usable)
 
     def draw(self, rng: np.random.Generator) -> Stretch:
-        """A random stretch of a random clip."""
+        """Return a random stretch of a random clip."""
         clip = self.usable[int(rng.integers(len(self.usable)))]
         starts = self.starts[clip]
         start = starts[int(rng.integers(len(starts)))]
@@ -107,7 +107,7 @@ class MouthSequences:
         return len(self.clips)
 
     def draw(self, place: int, rng: np.random.Generator) -> MouthSequence:
-        """A random stretch of clip `place`, at a random speed."""
+        """Return a random stretch of clip `place`, at a random speed."""
         clip = self.clips[place]
         speed = 1.0
         if self.max_speed > 1 and rng.random() < 0.6:

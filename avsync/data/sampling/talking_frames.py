@@ -64,7 +64,7 @@ class TalkingClips:
         return TalkingDraw(clip, self._cut(clip, others), self._cut(clip, starts), places, sound)
 
     def mouths_at(self, clip: int, places: np.ndarray) -> np.ndarray:
-        """Where the mouth crops of a clip's frames `(P,)` lie in their face crops `(P, 2, 3)`: see
+        """Return where the mouth crops of a clip's frames `(P,)` lie in their face crops `(P, 2, 3)`: see
         `mouth_to_face_affine`.
         """
         low, high = int(places.min()), int(places.max()) + 1

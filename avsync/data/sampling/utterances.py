@@ -56,12 +56,12 @@ class Utterances:
         return len(self.clips)
 
     def whole(self, clip: int) -> Utterance:
-        """A clip as it is."""
+        """Return a clip as it is."""
         words, spans = self.transcripts[clip]
         return self._cut(clip, 0, self.clips.lengths[clip], words, spans)
 
     def draw(self, rng: np.random.Generator) -> Utterance:
-        """A random clip, or a random part of one."""
+        """Return a random clip, or a random part of one."""
         clip = int(rng.integers(len(self.clips)))
         words, spans = self.transcripts[clip]
         if spans is None:

@@ -30,7 +30,7 @@ class ClipStats(NamedTuple):
 
 
 def look_at(clip: PreparedClip) -> ClipStats:
-    """Looks at a clip; reads its face crops, thinned out, and its sound."""
+    """Look at a clip; reads its face crops, thinned out, and its sound."""
     frames = np.asarray(clip.wav_16k).reshape(-1, SAMPLES_PER_FRAME).astype(np.float64)
     rms = np.sqrt((frames**2).mean(1))
     return ClipStats(new_fps(np.asarray(clip.face)), float((rms < QUIET).mean()), _print(rms))

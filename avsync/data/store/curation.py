@@ -36,7 +36,7 @@ class CleanList(NamedTuple):
 
 
 def write_clean_list(path: str | Path, rows: Iterable[CleanRow]) -> None:
-    """Writes the table, whole or not at all."""
+    """Write the table, whole or not at all."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(CleanRow._fields)
@@ -47,7 +47,7 @@ def write_clean_list(path: str | Path, rows: Iterable[CleanRow]) -> None:
 
 
 def read_clean_lists(paths: Sequence[str | Path]) -> CleanList:
-    """Reads tables; a clip that none names stays as it is. ValueError where one is not as said."""
+    """Read tables; a clip that none names stays as it is. ValueError where one is not as said."""
     dropped, moved = set(), {}
     for path in paths:
         try:
@@ -72,7 +72,7 @@ def read_clean_lists(paths: Sequence[str | Path]) -> CleanList:
 def put_right(
     clips: Iterable[PreparedClip], clean: CleanList, zero_ms: float = 0.0
 ) -> list[PreparedClip]:
-    """The clips that are not dropped, those to be moved with an offset of `zero_ms`, as the others.
+    """Return the clips that are not dropped, those to be moved with an offset of `zero_ms`, as the others.
 
     Their arrays stay on disk: pictures or sound without a counterpart are left out.
     """

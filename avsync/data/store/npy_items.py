@@ -82,7 +82,7 @@ def read_items(path: str, start: int, stop: int) -> np.ndarray:
 
 @lru_cache(HEADERS)
 def read_header(path: str) -> Header:
-    """The header of a .npy file of plain items; RuntimeError where it has none."""
+    """Return the header of a .npy file of plain items; RuntimeError where it has none."""
     with _open(path) as file:
         try:
             version = np.lib.format.read_magic(file)
@@ -99,7 +99,7 @@ def read_header(path: str) -> Header:
 
 
 def handles_allowed() -> int:
-    """How many files the process may hold open."""
+    """Return how many files the process may hold open."""
     try:
         import resource
     except ImportError:  # Windows

@@ -101,7 +101,7 @@ class Store:
         return (self[place] for place in range(len(self)))
 
     def __getitem__(self, clip: int | str) -> PreparedClip:
-        """A clip by its place in the table or by its id; arrays are memory-mapped, read-only.
+        """Return a clip by its place in the table or by its id; arrays are memory-mapped, read-only.
 
         Raises:
             KeyError, IndexError: there is no such clip.
@@ -140,13 +140,13 @@ def clip_id(source_key: str, track: int) -> str:
 
 
 def clip_folder(store: Path, clip: str) -> Path:
-    """The folder of the clip with that id."""
+    """Return the folder of the clip with that id."""
     source_key, _, track = clip.rpartition(".")
     return store / CLIPS_FOLDER / source_key / track
 
 
 def samples_in(frames: int, sample_rate: int) -> int:
-    """Samples of so many frames at 25 a second, rounded down where the rate does not divide."""
+    """Sample of so many frames at 25 a second, rounded down where the rate does not divide."""
     return frames * sample_rate // FPS
 
 

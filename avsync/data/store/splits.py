@@ -11,7 +11,7 @@ SPLITS_FILE = "splits.json"
 
 
 def clips_of_split(store: Store, splits: str | Path | None, split: str) -> list[int]:
-    """Places in the store of the clips whose source file is named in `split`.
+    """Place in the store of the clips whose source file is named in `split`.
 
     Args:
         store: prepared clips.
@@ -35,12 +35,12 @@ def clips_of_split(store: Store, splits: str | Path | None, split: str) -> list[
 
 
 def splits_of(splits: str | Path) -> list[str]:
-    """The splits that a file has; ValueError where it is no file of splits."""
+    """Return the splits that a file has; ValueError where it is no file of splits."""
     return list(_read(splits))
 
 
 def update_splits(store: Path, names: dict[str, list[str]]) -> Path:
-    """Writes `splits.json` of a store: these splits are new, others stay as they are.
+    """Write `splits.json` of a store: these splits are new, others stay as they are.
 
     RuntimeError where there is one that cannot be read.
     """
@@ -56,7 +56,7 @@ def update_splits(store: Path, names: dict[str, list[str]]) -> Path:
 
 
 def source_name(source: str) -> str:
-    """The name of a source in a file of splits: without its suffix."""
+    """Return the name of a source in a file of splits: without its suffix."""
     return PurePosixPath(source).with_suffix("").as_posix()
 
 

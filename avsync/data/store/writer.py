@@ -45,14 +45,14 @@ class GrowingArray:
         self._write_header()
 
     def append(self, items: np.ndarray) -> None:
-        """Appends items `(n, *item_shape)`."""
+        """Append items `(n, *item_shape)`."""
         if items.shape[1:] != self.item_shape:
             raise ValueError(f"items must be (n, *{self.item_shape}), got {items.shape}")
         self._file.write(np.ascontiguousarray(items, self.dtype).data)
         self.length += len(items)
 
     def cut(self, length: int) -> None:
-        """Drops the items from `length` on."""
+        """Drop the items from `length` on."""
         if length < self.length:
             item_bytes = self.dtype.itemsize * int(np.prod(self.item_shape, dtype=int))
             self._file.truncate(NPY_HEADER_BYTES + length * item_bytes)
@@ -109,7 +109,7 @@ class SourceWriter:
         shutil.rmtree(self.beside, ignore_errors=True)
 
     def array(self, track: int, name: str) -> GrowingArray:
-        """A new array of a clip, one of `ARRAYS`."""
+        """Return a new array of a clip, one of `ARRAYS`."""
         folder = self.beside / str(track)
         folder.mkdir(exist_ok=True)
         array = GrowingArray(folder / f"{name}.npy", *ARRAYS[name])
@@ -117,18 +117,18 @@ class SourceWriter:
         return array
 
     def drop(self, track: int) -> None:
-        """Forgets a track whose arrays are closed."""
+        """Forget a track whose arrays are closed."""
         shutil.rmtree(self.beside / str(track))
 
     def clear(self) -> None:
-        """Forgets everything written so far."""
+        """Forget everything written so far."""
         for array in self._open:
             array.close()
         shutil.rmtree(self.beside)
         self.beside.mkdir()
 
     def finish(self, record: dict[str, Any]) -> None:
-        """Puts the record beside the arrays and the whole in its place."""
+        """Put the record beside the arrays and the whole in its place."""
         for array in self._open:
             array.close()
         write_text(self.beside / SOURCE_FILE, json.dumps(record, indent=1, allow_nan=False) + "\n")
@@ -137,12 +137,12 @@ class SourceWriter:
 
 
 def finished_sources(store: Path) -> dict[str, dict[str, Any]]:
-    """The record of each source in the store by its key; a damaged one counts as not there."""
+    """Return the record of each source in the store by its key; a damaged one counts as not there."""
     return dict(_records(store))
 
 
 def write_tables(store: Path, records: dict[str, dict[str, Any]]) -> None:
-    """Writes `clips.jsonl` and `rejected.csv` from the records, each whole or not at all."""
+    """Write `clips.jsonl` and `rejected.csv` from the records, each whole or not at all."""
     ordered = sorted(records.values(), key=lambda record: record["source"])
     rejected = io.StringIO()
     table = csv.DictWriter(rejected, REJECTED_COLUMNS, lineterminator="\n")
@@ -154,7 +154,7 @@ def write_tables(store: Path, records: dict[str, dict[str, Any]]) -> None:
 
 
 def forget_source(store: Path, source_key: str) -> None:
-    """Removes what a source gave, for a file that has changed since."""
+    """Remove what a source gave, for a file that has changed since."""
     shutil.rmtree(store / CLIPS_FOLDER / source_key, ignore_errors=True)
 
 

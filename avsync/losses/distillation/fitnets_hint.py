@@ -1,6 +1,7 @@
-"""Hints: from the student's features a linear layer tells the teacher's.
+"""FitNets hint loss: regress the teacher's features from the student's with a linear layer.
 
-Romero et al., FitNets: Hints for Thin Deep Nets (ICLR 2015), equation 3, with a linear regressor.
+Source: Romero et al., FitNets: Hints for Thin Deep Nets (ICLR 2015), equation 3, with a linear
+regressor.
 """
 
 import torch.nn.functional as F
@@ -8,11 +9,11 @@ from torch import Tensor, nn
 
 
 class FitNetsHintLoss(nn.Module):
-    """Mean of the squared differences `(teacher - W student - b)^2`.
+    """Mean squared error `(teacher - W student - b)^2` with a learned regressor W, b.
 
-    The regressor belongs to the loss and is thrown away with it; its parameters belong into the
-    optimiser. It widens the student's features: narrowing the teacher's instead could make both
-    nothing.
+    The regressor is part of the loss and is discarded with it; its parameters must be given to the
+    optimiser. It projects the student's features to the teacher's width: projecting the teacher's
+    instead could collapse both to zero.
 
     Args:
         student_dim: width of the student's features.
@@ -24,7 +25,15 @@ class FitNetsHintLoss(nn.Module):
         self.regressor = nn.Linear(student_dim, teacher_dim)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Maps features `(..., D student)` and `(..., D teacher)` to a scalar."""
+        """Compute the mean squared error of the regressed features.
+
+        Args:
+            student: features `(..., student_dim)`.
+            teacher: features `(..., teacher_dim)`.
+
+        Returns:
+            A scalar.
+        """
         narrow, wide = self.regressor.in_features, self.regressor.out_features
         fits = student.shape[-1] == narrow and teacher.shape[-1] == wide
         if not fits or student.shape[:-1] != teacher.shape[:-1]:

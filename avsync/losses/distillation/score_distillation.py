@@ -1,7 +1,7 @@
-"""Distillation of scores: the student is as sure of each candidate as its teachers are.
+"""Knowledge distillation of the scores over K candidates, from one teacher or an ensemble.
 
-Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network (2015), with the candidates
-of a window as classes.
+Source: Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network (2015), with the
+candidates of a window as classes.
 """
 
 import math
@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 
 class ScoreDistillationLoss(nn.Module):
-    """`E = t^2 mean KL(p || q)`, with q the softmax of the student's scores over t, and p the mean
-    of the teachers' softmaxes over t: several of them that disagree teach doubt.
+    """Distillation loss over K candidates: `E = t^2 mean KL(p || q)`.
+
+    q is the softmax of the student's scores over t, p the mean of the teachers' softmaxes over t,
+    so that disagreement of the teachers teaches uncertainty.
 
     Args:
         temperature: t.
@@ -25,13 +27,21 @@ class ScoreDistillationLoss(nn.Module):
         self.temperature = temperature
 
     def forward(self, student: Tensor, teachers: Tensor) -> Tensor:
-        """Maps scores `(..., K)` of the student and `(E, ..., K)` of E teachers to a scalar."""
+        """Compare the student's distribution with the teachers' mean.
+
+        Args:
+            student: scores `(..., K)`.
+            teachers: scores `(E, ..., K)` of E teachers.
+
+        Returns:
+            A scalar, computed in float32 or float64.
+        """
         if teachers.shape[1:] != student.shape or not len(teachers):
             shapes = f"{tuple(teachers.shape)} for student {tuple(student.shape)}"
             raise ValueError(f"teachers must be (E, ..., K) for student (..., K), got {shapes}")
         precise = torch.promote_types(student.dtype, torch.float32)
         log_student = (student.to(precise) / self.temperature).log_softmax(-1)
-        log_each = (teachers.to(precise) / self.temperature).log_softmax(-1)
-        log_teacher = log_each.logsumexp(0) - math.log(len(teachers))
+        log_teachers = (teachers.to(precise) / self.temperature).log_softmax(-1)
+        log_teacher = log_teachers.logsumexp(0) - math.log(len(teachers))
         divergence = (log_teacher.exp() * (log_teacher - log_student)).sum(-1)
         return divergence.mean() * self.temperature**2

@@ -1,6 +1,6 @@
-"""Distillation by soft targets: the student gives each pair the teacher's probability.
+"""Knowledge distillation by soft targets, for the two classes in sync and out of sync.
 
-Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network (2015), for two classes.
+Source: Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network (2015).
 """
 
 import torch
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 
 class SoftTargetLoss(nn.Module):
-    """`E = t^2 / B sum_b KL(sigmoid(teacher_b / t) || sigmoid(student_b / t))`, over two classes.
+    """Soft-target loss: `E = t^2 / B sum_b KL(sigmoid(teacher_b / t) || sigmoid(student_b / t))`.
 
-    A temperature above 1 shows the student how sure the teacher is; its square keeps the gradient's
-    size.
+    A temperature above 1 exposes the teacher's confidence; its square keeps the scale of the
+    gradient.
 
     Args:
         temperature: t.
@@ -25,7 +25,7 @@ class SoftTargetLoss(nn.Module):
         self.temperature = temperature
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Maps logits `(B,)` of both to a scalar."""
+        """Map the logits `(B,)` of student and teacher to a scalar."""
         if student.shape != teacher.shape:
             shapes = f"{tuple(student.shape)} and {tuple(teacher.shape)}"
             raise ValueError(f"student and teacher must have one shape (B,), got {shapes}")

@@ -1,8 +1,8 @@
-"""A learned weight for each of several losses, by how uncertain each one is.
+"""Uncertainty weighting: learn the weights of several losses.
 
-Kendall, Gal and Cipolla, Multi-Task Learning Using Uncertainty to Weigh Losses (CVPR 2018), with
-the regulariser of Liebel and Koerner, Auxiliary Tasks in Multi-Task Learning (2018), which keeps it
-above zero; MTDVocaLiST (Chen et al., ICASSP 2024) weighs its thirteen losses so.
+Source: Kendall, Gal and Cipolla, Multi-Task Learning Using Uncertainty to Weigh Losses (CVPR 2018),
+with the regulariser of Liebel and Koerner, Auxiliary Tasks in Multi-Task Learning (2018), which
+keeps the sum positive. MTDVocaLiST (Chen et al., ICASSP 2024) weights its thirteen losses this way.
 """
 
 import torch
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 
 class UncertaintyWeighting(nn.Module):
-    """Sums losses with learned weights: `E = sum_k L_k / (2 p_k^2) + ln(1 + p_k^2)`.
+    """Weighted sum of losses with learned weights: `E = sum_k L_k / (2 p_k^2) + ln(1 + p_k^2)`.
 
-    Its parameters belong into the optimiser of the model. At the best p of a loss L,
-    `2 p^4 = L (1 + p^2)`: small losses get large weights.
+    Its parameters must be given to the model's optimiser. The optimal p of a loss L satisfies
+    `2 p^4 = L (1 + p^2)`, so small losses get large weights.
 
     Args:
         count: number of losses.
@@ -26,7 +26,7 @@ class UncertaintyWeighting(nn.Module):
         self.uncertainty = nn.Parameter(torch.ones(count))
 
     def forward(self, losses: Tensor) -> Tensor:
-        """Maps losses `(K,)` to a scalar."""
+        """Map losses `(K,)` to a scalar."""
         if losses.shape != self.uncertainty.shape:
             shape = tuple(losses.shape)
             raise ValueError(f"losses must be ({len(self.uncertainty)},), got {shape}")

@@ -21,7 +21,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def refuse_destination(source: Path, destination: Path, *, overwrite: bool = False) -> None:
-    """Raises the error of a destination that must not or cannot be written; else does nothing."""
+    """Raise the error of a destination that must not or cannot be written; else does nothing."""
     if source.exists() and destination.exists() and source.samefile(destination):
         raise ValueError(f"destination must not be the source itself, got {destination}")
     if destination.is_dir():
@@ -36,7 +36,7 @@ def refuse_destination(source: Path, destination: Path, *, overwrite: bool = Fal
 
 @contextmanager
 def becoming(destination: Path) -> Iterator[Path]:
-    """A name beside `destination`: the file written there takes its place if the block ends well.
+    """Yield a name beside `destination`: the file written there takes its place if the block ends well.
 
     Else it is removed. What a killed process has left there is removed by the next one.
     """
@@ -56,7 +56,7 @@ def becoming(destination: Path) -> Iterator[Path]:
 
 @contextmanager
 def plain_errors(source: Path, destination: Path) -> Iterator[None]:
-    """Turns what FFmpeg and the system say while a file is written into words for its owner."""
+    """Turn what FFmpeg and the system say while a file is written into words for its owner."""
     try:
         yield
     except (av.error.FFmpegError, OSError, ValueError) as error:

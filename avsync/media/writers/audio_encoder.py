@@ -48,7 +48,7 @@ class AudioPlan(NamedTuple):
 
 
 def plan_audio_streams(source: Path, writing: OutputContainer) -> dict[int, AudioPlan]:
-    """How the sound streams of a file are encoded for a new container, by their index there.
+    """Return how the sound streams of a file are encoded for a new container, by their index there.
 
     ValueError where a stream cannot be decoded.
     """
@@ -62,7 +62,7 @@ def plan_audio_streams(source: Path, writing: OutputContainer) -> dict[int, Audi
 
 
 def add_encoder(writing: OutputContainer, plan: AudioPlan) -> av.AudioStream:
-    """A new stream of sound, ready to encode."""
+    """Return a new stream of sound, ready to encode."""
     stream = cast(
         av.AudioStream, writing.add_stream(plan.encoder, rate=plan.rate, layout=plan.layout)
     )
@@ -76,7 +76,7 @@ def add_encoder(writing: OutputContainer, plan: AudioPlan) -> av.AudioStream:
 def encoded(
     stream: av.AudioStream, blocks: Iterable[np.ndarray], plan: AudioPlan, start_s: Fraction
 ) -> Iterator[av.Packet]:
-    """Maps float blocks `(C, n)` to packets, the first sample at `start_s` on the file's clock."""
+    """Map float blocks `(C, n)` to packets, the first sample at `start_s` on the file's clock."""
     at = round(start_s * plan.rate)
     for block in blocks:
         # Packed: PyAV 18 makes no frames of more than seven planes.
@@ -108,7 +108,7 @@ def _plan(sound: av.AudioStream, writing: OutputContainer, measured: int) -> Aud
 
 
 def named_layout(context: av.AudioCodecContext) -> str:
-    """Where the channels of a sound belong; the usual places where the file does not say."""
+    """Return where the channels of a sound belong; the usual places where the file does not say."""
     name = context.layout.name
     return LAYOUTS.get(context.channels, name) if "channels" in name else name
 

@@ -35,7 +35,7 @@ class AviAudio:
         self.silence: av.Packet | None = None
 
     def place(self, packet: av.Packet, shift_s: Fraction) -> Iterator[av.Packet]:
-        """Yields what is to be written for a packet that is heard `shift_s` later than it says."""
+        """Yield what is to be written for a packet that is heard `shift_s` later than it says."""
         stamp = packet.pts if packet.pts is not None else packet.dts or 0
         start = round((stamp * packet.time_base + shift_s - self.zero_s) * self.rate)
         if self.pcm:
@@ -79,7 +79,7 @@ class AviAudio:
 
 
 def _encode_silence(like: av.AudioCodecContext, samples: int) -> av.Packet:
-    """A packet of silence in the codec, rate, layout and bit rate of a decoder."""
+    """Return a packet of silence in the codec, rate, layout and bit rate of a decoder."""
     try:
         encoder: Any = CodecContext.create(like.codec.canonical_name, "w")
         encoder.sample_rate, encoder.layout = like.sample_rate, like.layout.name

@@ -83,7 +83,7 @@ def begin(
     sounds: Sounds | None = None,
     spread_s: Fraction = Fraction(0),
 ) -> NewContainer:
-    """Opens a new file and writes its header.
+    """Open a new file and writes its header.
 
     Args:
         reading: the source.
@@ -165,7 +165,7 @@ def _refuse(stream: Stream, kind: str) -> None:
 
 
 def _without_block_size(stream: Stream) -> Stream:
-    """A template for the same codec that has forgotten the block size which an AVI gave it.
+    """Return a template for the same codec that has forgotten the block size which an AVI gave it.
 
     With one, the muxer takes packets of these codecs for blocks of that size and miscounts time.
     PyAV cannot unset it, but a Matroska header has no field for it.
@@ -210,7 +210,7 @@ class EncodedAudio:
             self.packets = _one_after_another(self.packets, stream)
 
     def write_until(self, time_s: Fraction | None) -> None:
-        """Writes packets up to one that is heard at `time_s` or later; None: to the end."""
+        """Write packets up to one that is heard at `time_s` or later; None: to the end."""
         for packet in self.packets:
             self.writing.mux_one(packet)
             stamp = packet.dts if packet.dts is not None else packet.pts

@@ -38,7 +38,7 @@ def shift_audio(
     *,
     overwrite: bool = False,
 ) -> tuple[str, ...]:
-    """Copies a media file with its sound moved by `shift_ms` against its pictures, + = later.
+    """Copy a media file with its sound moved by `shift_ms` against its pictures, + = later.
 
     The packets of all streams are copied as they are, with metadata, chapters, dispositions and
     rotation; every sound track moves. Sound that would come before the file's beginning is left
@@ -67,7 +67,7 @@ def shift_audio(
 def write_shifted(
     source: Path, partial: Path, destination: Path, shift_ms: float
 ) -> tuple[str, ...]:
-    """Writes the file of `shift_audio` to `partial`; `destination` is named in errors."""
+    """Write the file of `shift_audio` to `partial`; `destination` is named in errors."""
     if not abs(shift_ms) <= MAX_SHIFT_MS:
         raise ValueError(f"shift_ms must lie within an hour, got {shift_ms}")
     shift_s = Fraction(shift_ms) / 1000
@@ -84,7 +84,7 @@ def write_shifted(
 def copied(
     reading: InputContainer, new: NewContainer, shift_s: Fraction = Fraction(0)
 ) -> Iterator[av.Packet]:
-    """Yields the packets of the streams that a new container has copies of, ready for it.
+    """Yield the packets of the streams that a new container has copies of, ready for it.
 
     Streams that encoders were made for are left out. Sound comes `shift_s` later.
     """
@@ -168,7 +168,7 @@ class _Opening:
         self.begun = False
 
     def pass_on(self, packet: av.Packet) -> list[av.Packet]:
-        """The packets to write, now that this one has come."""
+        """Return the packets to write, now that this one has come."""
         if self.begun:
             return [packet]
         stamp = packet.pts if packet.pts is not None else packet.dts or 0
@@ -179,7 +179,7 @@ class _Opening:
         return [*self.early, self._cut(packet) if self.rate else packet]
 
     def _cut(self, packet: av.Packet) -> av.Packet:
-        """A packet of PCM without the samples from before the file's beginning."""
+        """Return a packet of PCM without the samples from before the file's beginning."""
         if packet.pts is None or not packet.duration or packet.time_base is None:
             return packet
         units = ceil(self.start_s / packet.time_base) - packet.pts

@@ -21,7 +21,7 @@ def replace_sound(
     *,
     overwrite: bool = False,
 ) -> tuple[str, ...]:
-    """Copies a media file with `sound` in the place of its first sound; it has no other.
+    """Copy a media file with `sound` in the place of its first sound; it has no other.
 
     The sound is encoded as the one before: codec, rate, channels and bit rate, or the nearest there
     are. All other streams are copied as they are. Memory does not grow with the file.
@@ -45,7 +45,7 @@ def replace_sound(
 def write_replaced(
     source: Path, partial: Path, destination: Path, sound: Path, start_s: float
 ) -> tuple[str, ...]:
-    """Writes the file of `replace_sound` to `partial`; `destination` is named in errors."""
+    """Write the file of `replace_sound` to `partial`; `destination` is named in errors."""
     with open_media(source) as reading, plain_errors(source, destination):
         kind = container_format(partial)
         with av.open(f"file:{partial}", "w", format=kind) as unwritten:

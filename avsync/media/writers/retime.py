@@ -41,7 +41,7 @@ def retime_audio(
     *,
     overwrite: bool = False,
 ) -> Prospect:
-    """Copies a media file with its sound moved stretch by stretch, or played faster or slower.
+    """Copy a media file with its sound moved stretch by stretch, or played faster or slower.
 
     Every sound track is decoded, laid out anew, and encoded as it was: codec, rate, channels and
     bit rate, or the nearest there are. All other streams are copied as they are. Memory does not
@@ -65,7 +65,7 @@ def retime_audio(
 def write_retimed(
     source: Path, partial: Path, destination: Path, stretches: Sequence[Stretch]
 ) -> Prospect:
-    """Writes the file of `retime_audio` to `partial`; `destination` is named in errors."""
+    """Write the file of `retime_audio` to `partial`; `destination` is named in errors."""
     if not stretches:
         raise ValueError("stretches must hold at least one, got none")
     video_s = probe(source).video_start_s
@@ -91,7 +91,7 @@ def write_retimed(
 
 
 def prospect(source: Path, destination: Path, *, encode: bool) -> Prospect:
-    """What a copy of `source` would be, its sound encoded anew or copied; nothing is written.
+    """Return what a copy of `source` would be, its sound encoded anew or copied; nothing is written.
 
     RuntimeError where the container that the extension names cannot hold it.
     """
@@ -115,7 +115,7 @@ def _laid_out(
     stretches: Sequence[Stretch],
     video_s: float,
 ) -> EncodedAudio:
-    """A sound of the source, stretch by stretch, on its way into the new file."""
+    """Return a sound of the source, stretch by stretch, on its way into the new file."""
     start_s = _start_s(source, number, video_s)
     # Samples are counted from the file's beginning, stretches from the first picture.
     lead_s = video_s - start_s
@@ -146,7 +146,7 @@ WINDOW_S = 0.03
 def cut_at_silence(
     path: str | os.PathLike[str], origin_s: float, stretches: Sequence[Stretch]
 ) -> list[Stretch]:
-    """The stretches with the moments between them moved, by 0.3 s at most, to where both ends of
+    """Return the stretches with the moments between them moved, by 0.3 s at most, to where both ends of
     the sound that meet there are quietest.
 
     Args:
@@ -176,7 +176,7 @@ def cut_at_silence(
 
 
 def _levels(sound: AudioClock, moments: np.ndarray) -> np.ndarray:
-    """How loud it is around each of rising moments, in seconds, as root mean squares."""
+    """Return how loud it is around each of rising moments, in seconds, as root mean squares."""
     first_s = moments[0] - WINDOW_S / 2
     wav = sound.window(first_s, moments[-1] + WINDOW_S)
     length = round(WINDOW_S * SAMPLE_RATE)

@@ -45,7 +45,7 @@ class Segment(NamedTuple):
 
 
 def segments(stretches: Sequence[Stretch], rate: int) -> list[Segment]:
-    """What is played when: the first stretch begins at sample 0, and the last one never ends.
+    """Return what is played when: the first stretch begins at sample 0, and the last one never ends.
 
     Sound that a jump skips is left out, with a crossfade; where it would play twice, the later
     stretch waits in silence until the earlier one's end is past. Shifts are whole samples.
@@ -81,7 +81,7 @@ def segments(stretches: Sequence[Stretch], rate: int) -> list[Segment]:
 
 
 def warped(blocks: Iterable[np.ndarray], plan: Sequence[Segment]) -> Iterator[np.ndarray]:
-    """Maps consecutive blocks `(C, n)` to blocks laid out by `plan`, until the sound has ended.
+    """Map consecutive blocks `(C, n)` to blocks laid out by `plan`, until the sound has ended.
 
     Streaming: what is held does not grow with the sound.
     """
@@ -140,7 +140,7 @@ def _add(block: np.ndarray, start: int, segment: Segment, tape: "_Tape") -> None
 
 
 def interpolate(tape: "_Tape", positions: np.ndarray) -> np.ndarray:
-    """The sound `(C, len(positions))` between its samples, at rising positions `(n,)`."""
+    """Return the sound `(C, len(positions))` between its samples, at rising positions `(n,)`."""
     base = np.floor(positions).astype(np.int64)
     first = int(base[0]) - TAPS // 2 + 1
     held = tape.cut(first, int(base[-1]) + TAPS // 2 + 1)
@@ -186,7 +186,7 @@ class _Tape:
             self.end += block.shape[1]
 
     def cut(self, start: int, end: int) -> np.ndarray:
-        """Samples from `start` to `end` as `(C, end - start)`, zeros where there are none."""
+        """Sample from `start` to `end` as `(C, end - start)`, zeros where there are none."""
         sound = np.zeros((self.channels, end - start), np.float32)
         at = self._first
         for block in self._held:

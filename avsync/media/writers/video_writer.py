@@ -61,7 +61,7 @@ def check_suffix(destination: Path) -> None:
 
 
 def encoder_formats(destination: Path) -> tuple[tuple[str, ...], bool]:
-    """The formats of pictures that can be written there as they are, and whether colour may be
+    """Return the formats of pictures that can be written there as they are, and whether colour may be
     stored at half of an odd size.
     """
     name, _ = _encoder(container_format(destination))
@@ -77,7 +77,7 @@ def write_video(
     sound: NewAudio,
     words: Mapping[str, str],
 ) -> None:
-    """Writes pictures and a sound that begin together to `partial`.
+    """Write pictures and a sound that begin together to `partial`.
 
     Args:
         source: the film that the pictures come from: the shape of its pixels, its rate and what its
@@ -113,7 +113,7 @@ def write_video(
 
 
 def plan_audio(sound: Path, partial: Path, kind: str) -> AudioPlan:
-    """How the first sound of a file is encoded for a container: as it was, but in AAC where that
+    """Return how the first sound of a file is encoded for a container: as it was, but in AAC where that
     would be a sound that few players take out of an mp4.
     """
     with av.open(f"file:{partial}", "w", format=kind) as unwritten:
@@ -132,7 +132,7 @@ def plan_audio(sound: Path, partial: Path, kind: str) -> AudioPlan:
 
 
 def cut(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
-    """The first samples of a sound in blocks `(C, n)`."""
+    """Yield the first samples of a sound in blocks `(C, n)`."""
     for block in blocks:
         if samples <= 0:
             return
@@ -147,7 +147,7 @@ def _encoder(kind: str) -> tuple[str, dict[str, str]]:
 def _add_pictures(
     writing: OutputContainer, source: Path, first: Picture, words: Mapping[str, str]
 ) -> av.VideoStream:
-    """A stream for pictures like the first, with what the source says of its own."""
+    """Return a stream for pictures like the first, with what the source says of its own."""
     layout = first.layout
     name, options = _encoder(writing.format.name)
     with open_media(source) as reading:

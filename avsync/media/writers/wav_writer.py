@@ -42,7 +42,7 @@ class WavWriter:
         self._file.write(self._header())
 
     def write(self, block: np.ndarray) -> None:
-        """Appends samples `(C, n)` float32, full scale at 1."""
+        """Append samples `(C, n)` float32, full scale at 1."""
         if block.ndim != 2 or len(block) != self.channels:
             raise ValueError(f"block must be ({self.channels}, n), got {block.shape}")
         self.samples += block.shape[1]
@@ -82,7 +82,7 @@ class WavWriter:
 
 
 def samples_of(path: str | Path) -> np.ndarray:
-    """The samples `(N, C)` float32 of a file that `WavWriter` has written, on disk."""
+    """Return the samples `(N, C)` float32 of a file that `WavWriter` has written, on disk."""
     with open(path, "rb") as file:
         header = file.read(HEADER_BYTES)
     (channels,) = struct.unpack_from("<H", header, CHANNELS_AT)
@@ -96,5 +96,5 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def _low(size: int) -> int:
-    """What a field of four bytes says: all ones where it says nothing."""
+    """Return what a field of four bytes says: all ones where it says nothing."""
     return min(size, MOST_BYTES)

@@ -25,7 +25,7 @@ class Audit(NamedTuple):
     findings: tuple[Finding, ...]
 
     def lines(self) -> list[str]:
-        """The findings as a table in words."""
+        """Return the findings as a table in words."""
         head = f"{self.clips} clips of {self.store}"
         if self.looked < self.clips:
             head += f", {self.looked} of them opened"
@@ -34,7 +34,7 @@ class Audit(NamedTuple):
         return [head, *(f"{signs[f.ok]} {f.topic:<{width}}  {f.text}" for f in self.findings)]
 
     def warnings(self) -> list[str]:
-        """What is wrong, a line each."""
+        """Return what is wrong, a line each."""
         return [f"{self.store}: {f.topic}: {f.text}" for f in self.findings if not f.ok]
 
 
@@ -52,7 +52,7 @@ def audit(
     move: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> Audit:
-    """Looks at the clips of a split; nothing in the store is changed.
+    """Look at the clips of a split; nothing in the store is changed.
 
     Args:
         data: a store of prepared clips.

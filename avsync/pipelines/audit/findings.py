@@ -44,7 +44,7 @@ def measure_offsets(
     places: Sequence[int],
     search_s: float = 1.0,
 ) -> Iterator[ClipOffset]:
-    """Measures clips as `avsync check` would, one after the other."""
+    """Measure clips as `avsync check` would, one after the other."""
     for place in places:
         clip = store[place]
         crops = crops_for(model.spec, clip)
@@ -66,7 +66,7 @@ def measure_offsets(
 def clean_rows(
     offsets: Iterable[ClipOffset], zero_ms: float = 0.0, move: bool = True
 ) -> list[CleanRow]:
-    """What is to become of each clip: kept, moved to where its voice belongs, or dropped.
+    """Return what is to become of each clip: kept, moved to where its voice belongs, or dropped.
 
     Args:
         offsets: of the clips.
@@ -109,7 +109,7 @@ class Finding(NamedTuple):
 
 
 def lengths(rows: Sequence[Mapping[str, Any]]) -> Finding:
-    """How much there is, and how long a clip is."""
+    """Return how much there is, and how long a clip is."""
     frames = np.array([row["frames"] for row in rows])
     files = len({row["source"] for row in rows})
     shortest, median, longest = np.percentile(frames, [0, 50, 100]) / FPS
@@ -124,7 +124,7 @@ def lengths(rows: Sequence[Mapping[str, Any]]) -> Finding:
 
 
 def faces(rows: Sequence[Mapping[str, Any]], folder: Path) -> Finding:
-    """How large and how surely found the faces are, and what was rejected when they were cut."""
+    """Return how large and how surely found the faces are, and what was rejected when they were cut."""
     px, score = (np.array([row[name] for row in rows]) for name in ("face_px", "score"))
     text = f"{np.median(px):.0f} pixels wide, found with a score of {score.mean():.2f}"
     poor = int(((px < SMALL_PX) | (score < UNSURE)).sum())
@@ -144,7 +144,7 @@ def faces(rows: Sequence[Mapping[str, Any]], folder: Path) -> Finding:
 
 
 def pictures(looks: Sequence[ClipStats], rows: Sequence[Mapping[str, Any]]) -> Finding:
-    """How many pictures a second are new."""
+    """Return how many pictures a second are new."""
     fps = np.array([look.new_fps for look in looks])
     slow = np.flatnonzero(fps < SLOW_FPS)
     text = f"{np.median(fps):.0f} of {FPS} pictures a second are new"
@@ -156,7 +156,7 @@ def pictures(looks: Sequence[ClipStats], rows: Sequence[Mapping[str, Any]]) -> F
 
 
 def silence(looks: Sequence[ClipStats], rows: Sequence[Mapping[str, Any]]) -> Finding:
-    """How much of the sound is quiet."""
+    """Return how much of the sound is quiet."""
     quiet = np.array([look.quiet for look in looks])
     silent = np.flatnonzero(quiet > QUIET_SHARE)
     text = f"{100 * quiet.mean():.0f} % of the sound is quiet"
@@ -202,7 +202,7 @@ def speakers(
 
 
 def offsets(measured: Sequence[ClipOffset], zero_ms: float) -> Finding:
-    """Where the voices of the clips lie."""
+    """Return where the voices of the clips lie."""
     known = np.array([each.offset_ms for each in measured if each.offset_ms is not None])
     text = f"{len(known)} of {len(measured)} clips can be told"
     if len(known) < len(measured) / 2:

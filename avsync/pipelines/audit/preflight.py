@@ -20,7 +20,7 @@ def preflight_audit(
     splits: Path | None = None,
     zero_ms: Sequence[float] = (),
 ) -> list[str]:
-    """Writes what is found in the stores to `audit.txt` and warns of what training will suffer
+    """Write what is found in the stores to `audit.txt` and warns of what training will suffer
     from; the warnings. A run that goes on from its state was looked at before.
 
     Args:

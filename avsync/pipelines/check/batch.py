@@ -44,7 +44,7 @@ def check_files(
     results: str | Path | None = None,
     resume: bool = False,
 ) -> Iterator[CheckResult]:
-    """Yields the result of each file, in the order of the files; arguments are those of `check`.
+    """Yield the result of each file, in the order of the files; arguments are those of `check`.
 
     A file that cannot be read, whatever the cause, is a result and stops nothing. Of several files
     the score maps are thinned to what a small picture shows.
@@ -79,7 +79,7 @@ def check_files(
 def _in_order(
     videos: list[Path], options: Options, workers: int, lines: ResultsFile | None
 ) -> Iterator[CheckResult]:
-    """The result of each file in its turn; each new one is a line as soon as it is there."""
+    """Yield the result of each file in its turn; each new one is a line as soon as it is there."""
     call = {**asdict(options), "version": metadata.version("avsync")}
     if options.weights is not None:
         call["weights_made_of"] = stamp(Path(options.weights))
@@ -142,7 +142,7 @@ def _alone(start: Callable[[], Work]) -> Work:
 
 
 def _start(options: Options, thin: bool) -> Work:
-    """Loads what all files need; what is wrong with that is no fault of a file."""
+    """Load what all files need; what is wrong with that is no fault of a file."""
     load_model(options.model, options.weights)
     return partial(_check, options, find_detector(options.detector), thin)
 
@@ -172,7 +172,7 @@ SUFFIXES = {
 
 
 def find_videos(named: Iterable[str | Path]) -> list[Path]:
-    """The files named, in that order and each once; a folder stands for the videos in and below it.
+    """Return the files named, in that order and each once; a folder stands for the videos in and below it.
 
     Hidden files of a folder are left out. A name that is not there is kept, for the answer to say
     so. ValueError for a folder without videos.

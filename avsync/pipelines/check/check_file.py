@@ -63,7 +63,7 @@ def check(
     detector: str | FaceDetector | None = None,
     progress: Report | None = None,
 ) -> CheckResult:
-    """Measures the offset of a video's sound against the lips of the faces in it.
+    """Measure the offset of a video's sound against the lips of the faces in it.
 
     Streaming: memory does not grow with the file. A file that cannot be judged is a result with a
     reason, never an exception.
@@ -105,7 +105,7 @@ def _judged(
     detector: FaceDetector,
     progress: Report | None,
 ) -> CheckResult:
-    """The result of a file that can be opened, `blank` saying how it is checked."""
+    """Return the result of a file that can be opened, `blank` saying how it is checked."""
     search_s, calibration = blank.search_s, calibration_of(blank.model)
     faces, scores, duration_s = _score(info, model, detector, search_s, progress)
     tracks = tuple(
@@ -144,7 +144,7 @@ def _judged(
 
 
 def _opening(info: MediaInfo) -> np.ndarray:
-    """The first minute of the sound, `(N,)` at 16 kHz."""
+    """Return the first minute of the sound, `(N,)` at 16 kHz."""
     blocks: list[np.ndarray] = []
     with closing(read_audio(info.path, info.video_start_s)) as sound:
         for block in sound:
@@ -157,7 +157,7 @@ def _opening(info: MediaInfo) -> np.ndarray:
 def judge_file(
     tracks: tuple[TrackResult, ...], scores: Scores, search_s: float, calibration: Calibration
 ) -> Answer:
-    """The file's answer from its tracks: from those that can tell, together, or from all of them.
+    """Return the file's answer from its tracks: from those that can tell, together, or from all of them.
 
     Tracks too short to tell alone may tell together, as in a file with many cuts. Where none can,
     the longest track gives the reason.
@@ -180,7 +180,7 @@ def judge_file(
 
 
 def _asked(tracks: tuple[TrackResult, ...]) -> list[TrackResult]:
-    """The tracks that say where the voice is: those that can tell, else those that may together."""
+    """Return the tracks that say where the voice is: those that can tell, else those that may together."""
     telling = [t for t in tracks if t.status == "ok"]
     return telling or [t for t in tracks if t.reason in ("no_match", "out_of_range")]
 
@@ -215,7 +215,7 @@ def _score(
 
 
 def load_model(name: str, weights: str | Path | None = None) -> SyncModel:
-    """A sync model with its released weights or the given ones, loaded once for all files; on the
+    """Return a sync model with its released weights or the given ones, loaded once for all files; on the
     GPU where there is one.
     """
     return _loaded(name, None if weights is None else str(weights))

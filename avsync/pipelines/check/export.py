@@ -39,12 +39,12 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def json_text(results: Sequence[CheckResult]) -> str:
-    """The results as ASCII JSON, schema 1 of docs/concepts/json.md; any file name survives."""
+    """Return the results as ASCII JSON, schema 1 of docs/concepts/json.md."""
     return json.dumps(to_json(list(results)), indent=2, allow_nan=False) + "\n"
 
 
 def csv_text(results: Sequence[CheckResult]) -> str:
-    """The results as a table with a header, one row per file; what is not known is empty."""
+    """Return the results as a table with a header, one row per file; what is not known is empty."""
     document = to_json(list(results))
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n", extrasaction="ignore")
@@ -73,12 +73,12 @@ def _no_formula(text: str, before: str) -> str:
 
 
 def write_json(results: Sequence[CheckResult], path: str | Path) -> None:
-    """Writes `json_text` to `path`, whole or not at all."""
+    """Write `json_text` to `path`, whole or not at all."""
     write_text(path, json_text(results))
 
 
 def write_csv(results: Sequence[CheckResult], path: str | Path) -> None:
-    """Writes `csv_text` to `path`, whole or not at all."""
+    """Write `csv_text` to `path`, whole or not at all."""
     write_text(path, csv_text(results))
 
 
@@ -109,7 +109,7 @@ BORDERLINE, CANNOT_TELL, UNREADABLE, OUT = (1, 0.0), (2, 0.0), (3, 0.0), (4, 0.0
 
 
 def severity(result: CheckResult) -> tuple[int, float]:
-    """The larger the worse; the second number is how much of the tolerance is used up."""
+    """Return the larger the worse; the second number is how much of the tolerance is used up."""
     if result.status == "unreadable":
         return UNREADABLE
     if result.offset_ms is None:
@@ -124,14 +124,14 @@ def severity(result: CheckResult) -> tuple[int, float]:
 
 
 def strain(offset_ms: float, limits: Tolerance) -> float:
-    """How much of the tolerance an offset uses up; 1 is the limit."""
+    """Return how much of the tolerance an offset uses up; 1 is the limit."""
     return max(offset_ms / limits.early_ms, -offset_ms / limits.late_ms)
 
 
 def _parts(
     results: Sequence[CheckResult],
 ) -> Iterable[tuple[list[CheckResult], str, str]]:
-    """The files of each kind, what they are, and of what they consist."""
+    """Return the files of each kind, what they are, and of what they consist."""
     told = [result for result in results if result.status == "ok"]
     bad = [result for result in told if severity(result) >= OUT]
     good = [result for result in told if severity(result) < OUT]

@@ -57,15 +57,15 @@ class ResultsFile:
         self.end = self._read()
 
     def has(self, name: str, made_of: Stamp) -> bool:
-        """Whether there is a result for that file, made of the same."""
+        """Return whether there is a result for that file, made of the same."""
         return name in self.lines and self.lines[name].made_of == made_of
 
     def result(self, name: str) -> CheckResult:
-        """The result for a file; its numbers are rounded, and its score maps are not kept."""
+        """Return the result for a file; its numbers are rounded, and its score maps are not kept."""
         return _result(json.loads(self._text(self.lines[name])))
 
     def add(self, result: CheckResult, made_of: Stamp) -> None:
-        """Writes a line and waits until it is on the disk."""
+        """Write a line and waits until it is on the disk."""
         document = to_json([result])
         (entry,) = document.pop("files")
         text = json.dumps({**entry, **document, "made_of": made_of}, allow_nan=False) + "\n"
@@ -75,7 +75,7 @@ class ResultsFile:
         self.end += len(text)
 
     def finish(self, names: Iterable[str]) -> None:
-        """Leaves one line for each file, in this order, then those of other files; and closes."""
+        """Leave one line for each file, in this order, then those of other files; and closes."""
         order = dict.fromkeys([*(name for name in names if name in self.lines), *self.lines])
         with replacing(self.path) as beside:
             with open(beside, "wb") as ordered:
@@ -91,7 +91,7 @@ class ResultsFile:
         return self.file.read(line.size)
 
     def _read(self) -> int:
-        """Takes in the lines that are there, and cuts off one that a kill has left half."""
+        """Take in the lines that are there, and cuts off one that a kill has left half."""
         end = 0
         with open(self.path, "rb") as reading:
             for text in reading:

@@ -12,7 +12,7 @@ MAX_CHANGES = 3
 
 
 def sentence(result: CheckResult) -> str:
-    """The answer for a file, on one line.
+    """Return the answer for a file, on one line.
 
     `a.mp4: audio leads by 83 ms (79 to 88, confidence 0.97): out of tolerance (EBU R37)`, or
     `b.mp4: cannot tell: no face found`.
@@ -21,7 +21,7 @@ def sentence(result: CheckResult) -> str:
 
 
 def answer(result: CheckResult) -> str:
-    """The same without the file's name."""
+    """Return the same without the file's name."""
     if result.status != "ok" or result.offset_ms is None:
         status = "unreadable" if result.status == "unreadable" else "cannot tell"
         cause = result.detail or (result.reason or "no reason is known").replace("_", " ")
@@ -38,7 +38,7 @@ def answer(result: CheckResult) -> str:
 
 
 def describe_fault(fault: Fault | None) -> str | None:
-    """A fault that changes over the file, in words; None where there is one offset to tell.
+    """Return a fault that changes over the file, in words; None where there is one offset to tell.
 
     `audio drifts by +500 ppm (30 ms a minute), from +2 to +62 ms: made at ...`, or `audio jumps at
     0:42.1 from +0 to +120 ms`.
@@ -62,7 +62,7 @@ def describe_fault(fault: Fault | None) -> str | None:
 
 
 def clock(t_s: float) -> str:
-    """A time in a file: `0:42.1`, `1:02:03.4`."""
+    """Return a time in a file: `0:42.1`, `1:02:03.4`."""
     tenths = round(10 * t_s)
     hours, minutes, rest = tenths // 36000, tenths // 600 % 60, tenths % 600
     ahead = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
@@ -79,12 +79,12 @@ def exit_code(result: CheckResult) -> int:
 
 
 def worst(results: Iterable[CheckResult]) -> int:
-    """The exit code of a batch: the highest of its files, 0 for none."""
+    """Return the exit code of a batch: the highest of its files, 0 for none."""
     return max(map(exit_code, results), default=IN_TOLERANCE)
 
 
 def printable(text: str) -> str:
-    """The text on one line: a file's name may hold line feeds, terminal escapes or stray bytes."""
+    """Return the text on one line: a file's name may hold line feeds, terminal escapes or stray bytes."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 

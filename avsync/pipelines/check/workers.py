@@ -26,7 +26,7 @@ class Ended(NamedTuple):
 def in_processes(
     start: Callable[[], Work], jobs: Sequence[Any], workers: int, report: Report
 ) -> Iterator[Ended]:
-    """Yields what came of each job, as they end.
+    """Yield what came of each job, as they end.
 
     An error raised in a process is raised here and ends all of them; so does closing this
     generator. RuntimeError where a process cannot even start, for then no job is to blame.
@@ -82,7 +82,7 @@ class _Worker:
             self.pipe.send(job)
 
     def listen(self) -> Ended | None:
-        """What came of the job; None while it goes on."""
+        """Return what came of the job; None while it goes on."""
         try:
             what, value = self.pipe.recv()
         except (EOFError, OSError):

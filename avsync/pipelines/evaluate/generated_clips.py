@@ -89,5 +89,5 @@ def _as_bytes(pictures: Tensor) -> np.ndarray:
 
 
 def _grey(colour: Tensor) -> Tensor:
-    """A colour of faces `(T, H, W)` as all three of them `(1, 3, T, H, W)`."""
+    """Return a colour of faces `(T, H, W)` as all three of them `(1, 3, T, H, W)`."""
     return colour.expand(3, *colour.shape)[None]

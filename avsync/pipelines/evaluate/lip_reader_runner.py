@@ -31,7 +31,7 @@ NAMED = 5
 
 
 def load_reader(weights: Path) -> LipReader:
-    """The lip reader of a file, or that of an AV-SyncNet's, on the GPU where there is one.
+    """Return the lip reader of a file, or that of an AV-SyncNet's, on the GPU where there is one.
 
     RuntimeError where the file cannot be read or holds another model.
     """
@@ -48,7 +48,7 @@ def load_reader(weights: Path) -> LipReader:
 
 
 def said_between(folder: Path, source: str, start_s: float, end_s: float) -> Transcript:
-    """What is said in a part of a source; ValueError where there is no transcript of it."""
+    """Return what is said in a part of a source; ValueError where there is no transcript of it."""
     if not folder.is_dir():
         raise ValueError(f"transcripts must be a folder, got {folder}")
     return read_transcript(folder, source).inside(start_s, end_s)
@@ -73,7 +73,7 @@ def read_clip(
     wav: np.ndarray | None = None,
     beam: int = 1,
 ) -> str:
-    """What a reader makes of mouths `(T, H, W, 3)` uint8 in its geometry, sound `(640 T,)` at 16
+    """Return what a reader makes of mouths `(T, H, W, 3)` uint8 in its geometry, sound `(640 T,)` at 16
     kHz, or both.
     """
     place = reader.classifier.weight.device
@@ -87,13 +87,13 @@ def read_clip(
 
 
 def moved(clip: PreparedClip, truth_ms: float) -> np.ndarray:
-    """The sound of a clip `(640 T,)` at 16 kHz as it fits the lips, `truth_ms` later."""
+    """Return the sound of a clip `(640 T,)` at 16 kHz as it fits the lips, `truth_ms` later."""
     shift_s = truth_ms / 1000
     return WavInMemory(np.asarray(clip.wav_16k)).window(-shift_s, clip.duration_s - shift_s)
 
 
 def reading_figures(texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The word error rate of all texts together, said and read, with its interval and its edits by
+    """Return the word error rate of all texts together, said and read, with its interval and its edits by
     kind; and which words were read as which, the commonest first.
     """
     errors = [word_errors(*pair) for pair in texts]
@@ -123,6 +123,6 @@ def confused(errors: WordErrors) -> list[dict[str, Any]]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first of some names, and how many more there are."""
+    """Return the first of some names, and how many more there are."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

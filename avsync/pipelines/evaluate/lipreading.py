@@ -76,7 +76,7 @@ class LipreadEvaluation:
 
 
 def evaluate_lipread(evaluation: LipreadEvaluation) -> dict[str, Any]:
-    """Runs the evaluation; figures as plain data, written to `json` where that is given.
+    """Run the evaluation; figures as plain data, written to `json` where that is given.
 
     ValueError where a clip has no transcript, or words that the reader cannot write; before any
     clip is read.
@@ -115,7 +115,7 @@ def evaluate_lipread(evaluation: LipreadEvaluation) -> dict[str, Any]:
 
 
 def lipread_table(figures: dict[str, Any]) -> str:
-    """The figures in plain text, the verdict first."""
+    """Return the figures in plain text, the verdict first."""
     low, high = figures["interval"]
     lines = [
         f"word error rate {100 * figures['wer']:.1f} % (95 %: {100 * low:.1f} to "
@@ -144,7 +144,7 @@ def _said(evaluation: LipreadEvaluation, store: Store, place: int) -> Transcript
 def _read(
     evaluation: LipreadEvaluation, reader: LipReader, store: Store, said: dict[int, Transcript]
 ) -> Iterator[dict[str, Any]]:
-    """A row of plain data for every clip: what is said, what is read, how wrong that is."""
+    """Yield a row of plain data for every clip: what is said, what is read, how wrong that is."""
     with progress_bar(f"reading {evaluation.data.name}") as report:
         for number, (place, transcript) in enumerate(said.items(), start=1):
             clip = store[place]

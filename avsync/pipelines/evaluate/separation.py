@@ -89,7 +89,7 @@ class SourceScores:
 
 
 def evaluate_separation(evaluation: SeparationEvaluation) -> list[SourceScores]:
-    """Scores every source that has an estimate, written to `json` where that is given. A file that
+    """Score every source that has an estimate, written to `json` where that is given. A file that
     cannot be read, or is of another length or rate, is an answer of its own.
 
     ValueError where there is nothing to score.
@@ -115,7 +115,7 @@ def evaluate_separation(evaluation: SeparationEvaluation) -> list[SourceScores]:
 def evaluation_json(
     evaluation: SeparationEvaluation, rows: Sequence[SourceScores]
 ) -> dict[str, Any]:
-    """The figures as plain JSON, schema 1 of docs/concepts/separation_metrics.md."""
+    """Return the figures as plain JSON, schema 1 of docs/concepts/separation_metrics.md."""
     windows = evaluation.window_s if evaluation.bss == "v4" else None
     return {
         "schema": SCHEMA,
@@ -135,7 +135,7 @@ def evaluation_json(
 
 
 def separation_table(evaluation: SeparationEvaluation, rows: Sequence[SourceScores]) -> str:
-    """The figures as a table in plain text: a line a source, then the means."""
+    """Return the figures as a table in plain text: a line a source, then the means."""
     names = [printable(f"{row.mixture}/{row.source}".removeprefix("./")) for row in rows]
     width = max(map(len, [*names, "mean of voices"]))
     how = f"BSS Eval {evaluation.bss}, {FILTER_LENGTH} taps, "
@@ -175,7 +175,7 @@ def _of_kind(
 
 
 def _means(rows: Sequence[SourceScores]) -> dict[str, float | None]:
-    """The mean of each figure over the sources that have it."""
+    """Return the mean of each figure over the sources that have it."""
     means: dict[str, float | None] = {}
     for name in SeparationScores._fields:
         known = [row.figures[name] for row in rows if row.figures[name] is not None]
@@ -188,7 +188,7 @@ def _is_voice(name: str, evaluation: SeparationEvaluation) -> bool:
 
 
 def _mixtures(folder: Path) -> dict[str, dict[str, Path]]:
-    """The sources of each mixture by its folder's name, `.` for the folder itself."""
+    """Return the sources of each mixture by its folder's name, `.` for the folder itself."""
     found = {".": _sounds(folder)}
     for below in sorted(path for path in folder.iterdir() if path.is_dir()):
         found[below.name] = _sounds(below)
@@ -196,7 +196,7 @@ def _mixtures(folder: Path) -> dict[str, dict[str, Path]]:
 
 
 def _sounds(folder: Path) -> dict[str, Path]:
-    """The sound files in a folder by their names without the suffix."""
+    """Return the sound files in a folder by their names without the suffix."""
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     # Hidden ones are none: `._a.wav` is what a Mac leaves beside each a.wav.
     sounds = [p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
@@ -235,7 +235,7 @@ def _score_source(
     sounds: Mapping[str, tuple[torch.Tensor, int]],
     evaluation: SeparationEvaluation,
 ) -> SourceScores:
-    """Scores the estimate, which is called "" among the sounds."""
+    """Score the estimate, which is called "" among the sounds."""
     wav, rate = sounds[source]
     for key, (other, other_rate) in sounds.items():
         if (len(other), other_rate) != (len(wav), rate):
@@ -275,7 +275,7 @@ def _finite(value: float) -> float | None:
 
 
 def _read(path: Path) -> tuple[torch.Tensor, int]:
-    """A file's sound `(N,)`, mixed down to one channel, and its rate in Hz."""
+    """Return a file's sound `(N,)`, mixed down to one channel, and its rate in Hz."""
     with open_media(path) as media:
         rate = audio_stream(media).codec_context.sample_rate
     blocks = list(read_audio(path, 0.0, None))

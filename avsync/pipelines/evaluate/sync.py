@@ -81,7 +81,7 @@ class SyncEvaluation:
 
 
 def evaluate_sync(evaluation: SyncEvaluation) -> dict[str, Any]:
-    """Runs the evaluation; figures as plain data, written to `json` where that is given."""
+    """Run the evaluation; figures as plain data, written to `json` where that is given."""
     store = Store(evaluation.data)
     places = clips_of_split(store, evaluation.splits, evaluation.split)
     if not places:
@@ -94,7 +94,7 @@ def evaluate_sync(evaluation: SyncEvaluation) -> dict[str, Any]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The figures as a table in plain text."""
+    """Return the figures as a table in plain text."""
     protocol = figures["protocol"]
     lines = [f"{figures['model']} on {figures['clips']} clips of {figures['data']}"]
     if protocol != "clips":
@@ -130,7 +130,7 @@ def read_words(folder: str | Path) -> Words:
 
 
 def _reported(store: Store, places: Sequence[int], report: Report) -> Iterator[PreparedClip]:
-    """The clips, and each time the next one is asked for, the share of frames that are done."""
+    """Yield the clips, and each time the next one is asked for, the share of frames that are done."""
     frames = [store.rows[place]["frames"] for place in places]
     done = 0
     for place, length in zip(places, frames, strict=True):
@@ -220,7 +220,7 @@ def published_figures(measured: ProtocolFigures, published: Published, window: i
 
 
 def accuracy_row(kind: str, context: int, tolerance: int, shares: Sequence[float]) -> Row:
-    """The mean over clips with its interval, and what chance gives."""
+    """Return the mean over clips with its interval, and what chance gives."""
     return {
         "windows": kind,
         "context": context,
@@ -232,7 +232,7 @@ def accuracy_row(kind: str, context: int, tolerance: int, shares: Sequence[float
 
 
 def accuracy_lines(rows: Sequence[Row]) -> list[str]:
-    """A table of accuracy rows."""
+    """Return a table of accuracy rows."""
     lines = ["windows             context  within   accuracy  95 % interval   chance"]
     for row in rows:
         low, high = row["interval"]
@@ -245,7 +245,7 @@ def accuracy_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def published_lines(figures: Row) -> list[str]:
-    """The figures of a published protocol in plain text."""
+    """Return the figures of a published protocol in plain text."""
     lines = accuracy_lines(figures["windows"])
     if not any(row["averaged"] for row in figures["windows"]):
         lines.append(f"the model's own context of {figures['window_frames']} frames, not averaged")

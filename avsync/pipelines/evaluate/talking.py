@@ -115,7 +115,7 @@ class TalkingEvaluation:
 
 
 def evaluate_talking(evaluation: TalkingEvaluation) -> dict[str, Any]:
-    """Runs the evaluation; figures as plain data, written to `json` where that is given. A film
+    """Run the evaluation; figures as plain data, written to `json` where that is given. A film
     that cannot be read, or is not like the true one, is an answer of its own.
 
     ValueError where there is nothing to judge, for a transcript that is missing and for words that
@@ -139,7 +139,7 @@ def evaluate_talking(evaluation: TalkingEvaluation) -> dict[str, Any]:
 
 
 def talking_table(figures: dict[str, Any]) -> str:
-    """The figures in plain text."""
+    """Return the figures in plain text."""
     if "data" in figures:
         drawn = "their own" if figures["voice"] == "own" else "another clip's"
         head = (
@@ -181,7 +181,7 @@ class _Judges:
             refuse_unknown(self.reader, said)
 
     def judge(self, clip: JudgedClip) -> ClipRow:
-        """What they say of a clip."""
+        """Return what they say of a clip."""
         sync = sync_figures(self.sync, clip.crops(self.sync.spec), clip.wav)
         undrawn = None
         if clip.true_crops is not None:
@@ -250,7 +250,7 @@ def _pairs(made: Path, true: Path | None) -> list[tuple[Path, Path | None]]:
 
 
 def _about(asked: TalkingEvaluation) -> dict[str, Any]:
-    """What was judged, as plain data."""
+    """Return what was judged, as plain data."""
     if asked.data is None:
         return {"made": _name(asked.made), "references": _name(asked.references)}
     return {

@@ -80,7 +80,7 @@ class ClipRow:
 
 
 def sync_figures(model: SyncModel, crops: np.ndarray, wav: np.ndarray) -> SyncFigures | None:
-    """What a sync model says of crops `(T, H, W, 3)` uint8 in its geometry and of the sound `(640
+    """Return what a sync model says of crops `(T, H, W, 3)` uint8 in its geometry and of the sound `(640
     T,)` at 16 kHz that goes with them; None where they are no longer than its window.
     """
     if window_count(model.spec.window_frames, crops, wav) < 1:
@@ -104,7 +104,7 @@ def sync_figures(model: SyncModel, crops: np.ndarray, wav: np.ndarray) -> SyncFi
 
 
 def talking_figures(rows: Sequence[ClipRow]) -> dict[str, Any]:
-    """The figures of all clips: means with their intervals, shares of clips, and words read."""
+    """Return the figures of all clips: means with their intervals, shares of clips, and words read."""
     good = [row.as_data() for row in rows if row.status == "ok"]
     judged = [row for row in good if row["offset_frames"] is not None]
     texts = [(row.said, row.read) for row in rows if row.said is not None and row.read is not None]
@@ -130,7 +130,7 @@ def _in_place(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
 
 
 def mean_of(values: Sequence[float | None]) -> dict[str, Any] | None:
-    """The mean of those that are known, and its interval over clips drawn anew."""
+    """Return the mean of those that are known, and its interval over clips drawn anew."""
     known = [value for value in values if value is not None]
     if not known:
         return None
@@ -138,7 +138,7 @@ def mean_of(values: Sequence[float | None]) -> dict[str, Any] | None:
 
 
 def talking_lines(figures: dict[str, Any], judge: str, reader: str | None) -> list[str]:
-    """The figures in plain text; `judge` and `reader` are the names of who judged."""
+    """Return the figures in plain text; `judge` and `reader` are the names of who judged."""
     lines = []
     if shown := _shown(figures, LIKENESS):
         lines.append(f"lower half of the face: {shown}")
@@ -208,7 +208,7 @@ class TalkingSheet:
         self.path, self._strips = path, list[np.ndarray]()
 
     def add(self, clip: JudgedClip, said: str | None = None, read: str | None = None) -> None:
-        """Keeps the clip, unless there are enough: its true faces where it has them, those that
+        """Keep the clip, unless there are enough: its true faces where it has them, those that
         were made below, with what they should say and what was read off them.
         """
         if len(self._strips) == CLIPS:
@@ -222,7 +222,7 @@ class TalkingSheet:
         self._strips.append(np.concatenate([caption(text, rows[0].shape[1]), *rows]))
 
     def write(self) -> None:
-        """Writes the sheet, whole or not at all; nothing where no clip was kept."""
+        """Write the sheet, whole or not at all; nothing where no clip was kept."""
         if not self._strips:
             return
         gap = np.full((GAP_PX, self._strips[0].shape[1], 3), PAPER, np.uint8)

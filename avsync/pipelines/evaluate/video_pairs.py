@@ -70,7 +70,7 @@ class Unlike(Exception):
 def filmed_clip(
     made: Path, true: Path | None, specs: Sequence[CropSpec], detector: FaceDetector
 ) -> JudgedClip:
-    """The longest face of a film, cut where it is in the true film where there is one.
+    """Return the longest face of a film, cut where it is in the true film where there is one.
 
     UnreadableMedia for a film that cannot be read; Unlike where no face is found, and where the two
     films differ in size, in pictures a second or in length, or their pictures in time.
@@ -112,16 +112,16 @@ class _Track:
 def _matched(
     made: MediaInfo, true: Path | None, detector: FaceDetector
 ) -> Iterator[tuple[TrackedTick, np.ndarray, np.ndarray | None]]:
-    """The faces of the true film at each tick, the made picture and the true one; those of the made
+    """Yield the faces of the true film at each tick, the made picture and the true one; those of the made
     film alone where there is no other.
     """
     ticks = at_rate(read_frames(made.path, MAX_SIDE))
     if true is None:
-        for seen in follow_faces(ticks, detector, detector.every):
+        for seen in follow_faces(ticks, detector, detector.stride):
             yield seen, seen.image, None
         return
     _refuse_unlike(made, probe(true))
-    followed = follow_faces(at_rate(read_frames(true, MAX_SIDE)), detector, detector.every)
+    followed = follow_faces(at_rate(read_frames(true, MAX_SIDE)), detector, detector.stride)
     tick: Tick | None
     for place, (seen, tick) in enumerate(zip_longest(followed, ticks)):
         if seen is None or tick is None:

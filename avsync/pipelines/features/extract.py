@@ -53,7 +53,7 @@ def extract(
     detector: str | FaceDetector | None = None,
     say: Callable[[Extracted], None] | None = None,
 ) -> list[Extracted]:
-    """Writes the features of videos and of stores as safetensors; run again, it resumes.
+    """Write the features of videos and of stores as safetensors; run again, it resumes.
 
     A file holds `features` `(n, D)` and `times_s` `(n,)` of a clip, of a face in a video, or of a
     video's sound. `index.jsonl` lists the files of each source, or what is wrong with it.
@@ -145,7 +145,7 @@ def _write(rows: Iterator[Rows], name: str, output: Path, about: dict[str, str])
 
 
 def _resume(output: Path, about: dict[str, str]) -> set[str]:
-    """The keys of the sources that are done. ValueError where they were done otherwise."""
+    """Return the keys of the sources that are done. ValueError where they were done otherwise."""
     settings, index = output / SETTINGS_FILE, output / INDEX_FILE
     if not settings.is_file():
         write_text(settings, json.dumps(about, indent=1) + "\n")
@@ -211,7 +211,7 @@ class FeatureFile:
         self._rows.unlink(missing_ok=True)
 
     def append(self, times_s: np.ndarray, features: np.ndarray) -> None:
-        """Appends vectors `(n, D)` with their times `(n,)`; D is that of the first ones."""
+        """Append vectors `(n, D)` with their times `(n,)`; D is that of the first ones."""
         self.dim = self.dim or features.shape[-1]
         if features.shape != (len(times_s), self.dim):
             raise ValueError(f"features must be ({len(times_s)}, {self.dim}), got {features.shape}")
@@ -225,7 +225,7 @@ class FeatureFile:
         return sum(map(len, self.times))
 
     def finish(self) -> None:
-        """Writes the file."""
+        """Write the file."""
         times = np.concatenate([np.zeros(0), *self.times]).astype("<f8")
         entries = {
             TIMES: ("F64", [len(times)], times.nbytes),

@@ -46,7 +46,7 @@ class FrozenFeatures:
 
     @torch.inference_mode()
     def of_crops(self, crops: np.ndarray) -> np.ndarray:
-        """Maps crops `(T, H, W, 3)` uint8 to vectors `(T - window_frames + 1, D)` float32."""
+        """Map crops `(T, H, W, 3)` uint8 to vectors `(T - window_frames + 1, D)` float32."""
         length = self.spec.window_frames
         if self.stream != "video" or crops.ndim != 4 or len(crops) < length:
             raise ValueError(
@@ -131,7 +131,7 @@ def _outputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def _tokens(output: Tensor, stream: Stream) -> Tensor:
-    """What a module gave as tokens in order `(n, D)`, those of a window together."""
+    """Return what a module gave as tokens in order `(n, D)`, those of a window together."""
     if output.ndim == 5:
         output = reduce(output, "b c t h w -> b t c", "mean")
     elif output.ndim == 4 and stream == "video":
@@ -154,7 +154,7 @@ def _find(model: object, layer: str) -> nn.Module:
 
 @torch.inference_mode()
 def _entry_of_nothing(model: SyncModel, spec: ClipSpec, stream: Stream) -> object:
-    """What the model makes of a grey picture or of silence: a tensor or more than one."""
+    """Return what the model makes of a grey picture or of silence: a tensor or more than one."""
     place = place_of(model)
     if stream == "video":
         grey = torch.full((1, 3, spec.window_frames, spec.height, spec.width), 0.5)

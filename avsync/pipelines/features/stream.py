@@ -35,7 +35,7 @@ class Rows(NamedTuple):
 
 
 def of_clip(frozen: FrozenFeatures, clip: PreparedClip) -> Rows:
-    """The features of a prepared clip; no rows where it is shorter than a window."""
+    """Return the features of a prepared clip; no rows where it is shorter than a window."""
     length = frozen.spec.window_frames
     count = len(clip.face) - length + 1
     times_s = clip.start_s + middle_s(length, 0, max(count, 0))
@@ -56,7 +56,7 @@ def of_clip(frozen: FrozenFeatures, clip: PreparedClip) -> Rows:
 def of_file(
     frozen: FrozenFeatures, path: str | Path, detector: FaceDetector | None = None
 ) -> Iterator[Rows]:
-    """The features of a video block by block, as it is read: of each face, or of the sound.
+    """Yield the features of a video block by block, as it is read: of each face, or of the sound.
 
     A face that is lost for a while has no features there: its times tell. UnreadableMedia where the
     file cannot be used.
@@ -72,7 +72,7 @@ def _of_faces(frozen: FrozenFeatures, info: MediaInfo, detector: FaceDetector) -
     spec = frozen.spec
     pieces: dict[int, _Piece] = {}
     ticks = at_rate(read_frames(info.path, MAX_SIDE), spec.fps)
-    for number, _, image, faces in follow_faces(ticks, detector, detector.every):
+    for number, _, image, faces in follow_faces(ticks, detector, detector.stride):
         # A score of 0 marks a face that was lost: nothing to look at.
         for face in (face for face in faces if face.score > 0):
             piece = pieces.get(face.track)
@@ -100,7 +100,7 @@ class _Piece(NamedTuple):
         return self.start + len(self.crops)
 
     def tail(self, spec: ClipSpec) -> "_Piece":
-        """What the next windows overlap."""
+        """Return what the next windows overlap."""
         kept = self.crops[len(self.crops) - min(len(self.crops), spec.window_frames - 1) :]
         return _Piece(self.end - len(kept), kept)
 

@@ -67,7 +67,7 @@ def fix(
     progress: Report | None = None,
     measure: Measure | None = None,
 ) -> FixResult:
-    """Writes `output`: `path` with its sound moved onto the lips.
+    """Write `output`: `path` with its sound moved onto the lips.
 
     An offset that is the same all along is repaired without re-encoding; for a drift the sound is
     resampled, for jumps it is moved piece by piece, and encoded as it was. The result is measured

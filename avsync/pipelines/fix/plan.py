@@ -49,7 +49,7 @@ class Repair:
     left_out: tuple[str, ...] = ()
 
     def sentence(self, *, would: bool = False) -> str:
-        """What was done, or would be: `moved the sound by +120 ms, without re-encoding`."""
+        """Return what was done, or would be: `moved the sound by +120 ms, without re-encoding`."""
         first, last = self.pieces[0], self.pieces[-1]
         if self.kind == "constant":
             words = [f"{'move' if would else 'moved'} the sound by {_ms(first.offset_ms)}"]
@@ -77,7 +77,7 @@ class Repair:
 
 
 def repair_of(result: CheckResult) -> Repair:
-    """What repairs a file by what was measured of it; ValueError where there is no offset."""
+    """Return what repairs a file by what was measured of it; ValueError where there is no offset."""
     if result.offset_ms is None:
         raise ValueError("result must have an offset, got offset_ms None")
     fault = result.fault
@@ -94,7 +94,7 @@ def repair_of(result: CheckResult) -> Repair:
 
 
 def foresee(source: Path, destination: Path, repair: Repair) -> Repair:
-    """The repair with what is encoded and left out, and its cuts where it is quiet; RuntimeError
+    """Return the repair with what is encoded and left out, and its cuts where it is quiet; RuntimeError
     where it cannot be written.
     """
     seen = prospect(source, destination, encode=repair.kind != "constant")
@@ -107,7 +107,7 @@ def foresee(source: Path, destination: Path, repair: Repair) -> Repair:
 
 
 def write_repaired(source: Path, partial: Path, destination: Path, repair: Repair) -> None:
-    """Writes the repaired file to `partial`; errors name `destination`."""
+    """Write the repaired file to `partial`; errors name `destination`."""
     if repair.kind == "constant":
         # Sound that leads by so many ms has to come so many ms later.
         write_shifted(source, partial, destination, repair.pieces[0].offset_ms)
@@ -143,7 +143,7 @@ def doubt(result: CheckResult, min_confidence: float = MIN_CONFIDENCE) -> str | 
 
 
 def worst_ms(result: CheckResult) -> float:
-    """The offset of a file where it is furthest from zero, as a distance in ms."""
+    """Return the offset of a file where it is furthest from zero, as a distance in ms."""
     pieces = result.fault.pieces if result.fault is not None else ()
     ends = [piece.at(t_s) for piece in pieces for t_s in (piece.start_s, piece.end_s)]
     return max((abs(end) for end in ends), default=abs(result.offset_ms or 0.0))
@@ -162,7 +162,7 @@ def _not_constant(result: CheckResult) -> str | None:
 
 
 def _changes(points: list[TimelinePoint], offset_ms: float) -> TimelinePoint | None:
-    """A moment of a stretch that one shift would not repair, if there is one."""
+    """Return a moment of a stretch that one shift would not repair, if there is one."""
 
     def side(point: TimelinePoint) -> int:
         away_ms = (point.offset_ms or 0.0) - offset_ms

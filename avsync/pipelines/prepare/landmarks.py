@@ -10,7 +10,7 @@ import numpy as np
 from avsync.atomic import replacing
 from avsync.data.store.reader import PreparedClip, Store
 from avsync.faces.crops import Face
-from avsync.faces.landmarks import POINTS, Landmarker, align_to_mean_face
+from avsync.faces.landmarks import NUM_LANDMARKS, Landmarker, align_to_mean_face
 from avsync.media.container import UnreadableMedia
 from avsync.media.probe import probe
 from avsync.media.video_reader import at_rate, read_frames
@@ -32,7 +32,7 @@ class ClipLandmarks(NamedTuple):
 def store_landmarks(
     store: Store, videos: Path, output: Path, landmarker: Landmarker
 ) -> list[ClipLandmarks]:
-    """Writes `output/CLIP.npz` for each clip of a store, an array `landmarks` `(T, 68, 2)` float32
+    """Write `output/CLIP.npz` for each clip of a store, an array `landmarks` `(T, 68, 2)` float32
     in pixels of the aligned face, zeros where none was found; files that are there stay.
 
     Faces are looked for where the store has their boxes, in the videos it was prepared from. A
@@ -66,7 +66,7 @@ def store_landmarks(
 def _of_video(
     path: Path, clips: Sequence[PreparedClip], output: Path, landmarker: Landmarker
 ) -> list[ClipLandmarks]:
-    points = {clip.id: np.full((len(clip.boxes), POINTS, 2), np.nan) for clip in clips}
+    points = {clip.id: np.full((len(clip.boxes), NUM_LANDMARKS, 2), np.nan) for clip in clips}
     starts = {clip.id: round(clip.start_s * FPS) for clip in clips}
     last = max(starts[clip.id] + len(clip.boxes) for clip in clips)
     width = probe(path).width

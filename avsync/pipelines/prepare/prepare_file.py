@@ -44,7 +44,7 @@ def prepare_file(
     rules: Rules,
     spans: Sequence[Span] | None = None,
 ) -> dict[str, Any]:
-    """Writes the arrays of each clip in a video; the record has a row for each, and each rejection.
+    """Write the arrays of each clip in a video; the record has a row for each, and each rejection.
 
     Args:
         path: the video.
@@ -125,7 +125,7 @@ class _Track:
             self.widths.append(self.scale * float(face.box[2] - face.box[0]))
 
     def close(self) -> None:
-        """Ends the arrays where the face was last seen: what was held after that shows no face."""
+        """End the arrays where the face was last seen: what was held after that shows no face."""
         for array in self.arrays.values():
             array.cut(self.frames)
             array.close()
@@ -164,7 +164,7 @@ def _write_faces(
     rules: Rules,
     spans: Sequence[Span] | None,
 ) -> tuple[list[_Track], list[Span]]:
-    """The tracks of all faces, and the spans in which there is none."""
+    """Return the tracks of all faces, and the spans in which there is none."""
     ticks = None if spans is None else [_ticks(span) for span in spans]
     last = None if ticks is None else max(span.stop for span in ticks)
     # A face that stays from one span to the next is a track in each.
@@ -186,14 +186,14 @@ def _write_faces(
 
 
 def _ticks(span: Span) -> range:
-    """The ticks that lie wholly inside a span."""
+    """Return the ticks that lie wholly inside a span."""
     return range(math.ceil(span[0] * FPS - 1e-6), math.floor(span[1] * FPS + 1e-6))
 
 
 def _write_sound(
     path: Path, info: MediaInfo, tracks: list[_Track], writer: SourceWriter
 ) -> list[float]:
-    """Writes each track's sound at 16 kHz and at the source's rate; how loud each gets."""
+    """Write each track's sound at 16 kHz and at the source's rate; how loud each gets."""
     peaks = [0.0 for _ in tracks]
     source_rate = info.audio[0].sample_rate
     for name, rate in (("wav_16k", SAMPLE_RATE), ("wav", source_rate)) if tracks else ():
@@ -217,7 +217,7 @@ def _write_sound(
 
 
 def rejection(source: str, reason: str, detail: str, track: _Track | None = None) -> dict[str, Any]:
-    """A row of `rejected.csv`, for a track or, without one, for the whole file."""
+    """Return a row of `rejected.csv`, for a track or, without one, for the whole file."""
     row: dict[str, Any] = {"source": source, "reason": reason, "detail": detail}
     if track is not None:
         row |= {"track": track.number, "start_s": track.start / FPS}

@@ -54,7 +54,7 @@ def prepare(
     min_face_px: float = 32,
     min_duration_s: float = 1.0,
 ) -> PrepareSummary:
-    """Turns the videos in and below a folder into prepared clips; run again, it resumes.
+    """Turn the videos in and below a folder into prepared clips; run again, it resumes.
 
     A file is done again when it has changed, or when it was done by other rules. A file that cannot
     be used, or that a list names and that is not there, is a line in `rejected.csv` and stops
@@ -101,7 +101,7 @@ def prepare(
 
 
 def _todo(sources: Sequence[Source], records: Mapping[str, Record]) -> list[Source]:
-    """The sources that have no record yet; a file that was prepared and is gone counts as done."""
+    """Return the sources that have no record yet; a file that was prepared and is gone counts as done."""
     done = {record["source"] for record in records.values() if record["clips"]}
     return [
         source
@@ -116,7 +116,7 @@ def _collect(
     store: Path,
     report: Callable[[int], None],
 ) -> None:
-    """Takes in what is finished and keeps the tables up to date."""
+    """Take in what is finished and keeps the tables up to date."""
     written_s = time.monotonic()
     try:
         for number, (source, record) in enumerate(work, start=1):
@@ -131,7 +131,7 @@ def _collect(
 
 
 def _prepare_source(source: Source, store: Path, detector: FaceDetector, rules: Rules) -> Record:
-    """Prepares one file as a whole; whatever is wrong with it becomes a rejection."""
+    """Prepare one file as a whole; whatever is wrong with it becomes a rejection."""
     with SourceWriter(store, source.key) as writer:
         try:
             if source.path.is_file():
@@ -160,7 +160,7 @@ def _nothing(source: Source, reason: str, detail: str) -> Record:
 def _in_processes(
     todo: list[Source], store: Path, rules: Rules, workers: int
 ) -> Iterator[tuple[Source, Record]]:
-    """Prepares files in several processes; a file that kills its process is rejected."""
+    """Prepare files in several processes; a file that kills its process is rejected."""
     left = {source.key: source for source in todo}
     while left:
         for key, record in _until_one_dies(list(left.values()), store, rules, workers):
@@ -205,7 +205,7 @@ _detector = cache(find_detector)
 
 
 def _replace_older(records: dict[str, Record], source: Source, store: Path) -> None:
-    """Removes what an older version of the file, or other rules, gave."""
+    """Remove what an older version of the file, or other rules, gave."""
     for key in [key for key, record in records.items() if record["source"] == source.name]:
         del records[key]
         forget_source(store, key)

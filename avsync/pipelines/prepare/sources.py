@@ -43,7 +43,7 @@ class Plan(NamedTuple):
 
 
 def plan(folder: Path, layout: Layout, lists: Sequence[str | Path], rules: Rules) -> Plan:
-    """The sources in a folder, or those that the lists of a corpus name."""
+    """Return the sources in a folder, or those that the lists of a corpus name."""
     if layout == "folder":
         if lists:
             raise ValueError("a list belongs to a layout: say which one with --layout")
@@ -80,7 +80,7 @@ def _key(path: Path, name: str, rules: Rules, spans: tuple[Span, ...] | None = N
 
 
 def _state(path: Path) -> list[str]:
-    """What tells a changed file from the one that was prepared."""
+    """Return what tells a changed file from the one that was prepared."""
     if not path.is_file():
         return ["missing"]
     stat = path.stat()

@@ -82,7 +82,7 @@ class Grid(NamedTuple):
         return Grid(reach - missing, reach, frames, hop_s * spec.sample_rate, hop_s * spec.fps)
 
     def weights(self, first: bool, last: bool) -> np.ndarray:
-        """The share `(samples,)` of a chunk in the whole: over an overlap, those of both add up to
+        """Return the share `(samples,)` of a chunk in the whole: over an overlap, those of both add up to
         1. The first chunk has none before it, the last one none after.
         """
         overlap = self.samples - self.hop
@@ -98,7 +98,7 @@ class Grid(NamedTuple):
 def separate_blocks(
     model: Separator, blocks: Iterable[np.ndarray], rate: int, faces: Faces, first_frame: int = 0
 ) -> Iterator[Separated]:
-    """Yields the sound again, all of it, with the voices in it.
+    """Yield the sound again, all of it, with the voices in it.
 
     Args:
         model: a separation task in eval mode.
@@ -149,7 +149,7 @@ class _Joint:
         yield from self._given(len(self.done) // channels)
 
     def _chunks(self) -> Iterator[Separated]:
-        """Separates the chunks that surely have one after them."""
+        """Separate the chunks that surely have one after them."""
         while self.held.shape[1] > self.grid.reach:
             yield from self._chunk(last=False)
 
@@ -176,7 +176,7 @@ class _Joint:
         yield from self._given(len(voices))
 
     def _given(self, voices: int) -> Iterator[Separated]:
-        """What is told of the voices, block by block of the mixture as it came."""
+        """Yield what is told of the voices, block by block of the mixture as it came."""
         while self.mixture and self.mixture[0].shape[1] <= self.done.shape[1]:
             block = self.mixture.pop(0)
             some, self.done = self.done[:, : block.shape[1]], self.done[:, block.shape[1] :]
@@ -187,7 +187,7 @@ class _Joint:
 def separate_chunk(
     model: Separator, sound: np.ndarray, faces: Sequence[Seen | None], place: Place
 ) -> np.ndarray:
-    """The voices `(V, C, N)` of a chunk `(C, N)`, each channel on its own; channels that hold the
+    """Return the voices `(V, C, N)` of a chunk `(C, N)`, each channel on its own; channels that hold the
     same are separated once.
     """
     voices = np.zeros((len(faces), *sound.shape), np.float32)

@@ -34,7 +34,7 @@ class Person(NamedTuple):
 
 
 def people_of(faces: Mapping[int, FaceTrack]) -> tuple[list[Person], Reason | None]:
-    """The people in a file from left to right; where there are none, the reason.
+    """Return the people in a file from left to right; where there are none, the reason.
 
     Faces that are in view together are different people. After a cut nobody says who is who: a new
     face takes the free place that is nearest in the picture.
@@ -92,7 +92,7 @@ class SeenFaces:
         self.reached = -1
 
     def over(self, first: int, count: int, samples: int, rate: int) -> list[Seen | None]:
-        """Each person over a chunk, as `Faces` says; `first` must not fall."""
+        """Return each person over a chunk, as `Faces` says; `first` must not fall."""
         self._read_to(first, first + count)
         times_s = first / FPS + np.arange(samples) / rate
         return [
@@ -167,6 +167,6 @@ def _middle(face: FaceTrack) -> float:
 
 
 def _place(place: Sequence[FaceTrack]) -> float:
-    """How far to the right a place is: the mean over the time its faces are in view."""
+    """Return how far to the right a place is: the mean over the time its faces are in view."""
     lengths = [face.end_s - face.start_s for face in place]
     return float(np.average([_middle(face) for face in place], weights=lengths))

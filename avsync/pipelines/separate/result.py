@@ -82,24 +82,24 @@ class SeparationResult:
     metrics: dict[str, Any] | None = None
 
     def written(self) -> list[str]:
-        """The names of all files in the output folder, the record among them."""
+        """Return the names of all files in the output folder, the record among them."""
         names = [name for voice in self.voices for name in (voice.file, voice.video)]
         return [name for name in (*names, self.rest, RECORD) if name is not None]
 
 
 def separation_json(result: SeparationResult) -> dict[str, Any]:
-    """The result as plain JSON, schema 1."""
+    """Return the result as plain JSON, schema 1."""
     return {"schema": SCHEMA, **asdict(result)}
 
 
 def write_separation(result: SeparationResult) -> None:
-    """Writes the JSON beside the sounds, whole or not at all."""
+    """Write the JSON beside the sounds, whole or not at all."""
     text = json.dumps(separation_json(result), indent=2, allow_nan=False) + "\n"
     write_text(Path(result.output) / RECORD, text)
 
 
 def sentence(result: SeparationResult) -> str:
-    """The answer on one line: `duet.mp4: 2 voices in out: voice_0.wav (0:00 to 0:10) ...`."""
+    """Return the answer on one line: `duet.mp4: 2 voices in out: voice_0.wav (0:00 to 0:10) ...`."""
     if result.status != "ok":
         status = "unreadable" if result.status == "unreadable" else "cannot tell"
         return printable(f"{result.file}: {status}: {result.detail}")
@@ -109,7 +109,7 @@ def sentence(result: SeparationResult) -> str:
 
 
 def metric_lines(result: SeparationResult) -> list[str]:
-    """The metrics of each sound on a line: `voice_0: SDR 10.2 dB (+7.3), SI-SDR 9.8 dB (+7.1)`."""
+    """Return the metrics of each sound on a line: `voice_0: SDR 10.2 dB (+7.3), SI-SDR 9.8 dB (+7.1)`."""
     lines = []
     for source in (result.metrics or {}).get("sources", []):
         if source["status"] != "ok":
@@ -173,7 +173,7 @@ class Sound(NamedTuple):
         return self.skipped / self.rate - self.ahead_s
 
     def blocks(self) -> Generator[np.ndarray]:
-        """The sound in blocks `(C, n)`, all of it."""
+        """Yield the sound in blocks `(C, n)`, all of it."""
         return read_audio(self.path, self.origin_s, self.rate, mono=False)
 
 
@@ -187,7 +187,7 @@ class Written(NamedTuple):
     energies: np.ndarray
 
     def level_db(self, voice: int) -> float | None:
-        """How loud a voice is against the mixture; None where it is silent."""
+        """Return how loud a voice is against the mixture; None where it is silent."""
         mixture, own = self.energies[0], self.energies[1 + voice]
         return None if not own else round(10 * log10(own / mixture), 2)
 
@@ -195,7 +195,7 @@ class Written(NamedTuple):
 def write_audio_files(
     sound: Sound, separated: Iterable[Separated], voices: Sequence[Path], rest: Path
 ) -> Written:
-    """Writes each voice to its file, and to `rest` what they leave of the mixture."""
+    """Write each voice to its file, and to `rest` what they leave of the mixture."""
     samples, skipped, energies = 0, sound.skipped, np.zeros(1 + len(voices))
     with ExitStack() as stack:
         files = [
@@ -214,7 +214,7 @@ def write_audio_files(
 
 
 def earlier_files(folder: Path, source: Path, overwrite: bool) -> list[Path]:
-    """The files of an earlier separation in a folder, which a new one replaces.
+    """Return the files of an earlier separation in a folder, which a new one replaces.
 
     FileExistsError where there is one and it must stay, NotADirectoryError where there is a file,
     ValueError where `source` itself might be replaced.
@@ -230,7 +230,7 @@ def earlier_files(folder: Path, source: Path, overwrite: bool) -> list[Path]:
 
 
 def _recorded(record: Path) -> list[str]:
-    """The names that an earlier record gives its files, those of its own folder only."""
+    """Return the names that an earlier record gives its files, those of its own folder only."""
     try:
         told = json.loads(record.read_text("utf-8"))
         names = [name for voice in told["voices"] for name in (voice["file"], voice["video"])]

@@ -68,7 +68,7 @@ def separate(
     overwrite: bool = False,
     progress: Report | None = None,
 ) -> SeparationResult:
-    """Writes the voice of each chosen face of a video, and what is left, as WAV files.
+    """Write the voice of each chosen face of a video, and what is left, as WAV files.
 
     `voice_0.wav`, `voice_1.wav`, ... from left to right and `rest.wav` add up to the file's sound:
     all have its sample rate, its channels and its length, and begin with the first picture, or with
@@ -132,7 +132,7 @@ def _metrics(references: Path, estimates: Path) -> dict[str, Any]:
 def load_separator(
     model: str | Separator, weights: str | Path | None = None
 ) -> tuple[str, Separator]:
-    """The name and the task of a separation model, loaded once for all files; on the GPU where
+    """Return the name and the task of a separation model, loaded once for all files; on the GPU where
     there is one.
     """
     if not isinstance(model, str):
@@ -158,7 +158,7 @@ def _detector(named: str | FaceDetector | None) -> FaceDetector:
 
 @contextmanager
 def _cut(model: Separator, landmarker: Landmarker | None) -> Iterator[Cut | None]:
-    """What a task looks at of a face, where that is no crop: its landmarks, aligned."""
+    """Yield what a task looks at of a face, where that is no crop: its landmarks, aligned."""
     if not model.spec.landmarks:
         yield None
     elif landmarker is None:
@@ -182,7 +182,7 @@ def _separated(
     mux: bool,
     report: Report,
 ) -> SeparationResult:
-    """The result of a file that can be opened, `blank` saying how it is separated."""
+    """Return the result of a file that can be opened, `blank` saying how it is separated."""
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no sound")
     if detector is None:
@@ -265,7 +265,7 @@ def _voices(
 def _told(
     separated: Iterator[Separated], rate: int, duration_s: float | None, report: Report
 ) -> Iterator[Separated]:
-    """The same, the share done being told."""
+    """Yield the same, the share done being told."""
     samples = 0
     for block in separated:
         samples += block.mixture.shape[1]
@@ -275,4 +275,4 @@ def _told(
 
 
 def _nobody(share: float) -> None:
-    """Tells nobody."""
+    """Report nobody."""

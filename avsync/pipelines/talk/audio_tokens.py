@@ -67,7 +67,7 @@ class VoiceTokens:
         self.made: dict[tuple[int, int], Tensor] = {}
 
     def at(self, starts_s: Sequence[float]) -> Tensor:
-        """Maps when frames of 1/25 s begin, in seconds, rising, to their tokens `(P, D)`, to the
+        """Map when frames of 1/25 s begin, in seconds, rising, to their tokens `(P, D)`, to the
         nearest `STEP_MS`.
         """
         steps = [max(0, round(start_s * 1000 / STEP_MS)) for start_s in starts_s]
@@ -77,7 +77,7 @@ class VoiceTokens:
         return torch.stack(tokens)
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self.clock.close()
 
     def _token(self, frame: int, clock: int) -> Tensor:

@@ -48,7 +48,7 @@ class Looked(NamedTuple):
         return float(self.times_s[-1] + self.shown_s[-1])
 
     def faces(self) -> dict[int, FaceTrack]:
-        """Each face with its median box in pixels of the upright picture."""
+        """Return each face with its median box in pixels of the upright picture."""
         return {number: self._face(number, boxes) for number, boxes in self.tracks.items()}
 
     def _face(self, number: int, boxes: "Boxes") -> FaceTrack:
@@ -79,7 +79,7 @@ class Boxes:
         self._values.extend(box.tolist())
 
     def at(self, number: int) -> np.ndarray | None:
-        """The box `(4,)` in a picture; None where the face is not seen."""
+        """Return the box `(4,)` in a picture; None where the face is not seen."""
         place = 4 * (number - self.first)
         box = np.array(self._values[place : place + 4] if place >= 0 else [])
         return None if not len(box) or np.isnan(box).any() else box
@@ -90,7 +90,7 @@ class Boxes:
 
 
 def look(info: MediaInfo, detector: FaceDetector, report: Report) -> Looked:
-    """Follows the faces of a film through every picture.
+    """Follow the faces of a film through every picture.
 
     Args:
         info: the film.
@@ -98,8 +98,8 @@ def look(info: MediaInfo, detector: FaceDetector, report: Report) -> Looked:
         report: told the share done.
     """
     times, tracks = array("d"), dict[int, Boxes]()
-    every = max(1, round(detector.every * (info.fps or FPS) / FPS))
-    for number, time_s, image, faces in follow_faces(_ticks(info, times), detector, every):
+    stride = max(1, round(detector.stride * (info.fps or FPS) / FPS))
+    for number, time_s, image, faces in follow_faces(_ticks(info, times), detector, stride):
         size = np.array(image.shape[1::-1] * 2)
         for face in faces:
             # A score of 0 marks a face that was lost and is held where it was: nothing to draw.
@@ -115,7 +115,7 @@ def look(info: MediaInfo, detector: FaceDetector, report: Report) -> Looked:
 
 
 def _ticks(info: MediaInfo, times: "array[float]") -> Iterator[Tick]:
-    """Each picture as a tick of its own; its time goes into `times`."""
+    """Yield each picture as a tick of its own; its time goes into `times`."""
     for number, frame in enumerate(read_frames(info.path, LOOK_SIDE)):
         times.append(frame.time_s)
         yield Tick(number, frame.time_s - times[0], frame.image)
@@ -176,7 +176,7 @@ class TalkingFrameRenderer:
     def _faces(
         self, number: int, place: int, frame: DecodedFrame, to_rgb: Converter
     ) -> list["_Face"]:
-        """The faces to draw in a picture, cut out of it."""
+        """Return the faces to draw in a picture, cut out of it."""
         found = [
             (person, track.track, box)
             for person, each in enumerate(self.people)
@@ -231,7 +231,7 @@ class _Face(NamedTuple):
 
 
 def device_of(model: TalkingFace) -> torch.device:
-    """Where a model is; what is no module is on the CPU."""
+    """Return where a model is; what is no module is on the CPU."""
     if isinstance(model, nn.Module):
         return next(model.parameters()).device
     return torch.device("cpu")

@@ -58,12 +58,12 @@ class TalkResult:
 
 
 def talk_json(result: TalkResult) -> dict[str, Any]:
-    """The result as plain JSON, schema 1."""
+    """Return the result as plain JSON, schema 1."""
     return {"schema": SCHEMA, "generated": result.status == "ok", **asdict(result)}
 
 
 def sentence(result: TalkResult) -> str:
-    """The answer on one line: `a.mp4: out.mp4 written, 75 of 75 pictures drawn, ...`."""
+    """Return the answer on one line: `a.mp4: out.mp4 written, 75 of 75 pictures drawn, ...`."""
     if result.status != "ok":
         status = "unreadable" if result.status == "unreadable" else "cannot tell"
         return printable(f"{result.file}: {status}: {result.detail}")
@@ -82,7 +82,7 @@ def exit_code(result: TalkResult) -> int:
 
 
 def _lengths(result: TalkResult) -> str:
-    """What became of a voice that is not as long as the film."""
+    """Return what became of a voice that is not as long as the film."""
     if result.voice_s is None or result.duration_s is None:
         return ""
     longer_s = result.voice_s - result.duration_s

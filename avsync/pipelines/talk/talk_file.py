@@ -50,7 +50,7 @@ def talk(
     overwrite: bool = False,
     progress: Report | None = None,
 ) -> TalkResult:
-    """Writes `output`: the film `face` with the sound of `audio`, its mouth drawn to fit.
+    """Write `output`: the film `face` with the sound of `audio`, its mouth drawn to fit.
 
     Every picture is drawn at its own time by what the voice says then, whatever the rate. The film
     keeps its length: a voice that is longer is cut, and after one that is shorter the mouth is
@@ -124,7 +124,7 @@ def _doubt(everyone: Sequence[Person], who: str | None) -> tuple[TalkReason, str
 def load_talking_face(
     model: str | TalkingFace, weights: str | Path | None = None
 ) -> tuple[str, TalkingFace]:
-    """The name and the model, loaded once for all films; on the GPU where there is one."""
+    """Return the name and the model, loaded once for all films; on the GPU where there is one."""
     if not isinstance(model, str):
         return type(model).__name__, model
     return model, _loaded(model, None if weights is None else str(weights))
@@ -148,7 +148,7 @@ def _loaded(name: str, weights: str | None) -> TalkingFace:
 
 
 def marks(model: str) -> dict[str, str]:
-    """What is written into a file's metadata to say that it was generated."""
+    """Return what is written into a file's metadata to say that it was generated."""
     made = f"avsync talk, model {model}"
     return {
         "comment": f"Generated video: what the mouth says was made by a network ({made}).",
@@ -174,7 +174,7 @@ def _written(
     target: Path,
     report: Report,
 ) -> list[int]:
-    """Writes the film; how many pictures of each person were drawn."""
+    """Write the film; how many pictures of each person were drawn."""
     name, task = model
     sound = NewAudio(voice.path, voice.origin_s, looked.end_s)
     with becoming(target) as partial, closing(VoiceTokens(task, voice, device_of(task))) as heard:
@@ -186,7 +186,7 @@ def _written(
 
 
 def _told(pictures: Iterable[TimedFrame], end_s: float, report: Report) -> Iterator[TimedFrame]:
-    """The same, the share done being told."""
+    """Yield the same, the share done being told."""
     for picture in pictures:
         yield picture
         report(min(1.0, picture.time_s / end_s))
@@ -197,4 +197,4 @@ def _part(report: Report, start: float, end: float) -> Report:
 
 
 def _nobody(share: float) -> None:
-    """Tells nobody."""
+    """Report nobody."""

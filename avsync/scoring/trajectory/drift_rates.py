@@ -17,7 +17,7 @@ NEAR_PPM = 40.0
 
 
 def likely_cause(ppm: float, error_ppm: float) -> str:
-    """What is likely to have made a drift, in words; a mistake of rates where the slope is as near
+    """Return what is likely to have made a drift, in words; a mistake of rates where the slope is as near
     to one as can be told.
     """
     rate_ppm, cause = min(RATES, key=lambda rate: abs(rate[0] - ppm))

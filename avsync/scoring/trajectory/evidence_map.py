@@ -39,7 +39,7 @@ class Rows(NamedTuple):
     width_s: float
 
     def along(self, path_ms: np.ndarray) -> np.ndarray:
-        """The nats `(..., R)` on paths of offsets `(..., R)`; 0 outside the range of offsets."""
+        """Return the nats `(..., R)` on paths of offsets `(..., R)`; 0 outside the range of offsets."""
         place = (path_ms - self.offsets_ms[0]) / FINE_MS
         low = np.clip(np.floor(place).astype(int), 0, len(self.offsets_ms) - 2)
         part, row = place - low, np.arange(len(self.t_s))
@@ -47,20 +47,20 @@ class Rows(NamedTuple):
         return np.where((part >= 0) & (part <= 1), nats, 0.0)
 
     def aligned(self, path_ms: np.ndarray) -> np.ndarray:
-        """The nats `(K,)` summed over rows, each moved so that the path `(R,)` lies at 0."""
+        """Return the nats `(K,)` summed over rows, each moved so that the path `(R,)` lies at 0."""
         place = np.arange(len(self.offsets_ms)) + np.round(path_ms / FINE_MS).astype(int)[:, None]
         known = (place >= 0) & (place < len(self.offsets_ms))
         place = place.clip(0, len(self.offsets_ms) - 1)
         return np.where(known, np.take_along_axis(self.nats, place, 1), 0.0).sum(0)
 
     def on_steps(self, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A curve over the offsets, and the offsets, on the engine's own steps."""
+        """Return a curve over the offsets, and the offsets, on the engine's own steps."""
         some = round(STEP_MS / FINE_MS)
         return curve[::some], self.offsets_ms[::some]
 
 
 def rows_of(tracks: Sequence[TrackScores], scale: float = NATS) -> Rows:
-    """The evidence of tracks, summed bin by bin. ValueError where they hold none."""
+    """Return the evidence of tracks, summed bin by bin. ValueError where they hold none."""
     if not any(len(track.bins) for track in tracks):
         raise ValueError("tracks must hold evidence, got none")
     bins = np.unique(np.concatenate([track.bins for track in tracks]))
@@ -94,7 +94,7 @@ def in_blocks(rows: Rows) -> Rows:
 
 
 def believed(blocks: Rows, spread_ms: float) -> Rows:
-    """What each block says of an offset that is true for the whole: 0 where it tells nothing.
+    """Return what each block says of an offset that is true for the whole: 0 where it tells nothing.
 
     A block has its own offset, `spread_ms` around the true one: sentences differ, and so do takes
     that were cut together. And it may be astray: no block can rule an offset out for the others.
@@ -120,7 +120,7 @@ def vertex(curve: np.ndarray, best: int) -> float:
 
 
 def _finer(rows: Rows) -> Rows:
-    """The same with offsets `FINE_MS` apart, by cubic convolution, which keeps what is measured."""
+    """Return the same with offsets `FINE_MS` apart, by cubic convolution, which keeps what is measured."""
     step_ms = rows.offsets_ms[1] - rows.offsets_ms[0]
     fine = rows.offsets_ms[0] + FINE_MS * np.arange(
         round((rows.offsets_ms[-1] - rows.offsets_ms[0]) / FINE_MS) + 1

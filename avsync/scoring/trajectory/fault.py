@@ -32,7 +32,7 @@ def find_fault(
     limits: Tolerance,
     calibration: Calibration,
 ) -> Fault:
-    """How the offset goes over a file.
+    """Return how the offset goes over a file.
 
     Args:
         tracks: the scores of the faces that the voice belongs to.
@@ -59,14 +59,14 @@ def find_fault(
 
 
 def verdict_on(fault: Fault, offset_ms: float, duration_s: float, limits: Tolerance) -> Verdict:
-    """The verdict on a file's offset; on its worst moment where a good part is out of tolerance."""
+    """Return the verdict on a file's offset; on its worst moment where a good part is out of tolerance."""
     if fault.worst_ms is not None and fault.out_s >= min(MAX_OUT_S, MAX_OUT_SHARE * duration_s):
         return judge(fault.worst_ms, limits)
     return judge(offset_ms, limits)
 
 
 def constant_fault(offset_ms: float, duration_s: float, limits: Tolerance) -> Fault:
-    """The fault of a file whose offset is the same all along."""
+    """Return the fault of a file whose offset is the same all along."""
     pieces = (Piece(0.0, duration_s, offset_ms, 0.0),)
     if judge(offset_ms, limits) == "in_sync":
         return Fault("none", pieces)
@@ -85,7 +85,7 @@ def _kind_of(pieces: tuple[Piece, ...], limits: Tolerance) -> FaultKind:
 
 
 def _with_worst(fault: Fault, limits: Tolerance) -> Fault:
-    """The same with how long it is out of tolerance, and when most."""
+    """Return the same with how long it is out of tolerance, and when most."""
     out_s, worst = 0.0, (0.0, 0.0, 0.0)
     for piece in fault.pieces:
         count = max(1, round((piece.end_s - piece.start_s) / STEP_S))

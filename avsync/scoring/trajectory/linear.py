@@ -33,7 +33,7 @@ class Line(NamedTuple):
 
 
 def fit_constant(rows: Rows, search_ms: float) -> Line:
-    """The best constant within +-search_ms."""
+    """Return the best constant within +-search_ms."""
     return _of_slope(rows, 0.0, search_ms)
 
 
@@ -47,7 +47,7 @@ def search_line(blocks: Rows) -> Line:
 
 
 def refine_line(rows: Rows, line: Line) -> Line:
-    """The line with its ends moved to where the evidence is highest."""
+    """Return the line with its ends moved to where the evidence is highest."""
     lean = 2 * (rows.t_s - rows.t_s.mean()) / _length_s(rows)
     path_ms = line.at(rows.t_s)
     ends = np.zeros(2)  # what is added in the middle, and at the end less in the middle
@@ -65,7 +65,7 @@ def refine_line(rows: Rows, line: Line) -> Line:
 
 
 def fit_exact(rows: Rows, rates_ppm: Sequence[float]) -> Line:
-    """The best line of one of these slopes."""
+    """Return the best line of one of these slopes."""
     return max((_of_slope(rows, ppm) for ppm in rates_ppm), key=_nats)
 
 
@@ -74,7 +74,7 @@ def _nats(line: Line) -> float:
 
 
 def _of_slope(rows: Rows, ppm: float, search_ms: float = np.inf) -> Line:
-    """The best line of a slope, of those that begin in the range of offsets; where it has left that
+    """Return the best line of a slope, of those that begin in the range of offsets; where it has left that
     range there is nothing to collect.
     """
     path_ms = ppm / 1000 * (rows.t_s - rows.t_s[0])

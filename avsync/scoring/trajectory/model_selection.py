@@ -41,7 +41,7 @@ MIN_BELIEVED = 0.5
 def find_shape(
     tracks: Sequence[TrackScores], search_s: float, calibration: Calibration
 ) -> Line | Steps | None:
-    """The shape that explains the evidence so much better than a constant that it is believed; None
+    """Return the shape that explains the evidence so much better than a constant that it is believed; None
     where none does.
     """
     if sum(len(track.bins) for track in tracks) < MIN_ROWS:
@@ -61,7 +61,7 @@ def find_shape(
 def rejudge(
     track: TrackResult, scores: TrackScores, search_s: float, calibration: Calibration
 ) -> TrackResult:
-    """A face whose voice fits at no offset, judged again along the course that its offset takes: a
+    """Return a face whose voice fits at no offset, judged again along the course that its offset takes: a
     jump makes two half peaks, a drift a broad one.
 
     Its answer becomes that of the course's middle, or of its longest piece.
@@ -86,7 +86,7 @@ def rejudge(
 def _shapes(
     blocks: Rows, start: Line, search_ms: float
 ) -> Iterator[tuple[float, Line | Steps | None]]:
-    """Every shape, None for a constant, with what it collects less the price of its freedom."""
+    """Yield every shape, None for a constant, with what it collects less the price of its freedom."""
     yield fit_constant(blocks, search_ms).nats, None
     line, exact = refine_line(blocks, start), fit_exact(blocks, [ppm for ppm, _ in RATES])
     if abs(line.ppm) * np.ptp(blocks.t_s) / 1000 >= MIN_DRIFT_MS and abs(line.ppm) <= MAX_PPM:
@@ -98,7 +98,7 @@ def _shapes(
 
 
 def _sure(rows: Rows, steps: Steps, search_s: float, calibration: Calibration) -> Steps | None:
-    """The steps that are believed by their own evidence, placed; None where one offset is left.
+    """Return the steps that are believed by their own evidence, placed; None where one offset is left.
 
     For a while another's voice may fit somewhere by chance: such a piece goes to those next to it.
     """
@@ -122,7 +122,7 @@ def _sure(rows: Rows, steps: Steps, search_s: float, calibration: Calibration) -
 def _pieces(
     rows: Rows, steps: Steps, search_s: float, calibration: Calibration
 ) -> list[tuple[int, Answer]]:
-    """How many rows each piece has, and what they say on their own."""
+    """Return how many rows each piece has, and what they say on their own."""
     edges = (0, *np.searchsorted(rows.t_s, steps.changes_s), len(rows.t_s))
     return [
         (high - low, _judged(rows, rows.nats[low:high].sum(0), search_s, calibration))

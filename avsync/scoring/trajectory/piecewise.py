@@ -26,7 +26,7 @@ class Steps(NamedTuple):
 
 
 def fit_steps(blocks: Rows, search_ms: float, penalty: float) -> Steps:
-    """The path within +-search_ms that collects most, each change costing `penalty` nats."""
+    """Return the path within +-search_ms that collects most, each change costing `penalty` nats."""
     inside = np.flatnonzero(np.abs(blocks.offsets_ms) <= search_ms + 1e-6)
     path = inside[0] + _viterbi(blocks.nats[:, inside], penalty, round(MIN_JUMP_MS / FINE_MS))
     bounds = np.flatnonzero(np.diff(path)) + 1
@@ -37,13 +37,13 @@ def fit_steps(blocks: Rows, search_ms: float, penalty: float) -> Steps:
 
 
 def place_changes(rows: Rows, steps: Steps) -> Steps:
-    """The same with each change where the rows say it is."""
+    """Return the same with each change where the rows say it is."""
     bounds = np.searchsorted(rows.t_s, steps.changes_s)
     return steps._replace(changes_s=tuple(_placed(rows, np.array(steps.levels_ms), bounds)))
 
 
 def _viterbi(nats: np.ndarray, penalty: float, jump: int) -> np.ndarray:
-    """The path `(R,)` of columns that collects most of `nats` `(R, K)`; a change moves by `jump`
+    """Return the path `(R,)` of columns that collects most of `nats` `(R, K)`; a change moves by `jump`
     columns or more.
     """
     count = nats.shape[1]
@@ -90,7 +90,7 @@ def _placed(rows: Rows, levels_ms: np.ndarray, bounds: np.ndarray) -> list[float
 
 
 def _level(blocks: Rows, low: int, high: int) -> float:
-    """The best offset of some blocks."""
+    """Return the best offset of some blocks."""
     curve = blocks.nats[low:high].sum(0)
     best = int(np.argmax(curve))
     return float(blocks.offsets_ms[best] + FINE_MS * vertex(curve, best))

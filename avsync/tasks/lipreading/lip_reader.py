@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from avsync.audio.fbank import StackedFbank
 from avsync.encoders.av_hubert import AvHubertConfig, AvHubertEncoder
 from avsync.encoders.dense_sync import LUMA
-from avsync.fusion.cross_modal import sinusoids
+from avsync.fusion.cross_modal import sinusoidal_positions
 from avsync.tasks.input_spec import ClipSpec
 from avsync.tasks.lipreading.vocabulary import END, Unit, Vocabulary
 from avsync.timing import FPS
@@ -93,17 +93,17 @@ class LipReader(nn.Module):
         inputs: Tensor,
         lengths: Tensor | None = None,
     ) -> Tensor:
-        """Maps log energies `(B, T, 104)` and grey mouths `(B, T, H, W)` in [0, 1], either None,
+        """Map log energies `(B, T, 104)` and grey mouths `(B, T, H, W)` in [0, 1], either None,
         and the symbols so far `(B, L)` to logits `(B, L, V)` of those that follow.
         """
         return self.write(self.encoder(audio, video, lengths), inputs, lengths)
 
     def write(self, tokens: Tensor, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Maps the encoder's tokens `(B, T, D)` and the symbols so far `(B, L)` to logits `(B, L,
+        """Map the encoder's tokens `(B, T, D)` and the symbols so far `(B, L)` to logits `(B, L,
         V)` of those that follow.
         """
         count, dim = inputs.shape[1], tokens.shape[2]
-        places = sinusoids(count, dim, tokens.device).to(tokens.dtype)
+        places = sinusoidal_positions(count, dim, tokens.device).to(tokens.dtype)
         x = self.dropout(math.sqrt(dim) * self.embedding(inputs) + places)
         later = torch.ones(count, count, dtype=torch.bool, device=x.device).triu(1)
         hidden = None
@@ -121,7 +121,7 @@ class LipReader(nn.Module):
         beam: int = 1,
         longest: int = 100,
     ) -> list[str]:
-        """What is said in each clip: frames `(B, 3, T, H, W)` RGB in [0, 1], sound `(B, N)` at 16
+        """Return what is said in each clip: frames `(B, 3, T, H, W)` RGB in [0, 1], sound `(B, N)` at 16
         kHz, or both, which are of equal length then.
 
         Args:
@@ -146,14 +146,14 @@ class LipReader(nn.Module):
 
 
 def grey_of(frames: Tensor) -> Tensor:
-    """Maps RGB frames `(B, 3, T, H, W)` to grey ones `(B, T, H, W)`."""
+    """Map RGB frames `(B, 3, T, H, W)` to grey ones `(B, T, H, W)`."""
     if frames.ndim != 5 or frames.shape[1] != 3:
         raise ValueError(f"frames must be (B, 3, T, H, W), got {tuple(frames.shape)}")
     return torch.einsum("bcthw,c->bthw", frames, frames.new_tensor(LUMA))
 
 
 def build(config: LipReaderConfig) -> LipReader:
-    """The model of that configuration, with fresh weights."""
+    """Return the model of that configuration, with fresh weights."""
     return LipReader(
         encoder=AvHubertEncoder(config.encoder),
         front_end=StackedFbank(),
@@ -168,7 +168,7 @@ NextSymbol = Callable[[Tensor], Tensor]
 
 
 def beam_search(follows: NextSymbol, beam: int = 1, longest: int = 100) -> list[int]:
-    """The likeliest text by its mean log probability per symbol, END among them, without END.
+    """Return the likeliest text by its mean log probability per symbol, END among them, without END.
 
     A beam of 1 is greedy: the likeliest symbol each time. A text that has not ended after `longest`
     symbols is taken as it is where no other has ended.

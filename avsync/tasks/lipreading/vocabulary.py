@@ -45,7 +45,7 @@ class Vocabulary:
         return 1 + len(self.symbols)
 
     def encode(self, text: str) -> list[int]:
-        """The numbers of a text, without END; ValueError names what is not in the vocabulary."""
+        """Return the numbers of a text, without END; ValueError names what is not in the vocabulary."""
         words = text.lower().split()
         parts = words if self.unit == "words" else list(" ".join(words))
         if unknown := sorted(set(parts) - set(self._numbers)):
@@ -53,7 +53,7 @@ class Vocabulary:
         return [self._numbers[part] for part in parts]
 
     def decode(self, numbers: Iterable[int]) -> str:
-        """The text of numbers, up to the first END."""
+        """Return the text of numbers, up to the first END."""
         parts = []
         for number in numbers:
             if number == END:

@@ -39,7 +39,7 @@ class FrequencyUNet(nn.Module):
         self.head = nn.Conv2d(max(outputs, widths[0]), outputs, 3, padding=1)
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """Maps `(B, inputs, F, S)`, F a multiple of 2 ** levels, to what each level gives: `(B, C,
+        """Map `(B, inputs, F, S)`, F a multiple of 2 ** levels, to what each level gives: `(B, C,
         F / 2, S)`, ..., the narrow map last.
         """
         exact_div(x.shape[2], 2**self.halvings)
@@ -50,7 +50,7 @@ class FrequencyUNet(nn.Module):
         return levels
 
     def decode(self, x: Tensor, levels: Sequence[Tensor]) -> Tensor:
-        """Maps a narrow map that was worked on and what `encode` gave to `(B, outputs, F, S)`."""
+        """Map a narrow map that was worked on and what `encode` gave to `(B, outputs, F, S)`."""
         for weigh, up, skip in zip(self.weigh, self.up, reversed(levels), strict=True):
             x = up(x + skip * weigh(x).sigmoid())
         found: Tensor = self.head(x)

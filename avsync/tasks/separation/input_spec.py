@@ -42,7 +42,7 @@ class SeparationSpec:
 
 
 def chunk(seconds: int) -> tuple[int, int]:
-    """Samples and video frames of a chunk of so many seconds.
+    """Sample and video frames of a chunk of so many seconds.
 
     One sample short of whole seconds: then the spectrum has 64 columns a second, and not one more.
     """

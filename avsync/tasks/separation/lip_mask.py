@@ -92,12 +92,12 @@ class LipMask(nn.Module):
 
     @torch.no_grad()
     def encode_video(self, frames: Tensor) -> Tensor:
-        """Maps mouth crops `(B, 3, T, H, W)`, RGB in [0, 1], to tokens `(B, T, D)` of length 1."""
+        """Map mouth crops `(B, 3, T, H, W)`, RGB in [0, 1], to tokens `(B, T, D)` of length 1."""
         tokens: Tensor = self.visual(frames)
         return tokens
 
     def forward(self, mixture: Tensor, tokens: Tensor) -> Tensor:
-        """Maps mixtures `(B, N)` at 16 kHz and tokens `(B, V, T, D)` of V faces over the same time
+        """Map mixtures `(B, N)` at 16 kHz and tokens `(B, V, T, D)` of V faces over the same time
         to their voices `(B, V, N)`. What is heard is worked out once for all faces of a mixture.
         """
         if tokens.ndim != 4 or len(tokens) != len(mixture):
@@ -118,14 +118,14 @@ class LipMask(nn.Module):
         return rearrange(wav, "(b v) n -> b v n", v=faces) * power[:, None]
 
     def separate(self, mixture: Tensor, tokens: Tensor) -> Tensor:
-        """Maps a mixture `(B, N)` at 16 kHz and tokens `(B, T, D)` of the same time to the voice of
+        """Map a mixture `(B, N)` at 16 kHz and tokens `(B, T, D)` of the same time to the voice of
         that face `(B, N)`.
         """
         voices: Tensor = self(mixture, tokens[:, None])
         return voices[:, 0]
 
     def _told(self, narrow: Tensor, tokens: Tensor) -> Tensor:
-        """The narrow map `(B V, C, F, S)` with what the lips say of it added."""
+        """Return the narrow map `(B V, C, F, S)` with what the lips say of it added."""
         flat = rearrange(narrow, "b c f s -> b (c f) s")
         lips = rearrange(tokens.to(flat.dtype), "b v t d -> (b v) d t")
         joined = rearrange(self.joined(flat, lips), "b (c f) s -> b c f s", f=narrow.shape[2])
@@ -133,7 +133,7 @@ class LipMask(nn.Module):
 
 
 def build(config: LipMaskConfig, mouth: DenseSyncVisualEncoder | None = None) -> LipMask:
-    """The model of that configuration, with the mouth encoder of a trained dense_sync if given."""
+    """Return the model of that configuration, with the mouth encoder of a trained dense_sync if given."""
     encoder = mouth or DenseSyncVisualEncoder(config.dim, config.mouth_channels)
     # Of length 1: dense_sync compares tokens by their angle alone, so their length was never
     # taught to mean the same in one face and in another.
@@ -147,7 +147,7 @@ def build(config: LipMaskConfig, mouth: DenseSyncVisualEncoder | None = None) ->
 
 
 def spec_of(seconds: int, crop_size: int = LipMaskConfig.crop_size) -> SeparationSpec:
-    """What a lip_mask model eats, in chunks of so many seconds."""
+    """Return what a lip_mask model eats, in chunks of so many seconds."""
     if seconds < 1:
         raise ValueError(f"seconds must be at least 1, got {seconds}")
     samples, frames = seconds * SAMPLE_RATE, seconds * FPS
@@ -164,7 +164,7 @@ def _compressed(spectrum: Tensor) -> Tensor:
 
 
 def _masked(mask: Tensor, spectrum: Tensor) -> Tensor:
-    """The spectrum `(B, 321, S)` under a mask `(B, 2, 320, S)` that has still to be bounded."""
+    """Return the spectrum `(B, 321, S)` under a mask `(B, 2, 320, S)` that has still to be bounded."""
     bounded = BOUND * torch.tanh(mask.float() / BOUND)
     whole = F.pad(bounded, (0, 0, 0, 1), mode="replicate")
     return torch.complex(*whole.unbind(1)) * spectrum

@@ -87,7 +87,7 @@ class Llcp(nn.Module):
         return self
 
     def encode_video(self, frames: Tensor) -> Tensor:
-        """Maps the face's crops `(B, 3, T, H, W)`, RGB in [0, 1], to tokens `(B, L, D)`; without
+        """Map the face's crops `(B, 3, T, H, W)`, RGB in [0, 1], to tokens `(B, L, D)`; without
         gradients where frozen.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
@@ -95,7 +95,7 @@ class Llcp(nn.Module):
         return tokens
 
     def forward(self, mixture: Tensor, tokens: Tensor) -> Tensor:
-        """Maps the complex spectrum of a mixture `(B, 512, S)` and tokens `(B, L, D)` of the same
+        """Map the complex spectrum of a mixture `(B, 512, S)` and tokens `(B, L, D)` of the same
         time to the logits `(B, 2, 256, S)` of the mask that leaves the voice.
         """
         if tokens.ndim != 3 or tokens.shape[2] != self.token_dim:
@@ -112,7 +112,7 @@ class Llcp(nn.Module):
         return rearrange(self.head(x), "b s (two f) -> b two f s", two=2)
 
     def separate(self, mixture: Tensor, tokens: Tensor) -> Tensor:
-        """Maps a mixture `(B, N)` at 16384 Hz and tokens `(B, L, D)` of the same time to the voice
+        """Map a mixture `(B, N)` at 16384 Hz and tokens `(B, L, D)` of the same time to the voice
         of that face `(B, N)`.
         """
         spectrum = self.stft(mixture)
@@ -131,13 +131,13 @@ class DenseBlock(nn.Module):
         self.drop = nn.Dropout(0.2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps `(B, S, in_dim)` to `(B, S, out_dim)`."""
+        """Map `(B, S, in_dim)` to `(B, S, out_dim)`."""
         x = rearrange(F.relu(self.linear(x)), "b s d -> b d s")
         return self.drop(rearrange(self.norm(x), "b d s -> b s d"))
 
 
 def build(config: LlcpConfig, visual: VocalistVisualEncoder | None = None) -> Llcp:
-    """The model of that configuration, with the visual encoder of a trained VocaLiST if given."""
+    """Return the model of that configuration, with the visual encoder of a trained VocaLiST if given."""
     samples, frames = chunk(config.seconds)
     return Llcp(
         visual=visual or VocalistVisualEncoder(config.visual_channels),

@@ -57,11 +57,11 @@ class MaskUNet(nn.Module):
         self.head = nn.Conv2d(channels[0], 2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps a spectrum `(B, 2, 256, S)` to the logits of a mask `(B, 2, 256, S)`."""
+        """Map a spectrum `(B, 2, 256, S)` to the logits of a mask `(B, 2, 256, S)`."""
         return self.decode(self.encode(x))
 
     def encode(self, x: Tensor) -> Encoded:
-        """Maps a spectrum `(B, 2, 256, S)` to its latent map and what the decoder needs besides."""
+        """Map a spectrum `(B, 2, 256, S)` to its latent map and what the decoder needs besides."""
         bins = ComplexStft.mask_bins
         columns = x.shape[-1]
         if x.ndim != 4 or x.shape[1:3] != (2, bins) or columns == 0 or columns % STEP_COLUMNS:
@@ -74,7 +74,7 @@ class MaskUNet(nn.Module):
         return Encoded(x, tuple(skips))
 
     def decode(self, encoded: Encoded) -> Tensor:
-        """Maps a latent map, conditioned or not, to the logits of a mask `(B, 2, 256, S)`."""
+        """Map a latent map, conditioned or not, to the logits of a mask `(B, 2, 256, S)`."""
         first, *others = self.decoder
         x = first(encoded.latent)
         for block, skip in zip(others, reversed(encoded.skips), strict=True):
@@ -93,7 +93,7 @@ class DownBlock(nn.Module):
         self.pool = pool
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps `(B, in_channels, F, S)` to the block's output before and after its pooling."""
+        """Map `(B, in_channels, F, S)` to the block's output before and after its pooling."""
         x = F.leaky_relu(self.norm(self.conv(x)), 0.1)
         return x, F.max_pool2d(x, self.pool)
 
@@ -108,7 +108,7 @@ class UpBlock(nn.Module):
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps `(B, in_channels, F, S)` to `(B, out_channels, F * scale[0], S * scale[1])`."""
+        """Map `(B, in_channels, F, S)` to `(B, out_channels, F * scale[0], S * scale[1])`."""
         x = F.relu(self.norm(self.conv(x)))
         if self.scale == (1, 1):
             return x

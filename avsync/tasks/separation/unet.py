@@ -45,13 +45,13 @@ class UNet(nn.Module):
         self.stft = ComplexStft()
 
     def forward(self, mixture: Tensor, tokens: None = None) -> Tensor:
-        """Maps the complex spectrum of a mixture `(B, 512, S)`, S a multiple of 16, to the logits
+        """Map the complex spectrum of a mixture `(B, 512, S)`, S a multiple of 16, to the logits
         `(B, 2, 256, S)` of the mask that leaves the voice; there are no tokens.
         """
         return self.unet(heard(self.stft, mixture, self.sources, self.unet.head.weight))
 
     def separate(self, mixture: Tensor, tokens: None = None) -> Tensor:
-        """Maps a mixture `(B, N)` at 16384 Hz to its voice `(B, N)`; 1 + N // 256 is a multiple of
+        """Map a mixture `(B, N)` at 16384 Hz to its voice `(B, N)`; 1 + N // 256 is a multiple of
         16.
         """
         spectrum = self.stft(mixture)
@@ -60,13 +60,13 @@ class UNet(nn.Module):
 
 
 def build(config: UNetConfig) -> UNet:
-    """The model of that configuration, with fresh weights."""
+    """Return the model of that configuration, with fresh weights."""
     spec = SeparationSpec(*chunk(config.seconds))
     return UNet(MaskUNet(config.channels), spec, config.sources)
 
 
 def heard(stft: ComplexStft, mixture: Tensor, sources: int, like: Tensor) -> Tensor:
-    """What a mask network is given of a mixture's spectrum `(B, 512, S)`: `(B, 2, 256, S)`."""
+    """Return what a mask network is given of a mixture's spectrum `(B, 512, S)`: `(B, 2, 256, S)`."""
     if mixture.ndim != 3 or mixture.shape[1] != stft.bins or not mixture.is_complex():
         got = f"{tuple(mixture.shape)}, {mixture.dtype}"
         raise ValueError(f"mixture must be a complex spectrum (B, {stft.bins}, S), got {got}")

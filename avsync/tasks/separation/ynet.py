@@ -60,7 +60,7 @@ class YNet(nn.Module):
         return self
 
     def encode_video(self, frames: Tensor) -> Tensor:
-        """Maps the face's crops `(B, 3, T, H, W)`, RGB in [0, 1], or its landmarks `(B, 2, T, 68)`
+        """Map the face's crops `(B, 3, T, H, W)`, RGB in [0, 1], or its landmarks `(B, 2, T, 68)`
         where `spec.landmarks`, to tokens `(B, L, D)`; without gradients where frozen.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
@@ -68,7 +68,7 @@ class YNet(nn.Module):
         return tokens
 
     def forward(self, mixture: Tensor, tokens: Tensor) -> Tensor:
-        """Maps the complex spectrum of a mixture `(B, 512, S)`, S a multiple of 16, and tokens
+        """Map the complex spectrum of a mixture `(B, 512, S)`, S a multiple of 16, and tokens
         `(B, L, D)` of the same time to the logits `(B, 2, 256, S)` of the mask that leaves the
         voice.
         """
@@ -77,7 +77,7 @@ class YNet(nn.Module):
         return self.unet.decode(Encoded(self.film(latent, tokens), skips))
 
     def separate(self, mixture: Tensor, tokens: Tensor) -> Tensor:
-        """Maps a mixture `(B, N)` at 16384 Hz and tokens `(B, L, D)` of the same time to the voice
+        """Map a mixture `(B, N)` at 16384 Hz and tokens `(B, L, D)` of the same time to the voice
         of that face `(B, N)`; 1 + N // 256 is a multiple of 16.
         """
         spectrum = self.stft(mixture)

@@ -128,20 +128,20 @@ class YNetDenseConfig:
 
 
 def build_m(config: YNetMConfig, pretrained: bool = False) -> YNet:
-    """The model of that configuration; `pretrained` begins with eyes that know Kinetics-400."""
+    """Return the model of that configuration; `pretrained` begins with eyes that know Kinetics-400."""
     spec = _spec(config.seconds, "mouth", MOUTH, MOUTH)
     eyes = LipCropEncoder(Mc3Encoder(config.visual_channels, pretrained))
     return _ynet(config, eyes, config.visual_channels[-1], spec)
 
 
 def build_g(config: YNetGConfig) -> YNet:
-    """The model of that configuration, with fresh weights."""
+    """Return the model of that configuration, with fresh weights."""
     spec = SeparationSpec(*chunk(config.seconds), landmarks=True)
     return _ynet(config, StGcnEncoder(config.visual_channels), config.visual_channels[-1], spec)
 
 
 def build_v(config: YNetVConfig, visual: VocalistVisualEncoder | None = None) -> YNet:
-    """The model of that configuration, with the visual encoder of a trained VocaLiST if given."""
+    """Return the model of that configuration, with the visual encoder of a trained VocaLiST if given."""
     spec = _spec(config.seconds, "face", HEIGHT, WIDTH, lower_half=True)
     encoder = visual or VocalistVisualEncoder(config.visual_channels)
     frames = config.window_frames
@@ -150,7 +150,7 @@ def build_v(config: YNetVConfig, visual: VocalistVisualEncoder | None = None) ->
 
 
 def build_s(config: YNetSConfig, visual: Wav2LipVisualEncoder | None = None) -> YNet:
-    """The model of that configuration, with the visual encoder of a trained lip expert if given."""
+    """Return the model of that configuration, with the visual encoder of a trained lip expert if given."""
     spec = _spec(config.seconds, "face", HEIGHT, WIDTH, lower_half=True)
     stack = visual or Wav2LipVisualEncoder(config.visual_channels, config.window_frames)
     eyes = FrameTokens(stack, config.window_frames, unit=True)
@@ -158,7 +158,7 @@ def build_s(config: YNetSConfig, visual: Wav2LipVisualEncoder | None = None) -> 
 
 
 def build_dense(config: YNetDenseConfig, mouth: DenseSyncVisualEncoder | None = None) -> YNet:
-    """The model of that configuration, with the mouth encoder of a trained dense_sync if given."""
+    """Return the model of that configuration, with the mouth encoder of a trained dense_sync if given."""
     spec = _spec(config.seconds, "mouth", config.crop_size, config.crop_size)
     encoder = mouth or DenseSyncVisualEncoder(config.dim, config.mouth_channels)
     eyes = FrameTokens(encoder, encoder.receptive_frames)

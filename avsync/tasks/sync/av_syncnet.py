@@ -81,7 +81,7 @@ class AvSyncNet(nn.Module):
         return self.reader.encoder
 
     def encode_video(self, frames: Tensor) -> Tensor:
-        """Maps RGB frames `(B, 3, T, H, W)` in [0, 1] to entries `(B, T - window_frames + 1, D)`,
+        """Map RGB frames `(B, 3, T, H, W)` in [0, 1] to entries `(B, T - window_frames + 1, D)`,
         one per window start.
         """
         if frames.ndim != 5 or frames.shape[2] < self.spec.window_frames:
@@ -92,7 +92,7 @@ class AvSyncNet(nn.Module):
         return self.see_windows(grey_of(frames))
 
     def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
-        """Maps a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
+        """Map a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
         D)`.
 
         Starts are rounded to a sample. ValueError where a window reaches outside the waveform.
@@ -103,13 +103,13 @@ class AvSyncNet(nn.Module):
         return rearrange(entries, "(b s) 1 d -> b s d", b=len(wav))
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
-        """Maps entries `(..., D)` whose leading axes broadcast to scores `(...)`: cosines over the
+        """Map entries `(..., D)` whose leading axes broadcast to scores `(...)`: cosines over the
         temperature of training.
         """
         return (video.float() * audio.float()).sum(-1) / TEMPERATURE
 
     def see_windows(self, grey: Tensor) -> Tensor:
-        """Maps grey mouths `(B, T, H, W)` to entries `(B, T - window_frames + 1, D)`; every picture
+        """Map grey mouths `(B, T, H, W)` to entries `(B, T - window_frames + 1, D)`; every picture
         passes the front end once.
         """
         edge = self.encoder.mouth.reach_frames
@@ -118,22 +118,22 @@ class AvSyncNet(nn.Module):
         return self.seen_windows(features[:, edge : features.shape[1] - edge])
 
     def seen_windows(self, features: Tensor) -> Tensor:
-        """Maps what the encoder sees of each frame `(B, T, D)` to entries `(B, T - window + 1,
+        """Map what the encoder sees of each frame `(B, T, D)` to entries `(B, T - window + 1,
         D)`.
         """
         return self._middle(self.embed_video(self._middles(features, heard=False)))
 
     def hear_windows(self, audio: Tensor) -> Tensor:
-        """Maps log energies `(B, T, 104)` to entries `(B, T - window + 1, D)`."""
+        """Map log energies `(B, T, 104)` to entries `(B, T - window + 1, D)`."""
         features = self.encoder.encode_audio(audio.to(self.audio_proj.weight.dtype))
         return self._middle(self.embed_audio(self._middles(features, heard=True)))
 
     def embed_video(self, tokens: Tensor) -> Tensor:
-        """Maps the encoder's tokens of video `(..., T, D)` to what is compared, of length 1."""
+        """Map the encoder's tokens of video `(..., T, D)` to what is compared, of length 1."""
         return F.normalize(_convolved(self.video_conv, tokens), dim=-1)
 
     def embed_audio(self, tokens: Tensor) -> Tensor:
-        """Maps the encoder's tokens of audio `(..., T, D)` to what is compared, of length 1."""
+        """Map the encoder's tokens of audio `(..., T, D)` to what is compared, of length 1."""
         unit = F.normalize(_convolved(self.audio_conv, tokens), dim=-1)
         return F.normalize(self.audio_proj(unit), dim=-1)
 
@@ -163,5 +163,5 @@ def _convolved(conv: nn.Conv1d | None, tokens: Tensor) -> Tensor:
 
 
 def build(config: AvSyncNetConfig) -> AvSyncNet:
-    """The model of that configuration, with fresh weights."""
+    """Return the model of that configuration, with fresh weights."""
     return AvSyncNet(lip_reader.build(config.reader), config.window, config.conv_frames)

@@ -87,19 +87,19 @@ class Avst(nn.Module):
         )
 
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
-        """Maps windows of frames `(B, 3, T, H, W)` in [0, 1] and of log-mel `(B, 80, S)` to scores
+        """Map windows of frames `(B, 3, T, H, W)` in [0, 1] and of log-mel `(B, 80, S)` to scores
         `(B,)`.
         """
         return self._score(self.visual(frames), self.audio(mel))
 
     def encode_video(self, frames: Tensor) -> Tensor:
-        """Maps RGB frames `(B, 3, T, H, W)` in [0, 1] to entries `(B, T - window_frames + 1,
+        """Map RGB frames `(B, 3, T, H, W)` in [0, 1] to entries `(B, T - window_frames + 1,
         window_frames, D)`, the tokens of every window.
         """
         return self.visual.windows(frames, self.spec.window_frames)
 
     def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
-        """Maps a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
+        """Map a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
         L, D)`, the tokens of every window.
 
         Starts are rounded to a sample. ValueError where a window reaches outside the waveform.
@@ -113,7 +113,7 @@ class Avst(nn.Module):
         return rearrange(tokens, "(b s) l d -> b s l d", b=len(wav))
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
-        """Maps entries `(..., T, D)` and `(..., L, D)` whose leading axes broadcast to scores
+        """Map entries `(..., T, D)` and `(..., L, D)` whose leading axes broadcast to scores
         `(...)`.
         """
         lead = torch.broadcast_shapes(video.shape[:-2], audio.shape[:-2])
@@ -138,7 +138,7 @@ def columns_of(front_end: LogMel, frames: int) -> int:
 
 
 def build(config: AvstConfig) -> Avst:
-    """The model of that configuration, with fresh weights."""
+    """Return the model of that configuration, with fresh weights."""
     dim = config.visual_channels[-1]
     if config.audio_channels[-1] != dim:
         raise ValueError(

@@ -48,12 +48,12 @@ class VideoEncoder(Protocol):
     receptive_frames: int
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """Maps RGB frames `(B, 3, T, H, W)` in [0, 1] to tokens `(B, T - receptive_frames + 1,
+        """Map RGB frames `(B, 3, T, H, W)` in [0, 1] to tokens `(B, T - receptive_frames + 1,
         D)`.
         """
 
     def encode_grey(self, grey: Tensor) -> Tensor:
-        """Maps grey frames `(B, T, H, W)`, as training draws them, to such tokens."""
+        """Map grey frames `(B, T, H, W)`, as training draws them, to such tokens."""
 
 
 class DenseSync(nn.Module):
@@ -98,13 +98,13 @@ class DenseSync(nn.Module):
         )
 
     def encode_video(self, frames: Tensor) -> Tensor:
-        """Maps RGB frames `(B, 3, T, H, W)` in [0, 1] to entries `(B, T - 4, D)`, one per window
+        """Map RGB frames `(B, 3, T, H, W)` in [0, 1] to entries `(B, T - 4, D)`, one per window
         start.
         """
         return self.weigh(self.mouth(frames))
 
     def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
-        """Maps a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
+        """Map a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
         D)`.
 
         Starts are rounded to the hop (10 ms). ValueError where a window reaches outside the
@@ -123,11 +123,11 @@ class DenseSync(nn.Module):
         return F.normalize(tokens[:, columns], dim=-1)
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
-        """Maps paired entries `(P, D)` and `(P, D)` to scores `(P,)`, higher = better in sync."""
+        """Map paired entries `(P, D)` and `(P, D)` to scores `(P,)`, higher = better in sync."""
         return (video * audio).sum(-1)
 
     def weigh(self, tokens: Tensor) -> Tensor:
-        """Gives tokens `(..., D)` a learnt length in (0, max_weight)."""
+        """Give tokens `(..., D)` a learnt length in (0, max_weight)."""
         weight = self.max_weight * torch.sigmoid(self.weight(tokens))
         return weight * F.normalize(tokens, dim=-1)
 
@@ -138,7 +138,7 @@ class DenseSync(nn.Module):
 
 
 def build(config: DenseSyncConfig) -> DenseSync:
-    """The model of that configuration, with fresh weights."""
+    """Return the model of that configuration, with fresh weights."""
     return DenseSync(
         mouth=DenseSyncVisualEncoder(config.dim, config.mouth_channels),
         front_end=LogMel(n_mels=config.n_mels),
@@ -171,7 +171,7 @@ class TimmDenseSyncConfig:
 
 
 def build_timm(config: TimmDenseSyncConfig, pretrained: bool = False) -> DenseSync:
-    """The model of that configuration; `pretrained` begins with the weights that timm names."""
+    """Return the model of that configuration; `pretrained` begins with the weights that timm names."""
     size = (config.crop_size, config.crop_size)
     return DenseSync(
         mouth=TimmFrameEncoder(

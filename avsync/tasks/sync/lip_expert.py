@@ -61,7 +61,7 @@ class LipExpert(nn.Module):
         )
 
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
-        """Maps windows of frames `(B, 3, 5, 48, 96)` in [0, 1] and of mel `(B, 80, 16)` to scores
+        """Map windows of frames `(B, 3, 5, 48, 96)` in [0, 1] and of mel `(B, 80, 16)` to scores
         `(B,)`; mel may be `(B, 1, 80, 16)` as well, and several for each window. (Shapes here and
         below are those of 5 frames.)
         """
@@ -74,7 +74,7 @@ class LipExpert(nn.Module):
         return self.compare(video, F.normalize(audio, dim=-1))
 
     def encode_video(self, frames: Tensor) -> Tensor:
-        """Maps RGB frames `(B, 3, T, 48, 96)` in [0, 1] to entries `(B, T - 4, D)`, one for every
+        """Map RGB frames `(B, 3, T, 48, 96)` in [0, 1] to entries `(B, T - 4, D)`, one for every
         window start, of length one.
         """
         overlap = self.spec.window_frames - 1
@@ -83,7 +83,7 @@ class LipExpert(nn.Module):
         return F.normalize(torch.cat(blocks, dim=1), dim=-1)
 
     def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
-        """Maps a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
+        """Map a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
         D)`.
 
         Starts are rounded to a sample. ValueError where a window reaches outside the waveform.
@@ -93,26 +93,26 @@ class LipExpert(nn.Module):
         return rearrange(self.encode_features(mel), "(b s) d -> b s d", b=len(wav))
 
     def encode_features(self, features: Tensor) -> Tensor:
-        """Maps mel windows `(B, 80, 16)` to entries `(B, D)` of length one."""
+        """Map mel windows `(B, 80, 16)` to entries `(B, D)` of length one."""
         features = features.to(next(self.audio.parameters()).dtype)
         tokens = [self.audio(block) for block in features.split(SOUND_WINDOWS)]
         return F.normalize(torch.cat(tokens), dim=-1)
 
     def window_features(self, wav: Tensor, windows: int) -> Tensor:
-        """Maps a clip's waveform `(B, N)` to the mel of its windows `(B, windows, 80, 16)`, as the
+        """Map a clip's waveform `(B, N)` to the mel of its windows `(B, windows, 80, 16)`, as the
         public code cuts them: from column `int(3.2 k)` of the whole clip's mel for frame k.
         """
         return self.spec.cut_features(self.front_end, wav, windows, self.audio.window_columns)
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
-        """Maps entries `(..., D)` whose leading axes broadcast to cosines `(...)`."""
+        """Map entries `(..., D)` whose leading axes broadcast to cosines `(...)`."""
         precise = torch.promote_types(video.dtype, torch.float32)
         # Not einsum, which autocast would take to bfloat16.
         return (video.to(precise) * audio.to(precise)).sum(-1)
 
 
 def build(config: LipExpertConfig) -> LipExpert:
-    """The model of that configuration, with fresh weights."""
+    """Return the model of that configuration, with fresh weights."""
     front_end = DecibelMel(preemphasis=PREEMPHASIS)
     columns = exact_div(config.window_frames * SAMPLES_PER_FRAME, front_end.hop_length)
     return LipExpert(

@@ -75,7 +75,7 @@ class PerfectMatch(nn.Module):
         )
 
     def encode_video(self, frames: Tensor) -> Tensor:
-        """Maps RGB frames `(B, 3, T, H, W)` in [0, 1] to entries `(B, T - 4, D)` of length one, one
+        """Map RGB frames `(B, 3, T, H, W)` in [0, 1] to entries `(B, T - 4, D)` of length one, one
         for every window start.
         """
         if self.training:
@@ -87,7 +87,7 @@ class PerfectMatch(nn.Module):
         return F.normalize(torch.cat(blocks, dim=1), dim=-1)
 
     def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
-        """Maps a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
+        """Map a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
         D)` of length one.
 
         Starts are rounded to the hop (10 ms). The sound is encoded once for every place in a frame
@@ -116,14 +116,14 @@ class PerfectMatch(nn.Module):
         return F.normalize(entries, dim=-1)
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
-        """Maps entries `(..., D)` whose leading axes broadcast to cosines `(...)`."""
+        """Map entries `(..., D)` whose leading axes broadcast to cosines `(...)`."""
         precise = torch.promote_types(video.dtype, torch.float32)
         # Not einsum, which autocast would take to bfloat16.
         return (video.to(precise) * audio.to(precise)).sum(-1)
 
 
 def build(config: PerfectMatchConfig) -> PerfectMatch:
-    """The model of that configuration, with fresh weights."""
+    """Return the model of that configuration, with fresh weights."""
     return PerfectMatch(
         visual=SyncNetVisualEncoder(config.lip_channels, config.dim, config.size),
         audio=SyncNetAudioEncoder(config.mfcc_channels, config.dim),

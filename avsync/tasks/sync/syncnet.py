@@ -73,7 +73,7 @@ class SyncNet(nn.Module):
         )
 
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
-        """Maps windows of frames `(B, 3, 5, 224, 224)` in [0, 1] and of MFCC `(B, 13, 20)` to
+        """Map windows of frames `(B, 3, 5, 224, 224)` in [0, 1] and of MFCC `(B, 13, 20)` to
         scores `(B,)`; the MFCC may be `(B, 1, 13, 20)` as well, and several for each window.
         """
         video = self.visual(frames)
@@ -83,7 +83,7 @@ class SyncNet(nn.Module):
         return self.compare(meeting(video[:, 0], audio), audio)
 
     def encode_video(self, frames: Tensor) -> Tensor:
-        """Maps RGB frames `(B, 3, T, 224, 224)` in [0, 1] to entries `(B, T - 4, D)`, one for every
+        """Map RGB frames `(B, 3, T, 224, 224)` in [0, 1] to entries `(B, T - 4, D)`, one for every
         window start.
         """
         overlap = self.spec.window_frames - 1
@@ -92,7 +92,7 @@ class SyncNet(nn.Module):
         return torch.cat(blocks, dim=1)
 
     def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
-        """Maps a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
+        """Map a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
         D)`.
 
         Starts are rounded to a sample. ValueError where a window reaches outside the waveform.
@@ -102,18 +102,18 @@ class SyncNet(nn.Module):
         return rearrange(self.encode_features(mfcc), "(b s) d -> b s d", b=len(wav))
 
     def encode_features(self, features: Tensor) -> Tensor:
-        """Maps MFCC windows `(B, 13, 20)` to entries `(B, D)`."""
+        """Map MFCC windows `(B, 13, 20)` to entries `(B, D)`."""
         features = features.to(next(self.audio.parameters()).dtype)
         return torch.cat([self.audio(block) for block in features.split(SOUND_WINDOWS)])
 
     def window_features(self, wav: Tensor, windows: int) -> Tensor:
-        """Maps a clip's waveform `(B, N)` to the MFCC of its windows `(B, windows, 13, 20)`, as the
+        """Map a clip's waveform `(B, N)` to the MFCC of its windows `(B, windows, 13, 20)`, as the
         public evaluation cuts them: from column 4 k of the whole clip's for frame k.
         """
         return self.spec.cut_features(self.front_end, wav, windows, self.audio.window_columns)
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
-        """Maps entries `(..., D)` whose leading axes broadcast to minus their distances `(...)`.
+        """Map entries `(..., D)` whose leading axes broadcast to minus their distances `(...)`.
 
         As upstream, with a millionth added to every difference.
         """
@@ -123,7 +123,7 @@ class SyncNet(nn.Module):
 
 
 def build(config: SyncNetConfig) -> SyncNet:
-    """The model of that configuration, with fresh weights."""
+    """Return the model of that configuration, with fresh weights."""
     return SyncNet(
         visual=SyncNetVisualEncoder(config.lip_channels, config.dim, config.size),
         audio=SyncNetAudioEncoder(config.mfcc_channels, config.dim),

@@ -50,10 +50,10 @@ class VisualEncoder(Protocol):
     """What VocaLiST asks of its visual encoder; any that gives a token per frame will do."""
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """Maps frames `(B, 3, T, 48, 96)` to tokens `(B, T, D)`."""
+        """Map frames `(B, 3, T, 48, 96)` to tokens `(B, T, D)`."""
 
     def windows(self, frames: Tensor, length: int) -> Tensor:
-        """Maps frames to the tokens `(B, T - length + 1, length, D)` of every window."""
+        """Map frames to the tokens `(B, T - length + 1, length, D)` of every window."""
 
 
 class VocalistEmbedding(NamedTuple):
@@ -75,19 +75,19 @@ class VocalistEmbedding(NamedTuple):
         return VocalistEmbedding(*(each.unsqueeze(len(self.lead)) for each in self))
 
     def expand(self, lead: tuple[int, ...]) -> "VocalistEmbedding":
-        """The entries repeated, without a copy, to the leading axes `lead`."""
+        """Return the entries repeated, without a copy, to the leading axes `lead`."""
         return VocalistEmbedding(
             *(each.expand(*lead, *each.shape[len(self.lead) :]) for each in self)
         )
 
     def reshape(self, lead: tuple[int, ...]) -> "VocalistEmbedding":
-        """The same entries with other leading axes."""
+        """Return the same entries with other leading axes."""
         return VocalistEmbedding(
             *(each.reshape(*lead, *each.shape[len(self.lead) :]) for each in self)
         )
 
     def part(self, start: int, stop: int) -> "VocalistEmbedding":
-        """The entries from start to stop on the first axis."""
+        """Return the entries from start to stop on the first axis."""
         return VocalistEmbedding(*(each[start:stop] for each in self))
 
 
@@ -139,7 +139,7 @@ class Vocalist(nn.Module):
         )
 
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
-        """Maps frames `(B, 3, T, 48, 96)` in [0, 1] and mel `(B, 80, S)` to logits `(B,)`.
+        """Map frames `(B, 3, T, 48, 96)` in [0, 1] and mel `(B, 80, S)` to logits `(B,)`.
 
         Any T and S go; mel may be `(B, 1, 80, S)` as well. Of fewer frames than sounds, each window
         meets as many sounds, one after the other: frames `(B / 2, ...)` meet two.
@@ -147,11 +147,11 @@ class Vocalist(nn.Module):
         return self.join(*self.tokens(frames, mel))
 
     def tokens(self, frames: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """The encoders' tokens, of pictures `(B, T, D)` and of sound `(B, S, D)`."""
+        """Return the encoders' tokens, of pictures `(B, T, D)` and of sound `(B, S, D)`."""
         return self.visual(frames), self.audio(mel[:, 0] if mel.ndim == 4 else mel)
 
     def join(self, video: Tensor, audio: Tensor) -> Tensor:
-        """Maps the encoders' tokens `(B, T, D)` and `(B, S, D)` to logits `(B,)`."""
+        """Map the encoders' tokens `(B, T, D)` and `(B, S, D)` to logits `(B,)`."""
         video = meeting(video, audio)
         lips, voice = video.shape[1], audio.shape[1]
         a = self.audio_to_video(audio, video, band_mask(voice, lips, video))
@@ -159,12 +159,12 @@ class Vocalist(nn.Module):
         return self.head(self.fusion(a, v, band_mask(voice, lips, video)))
 
     def encode_video(self, frames: Tensor) -> VocalistEmbedding:
-        """Maps frames `(B, 3, T, 48, 96)` to entries `(B, T - window_frames + 1, ...)`."""
+        """Map frames `(B, 3, T, 48, 96)` to entries `(B, T - window_frames + 1, ...)`."""
         windows = self.visual.windows(frames, self.spec.window_frames)
         return self._entry(windows, self.video_to_audio, self.audio_to_video)
 
     def encode_audio(self, wav: Tensor, starts_s: Tensor) -> VocalistEmbedding:
-        """Maps a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
+        """Map a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
         ...)`.
 
         Starts are rounded to a sample. ValueError where a window reaches outside the waveform.
@@ -175,13 +175,13 @@ class Vocalist(nn.Module):
         return VocalistEmbedding(*(each.unflatten(0, windows.shape[:2]) for each in entries))
 
     def encode_features(self, features: Tensor) -> VocalistEmbedding:
-        """Maps mel windows `(B, 80, S)` to entries `(B, ...)`."""
+        """Map mel windows `(B, 80, S)` to entries `(B, ...)`."""
         features = features.to(self.classifier.weight.dtype)
         tokens = torch.cat([self.audio(batch) for batch in features.split(ENCODED_WINDOWS)])
         return self._entry(tokens, self.audio_to_video, self.video_to_audio)
 
     def window_features(self, wav: Tensor, windows: int) -> Tensor:
-        """Maps a clip's waveform `(B, N)` to the mel of its windows `(B, windows, 80, S)`, as the
+        """Map a clip's waveform `(B, N)` to the mel of its windows `(B, windows, 80, S)`, as the
         public evaluation cuts them: from column `int(3.2 k)` of the whole clip's mel for frame k.
 
         Training cut the samples first, so the outer columns differ; see `DecibelMel`.
@@ -189,7 +189,7 @@ class Vocalist(nn.Module):
         return self.spec.cut_features(self.front_end, wav, windows, self.columns)
 
     def compare(self, video: VocalistEmbedding, audio: VocalistEmbedding) -> Tensor:
-        """Maps entries whose leading axes broadcast to logits of those axes.
+        """Map entries whose leading axes broadcast to logits of those axes.
 
         Quickest for entries of video `(W, 1, ...)` against `(W, K, ...)` of audio: what a video
         window's candidates share is worked out once.
@@ -229,7 +229,7 @@ class Vocalist(nn.Module):
         return VocalistEmbedding(asking.embed(tokens), cache.keys, cache.values)
 
     def head(self, tokens: Tensor) -> Tensor:
-        """Maps the last transformer's tokens `(B, S, D)` to logits `(B,)`."""
+        """Map the last transformer's tokens `(B, S, D)` to logits `(B,)`."""
         # Whole under autocast too: candidates differ by less than bfloat16 resolves.
         with torch.autocast(tokens.device.type, enabled=False):
             pooled = reduce(tokens.to(self.fc.weight.dtype), "b s d -> b d", "max")
@@ -238,7 +238,7 @@ class Vocalist(nn.Module):
 
 
 def build(config: VocalistConfig) -> Vocalist:
-    """The model of that configuration, with fresh weights."""
+    """Return the model of that configuration, with fresh weights."""
     dim = config.channels[-1]
     return Vocalist(
         visual=VocalistVisualEncoder(config.channels),
@@ -291,7 +291,7 @@ class TimmVocalistConfig:
 
 
 def build_mc3(config: Mc3VocalistConfig, pretrained: bool = False) -> Vocalist:
-    """The model of that configuration; `pretrained` begins with eyes that know Kinetics-400."""
+    """Return the model of that configuration; `pretrained` begins with eyes that know Kinetics-400."""
     if config.visual_channels[-1:] != config.channels[-1:]:
         raise ValueError(
             "the last of visual_channels and channels must be the same width, "
@@ -301,7 +301,7 @@ def build_mc3(config: Mc3VocalistConfig, pretrained: bool = False) -> Vocalist:
 
 
 def build_timm(config: TimmVocalistConfig, pretrained: bool = False) -> Vocalist:
-    """The model of that configuration; `pretrained` begins with the weights that timm names."""
+    """Return the model of that configuration; `pretrained` begins with the weights that timm names."""
     visual = TimmFrameEncoder(config.channels[-1], config.backbone, pretrained=pretrained)
     return _with(visual, config)
 

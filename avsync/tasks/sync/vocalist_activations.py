@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from avsync.fusion.cross_modal import Attended, capture_attention
+from avsync.fusion.cross_modal import LayerAttention, capture_attention
 from avsync.tasks.sync.vocalist import Vocalist
 
 
@@ -18,13 +18,13 @@ class Inside(NamedTuple):
     video: Tensor
     audio: Tensor
     pooled: Tensor
-    fusion: list[Attended]
-    audio_to_video: list[Attended]
-    video_to_audio: list[Attended]
+    fusion: list[LayerAttention]
+    audio_to_video: list[LayerAttention]
+    video_to_audio: list[LayerAttention]
 
 
 def capture_activations(model: Vocalist, frames: Tensor, mel: Tensor) -> Inside:
-    """The model's own forward pass of frames `(B, 3, T, 48, 96)` and mel `(B, 80, S)`, with what
+    """Return the model's own forward pass of frames `(B, 3, T, 48, 96)` and mel `(B, 80, S)`, with what
     passed inside.
     """
     pooled: list[Tensor] = []

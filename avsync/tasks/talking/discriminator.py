@@ -42,7 +42,7 @@ class FaceDiscriminator(nn.Module):
         )
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Maps frames `(B, 3, 96, 96)` in [0, 1] to logits `(B,)`: above 0 they look real. (The
+        """Map frames `(B, 3, 96, 96)` in [0, 1] to logits `(B,)`: above 0 they look real. (The
         public code ends in the sigmoid of these.)
         """
         if frames.ndim != 4 or frames.shape[1:] != (3, SIZE, SIZE):

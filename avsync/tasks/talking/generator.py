@@ -56,13 +56,13 @@ class TalkingFace(Protocol):
     spec: ClipSpec
 
     def encode_voice(self, wav: Tensor, frames: int) -> Tensor:
-        """Maps a waveform `(B, N)` at 16 kHz that starts with the first frame to a token for each
+        """Map a waveform `(B, N)` at 16 kHz that starts with the first frame to a token for each
         frame `(B, frames, D)`.
         """
         ...
 
     def __call__(self, tokens: Tensor, faces: Tensor) -> Tensor:
-        """Maps tokens `(B, D)` and `face_pair`s `(B, 6, 96, 96)` to frames `(B, 3, 96, 96)`."""
+        """Map tokens `(B, D)` and `face_pair`s `(B, 6, 96, 96)` to frames `(B, 3, 96, 96)`."""
         ...
 
 
@@ -84,7 +84,7 @@ class TalkingFaceGenerator(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, tokens: Tensor, faces: Tensor) -> Tensor:
-        """Maps tokens of the voice `(B, D)` and `face_pair`s `(B, 6, 96, 96)` to RGB frames `(B, 3,
+        """Map tokens of the voice `(B, D)` and `face_pair`s `(B, 6, 96, 96)` to RGB frames `(B, 3,
         96, 96)` in [0, 1].
         """
         if tokens.ndim != 2 or len(tokens) != len(faces):
@@ -132,7 +132,7 @@ class FaceDecoder(nn.Module):
         )
 
     def forward(self, said: Tensor, seen: list[Tensor]) -> Tensor:
-        """Maps what is said `(B, C)` and seven maps, the largest first, to frames `(B, 3, 96,
+        """Map what is said `(B, C)` and seven maps, the largest first, to frames `(B, 3, 96,
         96)`.
         """
         x = rearrange(said, "b c -> b c 1 1")
@@ -142,7 +142,7 @@ class FaceDecoder(nn.Module):
 
 
 def face_pair(pose: Tensor, identity: Tensor) -> Tensor:
-    """What a generator sees `(B, 6, 96, 96)`: frames `(B, 3, 96, 96)` without their lower half,
+    """Return what a generator sees `(B, 6, 96, 96)`: frames `(B, 3, 96, 96)` without their lower half,
     which is zero, and others of the same person, whole.
     """
     if pose.shape != identity.shape or pose.shape[1:] != (3, SIZE, SIZE):
@@ -157,7 +157,7 @@ def face_pair(pose: Tensor, identity: Tensor) -> Tensor:
 def redraw(
     model: TalkingFace, frames: Tensor, wav: Tensor, identity: Tensor | None = None
 ) -> Tensor:
-    """Frames `(T, 3, 96, 96)` that say what a voice `(N,)` at 16 kHz says, which starts with the
+    """Return frames `(T, 3, 96, 96)` that say what a voice `(N,)` at 16 kHz says, which starts with the
     first of them; their lower halves are never seen.
 
     Args:
@@ -176,7 +176,7 @@ def redraw(
 
 
 def build_generator(config: TalkingFaceConfig, audio_map: nn.Module) -> TalkingFaceGenerator:
-    """The generator of that configuration, with fresh weights."""
+    """Yield the generator of that configuration, with fresh weights."""
     return TalkingFaceGenerator(
         audio_map,
         FacePyramid(config.channels),

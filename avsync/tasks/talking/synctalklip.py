@@ -70,21 +70,21 @@ class SyncTalklip(nn.Module):
         self.audio_proj = nn.Linear(dim, dim)
 
     def forward(self, tokens: Tensor, faces: Tensor) -> Tensor:
-        """Maps tokens of the voice `(B, D)` and `face_pair`s `(B, 6, 96, 96)` to RGB frames `(B, 3,
+        """Map tokens of the voice `(B, D)` and `face_pair`s `(B, 6, 96, 96)` to RGB frames `(B, 3,
         96, 96)` in [0, 1].
         """
         frames: Tensor = self.generator(tokens, faces)
         return frames
 
     def encode_voice(self, wav: Tensor, frames: int) -> Tensor:
-        """Maps a waveform `(B, N)` at 16 kHz that starts with the first frame to a token for each
+        """Map a waveform `(B, N)` at 16 kHz that starts with the first frame to a token for each
         frame `(B, frames, D)`; beyond the sound's end there is silence.
         """
         every = torch.arange(frames, device=wav.device).expand(len(wav), -1)
         return self.encode_some(self.front_end(wav, frames), every)
 
     def encode_some(self, audio: Tensor, places: Tensor) -> Tensor:
-        """Maps log energies `(B, T, 104)` and frames' places `(B, P)` in them to the tokens of
+        """Map log energies `(B, T, 104)` and frames' places `(B, P)` in them to the tokens of
         those frames `(B, P, D)`.
         """
         if not self.window:
@@ -105,12 +105,12 @@ class SyncTalklip(nn.Module):
         return torch.cat(found).squeeze(1).unflatten(0, tuple(places.shape))
 
     def embed_audio(self, tokens: Tensor) -> Tensor:
-        """Maps tokens of the voice `(..., D)` to what TalkLip compares with lips, of length 1."""
+        """Map tokens of the voice `(..., D)` to what TalkLip compares with lips, of length 1."""
         return F.normalize(self.audio_proj(F.normalize(tokens, dim=-1)), dim=-1)
 
 
 def build(config: SyncTalklipConfig) -> SyncTalklip:
-    """The model of that configuration, with fresh weights."""
+    """Return the model of that configuration, with fresh weights."""
     said = config.generator.channels[-1]
     return SyncTalklip(
         encoder=AvHubertEncoder(config.encoder),

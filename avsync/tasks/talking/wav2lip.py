@@ -60,21 +60,21 @@ class Wav2Lip(nn.Module):
         self.spec = FACE_SPEC
 
     def forward(self, tokens: Tensor, faces: Tensor) -> Tensor:
-        """Maps tokens of the voice `(B, D)` and `face_pair`s `(B, 6, 96, 96)` to RGB frames `(B, 3,
+        """Map tokens of the voice `(B, D)` and `face_pair`s `(B, 6, 96, 96)` to RGB frames `(B, 3,
         96, 96)` in [0, 1].
         """
         frames: Tensor = self.generator(tokens, faces)
         return frames
 
     def encode_voice(self, wav: Tensor, frames: int) -> Tensor:
-        """Maps a waveform `(B, N)` at 16 kHz that starts with the first frame to a token for each
+        """Map a waveform `(B, N)` at 16 kHz that starts with the first frame to a token for each
         frame `(B, frames, D)`; beyond the sound's ends there is silence.
         """
         every = torch.arange(frames, device=wav.device).expand(len(wav), -1)
         return self.encode_some(self.front_end(wav), every)
 
     def encode_some(self, audio: Tensor, places: Tensor) -> Tensor:
-        """Maps mel `(B, 80, S)` and frames' places `(B, P)` to the tokens of those frames `(B, P,
+        """Map mel `(B, 80, S)` and frames' places `(B, P)` to the tokens of those frames `(B, P,
         D)`.
         """
         hop, reach = self.front_end.hop_length, self.audio.window_columns
@@ -89,7 +89,7 @@ class Wav2Lip(nn.Module):
 
 
 def build(config: Wav2LipConfig) -> Wav2Lip:
-    """The model of that configuration, with fresh weights."""
+    """Return the model of that configuration, with fresh weights."""
     channels = (*config.mel_channels, config.generator.channels[-1])
     return Wav2Lip(
         audio=Wav2LipAudioEncoder(channels, WINDOW_COLUMNS, last_residuals=1),

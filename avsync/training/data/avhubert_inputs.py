@@ -20,7 +20,7 @@ CROP_MARGIN = 8
 
 
 def with_margin(spec: ClipSpec) -> ClipSpec:
-    """What is cut for training a task of that spec."""
+    """Return what is cut for training a task of that spec."""
     return replace(spec, height=spec.height + CROP_MARGIN, width=spec.width + CROP_MARGIN)
 
 

@@ -87,7 +87,7 @@ class MixtureData:
 def open_mixtures(
     data: MixtureData, levels: MixtureLevels, spec: SeparationSpec, split: Split = "train"
 ) -> Mixtures:
-    """What a split is mixed of: `val` and `test` are of the first store alone.
+    """Return what a split is mixed of: `val` and `test` are of the first store alone.
 
     Without `splits` there are all clips in all of them, and all sounds in `train`.
     """
@@ -118,7 +118,7 @@ def _of(sounds: list[AudioFile], split: Split | None) -> list[AudioFile]:
 def mixture_batches(
     mixtures: Mixtures, batch: int, features: FeatureCache | None = None
 ) -> MakeBatch:
-    """Makes batches for `fit`: see `collated`.
+    """Make batches for `fit`: see `collated`.
 
     Args:
         mixtures: what to draw.
@@ -174,7 +174,7 @@ def frozen_tokens(
     folder: Path,
     device: str = "auto",
 ) -> FeatureCache:
-    """The tokens of all clips, worked out where they are not in the folder yet.
+    """Return the tokens of all clips, worked out where they are not in the folder yet.
 
     Args:
         visual: the frozen encoder; it comes back on the CPU.

@@ -56,7 +56,7 @@ class ClipData:
 
 
 def open_sources(clips: ClipData, spec: ClipSpec) -> list[ClipWindows]:
-    """The training clips of each store, as a task sees them."""
+    """Return the training clips of each store, as a task sees them."""
     if not clips.data:
         raise ValueError("data must name at least one store of prepared clips, got none")
     if clips.zero_ms and len(clips.zero_ms) != len(clips.data):
@@ -73,7 +73,7 @@ def open_sources(clips: ClipData, spec: ClipSpec) -> list[ClipWindows]:
 
 
 def shares_of(clips: ClipData, counts: list[int]) -> np.ndarray:
-    """The share of the draws from each store, which has so many clips: they add up to 1."""
+    """Return the share of the draws from each store, which has so many clips: they add up to 1."""
     if clips.share and (len(clips.share) != len(counts) or min(clips.share) < 0):
         raise ValueError(
             f"share must have {len(counts)} values, none negative, got {clips.share or 'none'}"
@@ -92,7 +92,7 @@ class Span(NamedTuple):
 
 
 def audio_of_frames(spec: ClipSpec) -> Span:
-    """The sound of a window as the model hears it in use, with all that its columns reach."""
+    """Return the sound of a window as the model hears it in use, with all that its columns reach."""
     first = round(spec.audio_from_s * SAMPLE_RATE)
     return Span(first, round((spec.audio_until_s - spec.audio_from_s) * SAMPLE_RATE))
 

@@ -41,7 +41,7 @@ class Negatives:
 
 
 def cut_audio_windows(window_frames: int) -> Span:
-    """The sound of a window as VocaLiST's training cuts it: what lies beyond the frames is not
+    """Return the sound of a window as VocaLiST's training cuts it: what lies beyond the frames is not
     known when the mel is made.
     """
     return Span(0, window_frames * SAMPLES_PER_FRAME)
@@ -94,7 +94,7 @@ def collated(pairs: list[Pair]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def sequence_batches(clips: ClipData, spec: ClipSpec, windows: int) -> MakeBatch:
-    """Makes batches for `fit`: frames `(B, 3, windows - 1 + T, H, W)` RGB uint8, and their sound
+    """Make batches for `fit`: frames `(B, 3, windows - 1 + T, H, W)` RGB uint8, and their sound
     `(B, N)` at 16 kHz, which holds that of window k from `starts_s(spec, windows)[k]` on.
     """
     sound = audio_of_frames(spec)

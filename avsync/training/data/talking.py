@@ -39,7 +39,7 @@ class Guidance:
 
 
 def talking_batches(clips: ClipData, runs: int, guidance: Guidance | None = None) -> MakeBatch:
-    """Makes batches for `fit`: frames that tell who it is and true frames, each `(B, 3, P, 96, 96)`
+    """Make batches for `fit`: frames that tell who it is and true frames, each `(B, 3, P, 96, 96)`
     RGB uint8, P = 5 `runs`; the true frames' places in their clips `(B, P)`; the clips' sound `(B,
     640 T)`.
 

@@ -49,7 +49,7 @@ class Spoken:
         self.clips, self.speech = clips, speech
 
     def held_out(self) -> list[tuple[PreparedClip, str]]:
-        """The clips that are measured on, and what is said in them."""
+        """Return the clips that are measured on, and what is said in them."""
         if self.clips.splits is None:
             return []
         store = Store(self.clips.data[0])
@@ -59,7 +59,7 @@ class Spoken:
         return list(zip(found, texts, strict=True))
 
     def symbols(self, unit: Unit) -> tuple[str, ...]:
-        """The words of all clips that are trained on or measured on, in order: a closed vocabulary.
+        """Return the words of all clips that are trained on or measured on, in order: a closed vocabulary.
         None for characters, which have their own.
         """
         if unit == "characters":
@@ -77,7 +77,7 @@ class Spoken:
         return tuple(sorted(words))
 
     def batches(self, model: LipReader, batch: int | None = None) -> MakeBatch:
-        """Makes batches for `fit`: mouths `(B, T, H, W)`, lengths `(B,)`, symbols so far `(B, L)`,
+        """Make batches for `fit`: mouths `(B, T, H, W)`, lengths `(B,)`, symbols so far `(B, L)`,
         those that follow `(B, L)`, the word that is said in each frame `(B, T)`, and voices `(B, T,
         104)`.
         """
@@ -119,7 +119,7 @@ class Spoken:
 
 
 def _said_when(utterance: Utterance, vocabulary: Vocabulary, length: int) -> np.ndarray:
-    """The word that is said in each frame `(length,)`, END for none, IGNORED where not known."""
+    """Return the word that is said in each frame `(length,)`, END for none, IGNORED where not known."""
     said = np.full(length, IGNORED)
     if utterance.places is not None and vocabulary.unit == "words":
         # The last one stands for no word: place -1.

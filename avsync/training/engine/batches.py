@@ -76,7 +76,7 @@ class Parts(Dataset[Part]):
         return Part(seed, make(rng, draws))
 
     def since(self, step: int, workers: int = 0) -> Iterator[Part]:
-        """The batches from `step` on; `workers` processes make them ahead."""
+        """Yield the batches from `step` on; `workers` processes make them ahead."""
         order = range(step * self.accumulate, len(self))
         if not workers or not order:
             return (self[index] for index in order)
@@ -92,7 +92,7 @@ class Parts(Dataset[Part]):
 
 
 def as_floats(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The tensors of a batch with pictures in uint8 as floats in [0, 1]: after the way to the
+    """Return the tensors of a batch with pictures in uint8 as floats in [0, 1]: after the way to the
     device, which is four times as short for bytes.
     """
     return tuple(_in_unit(each) if each.dtype == torch.uint8 else each for each in tensors)

@@ -27,7 +27,7 @@ class ChanceMonitor:
         self.loss = self.gradient = 0.0
 
     def see(self, task: nn.Module, loss: float, gradient: float) -> str | None:
-        """Takes in a step, whose gradients are still there; the alarm's text where there is one.
+        """Take in a step, whose gradients are still there; the alarm's text where there is one.
 
         Args:
             task: the module that is trained.

@@ -40,7 +40,7 @@ class RunState:
             torch.save({**state, "step": step}, beside)
 
     def resume(self) -> int:
-        """Loads the state if there is one; the step to go on from."""
+        """Load the state if there is one; the step to go on from."""
         for unfinished in self.path.parent.glob(f".{self.path.stem}.*.part{self.path.suffix}"):
             # What a run left that was killed while it saved.
             unfinished.unlink(missing_ok=True)
@@ -65,7 +65,7 @@ class Start(NamedTuple):
 
 
 def start_model(name: str, config: Mapping[str, Any], init: Path | None) -> Start:
-    """A model with fresh weights of that config, or with those of `init`, whose config it has."""
+    """Return a model with fresh weights of that config, or with those of `init`, whose config it has."""
     if init is None:
         return Start(create_model(name, config=config).train(), dict(config))
     model = create_model(name, weights=init)
@@ -73,7 +73,7 @@ def start_model(name: str, config: Mapping[str, Any], init: Path | None) -> Star
 
 
 def save_model(folder: Path, name: str, task: nn.Module, config: Mapping[str, Any]) -> Path:
-    """Writes the `model` of a training step as `NAME.safetensors`, its config beside it."""
+    """Write the `model` of a training step as `NAME.safetensors`, its config beside it."""
     path = folder / f"{name}.safetensors"
     checkpoints.save(path, task.get_submodule("model").state_dict(), config)
     return path

@@ -28,7 +28,7 @@ class _Seen(NamedTuple):
 
 
 def write_contact_sheet(folder: Path, batch: tuple[Tensor, ...]) -> Path | None:
-    """Writes `contact_sheet.png` of a batch; its path, or None where the batch shows no pictures.
+    """Write `contact_sheet.png` of a batch; its path, or None where the batch shows no pictures.
 
     Args:
         folder: where it goes.
@@ -44,7 +44,7 @@ def write_contact_sheet(folder: Path, batch: tuple[Tensor, ...]) -> Path | None:
 
 
 def contact_sheet(batch: tuple[Tensor, ...]) -> np.ndarray | None:
-    """The sheet `(H, W, 3)` uint8 RGB of a batch, None where it shows no pictures."""
+    """Return the sheet `(H, W, 3)` uint8 RGB of a batch, None where it shows no pictures."""
     seen = _seen(batch)
     if seen is None:
         return None
@@ -96,7 +96,7 @@ def _crop(frame: np.ndarray, clip: np.ndarray) -> np.ndarray:
 
 
 def _wave(wav: np.ndarray, width: int) -> np.ndarray:
-    """Samples as a wave: for each column its loudest sample, the loudest of all fills the row."""
+    """Sample as a wave: for each column its loudest sample, the loudest of all fills the row."""
     image = np.full((SOUND_PX, width, 3), PAPER, np.uint8)
     edges = np.linspace(0, len(wav), width + 1).astype(int)
     peaks = np.array([np.abs(wav[a : max(a + 1, b)]).max() for a, b in pairwise(edges)])
@@ -107,7 +107,7 @@ def _wave(wav: np.ndarray, width: int) -> np.ndarray:
 
 
 def _mel(mel: np.ndarray, width: int) -> np.ndarray:
-    """A mel as a picture, low bands at the bottom, loud dark."""
+    """Return a mel as a picture, low bands at the bottom, loud dark."""
     spread = max(float(mel.max() - mel.min()), 1e-6)
     grey = (PAPER * (1 - (mel[::-1] - mel.min()) / spread)).astype(np.uint8)
     image = cv2.resize(grey, (width, SOUND_PX), interpolation=cv2.INTER_NEAREST)
@@ -115,7 +115,7 @@ def _mel(mel: np.ndarray, width: int) -> np.ndarray:
 
 
 def caption(text: str, width: int) -> np.ndarray:
-    """A line of words as a picture `(18, width, 3)` uint8."""
+    """Return a line of words as a picture `(18, width, 3)` uint8."""
     image = np.full((TEXT_PX, width, 3), PAPER, np.uint8)
     cv2.putText(image, text, (2, TEXT_PX - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.4, INK, 1, cv2.LINE_AA)
     return image

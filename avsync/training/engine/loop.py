@@ -49,7 +49,7 @@ def fit(
     chance: float,
     validate: Validate,
 ) -> nn.Module:
-    """Trains `task`, whose forward maps a batch to a scalar loss, and returns its averaged copy.
+    """Train `task`, whose forward maps a batch to a scalar loss, and returns its averaged copy.
 
     Args:
         task: the module to train; parameters that are frozen stay as they are.
@@ -122,7 +122,7 @@ class _Run:
         )
 
     def test_itself(self, part: Part) -> None:
-        """Learns one batch by heart; RuntimeError with likely causes where it cannot."""
+        """Learn one batch by heart; RuntimeError with likely causes where it cannot."""
         tensors = as_floats(self.fabric.to_device(part.tensors))
         result = learn_one_batch(self.task, tensors, self.settings, self.chance)
         said = verdict(result, self.chance)
@@ -175,7 +175,7 @@ class _Run:
             self.state.save(done)
 
     def kept(self) -> nn.Module:
-        """The averaged module: the best one measured where a run may stop early, else the last."""
+        """Return the averaged module: the best one measured where a run may stop early, else the last."""
         averaged: nn.Module = self.average.module
         self.early.put_back(averaged)
         share_first(self.fabric, averaged)
@@ -205,7 +205,7 @@ class EarlyStop:
         return 0 < self.patience <= self.since
 
     def see(self, figures: Mapping[str, float], averaged: nn.Module) -> None:
-        """Takes in a measurement of the averaged weights."""
+        """Take in a measurement of the averaged weights."""
         if not self.patience:
             return
         if not figures:
@@ -218,7 +218,7 @@ class EarlyStop:
             self.since += 1
 
     def put_back(self, averaged: nn.Module) -> None:
-        """Gives the module the best weights seen, if any were kept."""
+        """Give the module the best weights seen, if any were kept."""
         if self.kept:
             averaged.load_state_dict(self.kept)
 
@@ -253,7 +253,7 @@ def start_fabric(settings: LoopSettings) -> "Fabric":
 
 
 def share_first(fabric: "Fabric", module: nn.Module) -> None:
-    """Gives every process the first one's weights and buffers.
+    """Give every process the first one's weights and buffers.
 
     Buffers differ between processes: after this it does not matter which one writes a file last.
     """

@@ -13,7 +13,7 @@ SECOND_BETA = 0.999
 
 
 def make_optimizer(task: nn.Module, settings: LoopSettings) -> torch.optim.Optimizer:
-    """The optimiser of the parameters that are not frozen; ValueError where all of them are."""
+    """Return the optimiser of the parameters that are not frozen; ValueError where all of them are."""
     parameters = [each for each in task.parameters() if each.requires_grad]
     if not parameters:
         raise ValueError("the task has no parameter to train: all of them are frozen")
@@ -35,7 +35,7 @@ def make_optimizer(task: nn.Module, settings: LoopSettings) -> torch.optim.Optim
 def make_schedule(
     optimizer: torch.optim.Optimizer, settings: LoopSettings
 ) -> Callable[[int], None]:
-    """What sets the optimiser's rate for a step, counted from 0."""
+    """Return what sets the optimiser's rate for a step, counted from 0."""
     if settings.schedule == "linear":
         return lambda step: _set(optimizer, learning_rate(settings, step))
     scheduler = _of_timm(optimizer, settings)

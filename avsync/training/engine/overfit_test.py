@@ -28,7 +28,7 @@ class OneBatch(NamedTuple):
 def learn_one_batch(
     task: nn.Module, tensors: tuple[Tensor, ...], settings: LoopSettings, chance: float
 ) -> OneBatch:
-    """Trains a copy of `task` on one batch, at most `overfit_one_batch` steps.
+    """Train a copy of `task` on one batch, at most `overfit_one_batch` steps.
 
     Args:
         task: maps the batch to a scalar loss; it stays as it was.
@@ -57,7 +57,7 @@ def learn_one_batch(
 
 
 def verdict(result: OneBatch, chance: float) -> str:
-    """The result in words, with likely causes where the batch was not learned."""
+    """Return the result in words, with likely causes where the batch was not learned."""
     figures = f"loss {result.first:.4f} -> {result.lowest:.4f} in {result.steps} steps"
     figures += f", chance {chance:.4f}"
     if result.passed:

@@ -61,7 +61,7 @@ class RunLog:
         self.losses = list(state_dict["losses"])
 
     def start(self, first: int) -> "RunLog":
-        """Opens the log of a run that goes on from step `first`."""
+        """Open the log of a run that goes on from step `first`."""
         self.before_s, self.started_s = 0.0, time.monotonic()
         if not self.writes:
             return self
@@ -107,12 +107,12 @@ class RunLog:
                 self.curves.add_scalar(name, value, self.last.number)
 
     def alarm(self, text: str) -> None:
-        """Says in full on standard error what is wrong, and marks the line in the CSV file."""
+        """Say in full on standard error what is wrong, and marks the line in the CSV file."""
         self._write(alarm=text.splitlines()[0])
         self.say(text)
 
     def say(self, text: str) -> None:
-        """Puts a text on standard error, above the bar where there is one."""
+        """Put a text on standard error, above the bar where there is one."""
         if self.writes:
             self.bar.console.print(text, markup=False, highlight=False)
 
@@ -148,7 +148,7 @@ class RunLog:
 
 
 def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
-    """The lines up to a step; a line that a killed run left half written is past it."""
+    """Return the lines up to a step; a line that a killed run left half written is past it."""
     if not path.is_file():
         return []
     with open(path, newline="", encoding="utf-8") as file:

@@ -110,7 +110,7 @@ class Aligning(nn.Module):
         self.chance += lip * math.log(len(model.reader.vocabulary))
 
     def forward(self, video: Tensor, audio: Tensor, *sentences: Tensor) -> Tensor:
-        """Maps mouths `(B, T, H, W)` and voices `(B, T - 4, 104)` of stretches, and where reading
+        """Map mouths `(B, T, H, W)` and voices `(B, T - 4, 104)` of stretches, and where reading
         counts those of `Spoken.batches`, to the loss.
         """
         seen, heard = self.model.see_windows(video), self.model.hear_windows(audio)
@@ -124,7 +124,7 @@ class Aligning(nn.Module):
 
 
 def train(recipe: AvSyncNetRecipe) -> Path:
-    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    """Run the recipe, or what is left of it, and returns the path of the weights."""
     torch.manual_seed(recipe.loop.seed)
     speech = None
     if recipe.transcripts is not None and recipe.lip:
@@ -157,7 +157,7 @@ def _start(recipe: AvSyncNetRecipe, spoken: Spoken | None) -> tuple[AvSyncNet, d
 
 
 def _batches(recipe: AvSyncNetRecipe, model: AvSyncNet, spoken: Spoken | None) -> MakeBatch:
-    """Draws stretches, mouths `(B, T, H, W)` and voices `(B, T - 4, 104)`, and sentences."""
+    """Draw stretches, mouths `(B, T, H, W)` and voices `(B, T - 4, 104)`, and sentences."""
     spec, sound = with_margin(model.spec), audio_of_frames(model.spec)
     sources = [
         SyncSequences(each, recipe.windows, spec.window_frames, sound.first, sound.samples)

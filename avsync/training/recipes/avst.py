@@ -60,7 +60,7 @@ class PairMatching(nn.Module):
         self.chance = math.log(windows)
 
     def forward(self, frames: Tensor, wav: Tensor) -> Tensor:
-        """Maps frames `(B, 3, windows - 1 + T, H, W)` in [0, 1] and their sound `(B, N)` to the
+        """Map frames `(B, 3, windows - 1 + T, H, W)` in [0, 1] and their sound `(B, N)` to the
         loss; every window is encoded once, then all pairs of a clip are compared.
         """
         video = self.model.encode_video(frames)
@@ -72,7 +72,7 @@ class PairMatching(nn.Module):
 
 
 def train(recipe: AvstRecipe) -> Path:
-    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    """Run the recipe, or what is left of it, and returns the path of the weights."""
     torch.manual_seed(recipe.loop.seed)
     model, config = start_model("avst", asdict(recipe.model), recipe.init)
     assert isinstance(model, Avst)

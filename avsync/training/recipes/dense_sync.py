@@ -85,7 +85,7 @@ class ShiftMatching(nn.Module):
         self.first_step = first_step
 
     def forward(self, grey: Tensor, mel: Tensor) -> Tensor:
-        """Maps grey mouths `(B, T, H, W)` and log-mel `(B, M, S)` to the loss."""
+        """Map grey mouths `(B, T, H, W)` and log-mel `(B, M, S)` to the loss."""
         video = self.model.weigh(self.model.mouth.encode_grey(grey))
         audio = F.normalize(self.model.mel(mel), dim=-1)
         loss: Tensor = self.criterion(video, audio, self.first_step)
@@ -93,7 +93,7 @@ class ShiftMatching(nn.Module):
 
 
 def train(recipe: DenseSyncRecipe) -> Path:
-    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    """Run the recipe, or what is left of it, and returns the path of the weights."""
     torch.manual_seed(recipe.loop.seed)
     model = _model(recipe)
     sources = _sources(recipe, model)
@@ -124,7 +124,7 @@ def _model(recipe: DenseSyncRecipe) -> DenseSync:
 
 
 def _kind(recipe: DenseSyncRecipe) -> tuple[str, dict[str, Any]]:
-    """The name of the model in the registry, and its sizes."""
+    """Return the name of the model in the registry, and its sizes."""
     if recipe.width <= 0:
         raise ValueError(f"width must be positive, got {recipe.width}")
     if recipe.backbone is None:
@@ -182,7 +182,7 @@ def _held_out(recipe: DenseSyncRecipe) -> list[PreparedClip]:
 
 
 def _batches(recipe: DenseSyncRecipe, sources: list[MouthSequences], model: DenseSync) -> MakeBatch:
-    """Draws a batch: mouths `(B, T, H, W)` and mels `(B, M, S)`, altered as the recipe says."""
+    """Draw a batch: mouths `(B, T, H, W)` and mels `(B, M, S)`, altered as the recipe says."""
     if recipe.share and len(recipe.share) != len(sources):
         raise ValueError(f"share must have {len(sources)} values, got {len(recipe.share)}")
     counts = np.array(recipe.share or [len(source) for source in sources], np.float64)
@@ -208,7 +208,7 @@ def _batches(recipe: DenseSyncRecipe, sources: list[MouthSequences], model: Dens
 
 
 def _chance(model: DenseSync, source: MouthSequences) -> float:
-    """The loss of a model that knows nothing: the logarithm of the candidates, both ways."""
+    """Return the loss of a model that knows nothing: the logarithm of the candidates, both ways."""
     windows = source.frames - model.spec.window_frames + 1
     front_end = model.front_end
     columns = 1 + (source.samples - front_end.n_fft) // front_end.hop_length
@@ -216,7 +216,7 @@ def _chance(model: DenseSync, source: MouthSequences) -> float:
 
 
 def _export(averaged: nn.Module, recipe: DenseSyncRecipe) -> Path:
-    """Writes the averaged weights in fp16, with their config beside them."""
+    """Write the averaged weights in fp16, with their config beside them."""
     name, sizes = _kind(recipe)
     path = recipe.loop.output / f"{name}.safetensors"
     given = {} if recipe.init is None else checkpoints.load(recipe.init).config
@@ -266,7 +266,7 @@ class DistilledShiftMatching(nn.Module):
         self.first_step, self.weight = first_step, weight
 
     def forward(self, grey: Tensor, mel: Tensor) -> Tensor:
-        """Maps grey mouths `(B, T, H, W)` and log-mel `(B, M, S)` to a scalar."""
+        """Map grey mouths `(B, T, H, W)` and log-mel `(B, M, S)` to a scalar."""
         video, audio = _entries(self.model, grey, mel)
         matching: Tensor = self.matching(video, audio, self.first_step)
         taught = self.weight * self.distillation(video @ audio.mT, self._scores(grey, mel))
@@ -274,7 +274,7 @@ class DistilledShiftMatching(nn.Module):
 
     @torch.no_grad()
     def _scores(self, grey: Tensor, mel: Tensor) -> Tensor:
-        """Each teacher's scores of all windows at all audio steps, `(E, B, T, S)`."""
+        """Return each teacher's scores of all windows at all audio steps, `(E, B, T, S)`."""
         scores = []
         for teacher in self.teachers:
             video, audio = _entries(teacher.on(grey.device), grey, mel)

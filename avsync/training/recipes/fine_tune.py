@@ -91,14 +91,14 @@ class WindowMatching(nn.Module):
         self.chance = math.log(windows)
 
     def train(self, mode: bool = True) -> "WindowMatching":
-        """Puts all but what is frozen into train mode."""
+        """Put all but what is frozen into train mode."""
         super().train(mode)
         for name in self.frozen:
             self.model.get_submodule(name).eval()
         return self
 
     def forward(self, frames: Tensor, wav: Tensor) -> Tensor:
-        """Maps frames `(B, 3, windows - 1 + T, H, W)` in [0, 1] and their sound `(B, N)` to the
+        """Map frames `(B, 3, windows - 1 + T, H, W)` in [0, 1] and their sound `(B, N)` to the
         loss: every window is encoded once, then all pairs of a stretch are compared.
         """
         model = self.model
@@ -112,7 +112,7 @@ class WindowMatching(nn.Module):
 
 
 def tune(model: nn.Module, recipe: FineTuneRecipe) -> Tuned:
-    """Tunes a model of any making that keeps the contract of a sync task.
+    """Tune a model of any making that keeps the contract of a sync task.
 
     The model itself is trained; what is returned is the average of its weights. The recipe's
     `model` and `weights` are not looked at, save for the temperature.
@@ -129,7 +129,7 @@ def tune(model: nn.Module, recipe: FineTuneRecipe) -> Tuned:
 
 
 def train(recipe: FineTuneRecipe) -> Path:
-    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    """Run the recipe, or what is left of it, and returns the path of the weights."""
     file = model_card(recipe.model).file
     model = create_model(recipe.model, pretrained=recipe.weights is None, weights=recipe.weights)
     tuned = tune(model, recipe)

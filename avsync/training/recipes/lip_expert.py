@@ -57,7 +57,7 @@ class CosinePairs(nn.Module):
         self.chance = self.criterion.chance
 
     def forward(self, frames: Tensor, wav: Tensor, in_sync: Tensor) -> Tensor:
-        """Maps frames `(B, 3, T, 48, 96)` in [0, 1], the sound that their mel reaches `(B, N)`, and
+        """Map frames `(B, 3, T, 48, 96)` in [0, 1], the sound that their mel reaches `(B, N)`, and
         labels `(B,)`, 1 in sync and 0 not, to the loss.
         """
         mel = self.model.front_end.columns(wav)
@@ -66,7 +66,7 @@ class CosinePairs(nn.Module):
 
 
 def train(recipe: LipExpertRecipe) -> Path:
-    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    """Run the recipe, or what is left of it, and returns the path of the weights."""
     torch.manual_seed(recipe.loop.seed)
     model, config = start_model("lip_expert", asdict(recipe.model), recipe.init)
     assert isinstance(model, LipExpert)

@@ -104,7 +104,7 @@ class LipMaskRecipe:
 
 
 def train(recipe: LipMaskRecipe) -> Path:
-    """Runs the recipe, or what is left of it, and returns the path of the weights, in fp16."""
+    """Run the recipe, or what is left of it, and returns the path of the weights, in fp16."""
     torch.manual_seed(recipe.loop.seed)
     model, config = start(recipe)
     spec = spec_of(recipe.seconds, model.spec.width)
@@ -123,7 +123,7 @@ def train(recipe: LipMaskRecipe) -> Path:
 
 
 def start(recipe: LipMaskRecipe) -> tuple[LipMask, dict[str, Any]]:
-    """The model of a recipe as it is before the first step, and the config that rebuilds it."""
+    """Return the model of a recipe as it is before the first step, and the config that rebuilds it."""
     if recipe.init is not None:
         model, config = start_model(NAME, {}, recipe.init)
         return cast(LipMask, model), config
@@ -171,7 +171,7 @@ def _music(recipe: LipMaskRecipe, split: Split) -> list[AudioFile]:
 
 
 def _shares(recipe: LipMaskRecipe, faces: SeparationTargets) -> list[float] | None:
-    """The share of each clip among the draws, so that each store has its own."""
+    """Return the share of each clip among the draws, so that each store has its own."""
     if not recipe.share:
         return None
     of_store = [number for number, _ in faces.homes]

@@ -107,7 +107,7 @@ class Reading(nn.Module):
         said: Tensor,
         audio: Tensor,
     ) -> Tensor:
-        """Maps mouths `(B, T, H, W)`, voices `(B, T, 104)`, the frames of each that count `(B,)`,
+        """Map mouths `(B, T, H, W)`, voices `(B, T, 104)`, the frames of each that count `(B,)`,
         symbols `(B, L)` and the word of each frame `(B, T)` to the loss.
         """
         heard = None if self.streams == "video" else audio
@@ -178,7 +178,7 @@ def _told(model: LipReader, clip: PreparedClip, text: str, stream: str) -> float
 
 
 def train(recipe: LipReaderRecipe) -> Path:
-    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    """Run the recipe, or what is left of it, and returns the path of the weights."""
     torch.manual_seed(recipe.loop.seed)
     spoken = Spoken(recipe.clips, recipe.speech)
     sizes = replace(recipe.model, symbols=recipe.model.symbols or spoken.symbols(recipe.model.unit))

@@ -103,7 +103,7 @@ class Distilling(nn.Module):
         self.teacher, self.alignment = FrozenTeacher(teacher), Alignment(align)
 
     def forward(self, frames: Tensor, wav: Tensor, in_sync: Tensor) -> Tensor:
-        """Maps frames `(B, 3, T, 48, 96)` in [0, 1], sound `(B, 640 T)` and labels `(B,)`, 1 in
+        """Map frames `(B, 3, T, 48, 96)` in [0, 1], sound `(B, 640 T)` and labels `(B,)`, 1 in
         sync and 0 not, to a scalar.
         """
         mel = self.model.front_end(wav)[..., :-1]
@@ -118,7 +118,7 @@ class Distilling(nn.Module):
 
 
 def train(recipe: MtdVocalistRecipe) -> Path:
-    """Runs the recipe, or what is left of it, and returns the path of the student's weights."""
+    """Run the recipe, or what is left of it, and returns the path of the student's weights."""
     torch.manual_seed(recipe.loop.seed)
     model, config = start_model("mtdvocalist", asdict(recipe.model), recipe.init)
     assert isinstance(model, Vocalist)

@@ -64,7 +64,7 @@ class NWayMatching(nn.Module):
         self.chance = math.log(windows)
 
     def forward(self, frames: Tensor, wav: Tensor) -> Tensor:
-        """Maps frames `(B, 3, windows + 4, H, W)` in [0, 1], their sound `(B, N)` to the loss."""
+        """Map frames `(B, 3, windows + 4, H, W)` in [0, 1], their sound `(B, N)` to the loss."""
         video = self.model.encode_video(frames)
         audio = self.model.encode_audio(wav, starts_s(self.model.spec, self.windows))
         loss: Tensor = self.criterion(video, audio)
@@ -72,7 +72,7 @@ class NWayMatching(nn.Module):
 
 
 def train(recipe: PerfectMatchRecipe) -> Path:
-    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    """Run the recipe, or what is left of it, and returns the path of the weights."""
     torch.manual_seed(recipe.loop.seed)
     model, config = start_model("perfect_match", asdict(recipe.model), recipe.init)
     assert isinstance(model, PerfectMatch)

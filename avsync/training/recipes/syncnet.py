@@ -59,7 +59,7 @@ class ContrastivePairs(nn.Module):
         self.chance = self.criterion.chance
 
     def forward(self, frames: Tensor, wav: Tensor, in_sync: Tensor) -> Tensor:
-        """Maps frames `(B, 3, 5, H, W)` in [0, 1], the sound that their cepstra reach `(B, N)`, and
+        """Map frames `(B, 3, 5, H, W)` in [0, 1], the sound that their cepstra reach `(B, N)`, and
         labels `(B,)`, 1 in sync and 0 not, to the loss.
         """
         mfcc = self.model.front_end.columns(wav)
@@ -68,7 +68,7 @@ class ContrastivePairs(nn.Module):
 
 
 def train(recipe: SyncNetRecipe) -> Path:
-    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    """Run the recipe, or what is left of it, and returns the path of the weights."""
     torch.manual_seed(recipe.loop.seed)
     model, config = start_model("syncnet", asdict(recipe.model), recipe.init)
     assert isinstance(model, SyncNet)

@@ -70,7 +70,7 @@ class SyncTalklipRecipe:
 
 
 def train(recipe: SyncTalklipRecipe) -> Path:
-    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    """Run the recipe, or what is left of it, and returns the path of the weights."""
     torch.manual_seed(recipe.loop.seed)
     weights, expert = recipe.weights, _expert(recipe)
     model, config = _start(recipe, expert)
@@ -91,7 +91,7 @@ def train(recipe: SyncTalklipRecipe) -> Path:
 
 
 def freeze_audio_encoder(model: SyncTalklip, learns: int | None, compared: bool) -> None:
-    """Freezes the encoder that hears but for its last layers; None leaves what hears free, and
+    """Freeze the encoder that hears but for its last layers; None leaves what hears free, and
     freezes what sees, which is never asked.
 
     Args:

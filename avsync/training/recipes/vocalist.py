@@ -74,7 +74,7 @@ class PairClassification(nn.Module):
         self.model, self.alignment = model, Alignment(align)
 
     def forward(self, frames: Tensor, wav: Tensor, in_sync: Tensor) -> Tensor:
-        """Maps frames `(B, 3, T, 48, 96)` in [0, 1], sound `(B, 640 T)` and labels `(B,)`, 1 in
+        """Map frames `(B, 3, T, 48, 96)` in [0, 1], sound `(B, 640 T)` and labels `(B,)`, 1 in
         sync and 0 not, to the loss.
         """
         mel = self.model.front_end(wav)[..., :-1]
@@ -85,7 +85,7 @@ class PairClassification(nn.Module):
 
 
 def train(recipe: VocalistRecipe) -> Path:
-    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    """Run the recipe, or what is left of it, and returns the path of the weights."""
     torch.manual_seed(recipe.loop.seed)
     name, sizes = _kind(recipe)
     model, config = start_model(name, sizes, recipe.init)
@@ -99,7 +99,7 @@ def train(recipe: VocalistRecipe) -> Path:
 
 
 def _kind(recipe: VocalistRecipe) -> tuple[str, dict[str, Any]]:
-    """The name of the model in the registry, and its sizes."""
+    """Return the name of the model in the registry, and its sizes."""
     sizes = asdict(recipe.model)
     if recipe.backbone is None:
         return "vocalist", sizes

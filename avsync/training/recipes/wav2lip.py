@@ -58,7 +58,7 @@ class Wav2LipRecipe:
 
 
 def train(recipe: Wav2LipRecipe) -> Path:
-    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    """Run the recipe, or what is left of it, and returns the path of the weights."""
     torch.manual_seed(recipe.loop.seed)
     model, config = start_model("wav2lip", asdict(recipe.model), recipe.init)
     assert isinstance(model, Wav2Lip)

@@ -91,7 +91,7 @@ class Separator(NamedTuple):
 
 
 def train(recipe: YNetRecipe) -> Path:
-    """Runs the recipe, or what is left of it, and returns the path of the weights."""
+    """Run the recipe, or what is left of it, and returns the path of the weights."""
     torch.manual_seed(recipe.loop.seed)
     separator = start_separator(recipe)
     model, data = separator.model, recipe.clips
@@ -110,7 +110,7 @@ def train(recipe: YNetRecipe) -> Path:
 
 
 def start_separator(recipe: YNetRecipe) -> Separator:
-    """The separator of a recipe as it is before the first step."""
+    """Return the separator of a recipe as it is before the first step."""
     eyes = None
     if recipe.init is None:
         eyes = trained_visual_encoder(recipe.kind, recipe.visual, recipe.kinetics)
@@ -141,7 +141,7 @@ def start_separator(recipe: YNetRecipe) -> Separator:
 
 
 def frozen_features(recipe: YNetRecipe, separator: Separator, clips: list[str]) -> FeatureCache:
-    """What the frozen encoder of a separator sees of the clips, worked out where it is not yet."""
+    """Return what the frozen encoder of a separator sees of the clips, worked out where it is not yet."""
     model = separator.model
     assert not isinstance(model, UNet)
     about = describe_visual_encoder(separator.name, separator.config)
@@ -150,7 +150,7 @@ def frozen_features(recipe: YNetRecipe, separator: Separator, clips: list[str]) 
 
 
 def _held_out(recipe: YNetRecipe, model: SeparationModel) -> tuple[Mixtures, list[MixtureRow]]:
-    """What is measured on: the mixtures of a manifest, or of the split `val`, or none."""
+    """Return what is measured on: the mixtures of a manifest, or of the split `val`, or none."""
     data, spec = recipe.clips, model.spec
     if data.held_out is not None:
         # A manifest says itself what it is made of: any clip and any sound.

@@ -41,7 +41,7 @@ class AttentionDistillation(nn.Module):
         self.weighting = UncertaintyWeighting(1 + 3 * depth)
 
     def forward(self, student: Inside, teacher: Inside, in_sync: Tensor) -> Tensor:
-        """Maps what both think and labels `(B,)`, 1 in sync and 0 not, to a scalar."""
+        """Map what both think and labels `(B,)`, 1 in sync and 0 not, to a scalar."""
         labels = F.binary_cross_entropy_with_logits(student.scores, in_sync)
         return self.weighting(torch.cat([labels[None], self.divergences(student, teacher).sum(1)]))
 
@@ -126,5 +126,5 @@ class FrozenTeacher(Generic[Model]):
         return self
 
     def on(self, device: torch.device) -> Model:
-        """The model, moved there where it is not yet."""
+        """Return the model, moved there where it is not yet."""
         return self.model.to(device)

@@ -28,7 +28,7 @@ class Alignment(nn.Module):
         self.criterion = InfoNceLoss(temperature)
 
     def forward(self, loss: Tensor, video: Tensor, audio: Tensor, in_sync: Tensor) -> Tensor:
-        """Maps a loss, tokens of pictures `(B / K, T, D)` and of sound `(B, S, D)`, K for each
+        """Map a loss, tokens of pictures `(B / K, T, D)` and of sound `(B, S, D)`, K for each
         window in turn, and labels `(B,)` to the same loss, whose gradient is that of the alignment
         as well.
         """

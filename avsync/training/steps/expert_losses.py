@@ -80,7 +80,7 @@ class SpeechExpertLoss:
         places: Tensor,
         guided: tuple[Tensor, ...],
     ) -> Costs:
-        """What frames cost: reading a sum over symbols, 0 where there is no text.
+        """Return what frames cost: reading a sum over symbols, 0 where there is no text.
 
         Args:
             model: what drew them.
@@ -141,7 +141,7 @@ def paste(mouths: Tensor, made: Tensor, lies: Tensor, places: Tensor) -> Tensor:
 
 
 def _around(clips: Tensor, places: Tensor, margin: int) -> Tensor:
-    """What lies around every run of frames, `(B, T, ...)` -> `(B R, RUN + 2 margin, ...)`."""
+    """Return what lies around every run of frames, `(B, T, ...)` -> `(B R, RUN + 2 margin, ...)`."""
     firsts = places[:, ::RUN, None] - margin
     around = firsts + torch.arange(RUN + 2 * margin, device=places.device)
     rows = torch.arange(len(clips), device=places.device)[:, None, None]
@@ -171,7 +171,7 @@ class LipExpertLoss:
         places: Tensor,
         guided: tuple[Tensor, ...],
     ) -> Costs:
-        """What frames `(B, 3, P, 96, 96)` cost whose places in their clips are `(B, P)`; audio is
+        """Return what frames `(B, 3, P, 96, 96)` cost whose places in their clips are `(B, P)`; audio is
         the mel of the clips `(B, 80, S)`, which the expert and Wav2Lip share.
         """
         expert = self.expert.on(made.device)

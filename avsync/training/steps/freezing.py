@@ -10,7 +10,7 @@ NAMES = ("mouth", "mel", "visual", "audio")
 
 
 def freeze(model: nn.Module, encoders: Encoders) -> tuple[str, ...]:
-    """Freezes a model's encoders, or all but the last layer of each; the names of the modules that
+    """Freeze a model's encoders, or all but the last layer of each; the names of the modules that
     are frozen, which should stay in eval mode.
 
     ValueError where nothing would be left to train.
@@ -44,7 +44,7 @@ def freeze(model: nn.Module, encoders: Encoders) -> tuple[str, ...]:
 
 
 def _parts(module: nn.Module, name: str, kept: set[str]) -> list[tuple[str, nn.Module]]:
-    """The largest modules that hold none of those that are kept, and those that are kept."""
+    """Return the largest modules that hold none of those that are kept, and those that are kept."""
     inside = [each for each in kept if each == name or each.startswith(f"{name}.")]
     if not inside or name in kept:
         return [(name, module)]
@@ -55,7 +55,7 @@ def _parts(module: nn.Module, name: str, kept: set[str]) -> list[tuple[str, nn.M
 
 
 def _last_layer(model: nn.Module, name: str) -> str:
-    """The last of an encoder's modules that has weights; of a sequence, the last in it."""
+    """Return the last of an encoder's modules that has weights; of a sequence, the last in it."""
     module = model.get_submodule(name)
     while True:
         weighty = [

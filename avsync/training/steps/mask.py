@@ -36,7 +36,7 @@ class MaskStep(nn.Module):
         self.criterion = BoundedMaskLoss(model.sources)
 
     def forward(self, *batch: Tensor) -> Tensor:
-        """Maps a batch of `mixture_batches` to the loss."""
+        """Map a batch of `mixture_batches` to the loss."""
         *seen, second, accompaniment, target = batch
         stft = self.model.stft
         mixture = stft(target + accompaniment + second)
@@ -45,7 +45,7 @@ class MaskStep(nn.Module):
         return loss
 
     def separate(self, mixture: Tensor, *seen: Tensor) -> Tensor:
-        """Maps mixtures `(B, N)` and what a batch shows of the faces to voices `(B, N)`."""
+        """Map mixtures `(B, N)` and what a batch shows of the faces to voices `(B, N)`."""
         if isinstance(self.model, UNet):
             return self.model.separate(mixture)
         return self.model.separate(mixture, *self._tokens(*seen))
@@ -58,7 +58,7 @@ class MaskStep(nn.Module):
 
 @torch.no_grad()
 def chance(task: MaskStep, make_batch: MakeBatch, seed: int) -> float:
-    """The loss of a mask that knows nothing: the share of every bin that costs least, the same for
+    """Return the loss of a mask that knows nothing: the share of every bin that costs least, the same for
     all bins of all mixtures.
     """
     stft, criterion, losses = task.model.stft, task.criterion, []

@@ -56,7 +56,7 @@ def separator_config(
     end_to_end: bool = False,
     eyes: Eyes | None = None,
 ) -> dict[str, Any]:
-    """The config of a separator of that kind: sizes as published, or so many times as wide.
+    """Return the config of a separator of that kind: sizes as published, or so many times as wide.
 
     ValueError where its visual encoder would be frozen without having learnt anything.
     """
@@ -85,7 +85,7 @@ def separator_config(
 
 
 def trained_visual_encoder(kind: Kind, weights: Path | None, kinetics: bool = False) -> Eyes | None:
-    """The visual encoder of a trained sync model: of those weights, or of the released dense_sync;
+    """Return the visual encoder of a trained sync model: of those weights, or of the released dense_sync;
     or MC3-18's first stages as Kinetics-400 taught them. None where there is nothing to take.
 
     ValueError where the kind of network sees with no such encoder.
@@ -109,7 +109,7 @@ def trained_visual_encoder(kind: Kind, weights: Path | None, kinetics: bool = Fa
 
 
 def load_visual_encoder(model: nn.Module, eyes: Eyes) -> None:
-    """Gives a separator's visual encoder the weights of a trained one of the same sizes."""
+    """Give a separator's visual encoder the weights of a trained one of the same sizes."""
     visual = model.get_submodule("visual")
     # Encoders of windows are wrapped, so that every frame has a token.
     inner = getattr(visual, "encoder", visual)
@@ -117,7 +117,7 @@ def load_visual_encoder(model: nn.Module, eyes: Eyes) -> None:
 
 
 def describe_visual_encoder(name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """What a separator's config says of its visual encoder, for the key of cached features."""
+    """Return what a separator's config says of its visual encoder, for the key of cached features."""
     said = {key: value for key, value in config.items() if key in VISUAL}
     if name == "llcp":
         # Its `dim` is not that of its eyes.
@@ -126,7 +126,7 @@ def describe_visual_encoder(name: str, config: dict[str, Any]) -> dict[str, Any]
 
 
 def _visual_config(kind: Kind, given: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a separator's config out of those of the sync model."""
+    """Return the fields of a separator's config out of those of the sync model."""
     taken = {
         "v": {"channels": "visual_channels"},
         "llcp": {"channels": "visual_channels"},
@@ -141,7 +141,7 @@ def _visual_config(kind: Kind, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hearing(kind: Kind, width: float) -> dict[str, Any]:
-    """The fields of a config that are about what hears, so many times as wide as published."""
+    """Return the fields of a config that are about what hears, so many times as wide as published."""
     if kind != "llcp":
         return {"channels": _wide(PUBLISHED, width)}
     sizes = LlcpConfig()

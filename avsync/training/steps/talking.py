@@ -112,7 +112,7 @@ class TalkingStep(nn.Module):
         self.adversarial = AdversarialLoss()
 
     def forward(self, *batch: Tensor) -> Tensor:
-        """Maps a batch of `talking_batches` to the loss."""
+        """Map a batch of `talking_batches` to the loss."""
         *guided, identity, pose, places, wav = batch
         audio = self.model.front_end(wav)
         tokens = self.model.encode_some(audio, places)
@@ -127,7 +127,7 @@ class TalkingStep(nn.Module):
         return l1.detach() + (total - total.detach())
 
     def draw(self, tokens: Tensor, identity: Tensor, pose: Tensor) -> Tensor:
-        """Maps tokens `(B, P, D)` and pictures `(B, 3, P, 96, 96)` to frames `(B, 3, P, 96,
+        """Map tokens `(B, P, D)` and pictures `(B, 3, P, 96, 96)` to frames `(B, 3, P, 96,
         96)`.
         """
         flat = face_pair(_pictures(pose), _pictures(identity))
@@ -135,19 +135,19 @@ class TalkingStep(nn.Module):
         return rearrange(made, "(b p) c h w -> b c p h w", b=len(pose))
 
     def _against_critic(self, critic: FaceDiscriminator, made: Tensor, real: Tensor) -> Tensor:
-        """What both sides pay; neither pays through the other's weights. TalkLip's public code
+        """Return what both sides pay; neither pays through the other's weights. TalkLip's public code
         leaves the maker's gradient in the critic's weights, Wav2Lip's does not.
         """
         judge = {name: each.detach() for name, each in critic.named_parameters()}
         deceived = functional_call(critic, judge, (_pictures(made),))
         logits = critic(_pictures(torch.cat([real, made.detach()])))
-        pays = self.adversarial.critic(*logits.chunk(2))
-        return self.weights.gan * self.adversarial.maker(deceived) + pays
+        pays = self.adversarial.discriminator(*logits.chunk(2))
+        return self.weights.gan * self.adversarial.generator(deceived) + pays
 
 
 @torch.no_grad()
 def chance(make_batch: MakeBatch, seed: int) -> float:
-    """What it costs to show another frame of the same person in place of the true one."""
+    """Return what it costs to show another frame of the same person in place of the true one."""
     parts = Parts(make_batch, seed, CHANCE_BATCHES)
     losses = []
     for number in range(CHANCE_BATCHES):
@@ -191,7 +191,7 @@ class TalkingValidation:
         return {"psnr": float(-10 * np.log10(square)), "l1": float(l1)}
 
     def _errors(self, module: nn.Module, clip: PreparedClip) -> tuple[float, float]:
-        """The mean error of a clip, and the mean squared one of its lower half."""
+        """Return the mean error of a clip, and the mean squared one of its lower half."""
         model = cast(TalkingFace, module)
         device = next(module.parameters()).device
         (frames,) = as_floats((as_frames([crops_for(FACE_SPEC, clip)])[0].transpose(0, 1),))

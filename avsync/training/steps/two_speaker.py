@@ -34,19 +34,19 @@ class TwoSpeakerStep(nn.Module):
         self.model, self.criterion = model, ThresholdedSnrLoss()
 
     def forward(self, tokens: Tensor, rest: Tensor, voices: Tensor) -> Tensor:
-        """Maps a batch of `pair_batches` to the loss."""
+        """Map a batch of `pair_batches` to the loss."""
         mixture = voices.sum(1) + rest
         loss: Tensor = self.criterion(self.separate(mixture, tokens), voices, mixture)
         return loss
 
     def separate(self, mixture: Tensor, tokens: Tensor) -> Tensor:
-        """Maps mixtures `(B, N)` and tokens `(2 B, T, D)` of the faces to voices `(B, 2, N)`."""
+        """Map mixtures `(B, N)` and tokens `(2 B, T, D)` of the faces to voices `(B, 2, N)`."""
         voices: Tensor = self.model(mixture, rearrange(tokens, "(b v) t d -> b v t d", v=2))
         return voices
 
 
 def pair_batches(pairs: TwoSpeakerMixtures, batch: int, augment: bool = True) -> MakeBatch:
-    """Makes batches for `fit`: tokens `(2 B, T, D)`, all else than voices `(B, N)`, and voices `(B,
+    """Make batches for `fit`: tokens `(2 B, T, D)`, all else than voices `(B, N)`, and voices `(B,
     2, N)`.
 
     Args:
@@ -83,7 +83,7 @@ def mixed(
 
 @torch.no_grad()
 def chance(task: TwoSpeakerStep, make_batch: MakeBatch, seed: int) -> float:
-    """The loss of a model that knows nothing: of the share of the mixture that costs least."""
+    """Return the loss of a model that knows nothing: of the share of the mixture that costs least."""
     parts = Parts(make_batch, seed, CHANCE_BATCHES)
     shares = torch.linspace(0, 1, CHANCE_SHARES + 1)
     losses = torch.zeros(len(shares))
@@ -127,7 +127,7 @@ class PairValidation:
     def _figures(
         self, step: TwoSpeakerStep, pairs: Sequence[TwoSpeakerMixture]
     ) -> tuple[Tensor, Tensor]:
-        """The gain of each voice `(B, 2)`, and whether it is its own face's."""
+        """Return the gain of each voice `(B, 2)`, and whether it is its own face's."""
         device = next(step.parameters()).device
         tokens, rest, voices = (
             each.to(device) for each in mixed(pairs, step.model.spec.sample_rate, None)

@@ -19,54 +19,54 @@ def test_a_row_worked_out_by_hand():
     teacher = torch.tensor([[math.log(3.0), 0.0]])  # 3/4 and 1/4
     student = torch.tensor([[0.0, 0.0]])
     divergence = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
-    # Over two elements, not over one row.
+    # The mean is over two elements, not over one row.
     loss = AttentionRelationLoss()(student, teacher)
     assert loss.item() == pytest.approx(divergence / 2)
     hot = AttentionRelationLoss(temperature=2)(2 * student, 2 * teacher)
     assert hot.item() == pytest.approx(4 * divergence / 2)
 
 
-def test_it_is_torchs_own_divergence(relations):
+def test_it_equals_torchs_divergence(relations):
     student, teacher = relations
     divergence = F.kl_div(student.log_softmax(-1), teacher.softmax(-1), reduction="none")
-    # Ours takes the softmax in float32.
+    # Ours computes the softmax in float32.
     torch.testing.assert_close(
         AttentionRelationLoss()(student, teacher), divergence.mean(), atol=1e-7, rtol=0
     )
 
 
-def test_the_teacher_leads():
-    flat, sharp = torch.zeros(1, 2), torch.tensor([[4.0, 0.0]])
+def test_the_divergence_is_from_the_teachers_distribution():
+    flat, peaked = torch.zeros(1, 2), torch.tensor([[4.0, 0.0]])
     loss = AttentionRelationLoss()
-    assert loss(sharp, flat) > 2 * loss(flat, sharp)
+    assert loss(peaked, flat) > 2 * loss(flat, peaked)
 
 
-def test_a_student_like_its_teacher_costs_nothing(relations):
+def test_a_student_equal_to_its_teacher_costs_nothing(relations):
     student, teacher = relations
     loss = AttentionRelationLoss()
     assert loss(teacher + 3, teacher).abs() < 1e-7
     assert loss(student, teacher) > 0.05
 
 
-def test_what_both_mask_costs_nothing_and_keeps_gradients_whole(relations):
+def test_keys_masked_by_both_cost_nothing_and_keep_gradients_finite(relations):
     student, teacher = relations
-    seen = AttentionRelationLoss()(student[..., :3], teacher[..., :3])
+    unmasked = AttentionRelationLoss()(student[..., :3], teacher[..., :3])
     student, teacher = student.clone(), teacher.clone()
     student[..., 3], teacher[..., 3] = -torch.inf, -torch.inf
     student.requires_grad_()
     loss = AttentionRelationLoss()(student, teacher)
     loss.backward()
-    torch.testing.assert_close(loss, seen * 3 / 4)
+    torch.testing.assert_close(loss, unmasked * 3 / 4)
     assert student.grad.isfinite().all()
 
 
-def test_a_floor_levels_masks_and_negative_logits():
+def test_the_floor_makes_masked_and_negative_logits_equal():
     teacher = torch.tensor([[1.0, -3.0, -torch.inf]])
-    level = torch.tensor([[1.0, 1e-5, 1e-5]])
+    floored = torch.tensor([[1.0, 1e-5, 1e-5]])
     loss = AttentionRelationLoss(floor=1e-5)
     student = torch.tensor([[0.5, 2.0, 0.1]])
-    torch.testing.assert_close(loss(student, teacher), loss(student, level))
-    assert loss(level, teacher) == 0
+    torch.testing.assert_close(loss(student, teacher), loss(student, floored))
+    assert loss(floored, teacher) == 0
 
 
 def test_value_relations_are_products_over_the_root_of_the_width():
@@ -75,7 +75,7 @@ def test_value_relations_are_products_over_the_root_of_the_width():
     torch.testing.assert_close(value_relations(values), expected)
 
 
-def test_what_does_not_fit_is_named(relations):
+def test_invalid_shapes_and_temperatures_are_named(relations):
     with pytest.raises(ValueError, match=r"one shape .* got \(2, 3, 5, 4\) and \(2, 3, 5, 3\)"):
         AttentionRelationLoss()(relations[0], relations[1, ..., :3])
     with pytest.raises(ValueError, match="temperature must be positive, got 0"):

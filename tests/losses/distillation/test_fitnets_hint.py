@@ -9,12 +9,12 @@ def test_one_item_worked_out_by_hand():
     with torch.no_grad():
         loss.regressor.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]))
         loss.regressor.bias.copy_(torch.tensor([0.0, 0.0, 1.0]))
-    # The regressor says 3, 8, 8; the teacher has 3, 6, 9.
+    # The regressor gives 3, 8, 8; the teacher has 3, 6, 9.
     value = loss(torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 6.0, 9.0]]))
     assert value.item() == pytest.approx((0 + 4 + 1) / 3)
 
 
-def test_features_of_which_one_follows_from_the_other_cost_nothing_in_the_end():
+def test_linearly_dependent_features_can_be_regressed_to_zero_loss():
     torch.manual_seed(0)
     student = torch.randn(32, 4)
     teacher, loss = student @ torch.randn(4, 6) + 1, FitNetsHintLoss(4, 6)
@@ -27,7 +27,7 @@ def test_features_of_which_one_follows_from_the_other_cost_nothing_in_the_end():
     assert loss(student, teacher) < 1e-4 < before
 
 
-def test_other_widths_are_named():
+def test_invalid_widths_are_named():
     with pytest.raises(ValueError, match=r"\(\.\.\., 4\) and \(\.\.\., 6\), got \(2, 4\) and"):
         FitNetsHintLoss(4, 6)(torch.ones(2, 4), torch.ones(3, 6))
     with pytest.raises(ValueError, match=r"got \(2, 6\) and \(2, 6\)"):

@@ -23,7 +23,7 @@ def test_a_row_worked_out_by_hand():
     assert hot.item() == pytest.approx(4 * divergence)
 
 
-def test_it_is_torchs_own_divergence_over_rows(scores):
+def test_it_equals_torchs_divergence_over_rows(scores):
     student, teacher = scores[0], scores[1]
     expected = F.kl_div(
         student.log_softmax(-1).flatten(0, 1),
@@ -33,16 +33,16 @@ def test_it_is_torchs_own_divergence_over_rows(scores):
     torch.testing.assert_close(ScoreDistillationLoss()(student, teacher[None]), expected)
 
 
-def test_teachers_that_disagree_teach_doubt():
-    sure = torch.tensor([[9.0, 0.0, -9.0]])
+def test_disagreeing_teachers_teach_uncertainty():
+    confident = torch.tensor([[9.0, 0.0, -9.0]])
     loss = ScoreDistillationLoss()
-    torn = torch.stack([sure, sure.flip(-1)])
-    doubt = torch.tensor([[4.0, -4.0, 4.0]])
-    assert loss(doubt, torn) < 0.01 < 1 < loss(sure, torn)
-    assert loss(sure, torch.stack([sure, sure])).abs() < 1e-6
+    disagreeing = torch.stack([confident, confident.flip(-1)])
+    uncertain = torch.tensor([[4.0, -4.0, 4.0]])
+    assert loss(uncertain, disagreeing) < 0.01 < 1 < loss(confident, disagreeing)
+    assert loss(confident, torch.stack([confident, confident])).abs() < 1e-6
 
 
-def test_what_does_not_fit_is_named(scores):
+def test_invalid_shapes_and_temperatures_are_named(scores):
     with pytest.raises(ValueError, match=r"got \(2, 3, 7\) for student \(2, 3, 7\)"):
         ScoreDistillationLoss()(scores[0], scores[1])
     with pytest.raises(ValueError, match="temperature must be positive, got 0"):

@@ -6,13 +6,13 @@ import torch
 from avsync.losses.distillation.uncertainty_weighting import UncertaintyWeighting
 
 
-def test_at_the_start_each_loss_counts_half_and_costs_ln_2():
+def test_initial_weights_are_one_half_plus_ln_2_each():
     losses = torch.tensor([0.7, 2.0, 0.1])
     total = UncertaintyWeighting(3)(losses)
     assert total.item() == pytest.approx(0.5 * 2.8 + 3 * math.log(2))
 
 
-def test_weights_find_the_uncertainty_that_the_equation_has():
+def test_trained_weights_satisfy_the_optimality_condition():
     losses = torch.tensor([1.0, 0.1])
     weighting = UncertaintyWeighting(2)
     optimizer = torch.optim.Adam(weighting.parameters(), lr=0.05)
@@ -26,7 +26,7 @@ def test_weights_find_the_uncertainty_that_the_equation_has():
     assert weighting.uncertainty[0].item() == pytest.approx(1, abs=1e-3)
 
 
-def test_another_number_of_losses_is_named():
+def test_a_wrong_number_of_losses_is_named():
     with pytest.raises(ValueError, match=r"losses must be \(3,\), got \(2,\)"):
         UncertaintyWeighting(3)(torch.ones(2))
     with pytest.raises(ValueError, match="count must be positive, got 0"):

@@ -61,17 +61,6 @@ def test_the_voice_is_what_the_mask_leaves_of_every_bin(tiny, mixture):
     torch.testing.assert_close(tiny.separate(mixture), voice)
 
 
-@torch.no_grad()
-def test_items_of_a_batch_do_not_mix(tiny, mixture):
-    alone = torch.cat([tiny.separate(each[None]) for each in mixture])
-    torch.testing.assert_close(tiny.separate(mixture), alone, atol=1e-5, rtol=0)
-
-
-@torch.no_grad()
-def test_twice_as_long_goes_as_well(tiny):
-    assert tiny.separate(torch.zeros(1, 2 * SAMPLES + 1)).shape == (1, 2 * SAMPLES + 1)
-
-
 def test_a_length_that_does_not_fit_is_named(tiny):
     with pytest.raises(ValueError, match=r"S a multiple of 16, got \(1, 2, 256, 65\)"):
         tiny.separate(torch.zeros(1, SAMPLES + 1))

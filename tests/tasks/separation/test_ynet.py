@@ -92,24 +92,6 @@ def test_end_to_end_the_eye_learns():
 
 
 @torch.no_grad()
-def test_another_face_gives_another_voice():
-    model = tiny_v().eval()
-    # Far from zero: fresh weights listen to themselves more than to the face.
-    tokens = 1000 * torch.randn(1, 25, 6)
-    one, other = model.separate(sound(), tokens), model.separate(sound(), -tokens)
-    assert (one - other).abs().max() > 1e-4
-
-
-@torch.no_grad()
-def test_items_of_a_batch_do_not_mix():
-    model = tiny_v().eval()
-    frames, wav = face(model, batch=2), sound(batch=2)
-    together = model.separate(wav, model.encode_video(frames))
-    alone = [model.separate(wav[i : i + 1], model.encode_video(frames[i : i + 1])) for i in (0, 1)]
-    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
-
-
-@torch.no_grad()
 def test_landmarks_are_seen_eight_frames_at_a_time():
     model = build_g(YNetGConfig(CHANNELS, (2, 2, 3, 3, 4, 4, 6, 6), seconds=1)).eval()
     assert model.spec.sees and model.spec.crop is None

@@ -75,15 +75,6 @@ def test_scores_are_cosines_over_the_temperature(model):
     torch.testing.assert_close(model.compare(video, video), torch.full((2, 5), 1 / 0.07))
 
 
-def test_all_work_stays_on_the_device_of_the_input():
-    with torch.device("meta"):
-        model = build(TINY)
-        frames, wav = torch.rand(2, 3, 12, 24, 24), torch.rand(2, SAMPLE_RATE)
-    video = model.encode_video(frames)
-    audio = model.encode_audio(wav, torch.tensor([0.2, 0.4, 0.44, 0.5]))
-    assert model.compare(video, audio).device.type == "meta"
-
-
 def test_wrong_windows_and_clips_that_are_too_short_are_named(model):
     with pytest.raises(ValueError, match=r"frames must be \(B, 3, T >= 9, H, W\), got"):
         model.encode_video(torch.zeros(1, 3, 8, 24, 24))

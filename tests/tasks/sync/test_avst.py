@@ -41,41 +41,10 @@ def test_entries_compared_are_the_models_own_scores(wav, window_frames):
 
 
 @torch.no_grad()
-def test_pairs_scored_in_blocks_are_pairs_scored_alone(tiny):
-    torch.manual_seed(0)
-    video, audio = torch.randn(20, 1, 5, 8), torch.randn(1, 15, 4, 8)
-    table = tiny.compare(video, audio)
-    assert table.shape == (20, 15) and table.std() > 0
-    torch.testing.assert_close(table[19, 14:], tiny.compare(video[19], audio[0, 14:]))
-
-
-@torch.no_grad()
-def test_entries_belong_to_their_start_wherever_the_sound_was_cut(tiny, wav):
-    # 7001 samples: no whole number of columns.
-    starts_s = torch.tensor([0.5, 0.731])
-    later = tiny.encode_audio(wav[:, 7001:], starts_s - 7001 / SAMPLE_RATE)
-    torch.testing.assert_close(later, tiny.encode_audio(wav, starts_s))
-
-
-@torch.no_grad()
-def test_a_window_needs_exactly_the_sound_it_declares(tiny):
+def test_a_window_hears_twenty_columns_as_four_tokens(tiny):
     samples = round(tiny.spec.audio_until_s * SAMPLE_RATE)
-    start_s = torch.tensor([0.0])
-    assert samples == 19 * 160 + 512
-    assert tiny.encode_audio(torch.zeros(1, samples), start_s).shape == (1, 1, 4, 8)
-    with pytest.raises(ValueError, match="starts_s must leave each window's audio"):
-        tiny.encode_audio(torch.zeros(1, samples - 1), start_s)
-
-
-def test_gradients_reach_every_weight_through_all_pairs(wav):
-    torch.manual_seed(0)
-    model = build(AvstConfig(**SIZES))
-    video = model.encode_video(torch.rand(2, 3, 8, 32, 32))
-    audio = model.encode_audio(wav, torch.arange(4) / 5)
-    scores = model.compare(video[:, :, None], audio[:, None])
-    assert scores.shape == (2, 4, 4)
-    scores.square().sum().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    assert samples == 19 * 160 + 512 and tiny.spec.audio_from_s == 0
+    assert tiny.encode_audio(torch.zeros(1, samples), torch.tensor([0.0])).shape == (1, 1, 4, 8)
 
 
 @torch.no_grad()

@@ -83,7 +83,7 @@ def features(
         output: folder for the files.
         model: a name that `avsync models` lists.
         weights: a checkpoint of that model instead of the released one.
-        stream: of the faces, or of the sound.
+        stream: of the faces, or of the audio.
         layer: a module of the model by its dotted name, whose output is taken; without it, the
             vectors that the model compares.
         detector: the face detector; `best` is YuNet where it can be had.
@@ -155,7 +155,7 @@ def audit(
 ) -> int:
     """Say what is in a store before a model is trained on it, and what training will suffer from.
 
-    Lengths, faces, pictures a second, silence, duplicates, speakers, offsets. Nothing is changed.
+    Lengths, faces, frames a second, silence, duplicates, speakers, offsets. Nothing is changed.
 
     Args:
         store: a store of prepared clips.

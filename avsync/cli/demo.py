@@ -1,4 +1,4 @@
-"""The main job on a clip made on the spot: shift the sound, find the shift, repair it.
+"""The main job on a clip made on the spot: shift the audio, find the shift, repair it.
 
 Needs no network.
 """
@@ -43,7 +43,7 @@ def demo(folder: str | Path = "avsync-demo", say: Callable[[str], None] = print)
     say(f"1. Rendering {CLIP_S:g} s of a talking face: {clip}")
     with replacing(clip) as beside:
         render_clip(beside, seed=SEED, duration_s=CLIP_S)
-    say(f"2. Shifting its sound, so that the {describe_offset(LEAD_MS)}: {shifted}")
+    say(f"2. Shifting its audio, so that the {describe_offset(LEAD_MS)}: {shifted}")
     shift_audio(clip, shifted, -LEAD_MS, overwrite=True)
     say(f"3. avsync check {shifted}")
     before = check(shifted)
@@ -55,7 +55,7 @@ def demo(folder: str | Path = "avsync-demo", say: Callable[[str], None] = print)
     say(f"4. avsync fix {shifted} -o {fixed}")
     repaired = fix(shifted, fixed, overwrite=True)
     after = repaired.after or before
-    say(f"   moved the sound by {repaired.shift_ms:+.0f} ms, without re-encoding")
+    say(f"   moved the audio by {repaired.shift_ms:+.0f} ms, without re-encoding")
     say(f"   {answer(after)}")
     write_report([before, after], report)
     say(f"5. The report page, for a browser: {report}")

@@ -117,9 +117,9 @@ def fix(
     dry_run: Flag = False,
     overwrite: Flag = False,
 ) -> int:
-    """Move the sound to the lips and measure the result.
+    """Move the audio to the lips and measure the result.
 
-    A constant offset is repaired without re-encoding. A sound that drifts is resampled, one that
+    A constant offset is repaired without re-encoding. An audio that drifts is resampled, one that
     jumps is moved piece by piece; both are encoded as they were. Refuses where the offset is
     unsure, comes and goes, or would not get smaller. The input is never overwritten.
 
@@ -173,7 +173,7 @@ def fix(
 
 
 def demo(folder: Folder = Path("avsync-demo"), /) -> int:
-    """Render a talking face, shift its sound, then find and repair that. Works offline.
+    """Render a talking face, shift its audio, then find and repair that. Works offline.
 
     Args:
         folder: where the clips and the report page go.
@@ -200,9 +200,9 @@ def separate(
     references: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     overwrite: Flag = False,
 ) -> int:
-    """Write the voice of each face in a video as a WAV file, and what is left of the sound.
+    """Write the voice of each face in a video as a WAV file, and what is left of the audio.
 
-    voice_0.wav, voice_1.wav, ... from left to right and rest.wav add up to the sound of the file;
+    voice_0.wav, voice_1.wav, ... from left to right and rest.wav add up to the audio of the file;
     separation.json says what was done. Exit code: 0 separated, 11 cannot tell, 12 unreadable.
 
     Args:
@@ -260,15 +260,15 @@ def talk(
     json: JsonOutput = None,
     overwrite: Flag = False,
 ) -> int:
-    """Make a face say what a voice says: its mouth is drawn anew, and the voice is its sound.
+    """Make a face say what a voice says: its mouth is drawn anew, and the voice is its audio.
 
-    The film keeps its length and the times of its pictures. The new file says that it is
+    The video keeps its length and the times of its frames. The new file says that it is
     generated; say so too wherever you show it. Exit code: 0 written, 11 cannot tell, 12 unreadable.
 
     Args:
-        face: a film of a face.
-        audio: the voice: a sound, or a film whose sound is taken.
-        output: the new film: .mp4, .m4v, .mov, .mkv or .webm.
+        face: a video of a face.
+        audio: the voice: an audio, or a video whose audio is taken.
+        output: the new video: .mp4, .m4v, .mov, .mkv or .webm.
         who: whose mouth moves where there are several faces: left, right, all, or a number from 0,
             counted from the left.
         model: synctalklip or wav2lip.

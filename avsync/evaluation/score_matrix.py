@@ -46,7 +46,7 @@ class ClipBand(NamedTuple):
 
 
 def window_count(window: int, crops: np.ndarray, wav: np.ndarray) -> int:
-    """Return the windows that the public evaluation counts: frames with picture and sound, less a window
+    """Return the windows that the public evaluation counts: frames with frame and audio, less a window
     of `window` frames (the last possible one is left out).
     """
     return min(len(crops), len(wav) // SAMPLES_PER_FRAME) - window
@@ -69,18 +69,18 @@ def clip_band(
         truth_ms: offset of the clip, taken off first; positive = the audio leads.
         empty_windows: as the public evaluation has it: windows are cut out of the features of the
             whole clip, and features of zeros stand in for those outside it. Otherwise, and for a
-            model that is no `FeatureModel`, the sound of each window is cut out, with silence
+            model that is no `FeatureModel`, the audio of each window is cut out, with silence
             beyond the clip's ends, and the score against a window outside is NaN.
     """
     window = model.spec.window_frames
     count = window_count(window, crops, wav)
     if count < 1:
         raise ValueError(f"a clip must have over {window} frames, got {len(crops)}")
-    place, sound = place_of(model), WavInMemory(wav)
+    place, audio = place_of(model), WavInMemory(wav)
     if empty_windows and isinstance(model, FeatureModel):
-        voice = _Voice(count, *_from_features(model, sound, count, truth_ms))
+        voice = _Voice(count, *_from_features(model, audio, count, truth_ms))
     else:
-        voice = _Voice(count, _cut_out(model, sound, truth_ms))
+        voice = _Voice(count, _cut_out(model, audio, truth_ms))
     rows: list[Tensor] = []
     seen: list[Tensor] = []
     heard: list[Tensor] = []
@@ -89,7 +89,7 @@ def clip_band(
         # A copy: torch takes nothing that is mapped from disk to be read only.
         frames = to_frames(np.array(crops[start : stop + window - 1]))
         frames = frames.to(place.device, place.dtype)
-        lips = each(lambda entries: entries[0], model.encode_video(frames))
+        lips = each(lambda embeddings: embeddings[0], model.encode_video(frames))
         rows += _compare(model, lips, voice, start, stop)
         if isinstance(lips, Tensor) and lips.ndim == 2:
             seen.append(lips.float().cpu())
@@ -100,7 +100,7 @@ def clip_band(
 
 
 class WavInMemory:
-    """Sound `(N,)` at 16 kHz that lies in memory, as the engine asks for it: by time, with silence
+    """Audio `(N,)` at 16 kHz that lies in memory, as the engine asks for it: by time, with silence
     beyond its ends.
     """
 
@@ -123,33 +123,35 @@ class _Voice:
     Args:
         count: windows of the clip.
         encode: gives the entries of some of them.
-        empty: the entry `(1, ...)` of a window without sound; None where such are barred.
+        empty: the entry `(1, ...)` of a window without audio; None where such are barred.
     """
 
     def __init__(self, count: int, encode: Encode, empty: Entries | None = None) -> None:
         self.count, self.encode, self.empty = count, encode, empty
         self.first = self.end = 0
-        self.entries: Entries | None = None
+        self.embeddings: Entries | None = None
 
     def around(self, start: int, stop: int) -> Entries:
         """Return the entries that windows from start to stop meet, from `first` on; the empty one last."""
         low, high = max(0, start - MAX_SHIFT), min(self.count, stop + MAX_SHIFT)
-        if self.entries is None:
-            self.entries = self.encode(low, high)
+        if self.embeddings is None:
+            self.embeddings = self.encode(low, high)
         else:
             drop = low - self.first
-            kept = each(lambda entries: entries[drop:], self.entries)
+            kept = each(lambda embeddings: embeddings[drop:], self.embeddings)
             if high > self.end:
-                self.entries = joined(kept, self.encode(self.end, high))
+                self.embeddings = joined(kept, self.encode(self.end, high))
             else:
-                self.entries = kept
+                self.embeddings = kept
         self.first, self.end = low, high
-        last = each(lambda e: e[:1], self.entries) if self.empty is None else self.empty
-        return joined(self.entries, last)
+        last = each(lambda e: e[:1], self.embeddings) if self.empty is None else self.empty
+        return joined(self.embeddings, last)
 
     def part(self, start: int, stop: int) -> Entries:
         """Return the entries from start to stop, which lie among those asked for last."""
-        return each(lambda entries: entries[start - self.first : stop - self.first], self.entries)
+        return each(
+            lambda embeddings: embeddings[start - self.first : stop - self.first], self.embeddings
+        )
 
 
 def _compare(model: SyncModel, lips: Entries, voice: _Voice, start: int, stop: int) -> list[Tensor]:
@@ -188,21 +190,21 @@ def _rows_together(inside: Tensor, row: int) -> int:
 
 def _grid(model: SyncModel, lips: Entries, table: Entries, rows: slice, places: Tensor) -> Tensor:
     """Score `(r, K)` of some rows of lips with the entries of the table at `places` `(r, K)`."""
-    one = each(lambda entries: entries[rows, None], lips)
+    one = each(lambda embeddings: embeddings[rows, None], lips)
     wanted = places.to(place_of(model).device)
-    return model.compare(one, each(lambda entries: entries[wanted], table)).float().cpu()
+    return model.compare(one, each(lambda embeddings: embeddings[wanted], table)).float().cpu()
 
 
 def _from_features(
-    model: FeatureModel, sound: WavInMemory, count: int, truth_ms: float
+    model: FeatureModel, audio: WavInMemory, count: int, truth_ms: float
 ) -> tuple[Encode, Entries]:
-    wav = sound.window(-truth_ms / 1000, sound.end_s - truth_ms / 1000)
+    wav = audio.window(-truth_ms / 1000, audio.end_s - truth_ms / 1000)
     features = model.window_features(_batch(wav, model), count)[0]
     empty = model.encode_features(torch.zeros_like(features[:1]))
     return lambda first, end: model.encode_features(features[first:end]), empty
 
 
-def _cut_out(model: SyncModel, sound: WavInMemory, truth_ms: float) -> Encode:
+def _cut_out(model: SyncModel, audio: WavInMemory, truth_ms: float) -> Encode:
     spec = model.spec
     # Whole frames of margin: a model that rounds starts to its hop does so alike everywhere.
     before = max(0, math.ceil(-spec.audio_from_s * FPS))
@@ -210,9 +212,9 @@ def _cut_out(model: SyncModel, sound: WavInMemory, truth_ms: float) -> Encode:
     def encode(first: int, end: int) -> Entries:
         begin_s = (first - before) / FPS - truth_ms / 1000
         starts_s = torch.arange(before, before + end - first) / FPS
-        wav = sound.window(begin_s, begin_s + float(starts_s[-1]) + spec.audio_until_s + 1 / FPS)
+        wav = audio.window(begin_s, begin_s + float(starts_s[-1]) + spec.audio_until_s + 1 / FPS)
         encoded = model.encode_audio(_batch(wav, model), starts_s)
-        return each(lambda entries: entries[0], encoded)
+        return each(lambda embeddings: embeddings[0], encoded)
 
     return encode
 

@@ -164,7 +164,7 @@ def answer_clip(
 def score_clip(
     model: SyncModel, crops: np.ndarray, wav: np.ndarray, search_s: float = 1.0
 ) -> TrackScores:
-    """Return the engine's scores of crops `(T, H, W, 3)` uint8 and sound `(N,)` at 16 kHz."""
+    """Return the engine's scores of crops `(T, H, W, 3)` uint8 and audio `(N,)` at 16 kHz."""
     ticks = (CroppedTick(number, {0: crop}) for number, crop in enumerate(crops))
     reach_s = search_s + BEYOND_S
     return score_tracks(model, ticks, WavInMemory(wav), reach_s, far_s=model.spec.far_s).tracks[0]

@@ -1,4 +1,4 @@
-"""Where the faces are in a picture: YuNet, or OpenCV's Haar cascade where YuNet cannot be had."""
+"""Detect faces in an image: YuNet, or OpenCV's Haar cascade where YuNet is not available."""
 
 import os
 import warnings
@@ -17,43 +17,66 @@ YUNET_SHA256 = "81dbde155e982455488235acb8ec2dec5d647edf7cf7080d33e4abb69b93a0d2
 YUNET_VARIABLE = "AVSYNC_YUNET"
 DETECTORS = ("yunet", "haar")
 
-# Overlapping finds that make a Haar face, and those that make it without an eye being found in it.
+# Overlapping detections that a Haar face needs, and those that it needs if no eye is found in it.
 HAAR_MIN_VOTES = 3
 HAAR_SURE_VOTES = 12
-# Where YuNet's box and points lie in a Haar square of side 1 (see `HaarDetector`).
+# YuNet's box and points in a Haar square of side 1 (see `HaarDetector`).
 HAAR_BOX = np.array([0.11, -0.037, 0.89, 1.079])
 HAAR_POINTS = np.array([[0.32, 0.405], [0.68, 0.405], [0.5, 0.619], [0.339, 0.787], [0.661, 0.787]])
 
 
 class FaceDetector(Protocol):
-    """Finds the faces in a picture `(H, W, 3)` uint8 RGB of any size, the surest first.
+    """Detects the faces in an image `(H, W, 3)` uint8 RGB of any size, most confident first.
 
-    `every` is how many ticks may lie between two looks: what it costs against how steady it is.
+    `stride` is how many frames apart it should run on a video: its cost against its steadiness.
     """
 
     name: str
-    every: int
+    stride: int
 
     def __call__(self, image: np.ndarray) -> list[Face]: ...
 
 
-class YuNetDetector:
-    """YuNet, a 75 k-parameter network trained on WIDER FACE: boxes and five points.
+def find_detector(name: str | None = None) -> FaceDetector:
+    """Create the face detector of a name, or the best available one.
 
     Args:
-        model: the ONNX file; None looks where `find_yunet` does.
-        pixels: pictures are scaled down to this many pixels; one in which that finds nothing is
-            looked at once more at twice the width and height, for small faces.
-        min_score: detections below are dropped.
+        name: one of `DETECTORS`; None tries YuNet and falls back to Haar with a warning.
+
+    Raises:
+        ValueError: no detector has this name.
+        RuntimeError: YuNet was asked for by name and is not available.
+    """
+    if name is not None and name not in DETECTORS:
+        raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, got {name!r}")
+    if name == "haar":
+        return HaarDetector()
+    try:
+        return YuNetDetector()
+    except RuntimeError as error:
+        if name == "yunet":
+            raise
+        _warn_of_haar(str(error))
+        return HaarDetector()
+
+
+class YuNetDetector:
+    """YuNet, a network of 75 k parameters trained on WIDER FACE: boxes and five points.
+
+    Args:
+        model: the ONNX file; by default `locate_yunet_model` finds it.
+        pixels: images are scaled down to this many pixels; if nothing is found in a larger image,
+            it is scaled to twice that width and height and tried once more, for small faces.
+        min_score: detections below this confidence are dropped.
     """
 
     name = "yunet"
-    every = 5
+    stride = 5
 
     def __init__(
         self, model: str | Path | None = None, pixels: int = 320 * 180, min_score: float = 0.6
     ) -> None:
-        path = find_yunet() if model is None else Path(model)
+        path = locate_yunet_model() if model is None else Path(model)
         if not path.is_file():
             raise RuntimeError(f"no YuNet model at {path}")
         self.pixels = pixels
@@ -78,7 +101,7 @@ class YuNetDetector:
         faces = []
         for row in rows[np.argsort(-rows[:, 14])]:
             x, y, width, height = row[:4] / scale
-            # YuNet's points are named after the person's own sides: their right eye is the viewer's
+            # YuNet names its points after the person's own sides: their right eye is the viewer's
             # left one.
             faces.append(
                 Face(
@@ -91,22 +114,22 @@ class YuNetDetector:
 
 
 class HaarDetector:
-    """The frontal cascade in the OpenCV wheel: needs no file and no network, loses turned heads.
+    """The frontal Haar cascade of the OpenCV wheel: needs no download, loses turned heads.
 
-    It gives squares only. Boxes and points are where they lie in such a square on average; the
-    constants are medians over frames of GRID speaker 1 against YuNet, made symmetrical.
+    The cascade returns squares only. Boxes and points are placed where they are in such a square on
+    average: the constants are medians over frames of GRID speaker 1 against YuNet, made symmetric.
 
     Args:
-        pixels: pictures are scaled down to this many pixels.
+        pixels: images are scaled down to this many pixels.
     """
 
     name = "haar"
-    every = 10
+    stride = 10
 
     def __init__(self, pixels: int = 320 * 180) -> None:
         self.pixels = pixels
-        self._faces = _cascade("haarcascade_frontalface_alt2.xml")
-        self._eyes = _cascade("haarcascade_eye.xml")
+        self._faces = _load_cascade("haarcascade_frontalface_alt2.xml")
+        self._eyes = _load_cascade("haarcascade_eye.xml")
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         _check_image(image)
@@ -131,29 +154,14 @@ class HaarDetector:
 
 
 def face_in_square(square: np.ndarray, votes: int) -> Face:
-    """The face in a square `(4,)` (x, y, side, side) of the Haar cascade with so many votes."""
+    """Return the face in a square `(4,)` (x, y, side, side) that got `votes` Haar detections."""
     corner, side = square[:2], square[2]
     box = np.concatenate([corner + side * HAAR_BOX[:2], corner + side * HAAR_BOX[2:]])
     return Face(box, corner + side * HAAR_POINTS, votes / (votes + 8))
 
 
-def find_detector(name: str | None = None) -> FaceDetector:
-    """The face detector of that name; None gives the best that can be had."""
-    if name is not None and name not in DETECTORS:
-        raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, got {name!r}")
-    if name == "haar":
-        return HaarDetector()
-    try:
-        return YuNetDetector()
-    except RuntimeError as error:
-        if name == "yunet":
-            raise
-        _warn_of_haar(str(error))
-        return HaarDetector()
-
-
 def scale_down(image: np.ndarray, pixels: int) -> tuple[np.ndarray, float]:
-    """The image with at most about so many pixels, and the scale that took."""
+    """Return the image with about `pixels` pixels at most, and the scale factor."""
     height, width = image.shape[:2]
     scale = float(np.sqrt(pixels / (height * width)))
     if scale >= 1:
@@ -162,11 +170,11 @@ def scale_down(image: np.ndarray, pixels: int) -> tuple[np.ndarray, float]:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
 
 
-def find_yunet() -> Path:
-    """The YuNet model: from `AVSYNC_YUNET`, the cache folder, or fetched into it once.
+def locate_yunet_model() -> Path:
+    """Return the YuNet model: from `AVSYNC_YUNET`, or the cache folder, downloaded there once.
 
     Raises:
-        RuntimeError: it is in none of these places and cannot be fetched.
+        RuntimeError: `AVSYNC_YUNET` names no file, or the download fails.
     """
     named = os.environ.get(YUNET_VARIABLE)
     if named:
@@ -182,7 +190,7 @@ def find_yunet() -> Path:
 
 @cache
 def _fetch_failure(destination: Path) -> str | None:
-    # Cached, so that a machine without a network waits for an answer once in a process, not at
+    # Cached, so that a machine without a network waits for an answer once in a process, not for
     # every detector.
     try:
         fetch(YUNET_URL, YUNET_SHA256, destination, timeout_s=5.0)
@@ -194,14 +202,14 @@ def _fetch_failure(destination: Path) -> str | None:
 @cache
 def _warn_of_haar(cause: str) -> None:
     warnings.warn(
-        "Faces are looked for with OpenCV's Haar cascade, which loses turned heads, because the "
-        f"YuNet detector cannot be had: {cause}. Set {YUNET_VARIABLE} to its file to use it.",
+        "Faces are detected with OpenCV's Haar cascade, which loses turned heads, because the "
+        f"YuNet detector is not available: {cause}. Set {YUNET_VARIABLE} to its file to use it.",
         RuntimeWarning,
         stacklevel=3,
     )
 
 
-def _cascade(name: str) -> cv2.CascadeClassifier:
+def _load_cascade(name: str) -> cv2.CascadeClassifier:
     folder = Path(cv2.data.haarcascades)  # type: ignore[attr-defined]
     cascade = cv2.CascadeClassifier(str(folder / name))
     if cascade.empty():

@@ -1,4 +1,4 @@
-"""Sound of a file on the clock of its pictures, streaming: sample 0 is the first picture's time."""
+"""Audio of a file on the clock of its frames, streaming: sample 0 is the first frame's time."""
 
 import os
 from collections import deque
@@ -20,7 +20,7 @@ from avsync.media.container import (
 )
 from avsync.timing import SAMPLE_RATE
 
-# Containers round timestamps (Matroska to 1 ms) and recorders let them shake: sound runs on until
+# Containers round timestamps (Matroska to 1 ms) and recorders let them shake: audio runs on until
 # they are off by more than JUMP_S at once, or by more than DRIFT_S in their running mean.
 JUMP_S = 0.02
 DRIFT_S = 0.003
@@ -36,10 +36,10 @@ def read_audio(
     stream: int = 0,
     mono: bool = True,
 ) -> Generator[np.ndarray]:
-    """Yield the sound as consecutive float32 blocks `(n,)`, or `(channels, n)` where not mono.
+    """Yield the audio as consecutive float32 blocks `(n,)`, or `(channels, n)` where not mono.
 
-    The first sample is the time `origin_s` of the file's clock: earlier sound is left out, and
-    where there is none yet, or none for a while, blocks are zero. Encoder priming is not sound.
+    The first sample is the time `origin_s` of the file's clock: earlier audio is left out, and
+    where there is none yet, or none for a while, blocks are zero. Encoder priming is not audio.
     Damaged packets become gaps.
 
     Args:
@@ -57,7 +57,7 @@ def read_audio(
 
 
 class AudioClock:
-    """Cuts windows out of a file's mono sound, going forward, while it holds only a little of it.
+    """Cuts windows out of a file's mono audio, going forward, while it holds only a little of it.
 
     Args:
         path: a media file.
@@ -85,13 +85,13 @@ class AudioClock:
 
     @property
     def end_s(self) -> float | None:
-        """Where the sound ends, in seconds from the origin; None until that has been reached."""
+        """Where the audio ends, in seconds from the origin; None until that has been reached."""
         return self._next / self.sample_rate if self._ended else None
 
     def window(self, start_s: float, end_s: float) -> np.ndarray:
-        """Return the sound from `start_s` to `end_s` as `(n,)` float32, zeros where there is none.
+        """Return the audio from `start_s` to `end_s` as `(n,)` float32, zeros where there is none.
 
-        n = round(end_s * rate) - round(start_s * rate). UnreadableMedia where there is no sound.
+        n = round(end_s * rate) - round(start_s * rate). UnreadableMedia where there is no audio.
         """
         start, end = round(start_s * self.sample_rate), round(end_s * self.sample_rate)
         if end < start:
@@ -134,7 +134,7 @@ class _Held(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """Resampled sound `(C, n)`, beginning `at` samples after `run_s` on the file's clock."""
+    """Resampled audio `(C, n)`, beginning `at` samples after `run_s` on the file's clock."""
 
     run_s: float
     at: int
@@ -160,7 +160,7 @@ def _on_clock(pieces: Iterator[_Piece], origin_s: float, mono: bool) -> Generato
 def _pieces(
     path: str | os.PathLike[str], rate: int | None, index: int, mono: bool
 ) -> Iterator[_Piece]:
-    """Sound in runs that have no gap inside; every run is resampled on its own."""
+    """Audio in runs that have no gap inside; every run is resampled on its own."""
     with open_media(path) as container:
         stream = audio_stream(container, index)
         run: _Run | None = None
@@ -173,7 +173,7 @@ def _pieces(
                 run = _Run(frame, start_s, run.rate, run.layout)
             yield from run.push(frame)
         if run is None:
-            raise UnreadableMedia("damaged", "no sound of the audio stream could be decoded")
+            raise UnreadableMedia("damaged", "no audio of the audio stream could be decoded")
         yield from run.push(None)
 
 
@@ -196,7 +196,7 @@ def _dated(frames: Iterator[AudioFrame]) -> Iterator[tuple[float | None, AudioFr
 
 
 class _Run:
-    """Sound without gaps, of one format: resampled to `rate` and mixed to `layout`."""
+    """Audio without gaps, of one format: resampled to `rate` and mixed to `layout`."""
 
     def __init__(self, first: AudioFrame, start_s: float, rate: int, layout: str) -> None:
         self.start_s, self.rate, self.layout = start_s, rate, layout
@@ -240,7 +240,7 @@ class _Run:
 
 
 def is_audio(frame: AudioFrame) -> bool:
-    """Return whether a frame can be sound at all, and not what a damaged header makes of it."""
+    """Return whether a frame can be audio at all, and not what a damaged header makes of it."""
     low, high = AUDIO_RATES
     return low <= frame.sample_rate <= high and frame.layout.nb_channels <= MAX_CHANNELS
 

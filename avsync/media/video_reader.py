@@ -1,4 +1,4 @@
-"""Pictures of a file by presentation time, streaming: upright RGB, and a steady clock over them."""
+"""Frames of a file by presentation time, streaming: upright RGB, and a steady clock over them."""
 
 import os
 from collections import deque
@@ -20,26 +20,26 @@ from avsync.media.container import UnreadableMedia as UnreadableMedia
 from avsync.media.prefetch import ahead
 from avsync.timing import FPS
 
-# Pictures decoded ahead of the caller.
+# Frames decoded ahead of the caller.
 AHEAD = 4
-# Pictures that change this close to the middle of a tick share it: 50 and 100 fps always do, 30 fps
+# Frames that change this close to the middle of a tick share it: 50 and 100 fps always do, 30 fps
 # at every fifth tick.
 BLEND_S = 0.004
-# Gaps between pictures whose (lower) median is how long one is usually shown.
+# Gaps between frames whose (lower) median is how long one is usually shown.
 RECENT_GAPS = 15
-# Nobody's lips can be read from a picture that stands for longer than this. It also bounds what a
+# Nobody's lips can be read from a frame that stands for longer than this. It also bounds what a
 # damaged clock can cost: a clip of 3 s stretched to a minute is half a minute's work.
 HELD_S = 0.5
-# How many places a picture of AVI may be stored from where it is shown.
+# How many places a frame of AVI may be stored from where it is shown.
 MAX_REORDER = 4
-# Anamorphic film has pixels twice as wide as high.
+# Anamorphic video has pixels twice as wide as high.
 MAX_PIXEL_RATIO = 4.0
 # Frames later than this after the first have broken timestamps.
 MAX_LENGTH_S = 100 * 3600.0
 
 
 class VideoFrame(NamedTuple):
-    """An upright picture `(H, W, 3)` RGB uint8, and when it is shown on the file's clock."""
+    """An upright frame `(H, W, 3)` RGB uint8, and when it is shown on the file's clock."""
 
     time_s: float
     image: np.ndarray
@@ -48,7 +48,7 @@ class VideoFrame(NamedTuple):
 class Tick(NamedTuple):
     """Tick `index` of a steady clock; `time_s` = index / fps counts from the first frame.
 
-    Ticks without a new picture share the `image` of the one before: copy it before writing to it.
+    Ticks without a new frame share the `image` of the one before: copy it before writing to it.
     """
 
     index: int  # type: ignore[assignment]
@@ -57,10 +57,10 @@ class Tick(NamedTuple):
 
 
 def read_frames(path: str | os.PathLike[str], max_side: int | None = None) -> Iterator[VideoFrame]:
-    """Yield the pictures of a video in presentation order, decoded by a thread a little ahead.
+    """Yield the frames of a video in presentation order, decoded by a thread a little ahead.
 
-    Damaged pictures are left out, and a truncated file ends where it breaks. Where there is no
-    picture at all, the first step raises UnreadableMedia. Times only rise: a picture dated before
+    Damaged frames are left out, and a truncated file ends where it breaks. Where there is no
+    frame at all, the first step raises UnreadableMedia. Times only rise: a frame dated before
     the one it follows is left out.
 
     Args:
@@ -73,10 +73,10 @@ def read_frames(path: str | os.PathLike[str], max_side: int | None = None) -> It
 
 
 def at_rate(frames: Iterable[VideoFrame], fps: float = FPS) -> Iterator[Tick]:
-    """Yield a Tick every 1/fps seconds of the video, each with the picture its middle shows.
+    """Yield a Tick every 1/fps seconds of the video, each with the frame its middle shows.
 
-    Where pictures change within `BLEND_S` of that middle, as they do at every tick of 50 fps, the
-    two are blended: taking either one would date everything half a display time wrong. A picture
+    Where frames change within `BLEND_S` of that middle, as they do at every tick of 50 fps, the
+    two are blended: taking either one would date everything half a display time wrong. A frame
     on display for longer than `HELD_S` is gone from then on: its ticks are left out.
     """
     if not fps > 0:
@@ -105,10 +105,10 @@ class _Span(NamedTuple):
 
 
 def _spans(frames: Iterable[VideoFrame], tick_s: float) -> Iterator[_Span]:
-    """From when until when each picture stands for what was there.
+    """From when until when each frame stands for what was there.
 
-    That is while it is on display, except where pictures are missing: the one before the gap was
-    not taken later for being shown longer. The gap is shared, but a picture comes at most one
+    That is while it is on display, except where frames are missing: the one before the gap was
+    not taken later for being shown longer. The gap is shared, but a frame comes at most one
     usual display time early, for scenes may just have stood still.
     """
     gaps: deque[float] = deque(maxlen=RECENT_GAPS)
@@ -129,14 +129,14 @@ def _spans(frames: Iterable[VideoFrame], tick_s: float) -> Iterator[_Span]:
 
 
 def _blend(before: np.ndarray | None, image: np.ndarray, share: float) -> np.ndarray:
-    """Return a share of this picture over the one before it; all of it where that is 1 or more."""
+    """Return a share of this frame over the one before it; all of it where that is 1 or more."""
     if before is None or share >= 1 or before.shape != image.shape:
         return image
     return cv2.addWeighted(before, 1 - share, image, share, 0)
 
 
 class Turn(NamedTuple):
-    """Brings a stored picture upright: mirrors it top to bottom, then turns it clockwise."""
+    """Brings a stored frame upright: mirrors it top to bottom, then turns it clockwise."""
 
     rotation: int = 0
     flip: bool = False
@@ -150,12 +150,12 @@ class Turn(NamedTuple):
             return cls()
         a, b, _, c, d = (float(value) for value in matrix)
         flip = a * d - b * c < 0
-        # The matrix maps a picture's x axis to (a, b), with y pointing down: a turn clockwise.
+        # The matrix maps a frame's x axis to (a, b), with y pointing down: a turn clockwise.
         angle = np.degrees(np.arctan2(b, a))
         return cls(round(angle / 90) % 4 * 90, flip)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of the upright picture."""
+        """Width and height of the upright frame."""
         return (height, width) if self.rotation in (90, 270) else (width, height)
 
     def apply(self, image: np.ndarray) -> np.ndarray:
@@ -187,7 +187,7 @@ def decoded_frames(
     if held is not None:
         yield held
     else:
-        cause = "no picture of the video could be decoded"
+        cause = "no frame of the video could be decoded"
         if not stream.codec_context.width:  # FFmpeg forgets a size that it refuses.
             cause += f"; the size is unknown or beyond {MAX_PIXELS // 10**6} megapixels"
         raise UnreadableMedia("damaged", cause)
@@ -204,7 +204,7 @@ def _dated(
 ) -> Iterator[tuple[float, DecodedFrame]]:
     """Yield frames in order with their times in seconds.
 
-    AVI dates packets only, in the order they are stored: the n-th picture gets the n-th of those
+    AVI dates packets only, in the order they are stored: the n-th frame gets the n-th of those
     dates. What has no date at all follows the one before at the stream's rate.
     """
     pace_s = float(1 / (stream.guessed_rate or stream.average_rate or FPS))
@@ -259,7 +259,7 @@ class Converter:
         try:
             rgb = self.scaler.reformat(frame, width, height, "rgb24", interpolation=how, threads=1)
         except (av.error.FFmpegError, ValueError) as error:
-            cause = f"pictures of format {frame.format.name} cannot be converted"
+            cause = f"frames of format {frame.format.name} cannot be converted"
             raise UnreadableMedia("damaged", cause) from error
         return self.turn.apply(rgb.to_ndarray())
 

@@ -1,4 +1,4 @@
-"""Pictures to paint on: upright planes of luma and colour, exact copies of what was decoded."""
+"""Frames to paint on: upright planes of luma and colour, exact copies of what was decoded."""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -36,7 +36,7 @@ class Colours(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How pictures are stored: `width` and `height` of the upright luma, not yet stretched where
+    """How frames are stored: `width` and `height` of the upright luma, not yet stretched where
     pixels are not square; `stored` before they were turned.
     """
 
@@ -71,13 +71,13 @@ class Layout(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """An upright picture: planes Y, Cb and Cr `(H, W)`, uint8 or, of 10 bits, uint16."""
+    """An upright frame: planes Y, Cb and Cr `(H, W)`, uint8 or, of 10 bits, uint16."""
 
     planes: tuple[np.ndarray, ...]
     layout: Layout
 
     def frame(self) -> DecodedFrame:
-        """Return the picture as a frame to encode; its time is still to be set."""
+        """Return the frame as a frame to encode; its time is still to be set."""
         layout = self.layout
         frame = DecodedFrame(layout.width, layout.height, layout.format)
         for plane, values in zip(frame.planes, self.planes, strict=True):
@@ -91,12 +91,12 @@ class Picture(NamedTuple):
 
 
 class Painter:
-    """Decoded frames as pictures of one layout: that of the first frame holds for all.
+    """Decoded frames as frames of one layout: that of the first frame holds for all.
 
     Args:
         formats: the formats that will do; others are converted to yuv420p.
         odd: whether width and height may be odd where colour is stored at half of them; where not,
-            such pictures are converted to yuv444p.
+            such frames are converted to yuv444p.
     """
 
     def __init__(self, formats: Collection[str] = tuple(FORMATS), odd: bool = False) -> None:

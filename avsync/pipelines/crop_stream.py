@@ -16,7 +16,7 @@ from avsync.scoring.decision import FaceTrack
 from avsync.scoring.engine import CroppedTick
 from avsync.timing import FPS
 
-# Pictures are scaled down to this while they are decoded: faces of talking people stay large
+# Frames are scaled down to this while they are decoded: faces of talking people stay large
 # enough, and 4K costs what HD does.
 MAX_SIDE = 1280
 CROPS_AHEAD = 100
@@ -31,7 +31,7 @@ class CropStream:
         spec: which part of a face, at which size.
         detector: finds the faces.
         wanted: the tracks of which crops are cut; None for all.
-        cut: what is taken of a face in a picture instead of its crop; None where there is nothing.
+        cut: what is taken of a face in a frame instead of its crop; None where there is nothing.
     """
 
     def __init__(

@@ -8,8 +8,8 @@ MOVING = ("drift", "jumps", "intermittent")
 # More jumps than this are counted, not told one by one.
 JUMPS = 6
 REPAIRS = {
-    "drift": "Resample the sound, so that it runs as fast as the picture.",
-    "jumps": "Move the sound piece by piece.",
+    "drift": "Resample the audio, so that it runs as fast as the image.",
+    "jumps": "Move the audio piece by piece.",
     "intermittent": "Look where it goes out of tolerance: no shift repairs that.",
 }
 

@@ -1,4 +1,4 @@
-"""The scores of a file, time across and shift upwards, as a small PNG picture."""
+"""The scores of a file, time across and shift upwards, as a small PNG image."""
 
 import base64
 import struct
@@ -13,21 +13,21 @@ from avsync.scoring.score_map import median_step, resample_cells
 
 
 class Grain(NamedTuple):
-    """The most columns, lines and colours of a picture."""
+    """The most columns, lines and colours of an image."""
 
     columns: int
     lines: int
     colours: int
 
 
-# Fewer colours than a byte holds: the eye sees no difference and the picture packs better.
+# Fewer colours than a byte holds: the eye sees no difference and the image packs better.
 FINE = Grain(720, 200, 48)
 # One of hundreds on a page: packs to some 4 kB.
 COARSE = Grain(160, 50, 16)
 
 
 class HeatMap(NamedTuple):
-    """A picture from `low_ms` at the bottom to `high_ms` at the top; unknown is see-through."""
+    """An image from `low_ms` at the bottom to `high_ms` at the top; unknown is see-through."""
 
     data_uri: str
     low_ms: float
@@ -51,7 +51,7 @@ def draw_heat_map(
     columns = np.linspace(0, end_s, grain.columns + 1)
     count = min(grain.lines, max(1, round((high - low) / step_ms)))
     lines = np.linspace(low, high, count + 1)
-    picture = np.full((grain.columns, count), np.nan)
+    image = np.full((grain.columns, count), np.nan)
     for scores in maps:
         ends = scores.t_s[0] - step_s / 2, scores.t_s[-1] + step_s / 2
         first, last = np.searchsorted(columns, ends)
@@ -62,11 +62,11 @@ def draw_heat_map(
             scores.scores, scores.t_s, step_s, columns[here.start : here.stop + 1]
         )
         part = resample_cells(narrow.T, scores.shift_ms, step_ms, lines).T
-        picture[here] = np.where(np.isfinite(part), part, picture[here])
-    if not np.isfinite(picture).any():
+        image[here] = np.where(np.isfinite(part), part, image[here])
+    if not np.isfinite(image).any():
         return None
-    worst, best = np.nanpercentile(picture, (2, 99.8))
-    levels = (picture - worst) / max(best - worst, 1e-9)
+    worst, best = np.nanpercentile(image, (2, 99.8))
+    levels = (image - worst) / max(best - worst, 1e-9)
     return HeatMap(_png_uri(levels.T[::-1], grain.colours), low, high, float(worst), float(best))
 
 

@@ -20,7 +20,7 @@ from avsync.timing import FRAME_MS
 
 # A few files are shown in full, one below the other; of more, each is a row that opens.
 FEW = 4
-# Of many files so many of the worst have pictures and clips, and so many have drawings.
+# Of many files so many of the worst have images and clips, and so many have drawings.
 PICTURED = 24
 DRAWN = 300
 # More jumps than this would be a fence.
@@ -34,7 +34,7 @@ def write_report(
 ) -> None:
     """Write one or more results as one HTML file that needs nothing but itself.
 
-    It is written whole or not at all. Pictures are read from the checked files where those
+    It is written whole or not at all. Images are read from the checked files where those
     still are.
     """
     results = [results] if isinstance(results, CheckResult) else list(results)

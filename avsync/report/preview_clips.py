@@ -1,4 +1,4 @@
-"""Short clips of a face with its sound, to be played on the page: as far apart as in the file."""
+"""Short clips of a face with its audio, to be played on the page: as far apart as in the file."""
 
 import base64
 import time
@@ -17,7 +17,7 @@ from avsync.report.thumbnails import LEADS_S, Moment, around, audio_of, shrink
 REACH_S = 1.0
 SIDE = 240
 RATE = 48000
-# Pictures closer than this are left out: 60 a second show lips no better than 30.
+# Images closer than this are left out: 60 a second show lips no better than 30.
 LEAST_S = 1 / 31
 TICKS = Fraction(1, 90000)
 Shown = list[tuple[float, np.ndarray]]
@@ -40,12 +40,12 @@ def _clip(path: str, moment: Moment, deadline: float) -> str:
         shown = _pictures(path, moment, start_s, deadline)
         return "" if len(shown) < 2 else _uri(shown, _wave(path, start_s, deadline))
     except (UnreadableMedia, av.error.FFmpegError, OSError, ValueError):
-        # No encoder, or a file that breaks here: the page has its picture without a clip.
+        # No encoder, or a file that breaks here: the page has its image without a clip.
         return ""
 
 
 def _pictures(path: str, moment: Moment, start_s: float, deadline: float) -> Shown:
-    """Pictures within the reach of a moment, by seconds from its beginning."""
+    """Images within the reach of a moment, by seconds from its beginning."""
     for lead_s in LEADS_S:
         shown: Shown = []
         with open_media(path) as container:
@@ -69,7 +69,7 @@ def _pictures(path: str, moment: Moment, start_s: float, deadline: float) -> Sho
 
 
 def _wave(path: str, start_s: float, deadline: float) -> np.ndarray:
-    """Sound `(N,)` within the reach, silent where there is none."""
+    """Audio `(N,)` within the reach, silent where there is none."""
     wav = np.zeros(round(2 * REACH_S * RATE), np.float32)
     try:
         with open_media(path) as container:
@@ -82,15 +82,15 @@ def _wave(path: str, start_s: float, deadline: float) -> np.ndarray:
                 part = samples[max(-at, 0) :][: len(wav) - max(at, 0)]
                 wav[max(at, 0) :][: len(part)] = part
     except (UnreadableMedia, av.error.FFmpegError, OSError):
-        pass  # A file without sound has clips without sound.
+        pass  # A file without audio has clips without audio.
     return wav
 
 
 def _uri(shown: Shown, wav: np.ndarray) -> str:
-    film = BytesIO()
-    with av.open(film, "w", format="mp4") as container:
+    video = BytesIO()
+    with av.open(video, "w", format="mp4") as container:
         _write(container, shown, wav)
-    return "data:video/mp4;base64," + base64.b64encode(film.getvalue()).decode("ascii")
+    return "data:video/mp4;base64," + base64.b64encode(video.getvalue()).decode("ascii")
 
 
 def _write(container: OutputContainer, shown: Shown, wav: np.ndarray) -> None:
@@ -99,7 +99,7 @@ def _write(container: OutputContainer, shown: Shown, wav: np.ndarray) -> None:
     picture = container.add_stream("libx264", rate=30, options=options)
     picture.width, picture.height, picture.pix_fmt = width, height, "yuv420p"
     picture.codec_context.time_base = TICKS
-    sound = container.add_stream("aac", rate=RATE, layout="mono", bit_rate=48_000)
+    audio = container.add_stream("aac", rate=RATE, layout="mono", bit_rate=48_000)
     packets: list[av.Packet] = []
     for at_s, image in shown:
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), "rgb24")
@@ -108,6 +108,6 @@ def _write(container: OutputContainer, shown: Shown, wav: np.ndarray) -> None:
     packets += picture.encode(None)
     whole = av.AudioFrame.from_ndarray(wav[None], "fltp", "mono")
     whole.sample_rate, whole.pts, whole.time_base = RATE, 0, Fraction(1, RATE)
-    packets += [*sound.encode(whole), *sound.encode(None)]
+    packets += [*audio.encode(whole), *audio.encode(None)]
     for packet in packets:
         container.mux(packet)

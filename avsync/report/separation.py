@@ -28,25 +28,25 @@ EXCERPT_S = 12
 # Of a long file so many stretches are looked at, each for so long.
 LOOKS, LOOK_S = 400, 0.25
 PLAYED_RATE, PLAYED_BITS = 44100, 64_000
-# Seconds for the pictures of the faces.
+# Seconds for the images of the faces.
 BUDGET_S = 6.0
 
 
 class Part(NamedTuple):
-    """One sound of the page: pictures as data URIs, `share` empty where it is no voice."""
+    """One audio of the page: images as data URIs, `share` empty where it is no voice."""
 
     title: str
     words: str
     file: str
-    sound: str
+    audio: str
     spectrum: str
     share: str
     face: Picture | None
 
 
 class Excerpt(NamedTuple):
-    """What the page shows of the sounds: from sample `first` on, `start_s` seconds after the first
-    picture.
+    """What the page shows of the audio streams: from sample `first` on, `start_s` seconds after the first
+    image.
     """
 
     first: int
@@ -92,20 +92,20 @@ def _parts(result: SeparationResult) -> tuple[Excerpt, list[Part]]:
     faces = _faces(result, excerpt, rate)
     parts = [
         Part(
-            "The sound of the file", "voices and rest together", "",
+            "The audio of the file", "voices and rest together", "",
             _sound_uri(mixture, rate), jpeg_uri(loudness_image(heard, loudest)), "", None,
         )
     ]  # fmt: skip
     for voice, wave, face in zip(result.voices, waves, faces, strict=False):
         own = power(wave, rate)
-        pictures = loudness_image(own, loudest), share_image(own, heard)
-        spectrum, share = map(jpeg_uri, pictures)
-        sound = _sound_uri(wave, rate)
+        images = loudness_image(own, loudest), share_image(own, heard)
+        spectrum, share = map(jpeg_uri, images)
+        audio = _sound_uri(wave, rate)
         parts.append(
-            Part(_title(voice, result), _words(voice), voice.file, sound, spectrum, share, face)
+            Part(_title(voice, result), _words(voice), voice.file, audio, spectrum, share, face)
         )
     left = jpeg_uri(loudness_image(power(waves[-1], rate), loudest))
-    words = "the sound of the file without these voices"
+    words = "the audio of the file without these voices"
     parts.append(
         Part("The rest", words, result.rest or "", _sound_uri(waves[-1], rate), left, "", None)
     )
@@ -133,7 +133,7 @@ def _energy(voice: np.ndarray, first: int, count: int, rate: int) -> float:
 
 
 def _faces(result: SeparationResult, excerpt: Excerpt, rate: int) -> list[Picture | None]:
-    """Return a picture of each voice's face, from the excerpt where it is seen there."""
+    """Return an image of each voice's face, from the excerpt where it is seen there."""
     middle_s = excerpt.start_s + excerpt.samples / rate / 2
     moments = []
     for voice in result.voices:
@@ -146,7 +146,7 @@ def _faces(result: SeparationResult, excerpt: Excerpt, rate: int) -> list[Pictur
     try:
         return read_images(result.file, moments, BUDGET_S)
     except (UnreadableMedia, av.error.FFmpegError, OSError, cv2.error):
-        return [None] * len(moments)  # The file is gone; the sounds are still there.
+        return [None] * len(moments)  # The file is gone; the audio streams are still there.
 
 
 def _title(voice: Voice, result: SeparationResult) -> str:
@@ -175,19 +175,19 @@ def _ticks(excerpt: Excerpt, rate: int) -> list[Tick]:
 
 
 def _sound_uri(wave: np.ndarray, rate: int) -> str:
-    """Return a sound `(N,)` as an mp4 in a data URI."""
-    film = BytesIO()
-    with av.open(film, "w", format="mp4") as container:
-        sound = container.add_stream("aac", rate=PLAYED_RATE, layout="mono")
-        sound.bit_rate = PLAYED_BITS
+    """Return an audio `(N,)` as an mp4 in a data URI."""
+    video = BytesIO()
+    with av.open(video, "w", format="mp4") as container:
+        audio = container.add_stream("aac", rate=PLAYED_RATE, layout="mono")
+        audio.bit_rate = PLAYED_BITS
         # The encoder brings it to its own rate.
         frame = av.AudioFrame.from_ndarray(wave[None].astype(np.float32), "fltp", "mono")
         frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
         resampler = av.AudioResampler("fltp", "mono", PLAYED_RATE)
         for each in (*resampler.resample(frame), *resampler.resample(None)):
-            container.mux(sound.encode(each))
-        container.mux(sound.encode(None))
-    return "data:audio/mp4;base64," + base64.b64encode(film.getvalue()).decode("ascii")
+            container.mux(audio.encode(each))
+        container.mux(audio.encode(None))
+    return "data:audio/mp4;base64," + base64.b64encode(video.getvalue()).decode("ascii")
 
 
 TOP_HZ = 8000
@@ -199,7 +199,7 @@ COLOURS = viridis(256)
 
 
 def power(wav: np.ndarray, rate: int) -> np.ndarray:
-    """Power of a sound `(N,)` at `WIDTH` moments and every frequency up to 8 kHz, low to high `(F,
+    """Power of an audio `(N,)` at `WIDTH` moments and every frequency up to 8 kHz, low to high `(F,
     WIDTH)`; zero above half the rate.
     """
     length = round(WINDOW_S * rate)
@@ -213,13 +213,13 @@ def power(wav: np.ndarray, rate: int) -> np.ndarray:
 
 
 def loudness_image(spectrum: np.ndarray, loudest: float) -> np.ndarray:
-    """Return a spectrum `(F, T)` against the loudest power, as a picture `(HEIGHT, WIDTH, 3)` uint8."""
+    """Return a spectrum `(F, T)` against the loudest power, as an image `(HEIGHT, WIDTH, 3)` uint8."""
     decibels = 10 * np.log10(np.maximum(spectrum, 1e-20) / max(loudest, 1e-20))
     return _coloured(1 + decibels / RANGE_DB)
 
 
 def share_image(voice: np.ndarray, mixture: np.ndarray) -> np.ndarray:
-    """Return the share of a mixture's amplitude that a voice is, from 0 to 1, as a picture; none where
+    """Return the share of a mixture's amplitude that a voice is, from 0 to 1, as an image; none where
     the mixture is silent.
     """
     heard = mixture > 10 ** (-RANGE_DB / 10) * max(float(mixture.max()), 1e-20)

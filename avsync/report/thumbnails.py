@@ -1,4 +1,4 @@
-"""Pictures of a face at a few moments of a file, and how loud the sound is around each.
+"""Images of a face at a few moments of a file, and how loud the audio is around each.
 
 Only the wanted moments are read, by seeking, and only for as long as a budget lasts: a report never
 takes the time of a second pass over the file.
@@ -27,7 +27,7 @@ PICTURE = 276
 # A box holds brow to chin; twice its size shows whose face it is.
 MARGIN = 2.0
 JPEG_QUALITY = 80
-# Sound is drawn this far to both sides of a picture, in this many bars.
+# Audio is drawn this far to both sides of an image, in this many bars.
 AROUND_S = 0.6
 BARS = 80
 # Some containers seek to somewhere past the place asked for: then again from further ahead.
@@ -93,7 +93,7 @@ def spread(start_s: float, end_s: float, parts: int = MOMENTS) -> list[float]:
 
 
 def read_images(path: str, moments: list[Moment], budget_s: float = 6.0) -> list[Picture | None]:
-    """One picture for each moment, None where the budget ran out or nothing could be decoded there.
+    """One image for each moment, None where the budget ran out or nothing could be decoded there.
 
     Raises UnreadableMedia where the file is gone or holds no video.
     """
@@ -102,7 +102,7 @@ def read_images(path: str, moments: list[Moment], budget_s: float = 6.0) -> list
         stream = video_stream(container)
         first = next(decoded_frames(container, stream), None)
         if first is None:
-            raise UnreadableMedia("damaged", "no picture of the video could be decoded")
+            raise UnreadableMedia("damaged", "no image of the video could be decoded")
         origin_s = first[0]
         images = [
             _picture_at(container, stream, origin_s + moment.t_s, moment.box, deadline)
@@ -110,8 +110,8 @@ def read_images(path: str, moments: list[Moment], budget_s: float = 6.0) -> list
         ]
     loud = _loudness(path, [origin_s + moment.t_s for moment in moments], deadline)
     return [
-        None if image is None else Picture(jpeg_uri(image), image.shape[1], image.shape[0], sound)
-        for image, sound in zip(images, loud, strict=True)
+        None if image is None else Picture(jpeg_uri(image), image.shape[1], image.shape[0], audio)
+        for image, audio in zip(images, loud, strict=True)
     ]
 
 
@@ -131,7 +131,7 @@ def _picture_at(
     box: Box | None,
     deadline: float,
 ) -> np.ndarray | None:
-    """Return the picture on screen at a time of the file, cut to the box; None where none came in time."""
+    """Return the image on screen at a time of the file, cut to the box; None where none came in time."""
     for lead_s in LEADS_S:
         try:
             container.seek(int((at_s - lead_s) * av.time_base), backward=True)
@@ -151,7 +151,7 @@ def _picture_at(
 
 
 def around(image: np.ndarray, box: Box) -> np.ndarray:
-    """Return the square about a face, moved inside the picture where it reaches over the edge."""
+    """Return the square about a face, moved inside the image where it reaches over the edge."""
     height, width = image.shape[:2]
     side = int(min(MARGIN * max(box[2] - box[0], box[3] - box[1], 16), height, width))
     left = int(np.clip((box[0] + box[2] - side) / 2, 0, width - side))
@@ -160,14 +160,14 @@ def around(image: np.ndarray, box: Box) -> np.ndarray:
 
 
 def shrink(image: np.ndarray, side: int) -> np.ndarray:
-    """Return the picture with its longer side at most `side` pixels."""
+    """Return the image with its longer side at most `side` pixels."""
     scale = min(1.0, side / max(image.shape[:2]))
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def jpeg_uri(image: np.ndarray) -> str:
-    """Return a picture `(H, W, 3)` RGB uint8 as a JPEG in a data URI."""
+    """Return an image `(H, W, 3)` RGB uint8 as a JPEG in a data URI."""
     done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert done
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
@@ -188,7 +188,7 @@ def _loudness(path: str, times_s: list[float], deadline: float) -> list[np.ndarr
 def _energy(
     container: InputContainer, stream: av.AudioStream, at_s: float, deadline: float
 ) -> np.ndarray | None:
-    """Effective amplitude `(BARS,)` of the sound within AROUND_S of a time on the file's clock."""
+    """Effective amplitude `(BARS,)` of the audio within AROUND_S of a time on the file's clock."""
     start_s = at_s - AROUND_S
     container.seek(int(max(start_s - 0.3, 0) * av.time_base), backward=True)
     squares, counts = np.zeros(BARS), np.zeros(BARS)
@@ -208,7 +208,7 @@ def _energy(
 def audio_of(
     container: InputContainer, stream: av.AudioStream, rate: int | None = None
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Blocks of mono sound `(N,)` from where a container stands, and when each begins on the clock
+    """Blocks of mono audio `(N,)` from where a container stands, and when each begins on the clock
     of the file; at the stream's own rate where none is given. Ends where a block has no time.
     """
     rate = rate or stream.rate

@@ -59,7 +59,7 @@ class Row(NamedTuple):
 def rows_of(tracks: tuple[TrackResult, ...]) -> list[Row]:
     """Rows of faces, the surest first.
 
-    Every shot of a film begins new tracks, so that a row for each of them would never end.
+    Every shot of a video begins new tracks, so that a row for each of them would never end.
     """
     rows: list[list[TrackResult]] = []
     for track in sorted(tracks, key=_weight, reverse=True):

@@ -24,14 +24,14 @@ REASONS = {
     "music": "music plays, and no voice that matches these lips",
     "no_match": "this voice does not match these lips",
     "out_of_range": "the offset lies beyond the range searched",
-    "no_video_stream": "the file has no picture",
-    "no_audio_stream": "the file has no sound",
+    "no_video_stream": "the file has no image",
+    "no_audio_stream": "the file has no audio",
     "damaged": "the file is damaged or is no video",
 }
 
 WHAT_TO_TRY = {
     "no_face": (
-        "The sound is compared with the lips, so a face must be in view, turned towards the "
+        "The audio is compared with the lips, so a face must be in view, turned towards the "
         "camera, with the mouth uncovered. Check a part in which someone speaks on camera."
     ),
     "face_too_small": (
@@ -43,11 +43,11 @@ WHAT_TO_TRY = {
         "give a much surer answer."
     ),
     "silence": (
-        "Play the file and listen. If the voice is on another audio track, or the sound was muted "
+        "Play the file and listen. If the voice is on another audio track, or the audio was muted "
         "in the export, check a version in which the voice is on the first track."
     ),
     "still_lips": (
-        "Someone else may be talking, or the picture may be a photograph or frozen. Check a part "
+        "Someone else may be talking, or the image may be a photograph or frozen. Check a part "
         "in which the person on screen speaks."
     ),
     "music": (
@@ -55,15 +55,15 @@ WHAT_TO_TRY = {
         "be heard, or a part without music."
     ),
     "no_match": (
-        "That is usual for dubbing, voice-over, playback and swapped sound. If the right voice is "
+        "That is usual for dubbing, voice-over, playback and swapped audio. If the right voice is "
         "there but may be further away, search wider."
     ),
     "out_of_range": "The best match lies further off than was searched. Search wider.",
     "no_video_stream": (
-        "A sound file alone cannot be checked. Give the file that holds both picture and sound."
+        "An audio file alone cannot be checked. Give the file that holds both image and audio."
     ),
     "no_audio_stream": (
-        "Give the file that holds both picture and sound, or put the sound back into this one."
+        "Give the file that holds both image and audio, or put the audio back into this one."
     ),
     "damaged": (
         "Play the file in another program. If it does not play there either, copy or export it "
@@ -129,7 +129,7 @@ def in_words(result: CheckResult | TrackResult) -> str:
 def limits_in_words(limits: Tolerance) -> str:
     """`EBU R37 tolerates sound up to 40 ms early and 60 ms late`."""
     early, late = f"{limits.early_ms:g} ms early", f"{limits.late_ms:g} ms late"
-    return f"{limits.source} tolerates sound up to {early} and {late}"
+    return f"{limits.source} tolerates audio up to {early} and {late}"
 
 
 def _in_numbers(result: CheckResult, offset_ms: float) -> Advice:
@@ -143,7 +143,7 @@ def _in_numbers(result: CheckResult, offset_ms: float) -> Advice:
         return Advice("good", "In sync", meaning, _while_in_sync(result), _fix(result))
     early = result.verdict == "audio_leads"
     heard = f"The voice is heard {'before' if early else 'after'} the lips move."
-    todo = f"{'Delay' if early else 'Advance'} the sound by {abs(offset_ms):.0f} ms."
+    todo = f"{'Delay' if early else 'Advance'} the audio by {abs(offset_ms):.0f} ms."
     if result.borderline:
         todo = f"Borderline: the interval reaches into tolerance. To be safe, {_inner(todo)}"
     if doubt(result):
@@ -179,7 +179,7 @@ def _fix(result: CheckResult, *, re_encodes: bool = False) -> Command | None:
     source = Path(result.file)
     fixed = source.with_name(f"{source.stem}_fixed{source.suffix}") if source.name else source
     line = f"avsync fix {_argument(result.file)} -o {_argument(str(fixed))}"
-    how = "with its sound encoded anew" if re_encodes else "without re-encoding"
+    how = "with its audio encoded anew" if re_encodes else "without re-encoding"
     purpose = f"Writes a corrected copy {how} and measures it again"
     return Command(purpose, line, doubt(result))
 

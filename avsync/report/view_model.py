@@ -1,4 +1,4 @@
-"""What the page shows of a result: its words, drawings and pictures, ready to be set."""
+"""What the page shows of a result: its words, drawings and images, ready to be set."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from avsync.report.verdict_text import Advice, advise, in_words
 from avsync.scoring.result import CheckResult
 from avsync.timing import FRAME_MS, Tolerance, describe_offset, tolerance
 
-NO_PICTURES = "Pictures are left out"
+NO_PICTURES = "Images are left out"
 
 
 class Detail(NamedTuple):
@@ -29,9 +29,9 @@ class Detail(NamedTuple):
         rows: rows of faces that are drawn; of a crowd the surest are, the others are counted.
         marks: marks of a timeline.
         grain: of the heat map.
-        moments: pictures, and how many of them are clips; 0: the file is not opened again.
-        budget_s: seconds for the pictures, and again for the clips.
-        faces: rows of the table of faces; a film has thousands of shots, each with new ones.
+        moments: images, and how many of them are clips; 0: the file is not opened again.
+        budget_s: seconds for the images, and again for the clips.
+        faces: rows of the table of faces; a video has thousands of shots, each with new ones.
         numbers: whether the timeline is given in numbers too.
     """
 
@@ -54,10 +54,10 @@ BARE = Detail(0, 0, COARSE, 0, 0, 0.0, 0, False)
 
 
 class Shot(NamedTuple):
-    """A picture of a moment with what belongs under it; `clip`: a film to play, or empty."""
+    """An image of a moment with what belongs under it; `clip`: a video to play, or empty."""
 
     moment: Moment
-    picture: Picture
+    image: Picture
     words: str
     wave: str
     clip: str
@@ -91,9 +91,9 @@ class FileView(NamedTuple):
 
 
 def view_of(result: CheckResult, detail: Detail = FULL) -> FileView:
-    """Return what the page shows of one result, with pictures from its file where it still is."""
+    """Return what the page shows of one result, with images from its file where it still is."""
     limits = tolerance(result.profile)
-    # For people to read; pictures and the command line still go by the true name.
+    # For people to read; images and the command line still go by the true name.
     shown_result = replace(result, file=printable(result.file), detail=printable(result.detail))
     end_s = max([result.duration_s or 0.0, *(track.end_s for track in result.tracks)])
     rows = rows_of(result.tracks)
@@ -180,7 +180,7 @@ def _summary(row: Row, limits: Tolerance, *, moved: bool) -> str:
 def _shots(
     result: CheckResult, chosen: list[list[Moment]], detail: Detail
 ) -> tuple[list[list[Shot]], str]:
-    """Pictures for the chosen moments of every row, and why there are none or not all."""
+    """Images for the chosen moments of every row, and why there are none or not all."""
     none: list[list[Shot]] = [[] for _ in chosen]
     wanted = [moment for part in chosen for moment in part]
     if not wanted:
@@ -188,26 +188,26 @@ def _shots(
     if not Path(result.file).is_file():
         return none, f"{NO_PICTURES}: the file was not found when this page was written."
     try:
-        pictures = iter(read_images(result.file, wanted, detail.budget_s))
+        images = iter(read_images(result.file, wanted, detail.budget_s))
     except UnreadableMedia as error:
         return none, f"{NO_PICTURES}: {printable(str(error))}."
     # The worst first, for where not all can be had.
     played = sorted((m for m in wanted if m.box is not None), key=lambda m: m.note != WORST)
     played = played[: detail.clips]
     clips = dict(zip(played, read_clips(result.file, played, detail.budget_s), strict=True))
-    shots = [[_shot(m, next(pictures), clips.get(m, "")) for m in part] for part in chosen]
+    shots = [[_shot(m, next(images), clips.get(m, "")) for m in part] for part in chosen]
     found = [[shot for shot in part if shot is not None] for part in shots]
     missing = len(wanted) - sum(map(len, found))
-    note = f"{missing} of {len(wanted)} pictures could not be read in time." if missing else ""
+    note = f"{missing} of {len(wanted)} images could not be read in time." if missing else ""
     return found, note
 
 
-def _shot(moment: Moment, picture: Picture | None, clip: str) -> Shot | None:
-    if picture is None:
+def _shot(moment: Moment, image: Picture | None, clip: str) -> Shot | None:
+    if image is None:
         return None
     point = moment.point
     words = "" if point is None or point.offset_ms is None else describe_offset(point.offset_ms)
-    return Shot(moment, picture, words, _wave(picture.loudness), clip)
+    return Shot(moment, image, words, _wave(image.loudness), clip)
 
 
 def _wave(loudness: np.ndarray | None) -> str:

@@ -1,4 +1,4 @@
-"""Who speaks when: of the faces in the picture, the one whose lips the voice fits just then."""
+"""Who speaks when: of the faces in the frame, the one whose lips the voice fits just then."""
 
 from collections.abc import Mapping
 

@@ -34,7 +34,7 @@ TIMELINE_POINTS = 2000
 
 @dataclass(frozen=True)
 class FaceTrack:
-    """What was seen of one face: `box` is the median x0, y0, x1, y1, in pixels of the picture."""
+    """What was seen of one face: `box` is the median x0, y0, x1, y1, in pixels of the frame."""
 
     track: int
     start_s: float
@@ -63,7 +63,7 @@ def judge_track(
     search_s: float,
     calibration: Calibration,
 ) -> TrackResult:
-    """Return the result of one face; `level_db` is the sound's level at every tick of the file."""
+    """Return the result of one face; `level_db` is the audio's level at every tick of the file."""
     answer = _unfit(face, scores, level_db)
     timeline: tuple[TimelinePoint, ...] = ()
     if answer is None:

@@ -11,26 +11,26 @@ from torch import Tensor, nn
 Entries = Any
 
 
-def each(function: Callable[..., Tensor], *entries: Entries) -> Entries:
+def each(function: Callable[..., Tensor], *embeddings: Entries) -> Entries:
     """Return the function of the tensors of one or more entries, held as they were."""
-    if isinstance(entries[0], Tensor):
-        return function(*entries)
-    return type(entries[0])(*(function(*parts) for parts in zip(*entries, strict=True)))
+    if isinstance(embeddings[0], Tensor):
+        return function(*embeddings)
+    return type(embeddings[0])(*(function(*parts) for parts in zip(*embeddings, strict=True)))
 
 
-def joined(*entries: Entries) -> Entries:
+def joined(*embeddings: Entries) -> Entries:
     """Entries one after the other on their first axis."""
-    return each(lambda *parts: torch.cat(parts), *entries)
+    return each(lambda *parts: torch.cat(parts), *embeddings)
 
 
-def count(entries: Entries) -> int:
+def count(embeddings: Entries) -> int:
     """Return how many entries there are on the first axis."""
-    return len(entries if isinstance(entries, Tensor) else entries[0])
+    return len(embeddings if isinstance(embeddings, Tensor) else embeddings[0])
 
 
-def bytes_of(entries: Entries) -> int:
+def bytes_of(embeddings: Entries) -> int:
     """Return the memory they take, were each tensor on its own."""
-    tensors = (entries,) if isinstance(entries, Tensor) else entries
+    tensors = (embeddings,) if isinstance(embeddings, Tensor) else embeddings
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 

@@ -11,7 +11,7 @@ import torch
 from avsync.audio.features import LogMel
 from avsync.timing import SAMPLE_RATE
 
-# Sound is judged in stretches of so many seconds; shorter ones are not judged.
+# Audio is judged in stretches of so many seconds; shorter ones are not judged.
 STRETCH_S = 3.0
 LEAST_S = 1.0
 COLUMNS_PER_S = 100
@@ -24,7 +24,7 @@ SYLLABLES_HZ, CHANGES_HZ = (2.5, 8.0), (0.5, 25.0)
 # Log-odds of music: fitted by logistic regression on GRID s1's training clips, rendered voices and
 # MIR-1K's solo voices against MIR-1K's accompaniments and every other instrument of music_cc.
 BIAS, PAUSES, SYLLABLES = -1.4, -7.8, -2.4
-# A spectrum whose shape changes less than this in 0.1 s, half of the time that there is sound, is
+# A spectrum whose shape changes less than this in 0.1 s, half of the time that there is audio, is
 # a tone held: the logarithm of nats. Of the speech above one stretch in ten lies below -0.0.
 STEADY = -0.5
 LAG = COLUMNS_PER_S // 10
@@ -64,7 +64,7 @@ def _log_odds(wav: np.ndarray) -> float | None:
 
 
 def _flux(mel: np.ndarray, power: np.ndarray) -> float:
-    """Return how much the shape of the spectrum changes in `LAG` columns, where there is sound."""
+    """Return how much the shape of the spectrum changes in `LAG` columns, where there is audio."""
     shape = mel - mel.mean(0)
     change = np.sqrt(((shape[:, LAG:] - shape[:, :-LAG]) ** 2).mean(0))
     heard = power > np.percentile(power, 40)

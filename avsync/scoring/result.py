@@ -40,7 +40,7 @@ class TimelinePoint:
 @dataclass(frozen=True)
 class TrackResult:
     """One face from its first frame to its last; `box` is its median x0, y0, x1, y1 in pixels of
-    the upright picture.
+    the upright frame.
 
     `speaking` are the stretches, in seconds of the file, in which the voice is this face's and no
     other's; empty where the file's offset is not known.

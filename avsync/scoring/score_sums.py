@@ -26,7 +26,7 @@ def summed(curves: Sequence[Curve]) -> Curve:
 
 @dataclass(frozen=True)
 class TrackScores:
-    """How well one face fits the sound at every offset, bin by bin.
+    """How well one face fits the audio at every offset, bin by bin.
 
     Args:
         first_tick: where the track begins.
@@ -35,7 +35,7 @@ class TrackScores:
         bins: `(B,)`, rising; bin b holds the windows that start at ticks `b * BIN_WINDOWS` to `(b +
             1) * BIN_WINDOWS - 1`.
         evidence: `(B, K)`, summed over the bin's windows: score less the window's mean over all
-            offsets. An offset that asks for sound before the file's beginning or after its end has
+            offsets. An offset that asks for audio before the file's beginning or after its end has
             no evidence for or against: 0.
         windows: `(B,)`, how many windows each bin sums.
         motion: `(B,)`, mean change of the crop from tick to tick, in its own contrast.

@@ -33,10 +33,10 @@ def weights(tmp_path):
 
 @pytest.fixture
 def files(tmp_path):
-    """A film without a face, and a voice."""
+    """A video without a face, and a voice."""
     wav = 0.3 * np.sin(np.arange(16000) / 8)
-    film = write_pictures(tmp_path / "film.mp4", [texture(96, 80)] * 30)
-    return "--face", film, "--audio", write_voice(tmp_path / "voice.wav", wav)
+    video = write_pictures(tmp_path / "film.mp4", [texture(96, 80)] * 30)
+    return "--face", video, "--audio", write_voice(tmp_path / "voice.wav", wav)
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -68,7 +68,7 @@ def test_a_voice_that_cannot_be_read_is_code_12(run, weights, files, tmp_path):
     broken = (*files[:3], tmp_path / "none.wav")
     code, out, _ = run("talk", *broken, "-o", tmp_path / "new.mp4", *options)
     assert code == 12
-    assert "film.mp4: unreadable: the voice, " in out and "none.wav does not exist" in out
+    assert "video.mp4: unreadable: the voice, " in out and "none.wav does not exist" in out
 
 
 def test_without_weights_it_says_how_to_get_some(run, files, tmp_path):

@@ -10,7 +10,7 @@ from avsync.timing import SAMPLE_RATE
 
 
 def made_store(path: Path, clips: dict[str, tuple[np.ndarray, np.ndarray]], **row) -> Store:
-    """A store of crops `(T, 96, 96, 3)`, taken for face and mouth, and sound, by `SPEAKER/NAME`."""
+    """A store of crops `(T, 96, 96, 3)`, taken for face and mouth, and audio, by `SPEAKER/NAME`."""
     records = {}
     for place, (crops, wav) in clips.items():
         speaker, name = place.split("/")

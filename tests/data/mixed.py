@@ -56,6 +56,6 @@ def lively_encoder():
 
 
 def loudest_hz(wav):
-    """The frequency that holds most of a sound."""
+    """The frequency that holds most of an audio."""
     spectrum = np.abs(np.fft.rfft(wav * np.hanning(len(wav))))
     return round(spectrum.argmax() * 16384 / len(wav))

@@ -10,7 +10,7 @@ from avsync.timing import SAMPLES_PER_FRAME
 
 
 class Brightness:
-    """Compares the brightness of a window's frames with the level of their sound."""
+    """Compares the brightness of a window's frames with the level of their audio."""
 
     def __init__(self, window=5):
         self.window = window

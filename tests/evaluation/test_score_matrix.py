@@ -13,7 +13,7 @@ from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 
 class Brightness:
-    """Compares the brightness of five frames with the level of their sound."""
+    """Compares the brightness of five frames with the level of their audio."""
 
     spec = ClipSpec("mouth", 8, 8, window_frames=5, audio_from_s=0.0, audio_until_s=0.2)
 
@@ -130,10 +130,10 @@ def test_a_clip_of_one_window_has_none_to_score():
 
 
 def test_sound_beyond_its_ends_is_silence():
-    sound = WavInMemory(np.ones(SAMPLE_RATE, np.float32))
-    assert sound.window(-0.5, 0.25).sum() == 0.25 * SAMPLE_RATE
-    assert sound.window(0.75, 1.5).sum() == 0.25 * SAMPLE_RATE
-    assert sound.window(2, 3).sum() == 0
+    audio = WavInMemory(np.ones(SAMPLE_RATE, np.float32))
+    assert audio.window(-0.5, 0.25).sum() == 0.25 * SAMPLE_RATE
+    assert audio.window(0.75, 1.5).sum() == 0.25 * SAMPLE_RATE
+    assert audio.window(2, 3).sum() == 0
 
 
 def test_the_band_of_vocalist_is_its_forward_on_the_mel_of_the_whole_clip():

@@ -18,7 +18,7 @@ FRAMES = 75
 
 
 class Brightness:
-    """Compares the brightness of five frames with the level of their sound."""
+    """Compares the brightness of five frames with the level of their audio."""
 
     spec = ClipSpec("mouth", 8, 8, window_frames=5, audio_from_s=0.0, audio_until_s=0.2)
 

@@ -7,8 +7,8 @@ from avsync.faces.crops import (
     cut_face,
     cut_head,
     cut_mouth,
-    mouth_to_face_affine,
     mouth_square,
+    mouth_to_face_affine,
     s3fd_box,
 )
 from avsync.faces.detector import YuNetDetector
@@ -19,16 +19,16 @@ POINTS = np.array([[120.0, 90], [180, 90], [150, 125], [130, 155], [170, 155]])
 
 
 def gradient(height: int = 240, width: int = 320) -> np.ndarray:
-    """Red grows to the right and green downwards, so that a crop tells where it was cut."""
+    """Red grows to the right and green downwards, so a crop shows where it was taken."""
     x, y = np.meshgrid(np.arange(width) * 255 / width, np.arange(height) * 255 / height)
     return np.stack([x, y, 0 * x], axis=-1).round().astype(np.uint8)
 
 
-def test_the_box_of_the_reference_is_nearly_the_detectors():
+def test_the_reference_box_is_close_to_the_detectors():
     np.testing.assert_allclose(s3fd_box(np.array([50.0, 100, 150, 300])), [50, 98.8, 150, 300.8])
 
 
-def test_a_face_crop_is_the_box_stretched_to_a_square():
+def test_a_face_crop_is_the_box_resized_to_a_square():
     crop = cut_face(gradient(), np.array([80.0, 60, 180, 220]), 96).astype(float)
     box = s3fd_box(np.array([80.0, 60, 180, 220]))
     for k in (0, 40, 95):
@@ -38,7 +38,7 @@ def test_a_face_crop_is_the_box_stretched_to_a_square():
         assert crop[k, 48, 1] == pytest.approx(y * 255 / 240, abs=1.1)
 
 
-def test_a_face_crop_is_what_slicing_and_resizing_give():
+def test_a_face_crop_matches_slicing_and_resizing():
     image = cv2.GaussianBlur(
         np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8), (0, 0), 4
     )
@@ -48,13 +48,13 @@ def test_a_face_crop_is_what_slicing_and_resizing_give():
     assert np.abs(cut_face(image, box, 96).astype(int) - sliced).mean() < 1.5
 
 
-def test_a_face_over_the_edge_repeats_the_edge():
+def test_a_face_beyond_the_edge_repeats_the_edge():
     crop = cut_face(np.full((100, 100, 3), 200, np.uint8), np.array([-40.0, -50, 60, 70]), 96)
     assert (crop == 200).all()
 
 
 @pytest.mark.parametrize("size", [48, 96, 224])
-def test_crops_of_any_size_show_the_same(size):
+def test_crops_of_any_size_show_the_same_region(size):
     box = np.array([80.0, 60, 180, 220])
     crop, big = cut_face(gradient(), box, size), cut_face(gradient(), box, 96)
     assert crop.shape == (size, size, 3)
@@ -77,7 +77,7 @@ def test_a_mouth_crop_is_centred_on_the_mouth():
 
 
 @pytest.mark.parametrize("degrees", [0, -20, 15])
-def test_the_mouth_crop_is_found_again_in_the_face_crop(degrees):
+def test_the_affine_map_finds_the_mouth_crop_in_the_face_crop(degrees):
     image, box = gradient(), np.array([80.0, 60, 216, 214])
     turn = cv2.getRotationMatrix2D((150, 130), -degrees, 1)
     points = cv2.transform(POINTS[None], turn)[0]
@@ -105,13 +105,13 @@ def test_a_mouth_crop_is_upright_whatever_the_roll(degrees):
     assert np.abs(upright.astype(int) - levelled).mean() < 4
 
 
-def test_a_mouth_over_the_edge_is_padded_with_grey():
+def test_a_mouth_beyond_the_edge_is_padded_with_grey():
     crop = cut_mouth(np.zeros((160, 320, 3), np.uint8), POINTS, 96)
     assert (crop[-10:] == PADDING_GREY).all()
 
 
 def reference_head(image, box, size):
-    """The crop of the SyncNet pipeline: slices of a picture with a grey border, then resized."""
+    """Crop as the SyncNet pipeline does: slices of an image with a grey border, then resized."""
     x0, y0, x1, y1 = s3fd_box(box)
     bs = max(x1 - x0, y1 - y0) / 2
     border = int(bs * 1.8)
@@ -123,19 +123,19 @@ def reference_head(image, box, size):
 
 
 @pytest.mark.parametrize("box", [(90, 60, 190, 160), (100, 50, 160, 150), (-20, 120, 60, 230)])
-def test_a_head_crop_is_the_syncnet_pipelines(box):
+def test_a_head_crop_matches_the_syncnet_pipeline(box):
     image = cv2.GaussianBlur(
         np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8), (0, 0), 4
     )
     crop = cut_head(image, np.array(box, float), 224)
     expected = reference_head(image, np.array(box, float), 224)
     assert crop.shape == (224, 224, 3) and crop.dtype == np.uint8
-    # Whole pixels there, fractions here.
+    # The pipeline rounds to pixels.
     assert np.abs(crop.astype(int) - expected).max() <= 4
 
 
 def test_a_head_crop_has_the_chin_above_its_lower_edge():
-    # Of 2.8 halves of the box, one lies above its middle and 1.8 below.
+    # Of 2.8 half-sides of the box, one is above its centre and 1.8 below.
     box = np.array([100.0, 80, 160, 140])
     crop = cut_head(gradient(), box, 224).astype(float)
     x, y, half = 130, 110, 30 * 1.01
@@ -147,14 +147,14 @@ def test_a_head_crop_has_the_chin_above_its_lower_edge():
         assert crop[112, k, 0] == pytest.approx(across * 255 / 320, abs=1.1)
 
 
-def test_a_head_over_the_edge_is_padded_with_grey():
+def test_a_head_beyond_the_edge_is_padded_with_grey():
     crop = cut_head(np.zeros((200, 200, 3), np.uint8), np.array([0.0, 120, 80, 200]), 224)
     assert (crop[-20:] == PADDING_GREY).all() and (crop[:, :10] == PADDING_GREY).all()
     assert (crop[20:100, 60:] == 0).all()
 
 
 @pytest.mark.real_data
-def test_the_lower_half_of_a_real_face_holds_mouth_and_chin(shared):
+def test_the_lower_half_of_a_real_face_crop_holds_mouth_and_chin(shared):
     detector = YuNetDetector(shared / "models" / "yunet_n_320_320.onnx")
     data = shared / "data"
     clips = [
@@ -173,7 +173,7 @@ def test_the_lower_half_of_a_real_face_holds_mouth_and_chin(shared):
 
 
 @pytest.mark.real_data
-def test_the_box_is_the_one_that_lrs3_was_cut_by(shared):
+def test_the_box_is_the_one_lrs3_was_cropped_by(shared):
     detector = YuNetDetector(shared / "models" / "yunet_n_320_320.onnx")
     edges = []
     for clip in sorted((shared / "data" / "wild_lrs3").iterdir())[::2]:

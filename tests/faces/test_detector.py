@@ -4,15 +4,15 @@ import cv2
 import numpy as np
 import pytest
 
-from avsync.faces import detector as faces
+from avsync.faces import detector as detector_module
 from avsync.faces.detector import (
     YUNET_VARIABLE,
     HaarDetector,
     YuNetDetector,
     face_in_square,
     find_detector,
+    locate_yunet_model,
     scale_down,
-    find_yunet,
 )
 from avsync.faces.tracking import iou
 from avsync.media.video_reader import read_frames
@@ -20,15 +20,15 @@ from avsync.media.video_reader import read_frames
 
 @pytest.fixture
 def no_yunet(monkeypatch, tmp_path):
-    """A machine without the model and without a network."""
+    """Remove the model and the network."""
     monkeypatch.delenv(YUNET_VARIABLE, raising=False)
     monkeypatch.setenv("AVSYNC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(faces, "YUNET_URL", (tmp_path / "not-there.onnx").as_uri())
-    faces._fetch_failure.cache_clear()
-    faces._warn_of_haar.cache_clear()
+    monkeypatch.setattr(detector_module, "YUNET_URL", (tmp_path / "not-there.onnx").as_uri())
+    detector_module._fetch_failure.cache_clear()
+    detector_module._warn_of_haar.cache_clear()
     yield
-    faces._fetch_failure.cache_clear()
-    faces._warn_of_haar.cache_clear()
+    detector_module._fetch_failure.cache_clear()
+    detector_module._warn_of_haar.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,11 @@ def yunet(shared) -> YuNetDetector:
 
 
 def frames_of(folder: Path, step: int) -> list[np.ndarray]:
-    """One picture out of the middle of every `step`-th clip."""
-    pictures = []
+    """Return one frame from the middle of every `step`-th clip."""
+    images = []
     for clip in sorted(folder.iterdir())[::step]:
-        pictures.append(next(f.image for i, f in enumerate(read_frames(clip)) if i == 20))
-    return pictures
+        images.append(next(f.image for i, f in enumerate(read_frames(clip)) if i == 20))
+    return images
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +52,10 @@ def people(shared) -> list[np.ndarray]:
 
 
 @pytest.mark.real_data
-def test_yunet_finds_the_one_face_in_every_picture(yunet, people):
+def test_yunet_finds_the_one_face_in_every_frame(yunet, people):
     found = [yunet(image) for image in people]
-    assert [len(each) for each in found] == [1] * len(people)
-    for face in (each[0] for each in found):
+    assert [len(faces) for faces in found] == [1] * len(people)
+    for face in (faces[0] for faces in found):
         left_eye, right_eye, nose, left_mouth, right_mouth = face.points
         assert left_eye[0] < right_eye[0] and left_mouth[0] < right_mouth[0]
         assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
@@ -65,7 +65,7 @@ def test_yunet_finds_the_one_face_in_every_picture(yunet, people):
 
 
 @pytest.mark.real_data
-def test_haar_draws_the_same_boxes_and_points_as_yunet(yunet, people):
+def test_haar_returns_the_same_boxes_and_points_as_yunet(yunet, people):
     haar = HaarDetector()
     hits, extras, mouth_errors = 0, 0, []
     for image in people:
@@ -83,7 +83,7 @@ def test_haar_draws_the_same_boxes_and_points_as_yunet(yunet, people):
 
 
 @pytest.mark.real_data
-def test_a_face_is_found_at_any_size_of_picture(yunet, people):
+def test_a_face_is_found_at_any_image_size(yunet, people):
     face = yunet(people[0])[0]
     for factor in (0.5, 2.0, 4.0):
         image = cv2.resize(people[0], None, fx=factor, fy=factor)
@@ -93,7 +93,7 @@ def test_a_face_is_found_at_any_size_of_picture(yunet, people):
 
 
 @pytest.mark.real_data
-def test_a_small_face_in_a_big_picture_is_found(yunet, people):
+def test_a_small_face_in_a_large_image_is_found(yunet, people):
     small = cv2.resize(people[0], None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA)
     image = np.full((1080, 1920, 3), 90, np.uint8)
     image[700 : 700 + small.shape[0], 900 : 900 + small.shape[1]] = small
@@ -101,7 +101,7 @@ def test_a_small_face_in_a_big_picture_is_found(yunet, people):
 
 
 @pytest.mark.parametrize("texture", range(3))
-def test_haar_sees_no_face_in_noise(texture):
+def test_haar_finds_no_face_in_noise(texture):
     rough = np.random.default_rng(texture).integers(0, 256, (23 << texture, 40 << texture, 3))
     image = cv2.resize(rough.astype(np.uint8), (640, 360), interpolation=cv2.INTER_CUBIC)
     assert HaarDetector()(image) == []
@@ -115,30 +115,30 @@ def test_the_face_in_a_square_moves_and_grows_with_it():
     assert face_in_square(np.ones(4), 50).score > small.score
 
 
-def test_the_model_is_taken_from_where_the_variable_says(monkeypatch, tmp_path):
+def test_the_model_is_taken_from_the_environment_variable(monkeypatch, tmp_path):
     model = tmp_path / "my.onnx"
     monkeypatch.setenv(YUNET_VARIABLE, str(model))
     with pytest.raises(RuntimeError, match=r"AVSYNC_YUNET names .*my\.onnx, which is no file"):
-        find_yunet()
+        locate_yunet_model()
     model.write_bytes(b"something")
-    assert find_yunet() == model
+    assert locate_yunet_model() == model
     with pytest.raises(RuntimeError, match=r"my\.onnx is not the YuNet model"):
         YuNetDetector()
 
 
-def test_without_yunet_haar_is_taken_and_said_once(no_yunet):
+def test_without_yunet_haar_is_used_with_one_warning(no_yunet):
     with pytest.warns(RuntimeWarning, match="OpenCV's Haar cascade") as warned:
         assert find_detector().name == "haar"
         assert find_detector().name == "haar"
     assert len(warned) == 1
 
 
-def test_a_failed_fetch_is_not_tried_again(no_yunet, tmp_path):
+def test_a_failed_download_is_not_tried_again(no_yunet, tmp_path):
     with pytest.raises(RuntimeError, match="could not fetch"):
-        find_yunet()
+        locate_yunet_model()
     (tmp_path / "not-there.onnx").write_bytes(b"there now")
     with pytest.raises(RuntimeError, match="could not fetch"):
-        find_yunet()
+        locate_yunet_model()
 
 
 def test_yunet_asked_for_by_name_is_never_replaced(no_yunet):
@@ -146,7 +146,7 @@ def test_yunet_asked_for_by_name_is_never_replaced(no_yunet):
         find_detector("yunet")
 
 
-def test_an_unknown_detector_is_answered_with_the_names():
+def test_an_unknown_detector_lists_the_names():
     with pytest.raises(ValueError, match="detector must be one of yunet, haar, got 'dlib'"):
         find_detector("dlib")
 
@@ -156,7 +156,7 @@ def test_a_missing_model_is_named(tmp_path):
         YuNetDetector(tmp_path / "gone.onnx")
 
 
-def test_pictures_that_are_none_are_refused():
+def test_arrays_that_are_not_images_are_refused():
     with pytest.raises(ValueError, match=r"image must be \(H, W, 3\) uint8, got \(4, 4\) uint8"):
         HaarDetector()(np.zeros((4, 4), np.uint8))
 

@@ -1,4 +1,4 @@
-"""The sound of a file is where its pictures say it is, whatever container and codec do to it."""
+"""The audio of a file is where its frames say it is, whatever container and codec do to it."""
 
 import av
 import numpy as np

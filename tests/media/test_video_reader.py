@@ -1,4 +1,4 @@
-"""Pictures come at their times, upright, in the size asked for; ticks follow time, not count."""
+"""Frames come at their times, upright, in the size asked for; ticks follow time, not count."""
 
 import threading
 from fractions import Fraction
@@ -44,7 +44,7 @@ def test_a_steady_clock_shows_each_flash_within_half_a_tick_of_the_source(make_c
 
 
 def shown_at(times, end_s):
-    """Frames at such times whose pictures say the middle of the time they are on display."""
+    """Frames at such times whose frames say the middle of the time they are on display."""
     middles = (np.asarray(times) + np.append(times[1:], end_s)) / 2
     return [
         VideoFrame(time_s, np.full((1, 1, 3), middle))
@@ -86,7 +86,7 @@ def test_a_variable_rate_is_read_by_its_times_not_its_count(make_clip):
     np.testing.assert_allclose([frame.time_s for frame in frames], times, atol=1e-4)
     ticks = list(at_rate(shown_at(times, 2.0), 25))
     assert [tick.index for tick in ticks] == list(range(50))
-    # Pictures are at most one usual display time early, and late only where they come too close.
+    # Frames are at most one usual display time early, and late only where they come too close.
     shown = {frame.image[0, 0, 0]: k for k, frame in enumerate(shown_at(times, 2.0))}
     whole = [tick for tick in ticks if tick.image[0, 0, 0] in shown]
     assert len(whole) > 40
@@ -190,7 +190,7 @@ def test_a_damaged_stretch_is_passed_over(make_clip):
 )
 def test_one_damaged_timestamp_swallows_at_most_its_neighbour(make_clip, tmp_path, broken, by_ms):
     damaged = tmp_path / "damaged.mkv"
-    # Without B-frames the container's order is that of the pictures.
+    # Without B-frames the container's order is that of the frames.
     with av.open(make_clip("clip.mkv")) as source, av.open(damaged, "w") as target:
         copy = target.add_stream_from_template(source.streams.video[0])
         for index, packet in enumerate(source.demux(video=0)):

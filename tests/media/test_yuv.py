@@ -26,8 +26,8 @@ def flat(layout):
 @pytest.mark.parametrize("matrix", [1, 2, 5, 6, 7, 9])
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_colour_that_is_painted_is_the_colour_that_is_read(name, matrix, spread):
-    picture = flat(Layout(name, 64, 48, Turn(), Colours(matrix, spread, 2, 2)))
-    read = Converter()(picture.frame()) / 255
+    frame = flat(Layout(name, 64, 48, Turn(), Colours(matrix, spread, 2, 2)))
+    read = Converter()(frame.frame()) / 255
     np.testing.assert_allclose(read, np.broadcast_to(RGB, read.shape), atol=0.012)
 
 
@@ -35,23 +35,23 @@ def test_a_colour_that_is_painted_is_the_colour_that_is_read(name, matrix, sprea
 def test_planes_are_copies_to_the_bit_of_what_was_decoded(name):
     noise = np.random.default_rng(0).integers(0, 256, (36, 50, 3), dtype=np.uint8)
     decoded = VideoFrame.from_ndarray(noise, "rgb24").reformat(format=name)
-    picture = Painter()(decoded)
-    for plane, copy in zip(decoded.planes, picture.planes, strict=True):
+    frame = Painter()(decoded)
+    for plane, copy in zip(decoded.planes, frame.planes, strict=True):
         rows = np.frombuffer(plane, copy.dtype).reshape(plane.height, -1)[:, : plane.width]
         np.testing.assert_array_equal(rows, copy)
-    again = Painter()(picture.frame())
-    for copy, other in zip(picture.planes, again.planes, strict=True):
+    again = Painter()(frame.frame())
+    for copy, other in zip(frame.planes, again.planes, strict=True):
         np.testing.assert_array_equal(copy, other)
-    np.testing.assert_array_equal(Converter()(decoded), Converter()(picture.frame()))
+    np.testing.assert_array_equal(Converter()(decoded), Converter()(frame.frame()))
 
 
 @pytest.mark.parametrize("name", ["rgb24", "gbrp", "gray", "nv12", "yuv411p", "yuva420p"])
 def test_other_formats_look_the_same_when_they_are_converted(name):
     image = np.broadcast_to((255 * RGB).astype(np.uint8), (48, 64, 3))
     decoded = VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24").reformat(format=name)
-    picture = Painter()(decoded)
-    assert picture.layout.format == "yuv420p"
-    want, got = (Converter()(each).astype(int) for each in (decoded, picture.frame()))
+    frame = Painter()(decoded)
+    assert frame.layout.format == "yuv420p"
+    want, got = (Converter()(each).astype(int) for each in (decoded, frame.frame()))
     assert abs(want - got).max() <= 3
 
 
@@ -69,10 +69,10 @@ def test_a_turned_picture_is_painted_upright(make_clip, rotation):
     clip = make_clip("turned.mp4", rotation=rotation, duration_s=0.2)
     with open_media(clip) as container:
         _, decoded = next(decoded_frames(container, video_stream(container)))
-        picture, upright = Painter()(decoded), Converter()(decoded)
-    assert (picture.layout.height, picture.layout.width) == upright.shape[:2]
-    read = Converter()(picture.frame()).astype(int)
-    # Colours are stored at half the size and read by another way round: the picture's noise.
+        frame, upright = Painter()(decoded), Converter()(decoded)
+    assert (frame.layout.height, frame.layout.width) == upright.shape[:2]
+    read = Converter()(frame.frame()).astype(int)
+    # Colours are stored at half the size and read by another way round: the frame's noise.
     assert abs(read - upright).mean() < 8
     assert read[:20, :20, 0].mean() == pytest.approx(upright[:20, :20, 0].mean(), abs=5)
 

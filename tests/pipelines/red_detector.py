@@ -11,7 +11,7 @@ class RedDetector:
     """Finds the box of all that is red, from the `first`-th look to the `last`."""
 
     name = "red"
-    every = 5
+    stride = 5
 
     def __init__(self, first: int = 0, last: int = 10**9) -> None:
         self.first, self.last = first, last

@@ -51,10 +51,10 @@ class Brightness:
 
 
 class FixedFaces:
-    """Finds faces in the same boxes `(x0, y0, x1, y1)` in every picture."""
+    """Finds faces in the same boxes `(x0, y0, x1, y1)` in every frame."""
 
     name = "fixed"
-    every = 5
+    stride = 5
 
     def __init__(self, *boxes: tuple[int, int, int, int]) -> None:
         self.boxes = [np.array(box, float) for box in boxes]

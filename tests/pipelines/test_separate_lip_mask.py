@@ -24,7 +24,7 @@ def test_voices_and_rest_add_up_to_the_file(tmp_path, rate, seconds):
         np.concatenate(list(read_audio(tmp_path / "out" / name, 0.0, None)))
         for name in ("voice_0.wav", "voice_1.wav", "rest.wav")
     ]
-    assert all(sound.shape == (wave.shape[1],) for sound in sounds)
+    assert all(audio.shape == (wave.shape[1],) for audio in sounds)
     np.testing.assert_allclose(sum(sounds), wave[0], atol=1e-6)
     # A network that has learnt next to nothing hears about half of the mixture in each face.
     for voice in sounds[:2]:

@@ -19,7 +19,7 @@ RATE = 16000
 
 
 def side_by_side(path, left, right, frames=75):
-    """A file of both pictures, and of the mean of both voices."""
+    """A file of both frames, and of the mean of both voices."""
     with ExitStack() as stack, av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
         video.width, video.height, video.pix_fmt = 720, 288, "yuv420p"

@@ -9,7 +9,7 @@ from avsync.report import write_report
 from avsync.report.html import FEW, PICTURED
 from avsync.scoring.result import Fault, Piece, thin_maps
 
-# What a file may add to the page of a batch, in bytes: with pictures and a clip, and without.
+# What a file may add to the page of a batch, in bytes: with images and a clip, and without.
 PICTURED_BYTES, BYTES = 120_000, 30_000
 
 
@@ -115,9 +115,9 @@ def test_only_the_worst_have_pictures_and_each_at_most_one_clip(page, make_batch
 
 def test_faces_and_shots_of_a_film_do_not_swell_a_row(page, make_result, make_track):
     shots = tuple(make_track(83.2, k, 4.0 * k, 4.0 * k + 4) for k in range(300))
-    films = [thin_maps(make_result(83.2, duration_s=1200.0, tracks=shots))] * (FEW + 1)
-    page(films)
-    assert len(page.raw) < 30_000 + len(films) * BYTES
+    videos = [thin_maps(make_result(83.2, duration_s=1200.0, tracks=shots))] * (FEW + 1)
+    page(videos)
+    assert len(page.raw) < 30_000 + len(videos) * BYTES
 
 
 def test_rows_carry_what_they_are_sorted_and_filtered_by(page, make_result):

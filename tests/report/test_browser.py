@@ -179,14 +179,14 @@ def test_a_clip_plays_with_its_sound(browse, make_result, make_track, make_clip)
     result = make_result(83.2, file=str(clip), duration_s=4.0, tracks=(track,))
     script = """
       const video = document.querySelector("video");
-      const [play] = all(".film button");
+      const [play] = all(".video button");
       play.click();
       await new Promise((done, fail) => { video.ontimeupdate = done; video.onerror = fail; });
       return [video.duration, video.videoWidth, play.getAttribute("aria-label").slice(0, 5),
               video.controls, video.webkitAudioDecodedByteCount];"""
-    duration_s, width, label, controls, sound = browse(result, script)
+    duration_s, width, label, controls, audio = browse(result, script)
     assert duration_s == pytest.approx(2.0, abs=0.1)
-    assert min(width, sound) > 0
+    assert min(width, audio) > 0
     assert (label, controls) == ("Pause", False)
 
 

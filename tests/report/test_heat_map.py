@@ -13,7 +13,7 @@ COLUMNS = FINE.columns
 
 
 def pixels(heat_map) -> np.ndarray:
-    """`(H, W, 4)` RGBA of the picture, as a browser sees it."""
+    """`(H, W, 4)` RGBA of the image, as a browser sees it."""
     data = np.frombuffer(base64.b64decode(heat_map.data_uri.split(",")[1]), np.uint8)
     return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
 

@@ -38,9 +38,9 @@ def test_the_verdict_is_said_in_words(report, make_result, offset_ms, headline):
 
 def test_the_repair_goes_the_right_way(report, make_result):
     leads, lags = report(make_result(83.2)).text, report(make_result(-310.4)).text
-    assert "Delay the sound by 83 ms" in leads
+    assert "Delay the audio by 83 ms" in leads
     assert "heard before the lips move" in leads
-    assert "Advance the sound by 310 ms" in lags
+    assert "Advance the audio by 310 ms" in lags
     assert "heard after the lips move" in lags
 
 
@@ -103,7 +103,7 @@ def test_borderline_is_said(report, make_result):
 
 
 def test_the_profile_decides(report, make_result):
-    assert "ITU-R BT.1359 acceptability tolerates sound up to 90 ms early" in (
+    assert "ITU-R BT.1359 acceptability tolerates audio up to 90 ms early" in (
         report(make_result(83.2, profile="itu-acceptable")).text
     )
 
@@ -122,8 +122,8 @@ def test_a_repair_that_would_be_refused_is_said(report, make_result, make_track)
 
 
 def test_the_command_is_ready_to_paste(report, make_result):
-    page = report(make_result(83.2, file="-my films/it's.mov"))
-    quoted = """'./-my films/it'"'"'s.mov'"""
+    page = report(make_result(83.2, file="-my videos/it's.mov"))
+    quoted = """'./-my videos/it'"'"'s.mov'"""
     assert f"avsync fix {quoted} -o " in page.text
     assert "avsync fix" not in report(make_result(5.0)).text
 
@@ -185,19 +185,19 @@ def test_a_film_of_shots_stays_small(report, make_result, make_track):
 
 
 def test_a_missing_file_is_said(report, make_result):
-    assert "Pictures are left out: the file was not found" in report(make_result(83.2)).text
+    assert "Images are left out: the file was not found" in report(make_result(83.2)).text
 
 
 def test_pictures_come_from_the_file(report, make_result, make_track, make_clip):
     clip = make_clip("clip.mp4", duration_s=2.0)
     track = make_track(83.2, end_s=2.0, step_s=0.5)
     page = report(make_result(83.2, file=str(clip), duration_s=2.0, tracks=(track,)))
-    pictures = [value for value in page.values("poster") if value.startswith("data:image/jpeg")]
-    assert len(pictures) == len(track.timeline) == page.tags.count("video")
+    images = [value for value in page.values("poster") if value.startswith("data:image/jpeg")]
+    assert len(images) == len(track.timeline) == page.tags.count("video")
     assert all(value.startswith("data:video/mp4") for value in page.values("src"))
     assert "furthest from sync" in page.text
     told = [words for words in page.values("aria-label") if words.startswith("The face at")]
-    assert len(told) == len(pictures)
+    assert len(told) == len(images)
     assert all("audio leads by 83 ms" in words for words in told)
 
 
@@ -210,7 +210,7 @@ def test_a_page_without_a_face_shows_what_was_looked_at(report, make_result, mak
 def test_a_file_that_is_no_video_gets_its_page(report, make_result, tmp_path):
     (tmp_path / "text.mp4").write_text("not a video")
     page = report(make_result(83.2, file=str(tmp_path / "text.mp4")))
-    assert "Pictures are left out: not a media file" in page.text
+    assert "Images are left out: not a media file" in page.text
 
 
 def test_two_faces_are_kept_apart(report, make_result, make_track):

@@ -27,11 +27,11 @@ def tone(hz, seconds=1.0, rate=RATE):
     return 0.5 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
 
 
-def level(picture):
+def level(image):
     """Where on the ramp of colours each pixel is, 0 to 1."""
     known, order = np.unique(code(COLOURS), return_index=True)
-    found = np.searchsorted(known, code(picture))
-    np.testing.assert_array_equal(known[found], code(picture))
+    found = np.searchsorted(known, code(image))
+    np.testing.assert_array_equal(known[found], code(image))
     return order[found] / 255
 
 
@@ -97,7 +97,7 @@ def page(result, tmp_path):
 
 def test_every_sound_can_be_played_and_every_voice_has_its_mask(page):
     titles = re.findall(r'<h2 class="label" id="part-\d">(.*?)</h2>', page)
-    assert titles == ["The sound of the file", "Voice 0, left", "Voice 1, right", "The rest"]
+    assert titles == ["The audio of the file", "Voice 0, left", "Voice 1, right", "The rest"]
     assert page.count("<audio controls") == 4
     assert page.count('alt="Mask: ') == 2
     assert page.count('alt="Spectrogram: ') == 4

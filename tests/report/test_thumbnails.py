@@ -53,7 +53,7 @@ def test_a_file_without_sound_still_has_pictures(make_clip):
     ("rotation", "corner"), [(0, (0, 0)), (90, (0, 1)), (180, (1, 1)), (270, (1, 0))]
 )
 def test_the_box_is_one_of_the_upright_picture(make_clip, rotation, corner):
-    # The stored picture's top left quarter is red: a small box inside shows nothing else.
+    # The stored image's top left quarter is red: a small box inside shows nothing else.
     clip = str(make_clip("clip.mp4", rotation=rotation, flashes=[]))
     width, height = (96, 64) if rotation in (0, 180) else (64, 96)
     top, left = corner[0] * height * 3 / 4 + height / 8, corner[1] * width * 3 / 4 + width / 8
@@ -62,16 +62,16 @@ def test_the_box_is_one_of_the_upright_picture(make_clip, rotation, corner):
         box = (box[0] - width / 8, box[1], box[2] - width / 8, box[3])
     if corner[0]:
         box = (box[0], box[1] - height / 8, box[2], box[3] - height / 8)
-    picture = read_images(clip, [Moment(0.5, box)])[0]
-    data = np.frombuffer(base64.b64decode(picture.data_uri.split(",")[1]), np.uint8)
+    image = read_images(clip, [Moment(0.5, box)])[0]
+    data = np.frombuffer(base64.b64decode(image.data_uri.split(",")[1]), np.uint8)
     blue, _, red = cv2.imdecode(data, cv2.IMREAD_COLOR)[2:-2, 2:-2].mean((0, 1))
     assert red > 100 > blue
 
 
 def test_a_box_over_the_edge_is_moved_inside(make_clip):
     clip = str(make_clip("clip.mp4"))
-    picture = read_images(clip, [Moment(0.5, (-30, -30, 10, 10))])[0]
-    assert picture.width == picture.height == 64
+    image = read_images(clip, [Moment(0.5, (-30, -30, 10, 10))])[0]
+    assert image.width == image.height == 64
 
 
 def test_no_time_left_means_no_pictures(make_clip):

@@ -109,7 +109,7 @@ def case(request):
 def test_the_spec_can_be_fed(case):
     spec = case.model.spec
     assert spec.fps == FPS and spec.sample_rate in (16000, 16384)
-    # Sound and pictures of a chunk are of the same time, to a frame.
+    # Audio and frames of a chunk are of the same time, to a frame.
     assert abs(spec.samples / spec.sample_rate - spec.frames / spec.fps) < 1 / spec.fps
     assert spec.crop in (None, "mouth", "face", "head")
     assert not (spec.landmarks and spec.crop)

@@ -58,7 +58,7 @@ SMALL = {
 }
 # Starts are rounded to a hop, of features of the waveform as a whole; elsewhere to a sample.
 HOP_S = {"dense_sync": 0.01, "dense_sync_timm": 0.01, "perfect_match": 0.01}
-# No starts at all, and less sound than one window's, fail in a layer, in its words.
+# No starts at all, and less audio than one window's, fail in a layer, in its words.
 UNNAMED = ("dense_sync", "dense_sync_timm")
 # Crops of another size than that of the spec are taken.
 ANY_SIZE = ("dense_sync", "vocalist_mc3", "av_syncnet")
@@ -126,20 +126,20 @@ def case(request):
     return Case(request.param, model, frames, wav, starts_s, video, audio)
 
 
-def parts(entries):
+def parts(embeddings):
     """Entries are a tensor, or a NamedTuple of tensors with the same leading axes."""
-    return (entries,) if isinstance(entries, torch.Tensor) else tuple(entries)
+    return (embeddings,) if isinstance(embeddings, torch.Tensor) else tuple(embeddings)
 
 
-def mapped(function, entries):
-    if isinstance(entries, torch.Tensor):
-        return function(entries)
-    return type(entries)(*map(function, entries))
+def mapped(function, embeddings):
+    if isinstance(embeddings, torch.Tensor):
+        return function(embeddings)
+    return type(embeddings)(*map(function, embeddings))
 
 
-def assert_same(found, expected, entries=None):
+def assert_same(found, expected, embeddings=None):
     """Equal to a thousandth of how much the entries differ from each other."""
-    spread = parts(expected if entries is None else entries)
+    spread = parts(expected if embeddings is None else embeddings)
     for one, other, among in zip(parts(found), parts(expected), spread, strict=True):
         assert one.shape == other.shape
         atol = 1e-3 * float(among.std(correction=0))
@@ -171,12 +171,12 @@ def test_a_window_of_pictures_depends_on_its_own_frames_alone(case):
 def test_a_clip_longer_than_a_block_is_encoded_window_by_window(case):
     length = case.model.spec.window_frames
     frames = pictures(case.model.spec, 1, LONG + length - 1)
-    entries = case.model.encode_video(frames)
-    assert all(video.shape[:2] == (1, LONG) for video in parts(entries))
+    embeddings = case.model.encode_video(frames)
+    assert all(video.shape[:2] == (1, LONG) for video in parts(embeddings))
     # To either side of the ends of blocks of 16, 32 and 64.
     for k in (0, 15, 16, 31, 32, 63, 64, LONG - 1):
         alone = case.model.encode_video(frames[:, :, k : k + length])
-        assert_same(alone, mapped(lambda video, k=k: video[:, k : k + 1], entries), entries)
+        assert_same(alone, mapped(lambda video, k=k: video[:, k : k + 1], embeddings), embeddings)
 
 
 @torch.no_grad()
@@ -231,8 +231,8 @@ def test_a_window_needs_exactly_the_sound_it_declares(case):
     samples = round((spec.audio_until_s - spec.audio_from_s) * SAMPLE_RATE)
     start_s = torch.tensor([-spec.audio_from_s])
     wav = case.wav[:1]
-    entries = encode(wav[:, :samples], start_s)
-    assert all(audio.shape[:2] == (1, 1) for audio in parts(entries))
+    embeddings = encode(wav[:, :samples], start_s)
+    assert all(audio.shape[:2] == (1, 1) for audio in parts(embeddings))
     assert all(audio.isfinite().all() for audio in parts(encode(0 * wav[:, :samples], start_s)))
     refused = "starts_s must leave each window's audio, .* inside wav of .* s, got"
     with pytest.raises(ValueError, match=refused):
@@ -316,8 +316,8 @@ def test_a_crop_of_another_size_is_refused_by_name(case, more):
     spec = case.model.spec
     shape = (1, 3, spec.window_frames, spec.height + more[0], spec.width + more[1])
     if case.name in ANY_SIZE:
-        entries = parts(case.model.encode_video(torch.zeros(shape)))
-        assert [e.shape[2:] for e in entries] == [e.shape[2:] for e in parts(case.video)]
+        embeddings = parts(case.model.encode_video(torch.zeros(shape)))
+        assert [e.shape[2:] for e in embeddings] == [e.shape[2:] for e in parts(case.video)]
         return
     size = rf"{spec.height}, {spec.width}\), got {re.escape(str(shape))}"
     with pytest.raises(ValueError, match=rf"frames must be \(B, 3, T.*, {size}"):
@@ -331,10 +331,10 @@ def test_float64_goes_all_the_way_and_agrees_with_float32(case):
     video = model.encode_video(frames)
     audio = model.encode_audio(case.wav[:1].double(), case.starts_s[:1])
     scores = model.compare(video, audio)
-    assert all(entries.dtype == torch.float64 for entries in (*parts(video), *parts(audio)))
+    assert all(embeddings.dtype == torch.float64 for embeddings in (*parts(video), *parts(audio)))
     assert scores.dtype == (torch.float32 if case.name in FLOAT32_SCORES else torch.float64)
     known = [mapped(lambda both: both[:1, :1], each) for each in (case.video, case.audio)]
-    assert all(entries.dtype == torch.float32 for each in known for entries in parts(each))
+    assert all(embeddings.dtype == torch.float32 for each in known for embeddings in parts(each))
     for found, expected, among in zip((video, audio), known, (case.video, case.audio), strict=True):
         assert_same(mapped(torch.Tensor.float, found), expected, among)
     expected = case.model.compare(*known)
@@ -366,12 +366,12 @@ def test_all_work_stays_on_the_device_of_the_input(case, monkeypatch):
     wav = case.wav.to("meta")
     video = model.encode_video(case.frames.to("meta"))
     audio = model.encode_audio(wav, case.starts_s)
-    entries = [*parts(video), *parts(audio)]
+    embeddings = [*parts(video), *parts(audio)]
     if hasattr(model, "window_features"):
         windows = model.encode_features(model.window_features(wav, 2).flatten(0, 1))
-        entries += parts(windows)
+        embeddings += parts(windows)
     scores = model.compare(video, mapped(lambda a: a[:, :WINDOWS], audio))
-    assert {each.device.type for each in (*entries, scores)} == {"meta"}
+    assert {each.device.type for each in (*embeddings, scores)} == {"meta"}
 
 
 def test_gradients_reach_every_weight_through_all_pairs(case):
@@ -423,7 +423,7 @@ def test_forward_scores_windows_as_their_entries_compare(case):
     features = model.window_features(case.wav[:1], WINDOWS)[0]
     scores = model(frames, features)
     assert scores.shape == (WINDOWS,)
-    video = mapped(lambda entries: entries[:, 0], model.encode_video(frames))
+    video = mapped(lambda embeddings: embeddings[:, 0], model.encode_video(frames))
     torch.testing.assert_close(
         scores, model.compare(video, model.encode_features(features)), atol=1e-5, rtol=1e-5
     )

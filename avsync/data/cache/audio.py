@@ -1,4 +1,4 @@
-"""Sound at another rate, resampled once and mapped from disk ever after."""
+"""Audio at another rate, resampled once and mapped from disk ever after."""
 
 import hashlib
 from collections.abc import Callable
@@ -22,7 +22,7 @@ MADE_BY = "polyphase 64 x 0.915"
 class AudioCache:
     """Sounds as mono float32 at one rate, each in a file that is called by its content.
 
-    Nothing is resampled twice, by whichever run or process; the same sound under another name, or
+    Nothing is resampled twice, by whichever run or process; the same audio under another name, or
     in another folder, is known again.
 
     Args:
@@ -34,12 +34,12 @@ class AudioCache:
         self.folder, self.sample_rate, self.files = Path(folder), sample_rate, ArrayFiles()
         self.known: dict[tuple[str, int | None], str] = {}
 
-    def of_file(self, sound: AudioFile) -> str:
-        """Return the array file `(N,)` of a sound file, from its first sample on.
+    def of_file(self, audio: AudioFile) -> str:
+        """Return the array file `(N,)` of an audio file, from its first sample on.
 
-        UnreadableMedia where it has no sound.
+        UnreadableMedia where it has no audio.
         """
-        return self._kept(str(sound.path), sound.channel, lambda: _decoded(sound))
+        return self._kept(str(audio.path), audio.channel, lambda: _decoded(audio))
 
     def of_array(self, path: str, sample_rate: int) -> str:
         """Return the array file `(N,)` of samples at `sample_rate` that are in a .npy file."""
@@ -73,15 +73,15 @@ class AudioCache:
         return self.known[path, channel]
 
 
-def _decoded(sound: AudioFile) -> tuple[np.ndarray, int]:
+def _decoded(audio: AudioFile) -> tuple[np.ndarray, int]:
     """All samples `(N,)` of a file at its own rate."""
-    with open_media(sound.path) as container:
+    with open_media(audio.path) as container:
         rate = int(audio_stream(container, 0).sample_rate)
-    mono = sound.channel is None
-    blocks = list(read_audio(sound.path, 0.0, None, mono=mono))
+    mono = audio.channel is None
+    blocks = list(read_audio(audio.path, 0.0, None, mono=mono))
     wav = np.concatenate(blocks, axis=-1)
-    if sound.channel is None:
+    if audio.channel is None:
         return wav, rate
-    if sound.channel >= len(wav):
-        raise ValueError(f"{sound.path} must have channel {sound.channel}, has {len(wav)} in all")
-    return wav[sound.channel], rate
+    if audio.channel >= len(wav):
+        raise ValueError(f"{audio.path} must have channel {audio.channel}, has {len(wav)} in all")
+    return wav[audio.channel], rate

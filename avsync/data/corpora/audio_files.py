@@ -1,4 +1,4 @@
-"""Sound files to mix with voices: folders of music, and MIR-1K, split so that no singer is in two.
+"""Audio files to mix with voices: folders of music, and MIR-1K, split so that no singer is in two.
 
 Hsu and Jang, On the Improvement of Singing Voice Separation for Monaural Recordings Using the
 MIR-1K Dataset (2010): accompaniment in the left channel, the singer in the right one.
@@ -30,7 +30,7 @@ class AudioFile(NamedTuple):
 
 
 def list_audio_files(folder: str | Path) -> list[AudioFile]:
-    """Return the sound files in and below a folder, by name: each is its own group.
+    """Return the audio files in and below a folder, by name: each is its own group.
 
     ValueError where there are none.
     """
@@ -73,7 +73,7 @@ def audio_files_of_split(sounds: Sequence[AudioFile], split: Split) -> list[Audi
         chosen = [each for each in sounds if each.group in wanted]
     if not chosen:
         raise ValueError(
-            f"sounds must hold five files or singers, or folders {', '.join(SPLITS)}, to leave any "
+            f"audio streams must hold five files or singers, or folders {', '.join(SPLITS)}, to leave any "
             f"for {split}; got {len({each.group for each in sounds})}"
         )
     return chosen
@@ -83,7 +83,7 @@ def _files(folder: str | Path) -> list[Path]:
     found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
         raise ValueError(
-            f"{folder} must hold sound files ({', '.join(sorted(SUFFIXES))}), has none"
+            f"{folder} must hold audio files ({', '.join(sorted(SUFFIXES))}), has none"
         )
     return found
 
@@ -92,5 +92,5 @@ def _name(folder: str | Path, path: Path) -> str:
     return f"{Path(folder).resolve().name}/{path.relative_to(folder).as_posix()}"
 
 
-def _folders(sound: AudioFile) -> set[str]:
-    return set(sound.name.split("/")[1:-1])
+def _folders(audio: AudioFile) -> set[str]:
+    return set(audio.name.split("/")[1:-1])

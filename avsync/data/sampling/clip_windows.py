@@ -13,7 +13,7 @@ from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 
 class ClipWindows:
-    """Cuts frames in a task's geometry, and sound, out of chosen clips, read-only.
+    """Cuts frames in a task's geometry, and audio, out of chosen clips, read-only.
 
     Args:
         store: prepared clips.
@@ -54,8 +54,8 @@ class ClipWindows:
         crops = self.files.items(self.crop_files[clip], start, start + count)
         return fit_crops(self.spec, crops)
 
-    def sound(self, clip: int, start: int, count: int) -> np.ndarray:
-        """Sample `(count,)` of a clip that belong to its pictures from sample `start` after its
+    def audio(self, clip: int, start: int, count: int) -> np.ndarray:
+        """Sample `(count,)` of a clip that belong to its frames from sample `start` after its
         first frame on; silence beyond the clip's ends.
         """
         begin = start - self.leads[clip]
@@ -69,7 +69,7 @@ class ClipWindows:
 
     def starts(self, clip: int, frames: int, first: int, samples: int) -> range:
         """Return the frames at which a window may start so that all of it lies inside the clip: `frames`
-        pictures, and `samples` of sound from sample `first` of the window on.
+        frames, and `samples` of audio from sample `first` of the window on.
         """
         begin = first - self.leads[clip]
         low = max(0, -(begin // SAMPLES_PER_FRAME))

@@ -1,4 +1,4 @@
-"""Crops as a task wants them: of a prepared clip, or out of a picture."""
+"""Crops as a task wants them: of a prepared clip, or out of a frame."""
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ def crops_for(spec: CropSpec, clip: PreparedClip) -> np.ndarray:
     ValueError where the store was made without them.
     """
     if spec.crop is None:
-        raise ValueError("spec must name a crop: this task looks at no picture")
+        raise ValueError("spec must name a crop: this task looks at no frame")
     stored = {"mouth": clip.mouth, "face": clip.face, "head": clip.head}[spec.crop]
     if stored is None:
         raise ValueError(

@@ -47,7 +47,7 @@ class MixtureRow(NamedTuple):
     """All that a mixture is made of, by name: sources, where they begin, and levels in dB.
 
     `frame` is a video frame of the target's clip, and of the second's where that is a clip; `at`
-    are samples of a sound file at the mixture's rate.
+    are samples of an audio file at the mixture's rate.
     """
 
     target: str
@@ -72,7 +72,7 @@ class Mixture(NamedTuple):
     frame: int
 
     @property
-    def sound(self) -> np.ndarray:
+    def audio(self) -> np.ndarray:
         """The sum `(N,)`."""
         return self.target + self.accompaniment + self.second
 
@@ -102,7 +102,7 @@ class Mixtures:
         self.levels = levels or MixtureLevels()
         self.sounds = {each.name: each for each in (*music, *voices)}
         if len(self.sounds) < len(music) + len(voices):
-            raise ValueError("folders of sounds must have different names: files go by them")
+            raise ValueError("folders of audio streams must have different names: files go by them")
         self.music = [each.name for each in music]
         self.usable = [k for k in range(len(faces)) if faces.lengths[k] >= self.spec.frames]
         if not self.usable:
@@ -140,7 +140,7 @@ class Mixtures:
         """Return the mixture that a row describes; ValueError where a source is not among ours."""
         count = self.spec.samples
         place = self._place(row.target)
-        target = self.faces.sound(place, row.frame, count)
+        target = self.faces.audio(place, row.frame, count)
         music = self._cut(row.accompaniment, row.accompaniment_at, count)
         second = self._cut(row.second, row.second_at, count)
         target = even(target) * np.float32(10 ** (row.level_db / 20))
@@ -190,7 +190,7 @@ class Mixtures:
         if name in self.sounds:
             cache = self.faces.cache
             return cache.part(cache.of_file(self.sounds[name]), at, count)
-        return self.faces.sound(self._place(name), at, count)
+        return self.faces.audio(self._place(name), at, count)
 
     def _place(self, name: str) -> int:
         if name not in self.places:

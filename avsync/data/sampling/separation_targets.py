@@ -73,7 +73,7 @@ class SeparationTargets:
         number, k = self.homes[clip]
         windows = self.windows[number]
         if windows is None:
-            raise ValueError("this task looks at no picture")
+            raise ValueError("this task looks at no frame")
         return windows.frames(k, start, count)
 
     def landmarks(self, clip: int, start: int, count: int) -> np.ndarray:
@@ -98,10 +98,10 @@ class SeparationTargets:
         number, k = self.homes[clip]
         windows = self.windows[number]
         if windows is None:
-            raise ValueError("this task looks at no picture")
+            raise ValueError("this task looks at no frame")
         return windows.crop_files[k]
 
-    def sound(self, clip: int, frame: int, count: int) -> np.ndarray:
+    def audio(self, clip: int, frame: int, count: int) -> np.ndarray:
         """Return the voice `(count,)` from frame `frame` on; silence beyond the clip's ends."""
         kept = self.cache.of_array(self.sounds[clip], self.rates[clip])
         start = round(frame * self.spec.sample_rate / FPS) - self.leads[clip]
@@ -116,7 +116,7 @@ def _windows(source: FaceSource, spec: SeparationSpec) -> ClipWindows | None:
         height=spec.height,
         width=spec.width,
         lower_half=spec.lower_half,
-        # The sound is cut here, at another rate; these say nothing.
+        # The audio is cut here, at another rate; these say nothing.
         window_frames=1,
         audio_from_s=0.0,
         audio_until_s=0.0,

@@ -11,7 +11,7 @@ import numpy as np
 from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.timing import SAMPLES_PER_FRAME
 
-# Root mean square of sound that counts as loud, in [0, 1].
+# Root mean square of audio that counts as loud, in [0, 1].
 LOUD = 0.01
 # Wrong windows tried for a quiet right one before another clip is drawn.
 TRIES = 11
@@ -20,7 +20,7 @@ DRAWS = 1000
 
 
 class Pair(NamedTuple):
-    """Frames `(T, H, W, 3)` uint8, sound `(N,)` at 16 kHz, and 1.0 where they are in sync, else
+    """Frames `(T, H, W, 3)` uint8, audio `(N,)` at 16 kHz, and 1.0 where they are in sync, else
     0.0."""
 
     frames: np.ndarray
@@ -29,16 +29,16 @@ class Pair(NamedTuple):
 
 
 class SyncPairs:
-    """Draws windows of pictures with their own sound, or with that of another window of the clip.
+    """Draws windows of frames with their own audio, or with that of another window of the clip.
 
     Both cases come equally often. A wrong window may be one frame away, where the curriculum lets
-    it. Where the right sound is quiet, the wrong one must be loud: of two silences neither is wrong
+    it. Where the right audio is quiet, the wrong one must be loud: of two silences neither is wrong
     (the public code counts digital silence as loud; here it is quiet).
 
     Args:
         clips: where windows are cut; clips of fewer frames than `least_frames` are left out.
-        frames: pictures of a window.
-        first_sample: where a window's sound begins, in samples after its first frame.
+        frames: frames of a window.
+        first_sample: where a window's audio begins, in samples after its first frame.
         samples: how long it is.
         least_frames: of a clip; the public code takes more than 25.
         far: at the start of training a wrong window is at least this many frames away, or as far as
@@ -82,7 +82,7 @@ class SyncPairs:
     def draw(self, rng: np.random.Generator, progress: float = 1.0) -> Pair:
         """Return a pair of a random clip, after this share of training.
 
-        RuntimeError where no clip has loud sound.
+        RuntimeError where no clip has loud audio.
         """
         # Before the clip: quiet ones, which give no wrong pairs, must not make right ones likelier.
         if rng.random() < 0.5:
@@ -92,9 +92,9 @@ class SyncPairs:
         return self.draw_both(rng, progress)[1]
 
     def draw_both(self, rng: np.random.Generator, progress: float = 1.0) -> tuple[Pair, Pair]:
-        """Return a window of a random clip with its own sound, and with a wrong one.
+        """Return a window of a random clip with its own audio, and with a wrong one.
 
-        RuntimeError where no clip has loud sound.
+        RuntimeError where no clip has loud audio.
         """
         for _ in range(DRAWS):
             clip, right = self._window(rng)
@@ -123,13 +123,13 @@ class SyncPairs:
         for _ in range(TRIES):
             place = one_of(len(before) + len(after), rng)
             start = before[place] if place < len(before) else after[place - len(before)]
-            sound = self._sound(clip, start)
-            if not loud or rms(sound) > LOUD:
-                return sound
+            audio = self._sound(clip, start)
+            if not loud or rms(audio) > LOUD:
+                return audio
         return None
 
     def _sound(self, clip: int, start: int) -> np.ndarray:
-        return self.clips.sound(clip, start * SAMPLES_PER_FRAME + self.first_sample, self.samples)
+        return self.clips.audio(clip, start * SAMPLES_PER_FRAME + self.first_sample, self.samples)
 
 
 def far_starts(starts: range, right: int, nearest: int) -> tuple[range, range]:

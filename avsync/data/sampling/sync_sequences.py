@@ -1,4 +1,4 @@
-"""Stretches of a clip with their sound: for models that match each window among those around it."""
+"""Stretches of a clip with their audio: for models that match each window among those around it."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 
 class Stretch(NamedTuple):
-    """Frames `(T, H, W, 3)` uint8, and sound `(N,)` at 16 kHz from where that of the first window
+    """Frames `(T, H, W, 3)` uint8, and audio `(N,)` at 16 kHz from where that of the first window
     begins to where that of the last one ends."""
 
     frames: np.ndarray
@@ -26,8 +26,8 @@ class SyncSequences:
     Args:
         clips: where they are cut; clips that are too short are left out.
         windows: video windows of a stretch, one starting at every frame.
-        frames: pictures of a window.
-        first_sample: where a window's sound begins, in samples after its first frame.
+        frames: frames of a window.
+        first_sample: where a window's audio begins, in samples after its first frame.
         samples: how long it is.
     """
 
@@ -45,7 +45,7 @@ class SyncSequences:
         self.starts = {clip: range_ for clip, range_ in enumerate(starts) if range_}
         if not self.starts:
             raise ValueError(
-                f"clips must hold one that leaves {self.frames} frames with their sound, "
+                f"clips must hold one that leaves {self.frames} frames with their audio, "
                 f"got {len(clips)} shorter ones"
             )
         self.usable = list(self.starts)
@@ -58,12 +58,12 @@ class SyncSequences:
         clip = self.usable[int(rng.integers(len(self.usable)))]
         starts = self.starts[clip]
         start = starts[int(rng.integers(len(starts)))]
-        sound = self.clips.sound(clip, start * SAMPLES_PER_FRAME + self.first_sample, self.samples)
-        return Stretch(self.clips.frames(clip, start, self.frames), sound)
+        audio = self.clips.audio(clip, start * SAMPLES_PER_FRAME + self.first_sample, self.samples)
+        return Stretch(self.clips.frames(clip, start, self.frames), audio)
 
 
 class MouthSequence(NamedTuple):
-    """Grey frames `(T, S, S)` float32 in [0, 1]; sound `(N,)` at 16 kHz from `margin` samples
+    """Grey frames `(T, S, S)` float32 in [0, 1]; audio `(N,)` at 16 kHz from `margin` samples
     before the first frame."""
 
     grey: np.ndarray
@@ -78,10 +78,10 @@ class MouthSequences:
         clips: prepared clips; those shorter than `frames` are left out.
         frames: length of a stretch.
         size: height and width of the grey frames.
-        margin_s: sound before the first frame and after the last window.
-        audio_window_s: sound that one window sees.
+        margin_s: audio before the first frame and after the last window.
+        audio_window_s: audio that one window sees.
         window_frames: frames that one window sees.
-        max_speed: a stretch is played up to this factor faster or slower, sound and picture alike,
+        max_speed: a stretch is played up to this factor faster or slower, audio and frame alike,
             which makes other tempi, voices and pitches. 1 turns it off.
     """
 

@@ -13,7 +13,7 @@ RUN = 5
 
 class TalkingDraw(NamedTuple):
     """Of clip number `clip`: the frames `pose` to be drawn and as many others of the same person,
-    `identity`, each `(P, H, W, 3)` uint8; the places of the first in the clip `(P,)`; its sound
+    `identity`, each `(P, H, W, 3)` uint8; the places of the first in the clip `(P,)`; its audio
     `(640 T,)`.
     """
 
@@ -59,9 +59,9 @@ class TalkingClips:
         # Any start but the run's own, all equally likely.
         others = rng.integers(length - RUN, size=self.runs)
         others += others >= starts
-        sound = self.clips.sound(clip, 0, self.clips.samples(clip))
+        audio = self.clips.audio(clip, 0, self.clips.samples(clip))
         places = (starts[:, None] + np.arange(RUN)).ravel()
-        return TalkingDraw(clip, self._cut(clip, others), self._cut(clip, starts), places, sound)
+        return TalkingDraw(clip, self._cut(clip, others), self._cut(clip, starts), places, audio)
 
     def mouths_at(self, clip: int, places: np.ndarray) -> np.ndarray:
         """Return where the mouth crops of a clip's frames `(P,)` lie in their face crops `(P, 2, 3)`: see

@@ -27,7 +27,7 @@ class Company:
         alone_share: share of the mixtures in which the second face says nothing that is heard.
         music_share: share of the mixtures with music.
         music_db: its level over the first voice.
-        speed: a clip is played up to this factor faster or slower, sound and lips alike: other
+        speed: a clip is played up to this factor faster or slower, audio and lips alike: other
             voices, as high or low as a child's or a giant's. 1 turns it off.
         jitter: lips are up to so many frames early or late.
         blur: tokens are turned by noise of up to this length: faces that are seen worse.
@@ -139,7 +139,7 @@ class TwoSpeakerMixtures:
 
     def _voice(self, clip: int, start: int, steps: int) -> np.ndarray:
         count = self.spec.samples
-        wav = self.faces.sound(clip, start, math.ceil(count * steps / SPEEDS))
+        wav = self.faces.audio(clip, start, math.ceil(count * steps / SPEEDS))
         if steps == SPEEDS:
             return wav
         return resample(torch.from_numpy(wav.copy()), steps, SPEEDS).numpy()[:count]

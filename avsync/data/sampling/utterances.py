@@ -14,7 +14,7 @@ Spans = Sequence[tuple[float, float]]
 
 
 class Utterance(NamedTuple):
-    """Frames `(T, H, W, 3)` uint8, their sound `(640 T,)` at 16 kHz, what is said, and where known
+    """Frames `(T, H, W, 3)` uint8, their audio `(640 T,)` at 16 kHz, what is said, and where known
     which word of it in each frame: its place in the text `(T,)`, -1 for none.
     """
 
@@ -90,4 +90,4 @@ class Utterances:
                 begin, end = (round((each - self.starts_s[clip]) * FPS) - low for each in span)
                 places[max(begin, 0) : max(end, 0)] = place
         frames = self.clips.frames(clip, low, high - low)
-        return Utterance(frames, self.clips.sound(clip, start, count), " ".join(words), places)
+        return Utterance(frames, self.clips.audio(clip, start, count), " ".join(words), places)

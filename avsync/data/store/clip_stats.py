@@ -1,4 +1,4 @@
-"""What a prepared clip shows of itself, without a model: pictures a second, silence, its twins."""
+"""What a prepared clip shows of itself, without a model: frames a second, silence, its twins."""
 
 from typing import NamedTuple
 
@@ -7,10 +7,10 @@ import numpy as np
 from avsync.data.store.reader import PreparedClip
 from avsync.timing import FPS, SAMPLES_PER_FRAME
 
-# Sound below this root mean square counts as quiet (-40 dB of full scale), as in `SyncPairs`.
+# Audio below this root mean square counts as quiet (-40 dB of full scale), as in `SyncPairs`.
 QUIET = 0.01
-# A picture is the one before, shown again, where it changes by less than this share of the largest
-# change near it: crops of one picture still differ a little, for the face is followed.
+# A frame is the one before, shown again, where it changes by less than this share of the largest
+# change near it: crops of one frame still differ a little, for the face is followed.
 SAME = 0.1
 NEAR = 4
 # Points of a clip's loudness that tell whether another is the same recording.
@@ -20,7 +20,7 @@ ALIKE = 0.99
 
 
 class ClipStats(NamedTuple):
-    """One clip: `new_fps` pictures a second that are new, the share of its frames that are `quiet`,
+    """One clip: `new_fps` frames a second that are new, the share of its frames that are `quiet`,
     in [0, 1], and its loudness over time `(64,)`, of mean 0 and length 1, all 0 where it is even.
     """
 
@@ -30,16 +30,16 @@ class ClipStats(NamedTuple):
 
 
 def look_at(clip: PreparedClip) -> ClipStats:
-    """Look at a clip; reads its face crops, thinned out, and its sound."""
+    """Look at a clip; reads its face crops, thinned out, and its audio."""
     frames = np.asarray(clip.wav_16k).reshape(-1, SAMPLES_PER_FRAME).astype(np.float64)
     rms = np.sqrt((frames**2).mean(1))
     return ClipStats(new_fps(np.asarray(clip.face)), float((rms < QUIET).mean()), _print(rms))
 
 
 def new_fps(crops: np.ndarray) -> float:
-    """Pictures a second that are new, of crops `(T, H, W, 3)` uint8 at 25 a second.
+    """Frames a second that are new, of crops `(T, H, W, 3)` uint8 at 25 a second.
 
-    Below 25 where a source of fewer was brought to 25, or where its encoder left pictures out. 25
+    Below 25 where a source of fewer was brought to 25, or where its encoder left frames out. 25
     for a clip in which nothing moves.
     """
     grey = crops[:, ::4, ::4, 1].astype(np.int16)

@@ -74,7 +74,7 @@ def put_right(
 ) -> list[PreparedClip]:
     """Return the clips that are not dropped, those to be moved with an offset of `zero_ms`, as the others.
 
-    Their arrays stay on disk: pictures or sound without a counterpart are left out.
+    Their arrays stay on disk: frames or audio without a counterpart are left out.
     """
     return [
         _moved(clip, clean.moved_ms[clip.id] - zero_ms) if clip.id in clean.moved_ms else clip
@@ -85,7 +85,7 @@ def put_right(
 
 def _moved(clip: PreparedClip, lead_ms: float) -> PreparedClip:
     lead = round(lead_ms * SAMPLE_RATE / 1000)
-    # Sound that leads belongs to later pictures: those before the first of them have none.
+    # Audio that leads belongs to later frames: those before the first of them have none.
     first = max(0, -(-lead // SAMPLES_PER_FRAME))
     begin = first * SAMPLES_PER_FRAME - lead
     count = min(len(clip.face) - first, (len(clip.wav_16k) - begin) // SAMPLES_PER_FRAME)

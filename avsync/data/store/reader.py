@@ -1,4 +1,4 @@
-"""A store of prepared clips: one face in one shot, as crops and sound that are mapped from disk.
+"""A store of prepared clips: one face in one shot, as crops and audio that are mapped from disk.
 
 STORE/clips.jsonl                 one line for each clip
 STORE/rejected.csv                what was left out of which file, and why
@@ -46,7 +46,7 @@ class PreparedClip(NamedTuple):
     `face` and `mouth` are crops `(T, 96, 96, 3)` uint8 RGB; `boxes` `(T, 4)` and `points` `(T, 5,
     2)` are in pixels of the upright source. `wav_16k` `(T * 640,)` and `wav`, at `sample_rate`, are
     mono float32 and start with the first frame, which is `start_s` seconds after the source's first
-    picture. `source` is the file, `speaker` its folder. `head`, crops `(T, 224, 224, 3)` as SyncNet
+    frame. `source` is the file, `speaker` its folder. `head`, crops `(T, 224, 224, 3)` as SyncNet
     takes them, is None where the store was made without.
     """
 
@@ -66,7 +66,7 @@ class PreparedClip(NamedTuple):
 
     @property
     def times_s(self) -> np.ndarray:
-        """Time of each frame `(T,)`, in seconds from the source's first picture."""
+        """Time of each frame `(T,)`, in seconds from the source's first frame."""
         return self.start_s + np.arange(len(self.face)) / FPS
 
     @property

@@ -1,4 +1,4 @@
-"""Encoding sound anew as it was: the same codec, rate, channels and bit rate where there are such
+"""Encoding audio anew as it was: the same codec, rate, channels and bit rate where there are such
 encoders, and the nearest ones where there are not."""
 
 from collections.abc import Iterable, Iterator
@@ -23,15 +23,15 @@ LOSSLESS = ("flac", "alac", "pcm_")
 OPUS_RATE = 48000
 # Matroska does not say where the channels of PCM belong, and mp4 wants to know.
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
-# Packets of sound whose size tells its bit rate where the header does not.
+# Packets of audio whose size tells its bit rate where the header does not.
 RATE_PACKETS = 500
 CHANNEL_BIT_RATE = 96_000
-# Quiet beginnings take few bits; encoding sound a second time at so few would be heard.
+# Quiet beginnings take few bits; encoding audio a second time at so few would be heard.
 LEAST_CHANNEL_BIT_RATE = 32_000
 
 
 class AudioPlan(NamedTuple):
-    """How one sound stream is encoded anew; `bit_rate` is None where nothing is lost."""
+    """How one audio stream is encoded anew; `bit_rate` is None where nothing is lost."""
 
     codec: str
     encoder: str
@@ -48,21 +48,21 @@ class AudioPlan(NamedTuple):
 
 
 def plan_audio_streams(source: Path, writing: OutputContainer) -> dict[int, AudioPlan]:
-    """Return how the sound streams of a file are encoded for a new container, by their index there.
+    """Return how the audio streams of a file are encoded for a new container, by their index there.
 
     ValueError where a stream cannot be decoded.
     """
     with open_media(source) as reading:
         sounds = reading.streams.audio
-        for sound in sounds:
-            if sound.codec_context is None or not sound.codec_context.sample_rate:
-                raise ValueError(f"its sound (stream {sound.index}) cannot be decoded")
+        for audio in sounds:
+            if audio.codec_context is None or not audio.codec_context.sample_rate:
+                raise ValueError(f"its audio (stream {audio.index}) cannot be decoded")
         measured = _bit_rates(reading)
-        return {sound.index: _plan(sound, writing, measured[sound.index]) for sound in sounds}
+        return {audio.index: _plan(audio, writing, measured[audio.index]) for audio in sounds}
 
 
 def add_encoder(writing: OutputContainer, plan: AudioPlan) -> av.AudioStream:
-    """Return a new stream of sound, ready to encode."""
+    """Return a new stream of audio, ready to encode."""
     stream = cast(
         av.AudioStream, writing.add_stream(plan.encoder, rate=plan.rate, layout=plan.layout)
     )
@@ -88,8 +88,8 @@ def encoded(
     yield from stream.encode(None)
 
 
-def _plan(sound: av.AudioStream, writing: OutputContainer, measured: int) -> AudioPlan:
-    context = sound.codec_context
+def _plan(audio: av.AudioStream, writing: OutputContainer, measured: int) -> AudioPlan:
+    context = audio.codec_context
     codec = context.codec.canonical_name
     encoder = ENCODERS.get(codec, codec)
     if not _encodes(encoder, writing):
@@ -108,7 +108,7 @@ def _plan(sound: av.AudioStream, writing: OutputContainer, measured: int) -> Aud
 
 
 def named_layout(context: av.AudioCodecContext) -> str:
-    """Return where the channels of a sound belong; the usual places where the file does not say."""
+    """Return where the channels of an audio belong; the usual places where the file does not say."""
     name = context.layout.name
     return LAYOUTS.get(context.channels, name) if "channels" in name else name
 
@@ -142,8 +142,8 @@ def _bit_rates(reading: av.container.InputContainer) -> dict[int, int]:
             bits[index] = bits.get(index, 0) + 8 * packet.size
             length_s[index] = length_s.get(index, 0.0) + float(packet.duration * packet.time_base)
     return {
-        sound.index: round(bits[sound.index] / length_s[sound.index])
-        if length_s.get(sound.index)
+        audio.index: round(bits[audio.index] / length_s[audio.index])
+        if length_s.get(audio.index)
         else 0
-        for sound in sounds
+        for audio in sounds
     }

@@ -1,4 +1,4 @@
-"""Sound in a container without timestamps: it is put in its place by silence before, or by cuts."""
+"""Audio in a container without timestamps: it is put in its place by silence before, or by cuts."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -13,13 +13,13 @@ STEADY = 8
 
 
 class AviAudio:
-    """Places the packets of one sound stream one after the other, as an AVI plays them.
+    """Places the packets of one audio stream one after the other, as an AVI plays them.
 
     Before a packet that is late comes as much silence, and a packet whose place is taken is left
-    out: to the sample for PCM, to half a packet for compressed sound.
+    out: to the sample for PCM, to half a packet for compressed audio.
 
     Args:
-        stream: the sound stream that the packets come from.
+        stream: the audio stream that the packets come from.
         zero_s: the time of the source's clock at which the new file begins.
     """
 

@@ -1,4 +1,4 @@
-"""A new container with a place for each stream of an old one: copies, and encoders for sound that
+"""A new container with a place for each stream of an old one: copies, and encoders for audio that
 is made anew."""
 
 from collections.abc import Iterable, Iterator
@@ -34,7 +34,7 @@ Sounds = dict[int, AudioPlan]
 class NewContainer(NamedTuple):
     """A container whose header is written; streams go by their index in the source.
 
-    `copies` take packets as they are, `encoders` take new sound.
+    `copies` take packets as they are, `encoders` take new audio.
     """
 
     writing: OutputContainer
@@ -90,12 +90,12 @@ def begin(
         where: the new file.
         kind: FFmpeg's name of the container.
         wanted: the streams to make a place for, by their index in the source.
-        sounds: how sound is encoded anew; None where it is copied.
-        spread_s: how far sound may lie from the pictures it was stored with.
+        sounds: how audio is encoded anew; None where it is copied.
+        spread_s: how far audio may lie from the frames it was stored with.
     """
     options = {
         "max_interleave_delta": str(INTERLEAVE_US + round(abs(spread_s) * 1_000_000)),
-        # Edit lists of mp4 and mov, which move the sound, would else count in milliseconds.
+        # Edit lists of mp4 and mov, which move the audio, would else count in milliseconds.
         "movie_timescale": "90000",
     }
     writing = av.open(
@@ -145,7 +145,7 @@ def _add(writing: OutputContainer, stream: Stream) -> Stream:
     if isinstance(stream, av.AudioStream) and writing.format.name in MP4:
         cast(Any, copy.codec_context).layout = named_layout(stream.codec_context)
     if isinstance(stream, av.VideoStream) and writing.format.name == "avi":
-        # An AVI counts pictures: one unit of its clock is one of them.
+        # An AVI counts frames: one unit of its clock is one of them.
         rate = stream.guessed_rate or stream.average_rate
         if rate:
             copy.time_base = 1 / rate
@@ -161,7 +161,7 @@ def _refuse(stream: Stream, kind: str) -> None:
         raise ValueError("it has no place for attachments")
     extradata = (stream.codec_context.extradata if stream.codec_context else None) or b""
     if kind == "avi" and codec in ("h264", "hevc") and extradata.startswith(LENGTH_PREFIXED):
-        raise ValueError(f"it cannot say when pictures in {codec} are shown, .mkv and .mp4 can")
+        raise ValueError(f"it cannot say when frames in {codec} are shown, .mkv and .mp4 can")
 
 
 def _without_block_size(stream: Stream) -> Stream:
@@ -185,13 +185,13 @@ def _without_block_size(stream: Stream) -> Stream:
 
 
 class EncodedAudio:
-    """One sound of a new file.
+    """One audio of a new file.
 
     Args:
         new: the file, with an encoder for it.
         index: of the stream in the source that it takes the place of.
         plan: how it is encoded.
-        blocks: the sound, `(C, n)` at the plan's rate.
+        blocks: the audio, `(C, n)` at the plan's rate.
         start_s: when it begins, on the source's clock.
     """
 

@@ -1,4 +1,4 @@
-"""Moving the sound of a file against its pictures without re-encoding either."""
+"""Moving the audio of a file against its frames without re-encoding either."""
 
 import os
 import re
@@ -22,7 +22,7 @@ MAX_BACK_S = 1.0
 # So many packets may wait for the first one of their stream that says when it is decoded.
 UNDATED_PACKETS = 32
 MAX_SHIFT_MS = 3_600_000.0
-# Packets of sound from before the file's beginning that go along so that the first one after it
+# Packets of audio from before the file's beginning that go along so that the first one after it
 # decodes whole: where an edit list hides them, and where they make all else begin later.
 HIDDEN_LEAD_IN, HEARD_LEAD_IN = 4, 1
 HIDING = ("mp4", "mov", "ipod")
@@ -38,14 +38,14 @@ def shift_audio(
     *,
     overwrite: bool = False,
 ) -> tuple[str, ...]:
-    """Copy a media file with its sound moved by `shift_ms` against its pictures, + = later.
+    """Copy a media file with its audio moved by `shift_ms` against its frames, + = later.
 
     The packets of all streams are copied as they are, with metadata, chapters, dispositions and
-    rotation; every sound track moves. Sound that would come before the file's beginning is left
-    out, save for the few packets that the first one needs to decode whole. Sound lies within 1 ms
+    rotation; every audio track moves. Audio that would come before the file's beginning is left
+    out, save for the few packets that the first one needs to decode whole. Audio lies within 1 ms
     in mp4, mov, mkv, webm, mpg and ts. An AVI has no timestamps: silent packets come before the
-    sound, or its first ones are left out, which is exact for PCM and within half a packet (16 ms)
-    for compressed sound.
+    audio, or its first ones are left out, which is exact for PCM and within half a packet (16 ms)
+    for compressed audio.
 
     The extension of `destination` names its container, which may be another than the source's:
     RuntimeError where that cannot hold the source's codecs. The file appears when it is whole.
@@ -86,7 +86,7 @@ def copied(
 ) -> Iterator[av.Packet]:
     """Yield the packets of the streams that a new container has copies of, ready for it.
 
-    Streams that encoders were made for are left out. Sound comes `shift_s` later.
+    Streams that encoders were made for are left out. Audio comes `shift_s` later.
     """
     kind = new.writing.format.name
     copies = new.copies
@@ -115,7 +115,7 @@ def copied(
 
 
 def _dated(found: Iterable[av.Packet | None]) -> Iterator[av.Packet]:
-    """Packets with decoding times; in Matroska the first pictures of a stream may have none."""
+    """Packets with decoding times; in Matroska the first frames of a stream may have none."""
     waiting: dict[int, list[av.Packet]] = {}
     last: dict[int, int] = {}
     for packet in found:
@@ -148,10 +148,10 @@ def _dated(found: Iterable[av.Packet | None]) -> Iterator[av.Packet]:
 
 
 class _Opening:
-    """Leaves out the packets of a sound that would be heard before the file begins.
+    """Leaves out the packets of an audio that would be heard before the file begins.
 
     Args:
-        stream: the sound in the source.
+        stream: the audio in the source.
         start_s: when the file begins, on its clock.
         kind: FFmpeg's name of the new container.
     """
@@ -227,7 +227,7 @@ def _keep_order(packet: av.Packet, last_dts: int | None) -> None:
 
 
 def _first_dts_s(reading: InputContainer) -> Fraction:
-    """When the decoder gets the first picture, seconds: where the clock of an AVI begins."""
+    """When the decoder gets the first frame, seconds: where the clock of an AVI begins."""
     with (
         open_media(reading.name.removeprefix("file:")) as again,
         suppress(av.error.FFmpegError, OSError),

@@ -1,4 +1,4 @@
-"""A file whose sound is laid out anew over time and encoded again; everything else is copied."""
+"""A file whose audio is laid out anew over time and encoded again; everything else is copied."""
 
 import os
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from avsync.timing import SAMPLE_RATE
 
 
 class Prospect(NamedTuple):
-    """What a copy of a file will be: how each sound is encoded, and what is left out, in words."""
+    """What a copy of a file will be: how each audio is encoded, and what is left out, in words."""
 
     encoded: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -41,9 +41,9 @@ def retime_audio(
     *,
     overwrite: bool = False,
 ) -> Prospect:
-    """Copy a media file with its sound moved stretch by stretch, or played faster or slower.
+    """Copy a media file with its audio moved stretch by stretch, or played faster or slower.
 
-    Every sound track is decoded, laid out anew, and encoded as it was: codec, rate, channels and
+    Every audio track is decoded, laid out anew, and encoded as it was: codec, rate, channels and
     bit rate, or the nearest there are. All other streams are copied as they are. Memory does not
     grow with the file.
 
@@ -52,8 +52,8 @@ def retime_audio(
     Args:
         source: the file to copy, never written to.
         destination: the new file.
-        stretches: by how much the sound is early, from when to when: seconds from the first
-            picture; the first one also holds before it, and the last one to the end of the file.
+        stretches: by how much the audio is early, from when to when: seconds from the first
+            frame; the first one also holds before it, and the last one to the end of the file.
         overwrite: replace an existing destination, which else is a FileExistsError.
     """
     source, destination = Path(source), Path(destination)
@@ -82,16 +82,16 @@ def write_retimed(
             ]
             for packet in copied(reading, new):
                 time_s = (packet.dts or 0) * packet.time_base
-                for sound in made:
-                    sound.write_until(time_s)
+                for audio in made:
+                    audio.write_until(time_s)
                 new.writing.mux_one(packet)
-            for sound in made:
-                sound.write_until(None)
+            for audio in made:
+                audio.write_until(None)
     return Prospect(tuple(plan.describe() for plan in sounds.values()), tuple(left_out))
 
 
 def prospect(source: Path, destination: Path, *, encode: bool) -> Prospect:
-    """Return what a copy of `source` would be, its sound encoded anew or copied; nothing is written.
+    """Return what a copy of `source` would be, its audio encoded anew or copied; nothing is written.
 
     RuntimeError where the container that the extension names cannot hold it.
     """
@@ -115,9 +115,9 @@ def _laid_out(
     stretches: Sequence[Stretch],
     video_s: float,
 ) -> EncodedAudio:
-    """Return a sound of the source, stretch by stretch, on its way into the new file."""
+    """Return an audio of the source, stretch by stretch, on its way into the new file."""
     start_s = _start_s(source, number, video_s)
-    # Samples are counted from the file's beginning, stretches from the first picture.
+    # Samples are counted from the file's beginning, stretches from the first frame.
     lead_s = video_s - start_s
     moved = [
         each._replace(start_s=each.start_s + lead_s, end_s=each.end_s + lead_s)
@@ -128,10 +128,10 @@ def _laid_out(
 
 
 def _start_s(source: Path, number: int, video_s: float) -> float:
-    """When a sound of the new file begins: with the pictures, or before where the old one does."""
+    """When an audio of the new file begins: with the frames, or before where the old one does."""
     with open_media(source) as reading:
-        sound = reading.streams.audio[number]
-        first_s = float((sound.start_time or 0) * (sound.time_base or 0))
+        audio = reading.streams.audio[number]
+        first_s = float((audio.start_time or 0) * (audio.time_base or 0))
     # What is dated before the clock begins is an encoder's priming.
     return min(video_s, max(first_s, 0.0))
 
@@ -139,7 +139,7 @@ def _start_s(source: Path, number: int, video_s: float) -> float:
 # Jumps are located no better than this, so a pause as near as this is as good a place.
 NEAR_S = 0.3
 STEP_S = 0.01
-# Sound this long counts on either side of a cut.
+# Audio this long counts on either side of a cut.
 WINDOW_S = 0.03
 
 
@@ -147,26 +147,26 @@ def cut_at_silence(
     path: str | os.PathLike[str], origin_s: float, stretches: Sequence[Stretch]
 ) -> list[Stretch]:
     """Return the stretches with the moments between them moved, by 0.3 s at most, to where both ends of
-    the sound that meet there are quietest.
+    the audio that meet there are quietest.
 
     Args:
-        path: a media file; its first sound counts.
-        origin_s: the time of the first picture, from which the stretches count.
+        path: a media file; its first audio counts.
+        origin_s: the time of the first frame, from which the stretches count.
         stretches: what `retime_audio` takes, of constant offsets.
     """
     moved = list(stretches)
     keep_s = 10 + max(abs(each.offset_ms) for each in stretches) / 500
-    with closing(AudioClock(path, origin_s, keep_s=keep_s)) as sound:
+    with closing(AudioClock(path, origin_s, keep_s=keep_s)) as audio:
         for index in range(1, len(moved)):
             before, after = moved[index - 1], moved[index]
             moments = after.start_s + np.arange(-NEAR_S, NEAR_S + STEP_S / 2, STEP_S)
             moments = moments[(moments > before.start_s) & (moments < after.end_s)]
             if len(moments) == 0:
                 continue
-            # In rising order of time: the sound is read once, forward.
+            # In rising order of time: the audio is read once, forward.
             later, earlier = sorted((before.offset_ms, after.offset_ms))
-            loud = _levels(sound, moments - earlier / 1000)
-            loud += _levels(sound, moments - later / 1000)
+            loud = _levels(audio, moments - earlier / 1000)
+            loud += _levels(audio, moments - later / 1000)
             # Of moments equally quiet the nearest to the one asked for.
             away = 1e-6 * np.abs(moments - after.start_s)
             at_s = float(moments[np.argmin(loud + away)])
@@ -175,10 +175,10 @@ def cut_at_silence(
     return moved
 
 
-def _levels(sound: AudioClock, moments: np.ndarray) -> np.ndarray:
+def _levels(audio: AudioClock, moments: np.ndarray) -> np.ndarray:
     """Return how loud it is around each of rising moments, in seconds, as root mean squares."""
     first_s = moments[0] - WINDOW_S / 2
-    wav = sound.window(first_s, moments[-1] + WINDOW_S)
+    wav = audio.window(first_s, moments[-1] + WINDOW_S)
     length = round(WINDOW_S * SAMPLE_RATE)
     starts = np.round((moments - moments[0]) * SAMPLE_RATE).astype(int)
     return np.array([np.sqrt(np.mean(wav[at : at + length] ** 2)) for at in starts])

@@ -1,4 +1,4 @@
-"""Sound laid out anew over time: stretches of it moved, or played a little faster or slower."""
+"""Audio laid out anew over time: stretches of it moved, or played a little faster or slower."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-# Where two stretches meet, sound fades over this: long enough not to click, shorter than a phone.
+# Where two stretches meet, audio fades over this: long enough not to click, shorter than a phone.
 FADE_S = 0.01
 # Windowed-sinc interpolation. What it adds to a tone lies below -90 dB up to 0.85 of the half rate.
 TAPS = 64
@@ -18,7 +18,7 @@ BLOCK = 8192
 
 
 class Stretch(NamedTuple):
-    """From `start_s` to `end_s` the sound is early by `offset_ms` + `ppm` / 1000 per second since
+    """From `start_s` to `end_s` the audio is early by `offset_ms` + `ppm` / 1000 per second since
     `start_s`; seconds count from the first sample.
     """
 
@@ -47,7 +47,7 @@ class Segment(NamedTuple):
 def segments(stretches: Sequence[Stretch], rate: int) -> list[Segment]:
     """Return what is played when: the first stretch begins at sample 0, and the last one never ends.
 
-    Sound that a jump skips is left out, with a crossfade; where it would play twice, the later
+    Audio that a jump skips is left out, with a crossfade; where it would play twice, the later
     stretch waits in silence until the earlier one's end is past. Shifts are whole samples.
     """
     if not stretches:
@@ -81,9 +81,9 @@ def segments(stretches: Sequence[Stretch], rate: int) -> list[Segment]:
 
 
 def warped(blocks: Iterable[np.ndarray], plan: Sequence[Segment]) -> Iterator[np.ndarray]:
-    """Map consecutive blocks `(C, n)` to blocks laid out by `plan`, until the sound has ended.
+    """Map consecutive blocks `(C, n)` to blocks laid out by `plan`, until the audio has ended.
 
-    Streaming: what is held does not grow with the sound.
+    Streaming: what is held does not grow with the audio.
     """
     tape = _Tape(blocks)
     start = 0
@@ -127,20 +127,20 @@ def _add(block: np.ndarray, start: int, segment: Segment, tape: "_Tape") -> None
         return
     at, count = segment.position(low), high - low
     if segment.step == 1 and at == round(at):
-        sound = tape.cut(round(at), round(at) + count)
+        audio = tape.cut(round(at), round(at) + count)
     else:
-        sound = interpolate(tape, at + np.arange(count) * segment.step)
+        audio = interpolate(tape, at + np.arange(count) * segment.step)
     gain = np.ones(count, np.float32)
     index = np.arange(low, high)
     if segment.fade_in:
         gain *= np.clip((index + 0.5 - segment.first) / segment.fade_in, 0, 1)
     if segment.fade_out:
         gain *= np.clip((segment.last - index - 0.5) / segment.fade_out, 0, 1)
-    block[:, low - start : high - start] += gain * sound
+    block[:, low - start : high - start] += gain * audio
 
 
 def interpolate(tape: "_Tape", positions: np.ndarray) -> np.ndarray:
-    """Return the sound `(C, len(positions))` between its samples, at rising positions `(n,)`."""
+    """Return the audio `(C, len(positions))` between its samples, at rising positions `(n,)`."""
     base = np.floor(positions).astype(np.int64)
     first = int(base[0]) - TAPS // 2 + 1
     held = tape.cut(first, int(base[-1]) + TAPS // 2 + 1)
@@ -187,14 +187,14 @@ class _Tape:
 
     def cut(self, start: int, end: int) -> np.ndarray:
         """Sample from `start` to `end` as `(C, end - start)`, zeros where there are none."""
-        sound = np.zeros((self.channels, end - start), np.float32)
+        audio = np.zeros((self.channels, end - start), np.float32)
         at = self._first
         for block in self._held:
             low, high = max(start, at), min(end, at + block.shape[1])
             if low < high:
-                sound[:, low - start : high - start] = block[:, low - at : high - at]
+                audio[:, low - start : high - start] = block[:, low - at : high - at]
             at += block.shape[1]
-        return sound
+        return audio
 
     def forget(self, start: int) -> None:
         while self._held and self._first + self._held[0].shape[1] <= start:

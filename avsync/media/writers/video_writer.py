@@ -1,4 +1,4 @@
-"""A new film of pictures that were painted on and of one sound: both are encoded, and pictures keep
+"""A new video of frames that were painted on and of one audio: both are encoded, and frames keep
 their times."""
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,9 +25,9 @@ from avsync.media.writers.output_container import MP4, EncodedAudio, NewContaine
 from avsync.media.yuv import FORMATS, Picture
 from avsync.timing import FPS
 
-# Containers that keep the time of every picture, and what is said of the file in any words.
+# Containers that keep the time of every frame, and what is said of the file in any words.
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
-# Encoded a second time, pictures take as many bits as they need not to show it.
+# Encoded a second time, frames take as many bits as they need not to show it.
 ENCODERS = {
     "webm": ("libvpx-vp9", {"crf": "20", "b": "0", "cpu-used": "4", "row-mt": "1"}),
     "": ("libx264", {"crf": "17", "preset": "medium"}),
@@ -40,14 +40,14 @@ OF_THE_CONTAINER = ("major_brand", "minor_version", "compatible_brands", "encode
 
 
 class TimedFrame(NamedTuple):
-    """A picture, and when it is shown, in seconds from the first one."""
+    """A frame, and when it is shown, in seconds from the first one."""
 
     time_s: float
-    picture: Picture
+    frame: Picture
 
 
 class NewAudio(NamedTuple):
-    """The sound of a new film: that of a file from `origin_s` on its clock, `length_s` of it."""
+    """The audio of a new video: that of a file from `origin_s` on its clock, `length_s` of it."""
 
     path: str
     origin_s: float
@@ -55,13 +55,13 @@ class NewAudio(NamedTuple):
 
 
 def check_suffix(destination: Path) -> None:
-    """ValueError unless the name is that of a container that films are written to."""
+    """ValueError unless the name is that of a container that videos are written to."""
     if destination.suffix.lower() not in SUFFIXES:
         raise ValueError(f"output must end in {', '.join(SUFFIXES)}, got {destination.name}")
 
 
 def encoder_formats(destination: Path) -> tuple[tuple[str, ...], bool]:
-    """Return the formats of pictures that can be written there as they are, and whether colour may be
+    """Return the formats of frames that can be written there as they are, and whether colour may be
     stored at half of an odd size.
     """
     name, _ = _encoder(container_format(destination))
@@ -73,26 +73,26 @@ def write_video(
     source: Path,
     partial: Path,
     destination: Path,
-    pictures: Iterable[TimedFrame],
-    sound: NewAudio,
+    frames: Iterable[TimedFrame],
+    audio: NewAudio,
     words: Mapping[str, str],
 ) -> None:
-    """Write pictures and a sound that begin together to `partial`.
+    """Write frames and an audio that begin together to `partial`.
 
     Args:
-        source: the film that the pictures come from: the shape of its pixels, its rate and what its
+        source: the video that the frames come from: the shape of its pixels, its rate and what its
             metadata say are kept.
         partial: the new file.
         destination: named in errors.
-        pictures: in order, of one layout.
-        sound: encoded as it was where the container holds that, else in AAC or the like.
+        frames: in order, of one layout.
+        audio: encoded as it was where the container holds that, else in AAC or the like.
         words: metadata that say more, or in the place of others.
     """
     kind = container_format(partial)
-    rest = iter(pictures)
+    rest = iter(frames)
     first = next(rest)
     with plain_errors(source, destination):
-        plan = plan_audio(Path(sound.path), partial, kind)
+        plan = plan_audio(Path(audio.path), partial, kind)
         writing = av.open(
             f"file:{partial}",
             "w",
@@ -101,10 +101,10 @@ def write_video(
             metadata_errors="surrogateescape",
         )
         with writing:
-            stream = _add_pictures(writing, source, first.picture, words)
+            stream = _add_pictures(writing, source, first.frame, words)
             new = NewContainer(writing, {}, {0: add_encoder(writing, plan)})
-            blocks = cut(read_audio(sound.path, sound.origin_s, plan.rate, mono=False),
-                         round(sound.length_s * plan.rate))  # fmt: skip
+            blocks = cut(read_audio(audio.path, audio.origin_s, plan.rate, mono=False),
+                         round(audio.length_s * plan.rate))  # fmt: skip
             heard = EncodedAudio(new, 0, plan, blocks, 0.0)
             for packet in _encoded(stream, chain([first], rest)):
                 writing.mux_one(packet)
@@ -112,12 +112,12 @@ def write_video(
             heard.write_until(None)
 
 
-def plan_audio(sound: Path, partial: Path, kind: str) -> AudioPlan:
-    """Return how the first sound of a file is encoded for a container: as it was, but in AAC where that
-    would be a sound that few players take out of an mp4.
+def plan_audio(audio: Path, partial: Path, kind: str) -> AudioPlan:
+    """Return how the first audio of a file is encoded for a container: as it was, but in AAC where that
+    would be an audio that few players take out of an mp4.
     """
     with av.open(f"file:{partial}", "w", format=kind) as unwritten:
-        plans = plan_audio_streams(sound, unwritten)
+        plans = plan_audio_streams(audio, unwritten)
     plan = plans[min(plans)]
     if plan.encoder == "aac" or (kind in ("mp4", "ipod") and plan.encoder.startswith(UNPLAYED)):
         rates = Codec("aac", "w").audio_rates or []
@@ -132,7 +132,7 @@ def plan_audio(sound: Path, partial: Path, kind: str) -> AudioPlan:
 
 
 def cut(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
-    """Yield the first samples of a sound in blocks `(C, n)`."""
+    """Yield the first samples of an audio in blocks `(C, n)`."""
     for block in blocks:
         if samples <= 0:
             return
@@ -147,7 +147,7 @@ def _encoder(kind: str) -> tuple[str, dict[str, str]]:
 def _add_pictures(
     writing: OutputContainer, source: Path, first: Picture, words: Mapping[str, str]
 ) -> av.VideoStream:
-    """Return a stream for pictures like the first, with what the source says of its own."""
+    """Return a stream for frames like the first, with what the source says of its own."""
     layout = first.layout
     name, options = _encoder(writing.format.name)
     with open_media(source) as reading:
@@ -169,12 +169,12 @@ def _add_pictures(
     return stream
 
 
-def _encoded(stream: av.VideoStream, pictures: Iterable[TimedFrame]) -> Iterator[av.Packet]:
+def _encoded(stream: av.VideoStream, frames: Iterable[TimedFrame]) -> Iterator[av.Packet]:
     base = stream.codec_context.time_base
     last = -1
-    for time_s, picture in pictures:
+    for time_s, picture in frames:
         frame = picture.frame()
-        # Two pictures of a damaged clock may fall into one of its units.
+        # Two frames of a damaged clock may fall into one of its units.
         last = max(last + 1, round(time_s / base))
         frame.pts, frame.time_base = last, base
         yield from stream.encode(frame)

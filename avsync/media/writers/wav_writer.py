@@ -1,4 +1,4 @@
-"""Sound into WAV files as it comes, in 32-bit floats: nothing is rounded to steps, nothing clips.
+"""Audio into WAV files as it comes, in 32-bit floats: nothing is rounded to steps, nothing clips.
 
 By hand, because PyAV 18 dies of frames with eight channels.
 """

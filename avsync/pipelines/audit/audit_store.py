@@ -96,7 +96,7 @@ def audit(
     findings = [
         look_for.lengths(rows),
         look_for.faces(rows, store.path),
-        look_for.pictures(looks, seen),
+        look_for.frames(looks, seen),
         look_for.silence(looks, seen),
         look_for.duplicates(looks, seen),
         look_for.speakers(rows, store, splits, split),

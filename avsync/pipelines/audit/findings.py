@@ -143,11 +143,11 @@ def faces(rows: Sequence[Mapping[str, Any]], folder: Path) -> Finding:
     return Finding("faces", poor <= MANY * len(rows) and not lost, text)
 
 
-def pictures(looks: Sequence[ClipStats], rows: Sequence[Mapping[str, Any]]) -> Finding:
-    """Return how many pictures a second are new."""
+def frames(looks: Sequence[ClipStats], rows: Sequence[Mapping[str, Any]]) -> Finding:
+    """Return how many frames a second are new."""
     fps = np.array([look.new_fps for look in looks])
     slow = np.flatnonzero(fps < SLOW_FPS)
-    text = f"{np.median(fps):.0f} of {FPS} pictures a second are new"
+    text = f"{np.median(fps):.0f} of {FPS} frames a second are new"
     if len(slow):
         text += f"; under {SLOW_FPS:.0f} in {len(slow)}: {_names(slow, rows)}"
     if len(slow) > MANY * len(fps):
@@ -156,14 +156,14 @@ def pictures(looks: Sequence[ClipStats], rows: Sequence[Mapping[str, Any]]) -> F
 
 
 def silence(looks: Sequence[ClipStats], rows: Sequence[Mapping[str, Any]]) -> Finding:
-    """Return how much of the sound is quiet."""
+    """Return how much of the audio is quiet."""
     quiet = np.array([look.quiet for look in looks])
     silent = np.flatnonzero(quiet > QUIET_SHARE)
-    text = f"{100 * quiet.mean():.0f} % of the sound is quiet"
+    text = f"{100 * quiet.mean():.0f} % of the audio is quiet"
     if len(silent):
         text += f"; nearly all of it in {len(silent)}: {_names(silent, rows)}"
     if len(silent) > MANY * len(quiet):
-        text += "; silence fits every picture, there is nothing to learn from it"
+        text += "; silence fits every frame, there is nothing to learn from it"
     return Finding("silence", len(silent) <= MANY * len(quiet), text)
 
 
@@ -172,10 +172,10 @@ def duplicates(looks: Sequence[ClipStats], rows: Sequence[Mapping[str, Any]]) ->
     loudness = np.stack([look.loudness for look in looks])
     pairs = twins(loudness, np.array([row["frames"] for row in rows]))
     if not pairs:
-        return Finding("duplicates", True, "no two clips have the same sound")
+        return Finding("duplicates", True, "no two clips have the same audio")
     named = ", ".join(f"{rows[a]['id']} = {rows[b]['id']}" for a, b in pairs[:NAMED])
     more = "" if len(pairs) <= NAMED else ", ..."
-    text = f"pairs of clips with the same sound: {len(pairs)}: {named}{more}"
+    text = f"pairs of clips with the same audio: {len(pairs)}: {named}{more}"
     if any(rows[a]["source"] == rows[b]["source"] for a, b in pairs):
         text += "; of two faces in one file only one can be speaking"
     return Finding("duplicates", False, text)

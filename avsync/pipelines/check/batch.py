@@ -47,7 +47,7 @@ def check_files(
     """Yield the result of each file, in the order of the files; arguments are those of `check`.
 
     A file that cannot be read, whatever the cause, is a result and stops nothing. Of several files
-    the score maps are thinned to what a small picture shows.
+    the score maps are thinned to what a small frame shows.
 
     Args:
         files: videos, patterns, or folders, which stand for the videos in and below them.

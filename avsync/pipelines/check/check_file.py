@@ -36,16 +36,16 @@ from avsync.tasks.registry import create_model, model_card
 from avsync.timing import DEFAULT_PROFILE, FPS, SAMPLE_RATE, is_borderline, tolerance
 
 MAX_SEARCH_S = 5.0
-# So much of a sound that fits no lips is asked whether it is music.
+# So much of an audio that fits no lips is asked whether it is music.
 OPENING_S = 60
 
 DETAILS: dict[Reason, str] = {
     "no_face": "no face found",
     "face_too_small": "the faces are too small, under 32 pixels wide",
-    "too_short": "no face stays in the picture for a second",
-    "silence": "there is no sound while a face is in the picture",
+    "too_short": "no face stays in the frame for a second",
+    "silence": "there is no audio while a face is in the frame",
     "still_lips": "the lips do not move",
-    "music": "the sound is music, and no voice in it fits the lips",
+    "music": "the audio is music, and no voice in it fits the lips",
     "no_match": "no offset makes the voice fit the lips: it may be someone else's",
     "out_of_range": "the voice fits best outside the search range; try a wider one",
 }
@@ -63,7 +63,7 @@ def check(
     detector: str | FaceDetector | None = None,
     progress: Report | None = None,
 ) -> CheckResult:
-    """Measure the offset of a video's sound against the lips of the faces in it.
+    """Measure the offset of a video's audio against the lips of the faces in it.
 
     Streaming: memory does not grow with the file. A file that cannot be judged is a result with a
     reason, never an exception.
@@ -144,10 +144,10 @@ def _judged(
 
 
 def _opening(info: MediaInfo) -> np.ndarray:
-    """Return the first minute of the sound, `(N,)` at 16 kHz."""
+    """Return the first minute of the audio, `(N,)` at 16 kHz."""
     blocks: list[np.ndarray] = []
-    with closing(read_audio(info.path, info.video_start_s)) as sound:
-        for block in sound:
+    with closing(read_audio(info.path, info.video_start_s)) as audio:
+        for block in audio:
             blocks.append(block)
             if sum(map(len, blocks)) >= OPENING_S * SAMPLE_RATE:
                 break
@@ -198,19 +198,19 @@ def _score(
 ) -> tuple[dict[int, FaceTrack], Scores, float]:
     """Faces by track, their scores, and the length of the video in seconds."""
     if not info.audio:
-        raise UnreadableMedia("no_audio_stream", "the file has no sound")
+        raise UnreadableMedia("no_audio_stream", "the file has no audio")
     crops = CropStream(info, model.spec, detector)
     reach_s, far_s = search_s + BEYOND_S, model.spec.far_s
-    sound = AudioClock(info.path, info.video_start_s, keep_s=max(reach_s, far_s) + 15)
+    audio = AudioClock(info.path, info.video_start_s, keep_s=max(reach_s, far_s) + 15)
 
     def report(ticks: int) -> None:
         if progress is not None and info.duration_s:
             progress(min(1.0, ticks / FPS / info.duration_s))
 
     try:
-        scores = score_tracks(model, crops, sound, reach_s, report, far_s)
+        scores = score_tracks(model, crops, audio, reach_s, report, far_s)
     finally:
-        sound.close()
+        audio.close()
     return crops.faces(), scores, crops.ticks / FPS
 
 

@@ -67,8 +67,8 @@ class ResultsFile:
     def add(self, result: CheckResult, made_of: Stamp) -> None:
         """Write a line and waits until it is on the disk."""
         document = to_json([result])
-        (entry,) = document.pop("files")
-        text = json.dumps({**entry, **document, "made_of": made_of}, allow_nan=False) + "\n"
+        (embedding,) = document.pop("files")
+        text = json.dumps({**embedding, **document, "made_of": made_of}, allow_nan=False) + "\n"
         self.file.write(text.encode("ascii"))
         os.fsync(self.file.fileno())
         self.lines[result.file] = _Line(self.end, len(text), made_of)

@@ -65,7 +65,7 @@ def drawn_crops(clip: PreparedClip, drawn: Tensor, spec: CropSpec) -> np.ndarray
     if spec.crop != "mouth":
         raise ValueError(
             f"drawn clips have no {spec.crop} crops, which this model looks at: choose another "
-            "model, or write films by avsync talk and name them with --made"
+            "model, or write videos by avsync talk and name them with --made"
         )
     pairs = zip(clip.boxes, clip.points, strict=True)
     lies = np.stack([mouth_to_face_affine(box, points) for box, points in pairs]).astype(np.float32)
@@ -84,8 +84,8 @@ def _drawn(model: TalkingFace, frames: Tensor, wav: np.ndarray) -> Tensor:
     return redraw(model, frames.to(place), torch.from_numpy(wav).to(place)).cpu()
 
 
-def _as_bytes(pictures: Tensor) -> np.ndarray:
-    return (255 * pictures).round().clamp(0, 255).byte().numpy()
+def _as_bytes(frames: Tensor) -> np.ndarray:
+    return (255 * frames).round().clamp(0, 255).byte().numpy()
 
 
 def _grey(colour: Tensor) -> Tensor:

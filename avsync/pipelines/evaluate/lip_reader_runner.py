@@ -12,11 +12,11 @@ from avsync import weights as checkpoints
 from avsync.data.corpora.transcripts import Transcript, read_transcript
 from avsync.data.store.reader import PreparedClip
 from avsync.evaluation.score_matrix import WavInMemory
-from avsync.metrics.word_errors import (
+from avsync.metrics.word_error_rate import (
     WordErrors,
+    count_word_errors,
     sum_word_errors,
     word_error_rate_interval,
-    word_errors,
 )
 from avsync.scoring.engine import to_frames
 from avsync.tasks.lipreading.lip_reader import LipReader
@@ -73,7 +73,7 @@ def read_clip(
     wav: np.ndarray | None = None,
     beam: int = 1,
 ) -> str:
-    """Return what a reader makes of mouths `(T, H, W, 3)` uint8 in its geometry, sound `(640 T,)` at 16
+    """Return what a reader makes of mouths `(T, H, W, 3)` uint8 in its geometry, audio `(640 T,)` at 16
     kHz, or both.
     """
     place = reader.classifier.weight.device
@@ -87,7 +87,7 @@ def read_clip(
 
 
 def moved(clip: PreparedClip, truth_ms: float) -> np.ndarray:
-    """Return the sound of a clip `(640 T,)` at 16 kHz as it fits the lips, `truth_ms` later."""
+    """Return the audio of a clip `(640 T,)` at 16 kHz as it fits the lips, `truth_ms` later."""
     shift_s = truth_ms / 1000
     return WavInMemory(np.asarray(clip.wav_16k)).window(-shift_s, clip.duration_s - shift_s)
 
@@ -96,7 +96,7 @@ def reading_figures(texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Return the word error rate of all texts together, said and read, with its interval and its edits by
     kind; and which words were read as which, the commonest first.
     """
-    errors = [word_errors(*pair) for pair in texts]
+    errors = [count_word_errors(*pair) for pair in texts]
     total = sum_word_errors(errors)
     return {
         "wer": total.rate,

@@ -13,7 +13,7 @@ from avsync.data.corpora.transcripts import Transcript
 from avsync.data.sampling.crops import crops_for
 from avsync.data.store.reader import PreparedClip, Store
 from avsync.data.store.splits import clips_of_split
-from avsync.metrics.word_errors import word_errors
+from avsync.metrics.word_error_rate import count_word_errors
 from avsync.pipelines.check.messages import printable
 from avsync.pipelines.evaluate.lip_reader_runner import (
     STREAMS,
@@ -49,7 +49,7 @@ class LipreadEvaluation:
         split: which split of that file to measure on.
         beam: texts that are grown side by side; 1 is greedy.
         truth_ms: the offset of all clips, such as the one their corpus carries, taken off first;
-            positive = the audio leads. It moves the sound only.
+            positive = the audio leads. It moves the audio only.
         unknown: what becomes of words that the reader cannot write: `refuse` to measure, or `count`
             them, which it must get wrong.
         json: write the figures here, and what was read in every clip.
@@ -86,7 +86,7 @@ def evaluate_lipread(evaluation: LipreadEvaluation) -> dict[str, Any]:
     if not places:
         raise ValueError(f"store {store.path} holds no clips")
     # What lacks jiwer is told before an hour of reading.
-    word_errors("", "")
+    count_word_errors("", "")
     said = {place: _said(evaluation, store, place) for place in places}
     spoken = {place: each for place, each in said.items() if each.words}
     if not spoken:
@@ -149,7 +149,7 @@ def _read(
         for number, (place, transcript) in enumerate(said.items(), start=1):
             clip = store[place]
             read = _read_clip(evaluation, reader, clip)
-            found = word_errors(transcript.text, read)
+            found = count_word_errors(transcript.text, read)
             yield {"clip": clip.id, "said": transcript.text, "read": read, **counts_of(found)}
             report(number / len(said))
 

@@ -39,18 +39,18 @@ SHOWN = {
 
 @dataclass(frozen=True)
 class SeparationEvaluation:
-    """Scores separated sounds against the true ones: SDR, SIR, SAR, SI-SDR, gains over the mixture.
+    """Scores separated audio streams against the true ones: SDR, SIR, SAR, SI-SDR, gains over the mixture.
 
-    Both folders hold one sound file a source, or a folder of them a mixture; a source has the same
+    Both folders hold one audio file a source, or a folder of them a mixture; a source has the same
     name in both, whatever its suffix. `mixture` among the references is the mixture; where it is
-    not there, their sum is. Sound is mixed down to one channel.
+    not there, their sum is. Audio is mixed down to one channel.
 
     Args:
         references: folder of true sources, all of a mixture's.
         estimates: folder of separated ones; those that have no reference are left out.
         voices: patterns of names that are voices. The published SIR leaves other voices out of the
             references (SIR), the fairer one does not (SIR+2nd).
-        bss: version of BSS Eval: v3 takes the whole sound, v4 the median over windows.
+        bss: version of BSS Eval: v3 takes the whole audio, v4 the median over windows.
         window_s: seconds of a window of v4, and from one to the next.
         json: write the figures here.
     """
@@ -103,7 +103,7 @@ def evaluate_separation(evaluation: SeparationEvaluation) -> list[SourceScores]:
             report((place + 1) / len(mixtures))
     if not rows:
         raise ValueError(
-            f"{evaluation.references} and {evaluation.estimates} must hold sound files of the same "
+            f"{evaluation.references} and {evaluation.estimates} must hold audio files of the same "
             "names, as in REFERENCES/voice_0.wav and ESTIMATES/voice_0.wav"
         )
     if evaluation.json is not None:
@@ -139,7 +139,7 @@ def separation_table(evaluation: SeparationEvaluation, rows: Sequence[SourceScor
     names = [printable(f"{row.mixture}/{row.source}".removeprefix("./")) for row in rows]
     width = max(map(len, [*names, "mean of voices"]))
     how = f"BSS Eval {evaluation.bss}, {FILTER_LENGTH} taps, "
-    how += "whole sound" if evaluation.bss == "v3" else f"windows of {evaluation.window_s:g} s"
+    how += "whole audio" if evaluation.bss == "v3" else f"windows of {evaluation.window_s:g} s"
     lines = [how + "; dB", _line("", dict(zip(SHOWN, SHOWN.values(), strict=True)), width)]
     for name, row in zip(names, rows, strict=True):
         if row.status == "ok":
@@ -196,7 +196,7 @@ def _mixtures(folder: Path) -> dict[str, dict[str, Path]]:
 
 
 def _sounds(folder: Path) -> dict[str, Path]:
-    """Return the sound files in a folder by their names without the suffix."""
+    """Return the audio files in a folder by their names without the suffix."""
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     # Hidden ones are none: `._a.wav` is what a Mac leaves beside each a.wav.
     sounds = [p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
@@ -235,7 +235,7 @@ def _score_source(
     sounds: Mapping[str, tuple[torch.Tensor, int]],
     evaluation: SeparationEvaluation,
 ) -> SourceScores:
-    """Score the estimate, which is called "" among the sounds."""
+    """Score the estimate, which is called "" among the audio streams."""
     wav, rate = sounds[source]
     for key, (other, other_rate) in sounds.items():
         if (len(other), other_rate) != (len(wav), rate):
@@ -275,10 +275,10 @@ def _finite(value: float) -> float | None:
 
 
 def _read(path: Path) -> tuple[torch.Tensor, int]:
-    """Return a file's sound `(N,)`, mixed down to one channel, and its rate in Hz."""
+    """Return a file's audio `(N,)`, mixed down to one channel, and its rate in Hz."""
     with open_media(path) as media:
         rate = audio_stream(media).codec_context.sample_rate
     blocks = list(read_audio(path, 0.0, None))
     if not blocks:
-        raise UnreadableMedia("damaged", f"{path.name} holds no sound")
+        raise UnreadableMedia("damaged", f"{path.name} holds no audio")
     return torch.from_numpy(np.concatenate(blocks)), rate

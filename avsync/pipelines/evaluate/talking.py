@@ -14,7 +14,7 @@ from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
 from avsync.faces.detector import find_detector
 from avsync.media.container import UnreadableMedia
-from avsync.metrics.word_errors import word_errors
+from avsync.metrics.word_error_rate import count_word_errors
 from avsync.pipelines.check.batch import find_videos
 from avsync.pipelines.check.check_file import load_model
 from avsync.pipelines.check.messages import UNREADABLE, printable
@@ -42,16 +42,16 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class TalkingEvaluation:
-    """Judges faces that were made to talk: films, or what a model draws of the clips of a store.
+    """Judges faces that were made to talk: videos, or what a model draws of the clips of a store.
 
     The lower half of the face beside the true one (PSNR, SSIM), lips and voice by a sync model
     (LSE-D, LSE-C, PRI), and where a lip reader is given the words that it reads off the lips.
 
     Args:
-        made: a film of a face that was made to talk, or a folder of them.
-        references: the true film, or a folder of them, of the same names whatever their suffix,
-            as large and as long, picture by picture. Without them there is no PSNR and no SSIM.
-        data: a store of prepared clips instead of films, which `model` draws anew.
+        made: a video of a face that was made to talk, or a folder of them.
+        references: the true video, or a folder of them, of the same names whatever their suffix,
+            as large and as long, frame by frame. Without them there is no PSNR and no SSIM.
+        data: a store of prepared clips instead of videos, which `model` draws anew.
         model: a talking model that `avsync models` lists.
         weights: a checkpoint of that model.
         splits: JSON file of clip names by split.
@@ -66,9 +66,9 @@ class TalkingEvaluation:
         transcripts: folder of NAME.align or NAME.txt: what is said, for the reader.
         beam: texts that the reader grows side by side; 1 is greedy.
         unknown: what becomes of words that the reader cannot write: `refuse` or `count`.
-        detector: finds the faces of films; `best` is YuNet where it can be had.
+        detector: finds the faces of videos; `best` is YuNet where it can be had.
         json: write the figures here, and those of every clip.
-        sheet: write a picture of the faces here, .png or .jpg: of the first clips the true ones,
+        sheet: write a frame of the faces here, .png or .jpg: of the first clips the true ones,
             and below them those that were drawn.
     """
 
@@ -94,13 +94,13 @@ class TalkingEvaluation:
 
     def __post_init__(self) -> None:
         if (self.made is None) == (self.data is None):
-            raise ValueError("say what to judge: films by --made, or a store by --data, not both")
+            raise ValueError("say what to judge: videos by --made, or a store by --data, not both")
         if self.data is not None and self.weights is None:
             raise ValueError("--data needs --weights of the model that draws its clips")
         if self.data is not None and self.references is not None:
             raise ValueError("--references go with --made: the clips of a store are the true ones")
         if self.made is not None and (self.weights or self.splits):
-            raise ValueError("--weights and --splits go with --data: films are drawn already")
+            raise ValueError("--weights and --splits go with --data: videos are drawn already")
         if (self.reader is None) != (self.transcripts is None):
             raise ValueError("--reader and --transcripts go together: what is read, what is said")
         if self.beam < 1 or self.clips < 0:
@@ -115,7 +115,7 @@ class TalkingEvaluation:
 
 
 def evaluate_talking(evaluation: TalkingEvaluation) -> dict[str, Any]:
-    """Run the evaluation; figures as plain data, written to `json` where that is given. A film
+    """Run the evaluation; figures as plain data, written to `json` where that is given. A video
     that cannot be read, or is not like the true one, is an answer of its own.
 
     ValueError where there is nothing to judge, for a transcript that is missing and for words that
@@ -148,14 +148,14 @@ def talking_table(figures: dict[str, Any]) -> str:
         )
     else:
         beside = f" beside {figures['references']}" if figures["references"] else ""
-        head = f"{figures['clips']} films of {figures['made']}{beside}"
+        head = f"{figures['clips']} videos of {figures['made']}{beside}"
     judges = figures["judges"]
     lines = talking_lines(figures, judges["sync"], judges["reader"])
     return "\n".join([printable(head), *lines])
 
 
 def talking_exit_code(figures: dict[str, Any]) -> int:
-    """0, or 12 where a film could not be read or is not like the true one."""
+    """0, or 12 where a video could not be read or is not like the true one."""
     return UNREADABLE if figures["unreadable"] else 0
 
 
@@ -175,7 +175,7 @@ class _Judges:
         if self.reader is None or folder is None:
             return
         # What lacks jiwer is told before an hour of work.
-        word_errors("", "")
+        count_word_errors("", "")
         said = [said_between(folder, source, 0.0, math.inf) for source in sources]
         if self.evaluation.unknown == "refuse":
             refuse_unknown(self.reader, said)
@@ -228,7 +228,7 @@ def _of_films(judges: _Judges, report: Report) -> list[ClipRow]:
     for made, true in pairs:
         try:
             if true is not None and not true.is_file():
-                raise Unlike(f"there is no true film {true}")
+                raise Unlike(f"there is no true video {true}")
             rows.append(judges.judge(filmed_clip(made, true, specs, detector)))
         except (UnreadableMedia, Unlike) as error:
             rows.append(ClipRow(made.stem, "unreadable", str(error)))
@@ -237,16 +237,18 @@ def _of_films(judges: _Judges, report: Report) -> list[ClipRow]:
 
 
 def _pairs(made: Path, true: Path | None) -> list[tuple[Path, Path | None]]:
-    """Films and the true ones of the same names."""
+    """Videos and the true ones of the same names."""
     if true is not None and made.is_dir() != true.is_dir():
         got = f"{made} and {true}"
-        raise ValueError(f"made and references must both be films or both folders, got {got}")
-    films = find_videos([made])
+        raise ValueError(f"made and references must both be videos or both folders, got {got}")
+    videos = find_videos([made])
     if true is None or not made.is_dir():
-        return [(film, true) for film in films]
+        return [(video, true) for video in videos]
     known = {path.relative_to(true).with_suffix(""): path for path in find_videos([true])}
-    names = [film.relative_to(made).with_suffix("") for film in films]
-    return [(film, known.get(name, true / name)) for film, name in zip(films, names, strict=True)]
+    names = [video.relative_to(made).with_suffix("") for video in videos]
+    return [
+        (video, known.get(name, true / name)) for video, name in zip(videos, names, strict=True)
+    ]
 
 
 def _about(asked: TalkingEvaluation) -> dict[str, Any]:

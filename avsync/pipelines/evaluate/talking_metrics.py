@@ -80,7 +80,7 @@ class ClipRow:
 
 
 def sync_figures(model: SyncModel, crops: np.ndarray, wav: np.ndarray) -> SyncFigures | None:
-    """Return what a sync model says of crops `(T, H, W, 3)` uint8 in its geometry and of the sound `(640
+    """Return what a sync model says of crops `(T, H, W, 3)` uint8 in its geometry and of the audio `(640
     T,)` at 16 kHz that goes with them; None where they are no longer than its window.
     """
     if window_count(model.spec.window_frames, crops, wav) < 1:
@@ -143,7 +143,7 @@ def talking_lines(figures: dict[str, Any], judge: str, reader: str | None) -> li
     if shown := _shown(figures, LIKENESS):
         lines.append(f"lower half of the face: {shown}")
     if figures["identical"]:
-        lines.append(f"{figures['identical']} are the true picture itself and have no PSNR")
+        lines.append(f"{figures['identical']} are the true frame itself and have no PSNR")
     count = figures["sync_clips"]
     if count:
         chance = 3 / CANDIDATES
@@ -190,13 +190,13 @@ def _shown(figures: dict[str, Any], names: dict[str, tuple[str, int, str]]) -> s
     return ", ".join(parts)
 
 
-# Clips of a sheet, and pictures of each.
+# Clips of a sheet, and frames of each.
 CLIPS, PICTURES = 8, 12
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 class TalkingSheet:
-    """Keeps some pictures of the first clips that it is shown, and writes them as one.
+    """Keeps some frames of the first clips that it is shown, and writes them as one.
 
     Args:
         path: where to, .png or .jpg.

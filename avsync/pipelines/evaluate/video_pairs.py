@@ -1,4 +1,4 @@
-"""Films of a face that was made to talk, and the true ones: that face, cut alike out of both."""
+"""Videos of a face that was made to talk, and the true ones: that face, cut alike out of both."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -59,34 +59,34 @@ def likeness(made: Tensor, true: Tensor) -> Likeness:
     )
 
 
-# Rates that differ by less are the same: 29.97 and 30 pictures a second are matched by time.
+# Rates that differ by less are the same: 29.97 and 30 frames a second are matched by time.
 SAME_RATE = 0.01
 
 
 class Unlike(Exception):
-    """Films that cannot be judged together, or at all; says why."""
+    """Videos that cannot be judged together, or at all; says why."""
 
 
 def filmed_clip(
     made: Path, true: Path | None, specs: Sequence[CropSpec], detector: FaceDetector
 ) -> JudgedClip:
-    """Return the longest face of a film, cut where it is in the true film where there is one.
+    """Return the longest face of a video, cut where it is in the true video where there is one.
 
-    UnreadableMedia for a film that cannot be read; Unlike where no face is found, and where the two
-    films differ in size, in pictures a second or in length, or their pictures in time.
+    UnreadableMedia for a video that cannot be read; Unlike where no face is found, and where the two
+    videos differ in size, in frames a second or in length, or their frames in time.
     """
     info = probe(made)
     if not info.audio:
-        raise UnreadableMedia("no_audio_stream", "the file has no sound")
+        raise UnreadableMedia("no_audio_stream", "the file has no audio")
     wanted = [*dict.fromkeys([*specs, FACE_SPEC])]
     tracks: dict[int, _Track] = {}
-    for seen, picture, other in _matched(info, true, detector):
+    for seen, frame, other in _matched(info, true, detector):
         for face in seen.faces:
             # A score of 0 marks a face that was lost and is held where it was.
             if face.score > 0:
                 track = tracks.setdefault(face.track, _Track(seen.index, wanted))
                 for spec in wanted:
-                    track.crops[spec].append(cut_crop(spec, picture, face))
+                    track.crops[spec].append(cut_crop(spec, frame, face))
                 if other is not None:
                     track.true.append(cut_crop(FACE_SPEC, other, face))
     if not tracks:
@@ -112,8 +112,8 @@ class _Track:
 def _matched(
     made: MediaInfo, true: Path | None, detector: FaceDetector
 ) -> Iterator[tuple[TrackedTick, np.ndarray, np.ndarray | None]]:
-    """Yield the faces of the true film at each tick, the made picture and the true one; those of the made
-    film alone where there is no other.
+    """Yield the faces of the true video at each tick, the made frame and the true one; those of the made
+    video alone where there is no other.
     """
     ticks = at_rate(read_frames(made.path, MAX_SIDE))
     if true is None:
@@ -127,14 +127,14 @@ def _matched(
         if seen is None or tick is None:
             longer, shorter = ("it", "the true one") if seen is None else ("the true one", "it")
             rest = sum(1 for _ in (ticks if seen is None else followed))
-            # How long the last picture stays is told otherwise by every container.
+            # How long the last frame stays is told otherwise by every container.
             if rest:
                 ended = f"when {shorter} has ended, after {place / FPS:.2f} s"
                 raise Unlike(f"{longer} goes on for {(1 + rest) / FPS:.2f} s {ended}")
             return
         if seen.index != tick.index:
             raise Unlike(
-                f"its pictures do not come when the true ones do: one at {tick.time_s:.2f} s "
+                f"its frames do not come when the true ones do: one at {tick.time_s:.2f} s "
                 f"for one at {seen.time_s:.2f} s"
             )
         yield seen, tick.image, seen.image
@@ -145,7 +145,7 @@ def _refuse_unlike(made: MediaInfo, true: MediaInfo) -> None:
         sizes = f"{made.width}x{made.height} pixels, the true one {true.width}x{true.height}"
         raise Unlike(f"it is {sizes}")
     if abs(made.fps - true.fps) > SAME_RATE * true.fps:
-        raise Unlike(f"it has {made.fps:.2f} pictures a second, the true one {true.fps:.2f}")
+        raise Unlike(f"it has {made.fps:.2f} frames a second, the true one {true.fps:.2f}")
 
 
 def _sound(info: MediaInfo, start: int, frames: int) -> np.ndarray:

@@ -25,8 +25,8 @@ from avsync.weights import sha256_of
 
 SETTINGS_FILE, INDEX_FILE = "features.json", "index.jsonl"
 NOTHING = {
-    "video": "no face stays in the picture for as long as a window of the model",
-    "audio": "the sound is shorter than a window of the model",
+    "video": "no face stays in the frame for as long as a window of the model",
+    "audio": "the audio is shorter than a window of the model",
 }
 
 
@@ -56,7 +56,7 @@ def extract(
     """Write the features of videos and of stores as safetensors; run again, it resumes.
 
     A file holds `features` `(n, D)` and `times_s` `(n,)` of a clip, of a face in a video, or of a
-    video's sound. `index.jsonl` lists the files of each source, or what is wrong with it.
+    video's audio. `index.jsonl` lists the files of each source, or what is wrong with it.
 
     Args:
         sources: videos, folders of videos, and stores of prepared clips.
@@ -216,7 +216,7 @@ class FeatureFile:
         if features.shape != (len(times_s), self.dim):
             raise ValueError(f"features must be ({len(times_s)}, {self.dim}), got {features.shape}")
         self.times.append(times_s)
-        # Opened anew each time: a film has more tracks than a process may have files open.
+        # Opened anew each time: a video has more tracks than a process may have files open.
         with open(self._rows, "ab") as file:
             file.write(np.ascontiguousarray(features, "<f4").data)
 
@@ -227,13 +227,13 @@ class FeatureFile:
     def finish(self) -> None:
         """Write the file."""
         times = np.concatenate([np.zeros(0), *self.times]).astype("<f8")
-        entries = {
+        embeddings = {
             TIMES: ("F64", [len(times)], times.nbytes),
             FEATURES: ("F32", [len(times), self.dim], 4 * len(times) * self.dim),
         }
         header: dict[str, object] = {"__metadata__": self.about}
         at = 0
-        for name, (dtype, shape, size) in entries.items():
+        for name, (dtype, shape, size) in embeddings.items():
             header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + size]}
             at += size
         text = json.dumps(header).encode()

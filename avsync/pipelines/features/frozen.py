@@ -1,4 +1,4 @@
-"""A frozen sync task as a source of features: one vector for each window of picture or sound."""
+"""A frozen sync task as a source of features: one vector for each window of frame or audio."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ class FrozenFeatures:
 
     Args:
         model: a sync task in eval mode.
-        stream: `video`, crops of a face, or `audio`, the sound that goes with them.
+        stream: `video`, crops of a face, or `audio`, the audio that goes with them.
         layer: dotted name of one of the model's modules, whose output is taken: the mean over the
             axes of space or of mel bands, and of several tokens of a window the middle one. Without
             it, the vectors that the model compares.
@@ -64,8 +64,8 @@ class FrozenFeatures:
         return np.concatenate([self._layer(self.model.encode_video, each) for each in blocks])
 
     @torch.inference_mode()
-    def of_sound(self, sound: Sound, first: int, count: int) -> np.ndarray:
-        """Vectors `(count, D)` float32 of the sound that goes with the windows from frame `first`
+    def of_sound(self, audio: Sound, first: int, count: int) -> np.ndarray:
+        """Vectors `(count, D)` float32 of the audio that goes with the windows from frame `first`
         on; there is silence where `sound` has none.
         """
         if self.stream != "audio" or count < 1:
@@ -75,7 +75,7 @@ class FrozenFeatures:
         # One sample more: rounding of seconds to samples must not cost the last window.
         length_s = (count - 1) / FPS + spec.audio_until_s - spec.audio_from_s
         end_s = begin_s + length_s + 1 / spec.sample_rate
-        wav = torch.from_numpy(sound.window(begin_s, end_s))[None].to(place.device)
+        wav = torch.from_numpy(audio.window(begin_s, end_s))[None].to(place.device)
         starts_s = torch.arange(count) / FPS - spec.audio_from_s
         if self._module is None:
             return _rows(self.model.encode_audio(wav, starts_s)[0])
@@ -87,8 +87,8 @@ class FrozenFeatures:
         return np.concatenate([self._layer(encode, block) for block in blocks])
 
     def _default(self) -> str:
-        entry = _entry_of_nothing(self.model, self.spec, self.stream)
-        vector = isinstance(entry, Tensor) and entry.ndim == 3  # (1, 1, D)
+        embedding = _entry_of_nothing(self.model, self.spec, self.stream)
+        vector = isinstance(embedding, Tensor) and embedding.ndim == 3  # (1, 1, D)
         return "" if vector else ENCODERS[self.stream]
 
     def _layer(self, encode: Any, windows: Tensor) -> np.ndarray:
@@ -154,7 +154,7 @@ def _find(model: object, layer: str) -> nn.Module:
 
 @torch.inference_mode()
 def _entry_of_nothing(model: SyncModel, spec: ClipSpec, stream: Stream) -> object:
-    """Return what the model makes of a grey picture or of silence: a tensor or more than one."""
+    """Return what the model makes of a grey frame or of silence: a tensor or more than one."""
     place = place_of(model)
     if stream == "video":
         grey = torch.full((1, 3, spec.window_frames, spec.height, spec.width), 0.5)

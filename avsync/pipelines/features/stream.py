@@ -1,4 +1,4 @@
-"""Features of a prepared clip or of a video, as it is read: of the faces in it, or of its sound."""
+"""Features of a prepared clip or of a video, as it is read: of the faces in it, or of its audio."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ BLOCK_FRAMES = 100
 
 class Rows(NamedTuple):
     """Features `(n, D)` float32 and the times `(n,)` of the middles of their windows, in seconds
-    from the source's first picture; `track` is the face's number in a video, else None.
+    from the source's first frame; `track` is the face's number in a video, else None.
     """
 
     track: int | None
@@ -43,11 +43,11 @@ def of_clip(frozen: FrozenFeatures, clip: PreparedClip) -> Rows:
         return Rows(None, times_s, np.zeros((0, 0), np.float32))
     blocks = []
     crops = crops_for(frozen.spec, clip) if frozen.stream == "video" else None
-    sound = WavInMemory(np.asarray(clip.wav_16k))
+    audio = WavInMemory(np.asarray(clip.wav_16k))
     for first in range(0, count, BLOCK_FRAMES):
         some = min(BLOCK_FRAMES, count - first)
         if crops is None:
-            blocks.append(frozen.of_sound(sound, first, some))
+            blocks.append(frozen.of_sound(audio, first, some))
         else:
             blocks.append(frozen.of_crops(crops[first : first + some + length - 1]))
     return Rows(None, times_s, np.concatenate(blocks))
@@ -56,7 +56,7 @@ def of_clip(frozen: FrozenFeatures, clip: PreparedClip) -> Rows:
 def of_file(
     frozen: FrozenFeatures, path: str | Path, detector: FaceDetector | None = None
 ) -> Iterator[Rows]:
-    """Yield the features of a video block by block, as it is read: of each face, or of the sound.
+    """Yield the features of a video block by block, as it is read: of each face, or of the audio.
 
     A face that is lost for a while has no features there: its times tell. UnreadableMedia where the
     file cannot be used.
@@ -115,21 +115,21 @@ def _encoded(frozen: FrozenFeatures, track: int, piece: _Piece) -> Iterator[Rows
 
 def _of_sound(frozen: FrozenFeatures, info: MediaInfo) -> Iterator[Rows]:
     if not info.audio:
-        raise UnreadableMedia("no_audio_stream", "the file has no sound")
+        raise UnreadableMedia("no_audio_stream", "the file has no audio")
     length = frozen.spec.window_frames
-    sound = AudioClock(info.path, info.video_start_s)
+    audio = AudioClock(info.path, info.video_start_s)
     first, end = 0, None
     try:
         while end is None:
             last = first + BLOCK_FRAMES
-            # Asking for sound is what tells where it ends.
-            sound.window(first / FPS, (last + length) / FPS)
-            if sound.end_s is not None:
-                end = int(sound.end_s * FPS + 1e-6) - length + 1
+            # Asking for audio is what tells where it ends.
+            audio.window(first / FPS, (last + length) / FPS)
+            if audio.end_s is not None:
+                end = int(audio.end_s * FPS + 1e-6) - length + 1
                 last = min(last, end)
             if last > first:
-                features = frozen.of_sound(sound, first, last - first)
+                features = frozen.of_sound(audio, first, last - first)
                 yield Rows(None, middle_s(length, first, last - first), features)
             first = last
     finally:
-        sound.close()
+        audio.close()

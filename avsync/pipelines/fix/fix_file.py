@@ -40,7 +40,7 @@ class FixRefused(RuntimeError):
 class FixResult:
     """What was measured before and after, and what was done in between.
 
-    `shift_ms` is by how much the sound was moved, + = later: at the beginning, where that changes
+    `shift_ms` is by how much the audio was moved, + = later: at the beginning, where that changes
     over the file; `repair` tells all of it. `after` is None where nothing was written.
     """
 
@@ -67,9 +67,9 @@ def fix(
     progress: Report | None = None,
     measure: Measure | None = None,
 ) -> FixResult:
-    """Write `output`: `path` with its sound moved onto the lips.
+    """Write `output`: `path` with its audio moved onto the lips.
 
-    An offset that is the same all along is repaired without re-encoding; for a drift the sound is
+    An offset that is the same all along is repaired without re-encoding; for a drift the audio is
     resampled, for jumps it is moved piece by piece, and encoded as it was. The result is measured
     before it takes its place. FixRefused where there is no offset to go by, or, unless forced,
     where it is unsure, comes and goes, or is no smaller afterwards. The input is never written to.

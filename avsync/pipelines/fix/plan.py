@@ -1,4 +1,4 @@
-"""What would repair a file: how its sound has to move, why that may be in doubt, all in words."""
+"""What would repair a file: how its audio has to move, why that may be in doubt, all in words."""
 
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -31,14 +31,14 @@ RepairKind = Literal["constant", "drift", "jumps"]
 
 @dataclass(frozen=True)
 class Repair:
-    """What is done to the sound of a file. All else is copied.
+    """What is done to the audio of a file. All else is copied.
 
     Args:
-        kind: `constant`: one shift, nothing is encoded anew. `drift`: the sound is resampled.
+        kind: `constant`: one shift, nothing is encoded anew. `drift`: the audio is resampled.
             `jumps`: it is moved piece by piece.
-        pieces: by how much the sound is early, from when to when, and so made later by.
+        pieces: by how much the audio is early, from when to when, and so made later by.
         ppm: of a drift, by how much it is slowed down.
-        encoded: how each sound is encoded anew, in words; empty where it is copied.
+        encoded: how each audio is encoded anew, in words; empty where it is copied.
         left_out: what the new container has no place for, in words.
     """
 
@@ -52,13 +52,13 @@ class Repair:
         """Return what was done, or would be: `moved the sound by +120 ms, without re-encoding`."""
         first, last = self.pieces[0], self.pieces[-1]
         if self.kind == "constant":
-            words = [f"{'move' if would else 'moved'} the sound by {_ms(first.offset_ms)}"]
+            words = [f"{'move' if would else 'moved'} the audio by {_ms(first.offset_ms)}"]
             words.append("without re-encoding")
         else:
             if self.kind == "drift":
                 ppm = self.ppm or 0.0
                 words = [
-                    f"{'resample' if would else 'resampled'} the sound by {ppm:+.0f} ppm "
+                    f"{'resample' if would else 'resampled'} the audio by {ppm:+.0f} ppm "
                     f"({abs(ppm) * 0.06:.1f} ms a minute)",
                     f"moving it by {_ms(first.offset_ms)} at first and by "
                     f"{_ms(last.at(last.end_s))} at the end",
@@ -66,10 +66,10 @@ class Repair:
             else:
                 moves = [f"{_ms(first.offset_ms)} up to {_clock(first.end_s)}"]
                 moves += [f"{_ms(p.offset_ms)} from {_clock(p.start_s)}" for p in self.pieces[1:]]
-                words = [f"{'move' if would else 'moved'} the sound by {', '.join(moves)}"]
+                words = [f"{'move' if would else 'moved'} the audio by {', '.join(moves)}"]
                 words.append("with short fades where it is cut")
             words.append(f"and re-encode{'' if would else 'd'} it ({', '.join(self.encoded)})")
-            words.append("the pictures are copied as they are")
+            words.append("the frames are copied as they are")
         text = ", ".join(words).replace(", and", " and")
         if self.left_out:
             text += f"; left out, for want of a place: {', '.join(self.left_out)}"
@@ -109,7 +109,7 @@ def foresee(source: Path, destination: Path, repair: Repair) -> Repair:
 def write_repaired(source: Path, partial: Path, destination: Path, repair: Repair) -> None:
     """Write the repaired file to `partial`; errors name `destination`."""
     if repair.kind == "constant":
-        # Sound that leads by so many ms has to come so many ms later.
+        # Audio that leads by so many ms has to come so many ms later.
         write_shifted(source, partial, destination, repair.pieces[0].offset_ms)
     else:
         stretches = [Stretch(*piece) for piece in repair.pieces]
@@ -130,7 +130,7 @@ def doubt(result: CheckResult, min_confidence: float = MIN_CONFIDENCE) -> str | 
         return "the offset comes and goes over the file, and no shift repairs that"
     if fault.kind == "drift" and abs(fault.pieces[0].ppm) > MAX_PPM:
         return (
-            f"the sound drifts by {fault.pieces[0].ppm:+.0f} ppm, and voices would be heard to "
+            f"the audio drifts by {fault.pieces[0].ppm:+.0f} ppm, and voices would be heard to "
             f"change beyond {MAX_PPM:.0f}"
         )
     for piece in fault.pieces if fault.kind == "jumps" else ():

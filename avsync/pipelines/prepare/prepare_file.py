@@ -1,4 +1,4 @@
-"""One video to prepared clips: a row of crops for each face, and the sound that goes with it."""
+"""One video to prepared clips: a row of crops for each face, and the audio that goes with it."""
 
 import math
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from avsync.media.probe import MediaInfo, probe
 from avsync.media.video_reader import at_rate, read_frames
 from avsync.timing import FPS, SAMPLE_RATE
 
-# Pictures are read no larger than this: a face that is smaller than its crop in a picture of this
+# Frames are read no larger than this: a face that is smaller than its crop in a frame of this
 # size has little detail to lose.
 MAX_SIDE = 1280
-# A clip whose sound never gets this loud (-60 dB of full scale) is silent.
+# A clip whose audio never gets this loud (-60 dB of full scale) is silent.
 SILENCE_PEAK = 1e-3
 NO_SPAN = ("no_valid_part", "the lists name no valid part of it")
 
@@ -73,7 +73,7 @@ def prepare_file(
         else:
             kept.append(track)
     if spans is None and not tracks:
-        record["rejected"].append(rejection(name, "no_face", "no face was found in any picture"))
+        record["rejected"].append(rejection(name, "no_face", "no face was found in any frame"))
     for start_s, end_s in unseen:
         where = f"no face was found from {start_s:g} to {end_s:g} s"
         row = rejection(name, "no_face", where)
@@ -82,7 +82,7 @@ def prepare_file(
     for track, peak in zip(kept, peaks, strict=True):
         if peak < SILENCE_PEAK:
             record["rejected"].append(
-                rejection(name, "silence", "the sound is silent while the face is there", track)
+                rejection(name, "silence", "the audio is silent while the face is there", track)
             )
             writer.drop(track.number)
         else:
@@ -98,7 +98,7 @@ class _Track:
         number: the track's.
         start: index of its first tick.
         writer: where the arrays go.
-        scale: pixels of the source to one of the pictures that are read.
+        scale: pixels of the source to one of the frames that are read.
         head: cut the head as well.
     """
 
@@ -193,7 +193,7 @@ def _ticks(span: Span) -> range:
 def _write_sound(
     path: Path, info: MediaInfo, tracks: list[_Track], writer: SourceWriter
 ) -> list[float]:
-    """Write each track's sound at 16 kHz and at the source's rate; how loud each gets."""
+    """Write each track's audio at 16 kHz and at the source's rate; how loud each gets."""
     peaks = [0.0 for _ in tracks]
     source_rate = info.audio[0].sample_rate
     for name, rate in (("wav_16k", SAMPLE_RATE), ("wav", source_rate)) if tracks else ():

@@ -1,7 +1,7 @@
-"""Voices out of sound of any length: chunks that overlap, each separated on its own, faded into one
+"""Voices out of audio of any length: chunks that overlap, each separated on its own, faded into one
 another.
 
-It streams: blocks of sound come in, and go out again with the voices in them; what is held is a
+It streams: blocks of audio come in, and go out again with the voices in them; what is held is a
 chunk or two.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avsync.audio.resample import Resampler
+from avsync.audio.resampling import Resampler
 from avsync.scoring.embeddings import Place, place_of
 from avsync.scoring.engine import to_frames
 from avsync.tasks.separation.input_spec import SeparationSpec
@@ -35,7 +35,7 @@ class Separator(Protocol):
 
 class Seen(NamedTuple):
     """A face over a chunk: what the task looks at `(T, ...)`, and how much of the voice is kept at
-    each of the chunk's samples `(N,)`, 0 where the face is out of the picture.
+    each of the chunk's samples `(N,)`, 0 where the face is out of the frame.
     """
 
     frames: np.ndarray | None
@@ -44,7 +44,7 @@ class Seen(NamedTuple):
 
 class Faces(Protocol):
     """Gives each voice's face over frames `first` to `first + count`, going forward; `samples` at
-    `rate` lie in them. None where the face is not in the picture at all.
+    `rate` lie in them. None where the face is not in the frame at all.
     """
 
     def over(self, first: int, count: int, samples: int, rate: int) -> Sequence[Seen | None]: ...
@@ -98,11 +98,11 @@ class Grid(NamedTuple):
 def separate_blocks(
     model: Separator, blocks: Iterable[np.ndarray], rate: int, faces: Faces, first_frame: int = 0
 ) -> Iterator[Separated]:
-    """Yield the sound again, all of it, with the voices in it.
+    """Yield the audio again, all of it, with the voices in it.
 
     Args:
         model: a separation task in eval mode.
-        blocks: consecutive sound `(C, n)` float32.
+        blocks: consecutive audio `(C, n)` float32.
         rate: samples a second.
         faces: whose voices.
         first_frame: the frame that is shown with the first sample.
@@ -114,7 +114,7 @@ def separate_blocks(
 
 
 class _Joint:
-    """Sound on its way: at the file's rate, at the task's, and back."""
+    """Audio on its way: at the file's rate, at the task's, and back."""
 
     def __init__(self, model: Separator, rate: int, faces: Faces, first_frame: int) -> None:
         self.model, self.rate, self.faces, self.frame = model, rate, faces, first_frame
@@ -156,10 +156,10 @@ class _Joint:
     def _chunk(self, last: bool) -> Iterator[Separated]:
         grid, rate = self.grid, self.model.spec.sample_rate
         ready = self.held.shape[1] if last else grid.hop
-        sound = self.held[:, : grid.samples]
-        sound = np.pad(sound, [(0, 0), (0, grid.samples - sound.shape[1])])
+        audio = self.held[:, : grid.samples]
+        audio = np.pad(audio, [(0, 0), (0, grid.samples - audio.shape[1])])
         seen = self.faces.over(self.frame, grid.frames, grid.samples, rate)
-        voices = separate_chunk(self.model, sound, seen, self.place)
+        voices = separate_chunk(self.model, audio, seen, self.place)
         voices *= grid.weights(self.first, last)
         voices[..., : self.pending.shape[-1]] += self.pending
         # A sample that the task does not hear is in no voice.
@@ -185,17 +185,17 @@ class _Joint:
 
 @torch.inference_mode()
 def separate_chunk(
-    model: Separator, sound: np.ndarray, faces: Sequence[Seen | None], place: Place
+    model: Separator, audio: np.ndarray, faces: Sequence[Seen | None], place: Place
 ) -> np.ndarray:
     """Return the voices `(V, C, N)` of a chunk `(C, N)`, each channel on its own; channels that hold the
     same are separated once.
     """
-    voices = np.zeros((len(faces), *sound.shape), np.float32)
-    peak = float(abs(sound).max())
+    voices = np.zeros((len(faces), *audio.shape), np.float32)
+    peak = float(abs(audio).max())
     if peak < SILENT_PEAK:
         return voices
-    alike = bool((sound == sound[:1]).all())
-    mixture = torch.from_numpy(sound[:1] if alike else sound).to(place.device, place.dtype)
+    alike = bool((audio == audio[:1]).all())
+    mixture = torch.from_numpy(audio[:1] if alike else audio).to(place.device, place.dtype)
     for voice, face in zip(voices, faces, strict=True):
         if face is None:
             continue

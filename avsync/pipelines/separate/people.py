@@ -21,10 +21,10 @@ SHARED_S = 0.5
 
 
 class Person(NamedTuple):
-    """One place in the picture, counted from the left: the faces seen there one after another.
+    """One place in the frame, counted from the left: the faces seen there one after another.
 
-    `box` is their median x0, y0, x1, y1 in pixels of the upright picture, `seen` when one of them
-    is in it, in seconds from the first picture.
+    `box` is their median x0, y0, x1, y1 in pixels of the upright frame, `seen` when one of them
+    is in it, in seconds from the first frame.
     """
 
     number: int
@@ -37,7 +37,7 @@ def people_of(faces: Mapping[int, FaceTrack]) -> tuple[list[Person], Reason | No
     """Return the people in a file from left to right; where there are none, the reason.
 
     Faces that are in view together are different people. After a cut nobody says who is who: a new
-    face takes the free place that is nearest in the picture.
+    face takes the free place that is nearest in the frame.
     """
     large = [face for face in faces.values() if face.width_px >= MIN_FACE_PX]
     long = [face for face in large if face.end_s - face.start_s >= MIN_TRACK_S]
@@ -143,7 +143,7 @@ def _knots(seen: Sequence[Interval], duration_s: float) -> np.ndarray:
     """When a voice is kept `(2, 4 S)`: times in seconds and shares, lines between them."""
     times: list[float] = []
     for start_s, end_s in seen:
-        # The sound may begin before the pictures or outlast them by a little.
+        # The audio may begin before the frames or outlast them by a little.
         begin = start_s - (BRIDGED_S if start_s < BRIDGED_S else 0)
         end = end_s + (BRIDGED_S if end_s > duration_s - BRIDGED_S else 0)
         times += [begin - FADE_S, begin, end, end + FADE_S]

@@ -33,11 +33,11 @@ class Voice:
 
     Args:
         number: of its face, counted from the left; None where no face was asked for.
-        file: name of the sound in the output folder.
-        video: name of the video with that sound, None where none was asked for.
+        file: name of the audio in the output folder.
+        video: name of the video with that audio, None where none was asked for.
         level_db: how loud it is against the mixture, in dB by their energies; None for silence.
-        box: the face's median x0, y0, x1, y1 in pixels of the upright picture.
-        seen: when the face is in view, in seconds from the first picture.
+        box: the face's median x0, y0, x1, y1 in pixels of the upright frame.
+        seen: when the face is in view, in seconds from the first frame.
     """
 
     number: int | None
@@ -59,7 +59,7 @@ class SeparationResult:
         faces: how many there are to choose from.
         sample_rate: of the files written, and of the source.
         channels: likewise.
-        start_s: when their first sample is heard, in seconds from the first picture, 0 or less.
+        start_s: when their first sample is heard, in seconds from the first frame, 0 or less.
         duration_s: their length.
         metrics: how near they are to the references, where those were given: the JSON of `avsync
             evaluate separation`.
@@ -93,7 +93,7 @@ def separation_json(result: SeparationResult) -> dict[str, Any]:
 
 
 def write_separation(result: SeparationResult) -> None:
-    """Write the JSON beside the sounds, whole or not at all."""
+    """Write the JSON beside the audio streams, whole or not at all."""
     text = json.dumps(separation_json(result), indent=2, allow_nan=False) + "\n"
     write_text(Path(result.output) / RECORD, text)
 
@@ -109,7 +109,7 @@ def sentence(result: SeparationResult) -> str:
 
 
 def metric_lines(result: SeparationResult) -> list[str]:
-    """Return the metrics of each sound on a line: `voice_0: SDR 10.2 dB (+7.3), SI-SDR 9.8 dB (+7.1)`."""
+    """Return the metrics of each audio on a line: `voice_0: SDR 10.2 dB (+7.3), SI-SDR 9.8 dB (+7.1)`."""
     lines = []
     for source in (result.metrics or {}).get("sources", []):
         if source["status"] != "ok":
@@ -138,7 +138,7 @@ OURS = re.compile(r"voice_\d+|rest")
 
 
 class Sound(NamedTuple):
-    """How a file's first sound is read: from `ahead_s` whole seconds before the first picture; the
+    """How a file's first audio is read: from `ahead_s` whole seconds before the first frame; the
     first `skipped` samples from there come before the file begins.
     """
 
@@ -151,13 +151,13 @@ class Sound(NamedTuple):
 
     @staticmethod
     def of(info: MediaInfo) -> "Sound":
-        """That of a file: from its first picture on, or from where the sound begins earlier."""
+        """That of a file: from its first frame on, or from where the audio begins earlier."""
         with open_media(info.path) as reading:
             stream = audio_stream(reading)
-            # Decoded, because a header may say less than the sound: AAC of double rate, say.
+            # Decoded, because a header may say less than the audio: AAC of double rate, say.
             frames = filter(is_audio, decoded(reading, stream))
             if (first := next(frames, None)) is None:
-                cause = "no sound of the audio stream could be decoded"
+                cause = "no audio of the audio stream could be decoded"
                 raise UnreadableMedia("damaged", cause)
             rate, layout = first.sample_rate, named_layout(stream.codec_context)
         # What is dated before the clock begins is an encoder's priming.
@@ -169,11 +169,11 @@ class Sound(NamedTuple):
 
     @property
     def start_s(self) -> float:
-        """When the first sample that is kept is heard, in seconds from the first picture."""
+        """When the first sample that is kept is heard, in seconds from the first frame."""
         return self.skipped / self.rate - self.ahead_s
 
     def blocks(self) -> Generator[np.ndarray]:
-        """Yield the sound in blocks `(C, n)`, all of it."""
+        """Yield the audio in blocks `(C, n)`, all of it."""
         return read_audio(self.path, self.origin_s, self.rate, mono=False)
 
 
@@ -193,13 +193,13 @@ class Written(NamedTuple):
 
 
 def write_audio_files(
-    sound: Sound, separated: Iterable[Separated], voices: Sequence[Path], rest: Path
+    audio: Sound, separated: Iterable[Separated], voices: Sequence[Path], rest: Path
 ) -> Written:
     """Write each voice to its file, and to `rest` what they leave of the mixture."""
-    samples, skipped, energies = 0, sound.skipped, np.zeros(1 + len(voices))
+    samples, skipped, energies = 0, audio.skipped, np.zeros(1 + len(voices))
     with ExitStack() as stack:
         files = [
-            stack.enter_context(WavWriter(path, sound.rate, sound.layout))
+            stack.enter_context(WavWriter(path, audio.rate, audio.layout))
             for path in (*voices, rest)
         ]
         for block in separated:

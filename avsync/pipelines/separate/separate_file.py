@@ -1,4 +1,4 @@
-"""A video in, the voice of each face in it out, and what is left of the sound without them."""
+"""A video in, the voice of each face in it out, and what is left of the audio without them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -70,9 +70,9 @@ def separate(
 ) -> SeparationResult:
     """Write the voice of each chosen face of a video, and what is left, as WAV files.
 
-    `voice_0.wav`, `voice_1.wav`, ... from left to right and `rest.wav` add up to the file's sound:
-    all have its sample rate, its channels and its length, and begin with the first picture, or with
-    the sound where that begins earlier. `separation.json` says what was done. They appear together
+    `voice_0.wav`, `voice_1.wav`, ... from left to right and `rest.wav` add up to the file's audio:
+    all have its sample rate, its channels and its length, and begin with the first frame, or with
+    the audio where that begins earlier. `separation.json` says what was done. They appear together
     when all are whole. Memory does not grow with the file. A file that cannot be separated is a
     result with a reason, never an exception.
 
@@ -84,10 +84,10 @@ def separate(
         weights: a checkpoint of that model instead of the released one.
         detector: the face detector, `yunet`, `haar`, an object, or None for the best there is.
         landmarker: for a model that looks at landmarks; None: MediaPipe's.
-        mux: also write a video for each voice: the file with that voice for its sound, encoded as
+        mux: also write a video for each voice: the file with that voice for its audio, encoded as
             its own was; all else is copied.
         references: a folder with the true `voice_0.wav`, ..., `rest.wav`, as long as the file's
-            sound: how near to them the written ones are goes into `metrics`.
+            audio: how near to them the written ones are goes into `metrics`.
         overwrite: replace what an earlier separation has written to `output`, which else is a
             FileExistsError.
         progress: told the share done, 0 to 1.
@@ -111,7 +111,7 @@ def separate(
     except UnreadableMedia as error:
         return replace(blank, reason=error.reason, detail=str(error))
     except _NothingHeard:
-        detail = "there is no sound in the file but silence"
+        detail = "there is no audio in the file but silence"
         return replace(blank, status="cannot_tell", reason="silence", detail=detail)
     if result.status == "ok":
         write_separation(result)
@@ -149,7 +149,7 @@ def _loaded(name: str, weights: str | None) -> Separator:
 
 
 class _NothingHeard(Exception):
-    """The sound is silence from end to end: what was written of it does not stay."""
+    """The audio is silence from end to end: what was written of it does not stay."""
 
 
 def _detector(named: str | FaceDetector | None) -> FaceDetector:
@@ -184,7 +184,7 @@ def _separated(
 ) -> SeparationResult:
     """Return the result of a file that can be opened, `blank` saying how it is separated."""
     if not info.audio:
-        raise UnreadableMedia("no_audio_stream", "the file has no sound")
+        raise UnreadableMedia("no_audio_stream", "the file has no audio")
     if detector is None:
         return _written(blank, info, model, NoFaces(), [], mux, report)
     looking = CropStream(info, model.spec, detector, wanted=())
@@ -215,32 +215,32 @@ def _written(
     mux: bool,
     report: Report,
 ) -> SeparationResult:
-    sound, folder = Sound.of(info), Path(blank.output)
+    audio, folder = Sound.of(info), Path(blank.output)
     numbers = [person.number for person in people] or [0]
     names = [f"voice_{number}.wav" for number in numbers]
     videos = [_video(blank, number, info) for number in numbers if mux]
     with ExitStack() as stack:
         rest, *voices = (stack.enter_context(replacing(folder / name)) for name in (REST, *names))
-        blocks = stack.enter_context(closing(sound.blocks()))
-        separated = separate_blocks(model, blocks, sound.rate, faces, -sound.ahead_s * FPS)
-        told = _told(separated, sound.rate, info.duration_s, report)
-        written = write_audio_files(sound, told, voices, rest)
+        blocks = stack.enter_context(closing(audio.blocks()))
+        separated = separate_blocks(model, blocks, audio.rate, faces, -audio.ahead_s * FPS)
+        told = _told(separated, audio.rate, info.duration_s, report)
+        written = write_audio_files(audio, told, voices, rest)
         if not written.energies[0]:
             raise _NothingHeard
         for voice, video in zip(voices, videos, strict=False):
             beside = stack.enter_context(replacing(video))
             write_replaced(
-                Path(info.path), beside, video, voice, info.video_start_s + sound.start_s
+                Path(info.path), beside, video, voice, info.video_start_s + audio.start_s
             )
     return replace(
         blank,
         status="ok",
         voices=_voices(names, videos, people, written),
         rest=REST,
-        sample_rate=sound.rate,
+        sample_rate=audio.rate,
         channels=written.channels,
-        start_s=round(sound.start_s, 6),
-        duration_s=round(written.samples / sound.rate, 6),
+        start_s=round(audio.start_s, 6),
+        duration_s=round(written.samples / audio.rate, 6),
     )
 
 

@@ -1,4 +1,4 @@
-"""A voice as a talking face hears it: tokens for pictures of any rate, from sound that streams."""
+"""A voice as a talking face hears it: tokens for frames of any rate, from audio that streams."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from avsync.media.probe import probe
 from avsync.tasks.talking.generator import TalkingFace
 from avsync.timing import FPS, FRAME_MS, SAMPLE_RATE, exact_div
 
-# Pictures of another rate than 25 hear the voice on one of these clocks, each so much later than
+# Frames of another rate than 25 hear the voice on one of these clocks, each so much later than
 # the one before: about the hop of what models hear with.
 STEP_MS = 10
 CLOCKS = exact_div(FRAME_MS, STEP_MS)
@@ -22,8 +22,8 @@ BLOCK, AROUND = 250, 25
 
 
 class Voice(NamedTuple):
-    """The voice in a file: its sound from `origin_s` on the file's clock, which is heard with the
-    first picture of the film, for `length_s`.
+    """The voice in a file: its audio from `origin_s` on the file's clock, which is heard with the
+    first frame of the video, for `length_s`.
     """
 
     path: str
@@ -32,19 +32,19 @@ class Voice(NamedTuple):
 
     @staticmethod
     def of(path: str) -> "Voice":
-        """That of a sound file, from its beginning; of a film, from its first picture on.
+        """That of an audio file, from its beginning; of a video, from its first frame on.
 
-        UnreadableMedia where there is no sound, or none that can be decoded.
+        UnreadableMedia where there is no audio, or none that can be decoded.
         """
         with open_media(path) as container:
             stream = audio_stream(container)
             first = next(filter(is_audio, decoded(container, stream)), None)
             if first is None:
-                cause = "no sound of the audio stream could be decoded"
+                cause = "no audio of the audio stream could be decoded"
                 raise UnreadableMedia("damaged", cause)
             still = Disposition.attached_pic | Disposition.timed_thumbnails
-            film = any(not each.disposition & still for each in container.streams.video)
-        origin_s = probe(path).video_start_s if film else max(float(first.time or 0.0), 0.0)
+            video = any(not each.disposition & still for each in container.streams.video)
+        origin_s = probe(path).video_start_s if video else max(float(first.time or 0.0), 0.0)
         return Voice(path, origin_s, max(_end_s(path) - origin_s, 0.0))
 
 
@@ -96,7 +96,7 @@ class VoiceTokens:
 
 
 def _end_s(path: str) -> float:
-    """When the last packet of the sound ends, on the file's clock: headers may not say."""
+    """When the last packet of the audio ends, on the file's clock: headers may not say."""
     end_s = 0.0
     with open_media(path) as container:
         for packet in packets(container, audio_stream(container)):

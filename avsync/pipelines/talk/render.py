@@ -1,4 +1,4 @@
-"""The pictures of a film with the lower halves of chosen faces drawn anew, window by window."""
+"""The frames of a video with the lower halves of chosen faces drawn anew, window by window."""
 
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,13 +27,13 @@ from avsync.scoring.decision import FaceTrack
 from avsync.tasks.talking.generator import DRAWN, TalkingFace, face_pair
 from avsync.timing import FPS
 
-# Pictures are looked at in this size: no detector looks at more pixels, and it costs less.
+# Frames are looked at in this size: no detector looks at more pixels, and it costs less.
 LOOK_SIDE = 640
 Report = Callable[[float], None]
 
 
 class Looked(NamedTuple):
-    """What was seen of a film: when its pictures are shown `(P,)`, in seconds from the first, for
+    """What was seen of a video: when its frames are shown `(P,)`, in seconds from the first, for
     how long `(P,)`, and the faces in them by track.
     """
 
@@ -44,11 +44,11 @@ class Looked(NamedTuple):
 
     @property
     def end_s(self) -> float:
-        """When the last picture has been shown."""
+        """When the last frame has been shown."""
         return float(self.times_s[-1] + self.shown_s[-1])
 
     def faces(self) -> dict[int, FaceTrack]:
-        """Return each face with its median box in pixels of the upright picture."""
+        """Return each face with its median box in pixels of the upright frame."""
         return {number: self._face(number, boxes) for number, boxes in self.tracks.items()}
 
     def _face(self, number: int, boxes: "Boxes") -> FaceTrack:
@@ -60,9 +60,9 @@ class Looked(NamedTuple):
 
 
 class Boxes:
-    """The boxes of one track, from the picture `first` on: 16 bytes a picture.
+    """The boxes of one track, from the frame `first` on: 16 bytes a frame.
 
-    Boxes are x0, y0, x1, y1 in shares of the picture's width and height.
+    Boxes are x0, y0, x1, y1 in shares of the frame's width and height.
     """
 
     def __init__(self, first: int) -> None:
@@ -73,13 +73,13 @@ class Boxes:
         return len(self._values) // 4
 
     def add(self, number: int, box: np.ndarray) -> None:
-        """The box in a picture that comes after all others."""
+        """The box in a frame that comes after all others."""
         missing = number - self.first - len(self)
         self._values.extend([np.nan] * (4 * missing))
         self._values.extend(box.tolist())
 
     def at(self, number: int) -> np.ndarray | None:
-        """Return the box `(4,)` in a picture; None where the face is not seen."""
+        """Return the box `(4,)` in a frame; None where the face is not seen."""
         place = 4 * (number - self.first)
         box = np.array(self._values[place : place + 4] if place >= 0 else [])
         return None if not len(box) or np.isnan(box).any() else box
@@ -90,11 +90,11 @@ class Boxes:
 
 
 def look(info: MediaInfo, detector: FaceDetector, report: Report) -> Looked:
-    """Follow the faces of a film through every picture.
+    """Follow the faces of a video through every frame.
 
     Args:
-        info: the film.
-        detector: finds the faces in some of the pictures, as many a second as in `check`.
+        info: the video.
+        detector: finds the faces in some of the frames, as many a second as in `check`.
         report: told the share done.
     """
     times, tracks = array("d"), dict[int, Boxes]()
@@ -115,30 +115,30 @@ def look(info: MediaInfo, detector: FaceDetector, report: Report) -> Looked:
 
 
 def _ticks(info: MediaInfo, times: "array[float]") -> Iterator[Tick]:
-    """Yield each picture as a tick of its own; its time goes into `times`."""
+    """Yield each frame as a tick of its own; its time goes into `times`."""
     for number, frame in enumerate(read_frames(info.path, LOOK_SIDE)):
         times.append(frame.time_s)
         yield Tick(number, frame.time_s - times[0], frame.image)
 
 
-# Pictures that wait for their faces take no more than this.
+# Frames that wait for their faces take no more than this.
 WINDOW_BYTES = 256_000_000
 # Bytes of a pixel: 10 bits of luma and half as much colour.
 PIXEL_BYTES = 3
 
 
 class TalkingFrameRenderer:
-    """The pictures of a film in which people say what a voice says, once, in order.
+    """The frames of a video in which people say what a voice says, once, in order.
 
-    Pictures in which nobody of them is seen stay as they are.
+    Frames in which nobody of them is seen stay as they are.
 
     Args:
-        info: the film.
+        info: the video.
         looked: where its faces are.
         people: who talks.
         model: draws them.
         voice: what the model hears.
-        painter: makes pictures of decoded frames.
+        painter: makes frames of decoded frames.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class TalkingFrameRenderer:
     ) -> None:
         self.info, self.looked, self.people = info, looked, people
         self.model, self.voice, self.painter = model, voice, painter
-        # How many pictures of each were drawn so far.
+        # How many frames of each were drawn so far.
         self.drawn = [0] * len(people)
         self._first_crops: dict[int, Tensor] = {}
 
@@ -176,7 +176,7 @@ class TalkingFrameRenderer:
     def _faces(
         self, number: int, place: int, frame: DecodedFrame, to_rgb: Converter
     ) -> list["_Face"]:
-        """Return the faces to draw in a picture, cut out of it."""
+        """Return the faces to draw in a frame, cut out of it."""
         found = [
             (person, track.track, box)
             for person, each in enumerate(self.people)
@@ -185,7 +185,7 @@ class TalkingFrameRenderer:
         ]
         if not found and number:
             return []
-        # The first picture's size holds for all, whether or not there is a face in it.
+        # The first frame's size holds for all, whether or not there is a face in it.
         image = to_rgb(frame)
         faces: dict[int, _Face] = {}
         for person, track, box in found:
@@ -197,7 +197,7 @@ class TalkingFrameRenderer:
         return list(faces.values())
 
     def _hears(self, number: int) -> float:
-        """When the frame of 1/25 s begins that a picture hears: in the middle of both the picture
+        """When the frame of 1/25 s begins that a frame hears: in the middle of both the frame
         is shown; one that stands for longer says what is heard as it comes.
         """
         shown_s = min(float(self.looked.shown_s[number]), 1 / FPS)
@@ -215,12 +215,12 @@ class TalkingFrameRenderer:
             )
             made = self.model(tokens, pairs.to(device)).float().cpu().numpy()
             for face, drawn in zip(some, made, strict=True):
-                composite_face(shown[face.place].picture, drawn, face.box)
+                composite_face(shown[face.place].frame, drawn, face.box)
                 self.drawn[face.person] += 1
 
 
 class _Face(NamedTuple):
-    """A face in the picture at a `place` in the window, and what it is drawn by."""
+    """A face in the frame at a `place` in the window, and what it is drawn by."""
 
     place: int
     person: int

@@ -17,28 +17,28 @@ class Speaker:
 
     Args:
         number: counted from the left.
-        box: its median x0, y0, x1, y1 in pixels of the upright picture.
-        seen: when it is in view, in seconds from the first picture.
-        pictures: how many of the film's were drawn.
+        box: its median x0, y0, x1, y1 in pixels of the upright frame.
+        seen: when it is in view, in seconds from the first frame.
+        frames: how many of the video's were drawn.
     """
 
     number: int
     box: tuple[float, float, float, float]
     seen: tuple[Interval, ...]
-    pictures: int
+    frames: int
 
 
 @dataclass(frozen=True)
 class TalkResult:
-    """The answer for one film. Where `status` is not `ok`, nothing was written and `reason` says
+    """The answer for one video. Where `status` is not `ok`, nothing was written and `reason` says
     why, `detail` in words for a person.
 
     Args:
         who: which faces were asked for; None for the only one.
         speakers: from left to right.
         faces: how many there are to choose from.
-        pictures: of the film.
-        duration_s: of the film.
+        frames: of the video.
+        duration_s: of the video.
         voice_s: how long the voice is.
     """
 
@@ -52,7 +52,7 @@ class TalkResult:
     model: str
     speakers: tuple[Speaker, ...] = ()
     faces: int = 0
-    pictures: int = 0
+    frames: int = 0
     duration_s: float | None = None
     voice_s: float | None = None
 
@@ -67,9 +67,9 @@ def sentence(result: TalkResult) -> str:
     if result.status != "ok":
         status = "unreadable" if result.status == "unreadable" else "cannot tell"
         return printable(f"{result.file}: {status}: {result.detail}")
-    counts = " and ".join(str(each.pictures) for each in result.speakers)
+    counts = " and ".join(str(each.frames) for each in result.speakers)
     many = "" if len(result.speakers) == 1 else f" for {len(result.speakers)} faces"
-    words = f"{result.output} written, {counts} of {result.pictures} pictures drawn{many}"
+    words = f"{result.output} written, {counts} of {result.frames} frames drawn{many}"
     return printable(
         f"{result.file}: {words}{_lengths(result)}. "
         "This video is generated: say so wherever you show it"
@@ -82,13 +82,13 @@ def exit_code(result: TalkResult) -> int:
 
 
 def _lengths(result: TalkResult) -> str:
-    """Return what became of a voice that is not as long as the film."""
+    """Return what became of a voice that is not as long as the video."""
     if result.voice_s is None or result.duration_s is None:
         return ""
     longer_s = result.voice_s - result.duration_s
-    # Encoded sound ends with a whole packet.
+    # Encoded audio ends with a whole packet.
     if longer_s > 0.1:
-        return f"; the last {longer_s:.1f} s of the voice, after the film's end, are left out"
+        return f"; the last {longer_s:.1f} s of the voice, after the video's end, are left out"
     if longer_s < -0.1:
-        return f"; the voice ends {-longer_s:.1f} s before the film, whose mouth is silent then"
+        return f"; the voice ends {-longer_s:.1f} s before the video, whose mouth is silent then"
     return ""

@@ -1,4 +1,4 @@
-"""A film of a face and a voice in; the film in which the face says what the voice says out."""
+"""A video of a face and a voice in; the video in which the face says what the voice says out."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -32,7 +32,7 @@ from avsync.tasks.talking.generator import TalkingFace
 DEFAULT = "synctalklip"
 # The share of the work that looking for faces is.
 LOOKING = 0.2
-# IPTC's word for pictures of which a network has drawn a part.
+# IPTC's word for frames of which a network has drawn a part.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
 Report = Callable[[float], None]
@@ -50,18 +50,18 @@ def talk(
     overwrite: bool = False,
     progress: Report | None = None,
 ) -> TalkResult:
-    """Write `output`: the film `face` with the sound of `audio`, its mouth drawn to fit.
+    """Write `output`: the video `face` with the audio of `audio`, its mouth drawn to fit.
 
-    Every picture is drawn at its own time by what the voice says then, whatever the rate. The film
+    Every frame is drawn at its own time by what the voice says then, whatever the rate. The video
     keeps its length: a voice that is longer is cut, and after one that is shorter the mouth is
-    silent. Pictures without the face stay as they are. The file's metadata say that it was
-    generated. Memory grows by some bytes a picture only. A film in which nobody can be told, or
+    silent. Frames without the face stay as they are. The file's metadata say that it was
+    generated. Memory grows by some bytes a frame only. A video in which nobody can be told, or
     that cannot be read, is a result with a reason, never an exception.
 
     Args:
-        face: a film, never written to.
-        audio: a sound file, or a film whose sound is heard from its first picture on.
-        output: the new film, .mp4, .m4v, .mov, .mkv or .webm.
+        face: a video, never written to.
+        audio: an audio file, or a video whose audio is heard from its first frame on.
+        output: the new video, .mp4, .m4v, .mov, .mkv or .webm.
         who: `left`, `right`, a number from 0, counted from the left, or `all`; None where there is
             one face.
         model: a model of talking faces by name, or the model itself, in eval mode.
@@ -71,7 +71,7 @@ def talk(
         progress: told the share done, 0 to 1.
 
     ValueError for arguments out of range, RuntimeError for weights that cannot be used, and for a
-    container that the film cannot be written to.
+    container that the video cannot be written to.
     """
     if who is not None:
         check_who(who)
@@ -91,7 +91,7 @@ def talk(
         blank = replace(
             blank,
             faces=len(everyone),
-            pictures=len(looked.times_s),
+            frames=len(looked.times_s),
             duration_s=round(looked.end_s, 6),
             voice_s=round(voice.length_s, 6),
         )
@@ -124,7 +124,7 @@ def _doubt(everyone: Sequence[Person], who: str | None) -> tuple[TalkReason, str
 def load_talking_face(
     model: str | TalkingFace, weights: str | Path | None = None
 ) -> tuple[str, TalkingFace]:
-    """Return the name and the model, loaded once for all films; on the GPU where there is one."""
+    """Return the name and the model, loaded once for all videos; on the GPU where there is one."""
     if not isinstance(model, str):
         return type(model).__name__, model
     return model, _loaded(model, None if weights is None else str(weights))
@@ -161,7 +161,7 @@ def _voice(audio: str | Path) -> Voice:
     try:
         return Voice.of(str(audio))
     except UnreadableMedia as error:
-        # The result is that of the film: the words must say which of the two files is meant.
+        # The result is that of the video: the words must say which of the two files is meant.
         raise UnreadableMedia(error.reason, f"the voice, {audio}: {error}") from error
 
 
@@ -174,22 +174,22 @@ def _written(
     target: Path,
     report: Report,
 ) -> list[int]:
-    """Write the film; how many pictures of each person were drawn."""
+    """Write the video; how many frames of each person were drawn."""
     name, task = model
-    sound = NewAudio(voice.path, voice.origin_s, looked.end_s)
+    audio = NewAudio(voice.path, voice.origin_s, looked.end_s)
     with becoming(target) as partial, closing(VoiceTokens(task, voice, device_of(task))) as heard:
         formats, odd = encoder_formats(target)
         talking = TalkingFrameRenderer(info, looked, people, task, heard, Painter(formats, odd))
         told = _told(talking, looked.end_s, _part(report, LOOKING, 1.0))
-        write_video(Path(info.path), partial, target, told, sound, marks(name))
+        write_video(Path(info.path), partial, target, told, audio, marks(name))
     return talking.drawn
 
 
-def _told(pictures: Iterable[TimedFrame], end_s: float, report: Report) -> Iterator[TimedFrame]:
+def _told(frames: Iterable[TimedFrame], end_s: float, report: Report) -> Iterator[TimedFrame]:
     """Yield the same, the share done being told."""
-    for picture in pictures:
-        yield picture
-        report(min(1.0, picture.time_s / end_s))
+    for frame in frames:
+        yield frame
+        report(min(1.0, frame.time_s / end_s))
 
 
 def _part(report: Report, start: float, end: float) -> Report:

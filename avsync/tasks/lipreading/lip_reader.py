@@ -45,7 +45,7 @@ class LipReader(nn.Module):
     """Writes down what was said.
 
     Args:
-        encoder: sound and grey mouths -> tokens `(B, T, D)`.
+        encoder: audio and grey mouths -> tokens `(B, T, D)`.
         front_end: waveform `(B, N)` -> log energies `(B, T, 104)`.
         vocabulary: what it writes with.
         depth: layers of the decoder.
@@ -121,12 +121,12 @@ class LipReader(nn.Module):
         beam: int = 1,
         longest: int = 100,
     ) -> list[str]:
-        """Return what is said in each clip: frames `(B, 3, T, H, W)` RGB in [0, 1], sound `(B, N)` at 16
+        """Return what is said in each clip: frames `(B, 3, T, H, W)` RGB in [0, 1], audio `(B, N)` at 16
         kHz, or both, which are of equal length then.
 
         Args:
             frames: mouth crops.
-            wav: sound.
+            wav: audio.
             beam: texts that are grown side by side; 1 is greedy.
             longest: symbols of a text.
         """

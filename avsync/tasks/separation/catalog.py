@@ -77,7 +77,7 @@ SEPARATION_MODELS = (
     ),
     design(
         "unet",
-        "U-Net: complex masks from the sound alone, 8.1 M parameters",
+        "U-Net: complex masks from the audio alone, 8.1 M parameters",
         _unet,
         measured="not published with a figure we could read",
         train="ynet --kind u-net",

@@ -1,4 +1,4 @@
-"""What a separation task eats: how much sound at what rate, and which part of which face."""
+"""What a separation task eats: how much audio at what rate, and which part of which face."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class SeparationSpec:
     Args:
         samples: of the chunk that the task is trained on; see `chunk`.
         frames: video frames of such a chunk.
-        crop: as in `ClipSpec`; None where the task looks at no picture.
+        crop: as in `ClipSpec`; None where the task looks at no frame.
         height: pixels of the crop given to `encode_video`.
         width: pixels.
         lower_half: the crop is the lower half of a square of `width` pixels.

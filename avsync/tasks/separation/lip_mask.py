@@ -1,7 +1,7 @@
 """lip_mask: the voice of one face by a complex mask, told by its lips at the frame rate.
 
 Where it differs from Y-Net it follows later systems (RTFS-Net, ICLR 2024; Dolphin, 2025): a small
-lip encoder, frozen; lips and sound are joined at the rate of the pictures and finer, not four times
+lip encoder, frozen; lips and audio are joined at the rate of the frames and finer, not four times
 a second; every bin has a mask of its own; and it is trained on the waveform.
 """
 
@@ -41,7 +41,7 @@ class LipMaskConfig:
         mouth_channels: widths of the mouth encoder.
         crop_size: height and width of the mouth crop, pixels.
         widths: channels of each level of the U-Net; every level halves the frequencies.
-        joined_dim: width where lips and sound are joined.
+        joined_dim: width where lips and audio are joined.
         dilations: of the convolutions there, in columns of 20 ms.
         seconds: of the chunks it separates; any other length goes as well.
     """
@@ -56,7 +56,7 @@ class LipMaskConfig:
 
 
 class LipMask(nn.Module):
-    """Separates the voice of one face from all else that sounds; loudness does not matter to it.
+    """Separates the voice of one face from all else that audio streams; loudness does not matter to it.
 
     Args:
         visual: mouth crops `(B, 3, T, H, W)` to tokens `(B, T, D)`; frozen.

@@ -101,10 +101,10 @@ class Llcp(nn.Module):
         if tokens.ndim != 3 or tokens.shape[2] != self.token_dim:
             wanted = f"(B, L, {self.token_dim})"
             raise ValueError(f"tokens must be {wanted}, got {tuple(tokens.shape)}")
-        sound = self.audio(heard(self.stft, mixture, self.sources, self.head.weight))
-        lips = rearrange(self.frames(tokens.to(sound.dtype)), "b l d -> b d l")
-        lips = rearrange(F.interpolate(lips, sound.shape[1], mode="nearest"), "b d s -> b s d")
-        both, _ = self.lstm(torch.cat([sound, lips], dim=-1))
+        audio = self.audio(heard(self.stft, mixture, self.sources, self.head.weight))
+        lips = rearrange(self.frames(tokens.to(audio.dtype)), "b l d -> b d l")
+        lips = rearrange(F.interpolate(lips, audio.shape[1], mode="nearest"), "b d s -> b s d")
+        both, _ = self.lstm(torch.cat([audio, lips], dim=-1))
         # Forwards and backwards are added up, not put side by side.
         x = sum(both.chunk(2, dim=-1))
         for layer in self.layers:

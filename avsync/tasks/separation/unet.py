@@ -30,7 +30,7 @@ class UNetConfig:
 
 
 class UNet(nn.Module):
-    """Separates the voice of a mixture from the rest by its sound alone.
+    """Separates the voice of a mixture from the rest by its audio alone.
 
     Args:
         unet: spectrum `(B, 2, 256, S)` -> logits of a mask of that shape.

@@ -16,12 +16,12 @@ from avsync.tasks.separation.unet import check_sources, heard
 
 
 class YNet(nn.Module):
-    """Separates the voice of one face from all else that sounds.
+    """Separates the voice of one face from all else that audio streams.
 
     Args:
         unet: spectrum `(B, 2, 256, S)` -> logits of a mask of that shape.
         visual: crops `(B, 3, T, H, W)`, or landmarks, to tokens `(B, L, D)`: any encoder of avsync.
-        film: conditions the latent map of the U-Net on the tokens.
+        video: conditions the latent map of the U-Net on the tokens.
         spec: what it eats.
         sources: the mixture is divided by this before the network sees it: 2 where one voice and
             its accompaniment were mixed in training, 3 where a second voice was.

@@ -77,7 +77,7 @@ class AvSyncNet(nn.Module):
 
     @property
     def encoder(self) -> AvHubertEncoder:
-        """Sound and grey mouths -> tokens."""
+        """Audio and grey mouths -> tokens."""
         return self.reader.encoder
 
     def encode_video(self, frames: Tensor) -> Tensor:
@@ -99,8 +99,8 @@ class AvSyncNet(nn.Module):
         """
         windows = self.spec.cut_audio(wav, starts_s)
         bands = self.reader.front_end.columns(rearrange(windows, "b s n -> (b s) n"))
-        entries = self.hear_windows(self.reader.front_end.stack(bands))
-        return rearrange(entries, "(b s) 1 d -> b s d", b=len(wav))
+        embeddings = self.hear_windows(self.reader.front_end.stack(bands))
+        return rearrange(embeddings, "(b s) 1 d -> b s d", b=len(wav))
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
         """Map entries `(..., D)` whose leading axes broadcast to scores `(...)`: cosines over the
@@ -109,7 +109,7 @@ class AvSyncNet(nn.Module):
         return (video.float() * audio.float()).sum(-1) / TEMPERATURE
 
     def see_windows(self, grey: Tensor) -> Tensor:
-        """Map grey mouths `(B, T, H, W)` to entries `(B, T - window_frames + 1, D)`; every picture
+        """Map grey mouths `(B, T, H, W)` to entries `(B, T - window_frames + 1, D)`; every frame
         passes the front end once.
         """
         edge = self.encoder.mouth.reach_frames
@@ -150,8 +150,8 @@ class AvSyncNet(nn.Module):
             found.append(self.encoder.fuse(voice, lips, keep=kept))
         return rearrange(torch.cat(found), "(b n) k d -> b n k d", b=len(features))
 
-    def _middle(self, entries: Tensor) -> Tensor:
-        return entries[:, :, self.conv_frames // 2]
+    def _middle(self, embeddings: Tensor) -> Tensor:
+        return embeddings[:, :, self.conv_frames // 2]
 
 
 def _convolved(conv: nn.Conv1d | None, tokens: Tensor) -> Tensor:

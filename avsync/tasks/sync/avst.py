@@ -18,7 +18,7 @@ from avsync.fusion.joint_transformer import JointTransformer
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FRAME_MS, SAMPLE_RATE, SAMPLES_PER_FRAME, exact_div
 
-# Pairs that go through the transformer together, and windows of sound through its encoder.
+# Pairs that go through the transformer together, and windows of audio through its encoder.
 COMPARED_PAIRS = 256
 SOUND_WINDOWS = 64
 
@@ -118,10 +118,10 @@ class Avst(nn.Module):
         """
         lead = torch.broadcast_shapes(video.shape[:-2], audio.shape[:-2])
         pairs = (
-            entries.expand(*lead, *entries.shape[-2:]).reshape(-1, *entries.shape[-2:])
-            for entries in (video, audio)
+            embeddings.expand(*lead, *embeddings.shape[-2:]).reshape(-1, *embeddings.shape[-2:])
+            for embeddings in (video, audio)
         )
-        blocks = zip(*(entries.split(COMPARED_PAIRS) for entries in pairs), strict=True)
+        blocks = zip(*(embeddings.split(COMPARED_PAIRS) for embeddings in pairs), strict=True)
         return torch.cat([self._score(*block) for block in blocks]).reshape(lead)
 
     def _score(self, video: Tensor, audio: Tensor) -> Tensor:

@@ -143,7 +143,7 @@ SYNC_MODELS = (
     ),
     design(
         "vocalist_timm",
-        "VocaLiST that sees each picture with a network of timm",
+        "VocaLiST that sees each frame with a network of timm",
         _vocalist_timm,
         measured="not published",
         train="vocalist --backbone resnet18",
@@ -151,7 +151,7 @@ SYNC_MODELS = (
     ),
     design(
         "dense_sync_timm",
-        "dense_sync that sees each picture with a network of timm",
+        "dense_sync that sees each frame with a network of timm",
         _dense_sync_timm,
         measured="not published",
         train="dense-sync --backbone resnet18",

@@ -151,7 +151,7 @@ def build(config: DenseSyncConfig) -> DenseSync:
 
 @dataclass(frozen=True)
 class TimmDenseSyncConfig:
-    """Sizes of a dense_sync that looks at each picture with a network of timm.
+    """Sizes of a dense_sync that looks at each frame with a network of timm.
 
     Args:
         backbone: name of an image model in timm.

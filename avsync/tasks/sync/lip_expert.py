@@ -17,7 +17,7 @@ from avsync.tasks.input_spec import ClipSpec, meeting
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME, exact_div
 
 PREEMPHASIS = 0.97
-# Windows that are encoded together: the first layer alone holds 0.6 MB of each one's picture.
+# Windows that are encoded together: the first layer alone holds 0.6 MB of each one's frame.
 LIP_WINDOWS = 64
 SOUND_WINDOWS = 256
 

@@ -1,5 +1,5 @@
 """Perfect Match: SyncNet's two streams, run over a clip as a whole and trained to tell the right
-sound from others of the same clip.
+audio from others of the same clip.
 
 Chung, Chung and Kang, Perfect Match: Improved Cross-Modal Embeddings for Audio-Visual
 Synchronisation (ICASSP 2019). The layers are those of SyncNet's released code, and its weights fit;
@@ -18,7 +18,7 @@ from avsync.faces.crops import CropKind
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import SAMPLE_RATE
 
-# Windows that are encoded together: the first layer alone holds 5 MB of each one's picture.
+# Windows that are encoded together: the first layer alone holds 5 MB of each one's frame.
 LIP_WINDOWS = 16
 
 
@@ -90,7 +90,7 @@ class PerfectMatch(nn.Module):
         """Map a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
         D)` of length one.
 
-        Starts are rounded to the hop (10 ms). The sound is encoded once for every place in a frame
+        Starts are rounded to the hop (10 ms). The audio is encoded once for every place in a frame
         that starts have: once for starts on frames, twice for starts 20 ms apart. ValueError where
         what a window sees reaches outside the waveform.
         """
@@ -112,8 +112,8 @@ class PerfectMatch(nn.Module):
             places = (starts[chosen] - phase) // audio.dense_step
             order.append(chosen)
             tokens.append(audio.dense(mfcc[:, :, phase:])[:, places])
-        entries = torch.cat(tokens, dim=1)[:, torch.cat(order).argsort()]
-        return F.normalize(entries, dim=-1)
+        embeddings = torch.cat(tokens, dim=1)[:, torch.cat(order).argsort()]
+        return F.normalize(embeddings, dim=-1)
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
         """Map entries `(..., D)` whose leading axes broadcast to cosines `(...)`."""

@@ -17,7 +17,7 @@ from avsync.faces.crops import CropKind
 from avsync.tasks.input_spec import ClipSpec, meeting
 from avsync.timing import SAMPLE_RATE
 
-# Windows that are encoded together: the first layer alone holds 5 MB of each one's picture.
+# Windows that are encoded together: the first layer alone holds 5 MB of each one's frame.
 LIP_WINDOWS = 16
 SOUND_WINDOWS = 256
 

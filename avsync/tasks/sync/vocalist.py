@@ -141,13 +141,13 @@ class Vocalist(nn.Module):
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
         """Map frames `(B, 3, T, 48, 96)` in [0, 1] and mel `(B, 80, S)` to logits `(B,)`.
 
-        Any T and S go; mel may be `(B, 1, 80, S)` as well. Of fewer frames than sounds, each window
-        meets as many sounds, one after the other: frames `(B / 2, ...)` meet two.
+        Any T and S go; mel may be `(B, 1, 80, S)` as well. Of fewer frames than audio streams, each window
+        meets as many audio streams, one after the other: frames `(B / 2, ...)` meet two.
         """
         return self.join(*self.tokens(frames, mel))
 
     def tokens(self, frames: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the encoders' tokens, of pictures `(B, T, D)` and of sound `(B, S, D)`."""
+        """Return the encoders' tokens, of frames `(B, T, D)` and of audio `(B, S, D)`."""
         return self.visual(frames), self.audio(mel[:, 0] if mel.ndim == 4 else mel)
 
     def join(self, video: Tensor, audio: Tensor) -> Tensor:
@@ -171,8 +171,8 @@ class Vocalist(nn.Module):
         """
         windows = self.spec.cut_audio(wav, starts_s)
         features = self.front_end.columns(rearrange(windows, "b s n -> (b s) n"))
-        entries = self.encode_features(features)
-        return VocalistEmbedding(*(each.unflatten(0, windows.shape[:2]) for each in entries))
+        embeddings = self.encode_features(features)
+        return VocalistEmbedding(*(each.unflatten(0, windows.shape[:2]) for each in embeddings))
 
     def encode_features(self, features: Tensor) -> VocalistEmbedding:
         """Map mel windows `(B, 80, S)` to entries `(B, ...)`."""
@@ -273,7 +273,7 @@ class Mc3VocalistConfig:
 
 @dataclass(frozen=True)
 class TimmVocalistConfig:
-    """Sizes of a VocaLiST that looks at each picture with a network of timm.
+    """Sizes of a VocaLiST that looks at each frame with a network of timm.
 
     Args:
         backbone: name of an image model in timm.

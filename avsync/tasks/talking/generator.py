@@ -19,7 +19,7 @@ from avsync.timing import FPS
 
 # Frames that are drawn together.
 DRAWN = 32
-# What a generator looks at: one whole face crop at a time, with the sound of its frame.
+# What a generator looks at: one whole face crop at a time, with the audio of its frame.
 FACE_SPEC = ClipSpec(
     crop="face",
     height=SIZE,
@@ -46,7 +46,7 @@ class TalkingFaceConfig:
 
 
 # What a CPU trains in an hour: multiples of 8 where the maps are large, as its convolutions are
-# slower with 12 channels than with 16; 16 of 96x96, so that both pictures get past the first layer.
+# slower with 12 channels than with 16; 16 of 96x96, so that both frames get past the first layer.
 SMALL = TalkingFaceConfig((16, 16, 16, 32, 64, 128), (128, 64, 32, 16, 8), 16)
 
 
@@ -67,12 +67,12 @@ class TalkingFace(Protocol):
 
 
 class TalkingFaceGenerator(nn.Module):
-    """Draws a face that says what a token says, looks as one picture does and holds itself as
+    """Draws a face that says what a token says, looks as one frame does and holds itself as
     another whose lower half it never sees.
 
     Args:
         audio_map: token of the voice `(B, D)` -> `(B, channels[-1])`.
-        faces: both pictures `(B, 6, 96, 96)` -> seven maps.
+        faces: both frames `(B, 6, 96, 96)` -> seven maps.
         decoder: see `FaceDecoder`.
     """
 
@@ -164,7 +164,7 @@ def redraw(
         model: in eval mode.
         frames: face crops of one person, RGB in [0, 1], 25 a second.
         wav: the voice.
-        identity: a picture `(3, 96, 96)` of that person; the first frame by default.
+        identity: a frame `(3, 96, 96)` of that person; the first frame by default.
     """
     tokens = model.encode_voice(wav[None], len(frames))[0]
     shown = frames[0] if identity is None else identity

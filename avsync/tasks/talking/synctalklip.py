@@ -31,7 +31,7 @@ class SyncTalklipConfig:
     Args:
         encoder: of the encoder that hears; TalkLip's code has the base, SyncTalklip's the large.
         generator: of what draws.
-        window: frames of sound that the transformer hears around each frame, 0 for the whole clip,
+        window: frames of audio that the transformer hears around each frame, 0 for the whole clip,
             as published; see `SyncTalklip`.
     """
 
@@ -43,7 +43,7 @@ class SyncTalklipConfig:
 class SyncTalklip(nn.Module):
     """Makes a face say what a voice says.
 
-    The encoder hears a window around each frame, not the clip: so a film may be of any length, and
+    The encoder hears a window around each frame, not the clip: so a video may be of any length, and
     be made piece by piece, and AV-SyncNet here compares tokens of the same windows.
 
     Args:
@@ -78,7 +78,7 @@ class SyncTalklip(nn.Module):
 
     def encode_voice(self, wav: Tensor, frames: int) -> Tensor:
         """Map a waveform `(B, N)` at 16 kHz that starts with the first frame to a token for each
-        frame `(B, frames, D)`; beyond the sound's end there is silence.
+        frame `(B, frames, D)`; beyond the audio's end there is silence.
         """
         every = torch.arange(frames, device=wav.device).expand(len(wav), -1)
         return self.encode_some(self.front_end(wav, frames), every)
@@ -91,7 +91,7 @@ class SyncTalklip(nn.Module):
             tokens = self.encoder(audio.to(self.audio_proj.weight.dtype), None)
             return tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[2]))
         reach = self.window // 2
-        # Zeros are what the front end gives where there is no sound.
+        # Zeros are what the front end gives where there is no audio.
         padded = F.pad(audio, (0, 0, reach, reach)).to(self.audio_proj.weight.dtype)
         around = places[..., None] + torch.arange(self.window, device=places.device)
         rows = torch.arange(len(audio), device=places.device)[:, None, None]

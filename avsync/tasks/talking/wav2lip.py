@@ -68,7 +68,7 @@ class Wav2Lip(nn.Module):
 
     def encode_voice(self, wav: Tensor, frames: int) -> Tensor:
         """Map a waveform `(B, N)` at 16 kHz that starts with the first frame to a token for each
-        frame `(B, frames, D)`; beyond the sound's ends there is silence.
+        frame `(B, frames, D)`; beyond the audio's ends there is silence.
         """
         every = torch.arange(frames, device=wav.device).expand(len(wav), -1)
         return self.encode_some(self.front_end(wav), every)

@@ -28,7 +28,7 @@ def mouths(
     crops: Sequence[np.ndarray], size: int, augment: Augment, generator: Generator
 ) -> Tensor:
     """Crops `(T, S, S, 3)` uint8 of each clip as grey mouths `(B, T, size, size)` in [0, 1]: of the
-    longest clip's length, the last picture of the others standing still.
+    longest clip's length, the last frame of the others standing still.
     """
     longest = max(map(len, crops))
     grey = [_grey(crop, longest) for crop in crops]

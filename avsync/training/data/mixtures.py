@@ -47,11 +47,11 @@ class MixtureData:
         mir1k: folder of MIR-1K, whose left channels are accompaniment and right ones second voices.
         voices: folders of second voices.
         other_faces: voices of other clips are second voices too.
-        cache: where resampled sound and frozen features are kept, else the user's cache folder.
+        cache: where resampled audio and frozen features are kept, else the user's cache folder.
         batch: mixtures per step.
         validate_mixtures: mixtures that are measured on, the same for every run.
         held_out: a manifest of mixtures to measure on instead, of any clips of the first store and
-            any of these sounds.
+            any of these audio streams.
         val: what the split that is measured on is called in `splits`; Acappella's is `val_seen`.
     """
 
@@ -89,7 +89,7 @@ def open_mixtures(
 ) -> Mixtures:
     """Return what a split is mixed of: `val` and `test` are of the first store alone.
 
-    Without `splits` there are all clips in all of them, and all sounds in `train`.
+    Without `splits` there are all clips in all of them, and all audio streams in `train`.
     """
     if not data.data:
         raise ValueError("data must name at least one store of prepared clips, got none")
@@ -103,8 +103,8 @@ def open_mixtures(
     sounds = AudioCache(data.cached / "sounds", spec.sample_rate)
     faces = SeparationTargets(sources, spec, sounds, data.landmarks)
     chosen = None if data.splits is None and split == "train" else split
-    music = [sound for folder in data.music for sound in _of(list_audio_files(folder), chosen)]
-    voices = [sound for folder in data.voices for sound in _of(list_audio_files(folder), chosen)]
+    music = [audio for folder in data.music for audio in _of(list_audio_files(folder), chosen)]
+    voices = [audio for folder in data.voices for audio in _of(list_audio_files(folder), chosen)]
     if data.mir1k is not None:
         music += _of(list_mir1k(data.mir1k, "music"), chosen)
         voices += _of(list_mir1k(data.mir1k, "voice"), chosen)
@@ -140,7 +140,7 @@ def collated(
 
     Seen are frames `(B, 3, T, H, W)` uint8, tokens `(B, T, D)` float32 where there are features,
     or landmarks `(B, 2, T, 68)`; nothing where the task looks at no face. The targets come last,
-    so that their sound is what a contact sheet shows.
+    so that their audio is what a contact sheet shows.
     """
     sounds = tuple(
         torch.from_numpy(np.stack([getattr(each, name) for each in drawn]))

@@ -85,14 +85,14 @@ def shares_of(clips: ClipData, counts: list[int]) -> np.ndarray:
 
 
 class Span(NamedTuple):
-    """Sound of a window: from which sample after its first frame, and how many."""
+    """Audio of a window: from which sample after its first frame, and how many."""
 
     first: int
     samples: int
 
 
 def audio_of_frames(spec: ClipSpec) -> Span:
-    """Return the sound of a window as the model hears it in use, with all that its columns reach."""
+    """Return the audio of a window as the model hears it in use, with all that its columns reach."""
     first = round(spec.audio_from_s * SAMPLE_RATE)
     return Span(first, round((spec.audio_until_s - spec.audio_from_s) * SAMPLE_RATE))
 

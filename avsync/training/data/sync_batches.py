@@ -23,15 +23,15 @@ from avsync.training.engine.loop import Curriculum, MakeBatch
 
 @dataclass(frozen=True)
 class Negatives:
-    """Which clips pairs are drawn from, and how far wrong sound lies from the right one.
+    """Which clips pairs are drawn from, and how far wrong audio lies from the right one.
 
     Args:
-        far: frames that wrong sound is away at least at the start of training; 1 is the published
+        far: frames that wrong audio is away at least at the start of training; 1 is the published
             rule, anywhere in the clip, throughout.
         far_until: share of training over which that falls to one frame.
         least_frames: shorter clips are left out; published are 26 for LRS2, 251 for Acappella.
-        both: each window of pictures comes with its own sound and with a wrong one, and is encoded
-            once; published is one of the two, by chance. Half the pictures for as many pairs.
+        both: each window of frames comes with its own audio and with a wrong one, and is encoded
+            once; published is one of the two, by chance. Half the frames for as many pairs.
     """
 
     far: int = 1
@@ -41,28 +41,28 @@ class Negatives:
 
 
 def cut_audio_windows(window_frames: int) -> Span:
-    """Return the sound of a window as VocaLiST's training cuts it: what lies beyond the frames is not
+    """Return the audio of a window as VocaLiST's training cuts it: what lies beyond the frames is not
     known when the mel is made.
     """
     return Span(0, window_frames * SAMPLES_PER_FRAME)
 
 
-def pair_batches(clips: ClipData, negatives: Negatives, spec: ClipSpec, sound: Span) -> Curriculum:
+def pair_batches(clips: ClipData, negatives: Negatives, spec: ClipSpec, audio: Span) -> Curriculum:
     """Batches for `fit`: frames `(B, 3, T, H, W)` RGB uint8, or half as many where each window
-    comes with both sounds; sound `(B, N)` at 16 kHz; labels `(B,)`, 1 in sync and 0 not.
+    comes with both audio streams; audio `(B, N)` at 16 kHz; labels `(B,)`, 1 in sync and 0 not.
 
     Args:
         clips: what to draw from.
         negatives: which pairs are drawn.
         spec: of the model.
-        sound: of a window: `cut_audio_windows`, or `audio_of_frames` for what the model hears in use.
+        audio: of a window: `cut_audio_windows`, or `audio_of_frames` for what the model hears in use.
     """
     sources = [
         SyncPairs(
             windows,
             spec.window_frames,
-            sound.first,
-            sound.samples,
+            audio.first,
+            audio.samples,
             negatives.least_frames,
             far=negatives.far,
             far_until=negatives.far_until,
@@ -94,12 +94,12 @@ def collated(pairs: list[Pair]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def sequence_batches(clips: ClipData, spec: ClipSpec, windows: int) -> MakeBatch:
-    """Make batches for `fit`: frames `(B, 3, windows - 1 + T, H, W)` RGB uint8, and their sound
+    """Make batches for `fit`: frames `(B, 3, windows - 1 + T, H, W)` RGB uint8, and their audio
     `(B, N)` at 16 kHz, which holds that of window k from `starts_s(spec, windows)[k]` on.
     """
-    sound = audio_of_frames(spec)
+    audio = audio_of_frames(spec)
     sources = [
-        SyncSequences(each, windows, spec.window_frames, sound.first, sound.samples)
+        SyncSequences(each, windows, spec.window_frames, audio.first, audio.samples)
         for each in open_sources(clips, spec)
     ]
     shares = shares_of(clips, [len(source) for source in sources])
@@ -114,5 +114,5 @@ def sequence_batches(clips: ClipData, spec: ClipSpec, windows: int) -> MakeBatch
 
 
 def starts_s(spec: ClipSpec, windows: int) -> Tensor:
-    """When the windows of a stretch start `(windows,)`, in seconds of its sound."""
+    """When the windows of a stretch start `(windows,)`, in seconds of its audio."""
     return torch.arange(windows) / FPS - spec.audio_from_s

@@ -40,7 +40,7 @@ class Guidance:
 
 def talking_batches(clips: ClipData, runs: int, guidance: Guidance | None = None) -> MakeBatch:
     """Make batches for `fit`: frames that tell who it is and true frames, each `(B, 3, P, 96, 96)`
-    RGB uint8, P = 5 `runs`; the true frames' places in their clips `(B, P)`; the clips' sound `(B,
+    RGB uint8, P = 5 `runs`; the true frames' places in their clips `(B, P)`; the clips' audio `(B,
     640 T)`.
 
     With guidance, before these: grey mouths of the whole clips `(B, T, 88, 88)`, where in the faces
@@ -98,6 +98,6 @@ def _text(row: dict[str, Any], transcripts: Path) -> str:
 def _padded(sounds: Sequence[np.ndarray]) -> Tensor:
     """Sounds as one tensor `(B, N)`, silence behind the shorter ones."""
     out = np.zeros((len(sounds), max(map(len, sounds))), np.float32)
-    for row, sound in zip(out, sounds, strict=True):
-        row[: len(sound)] = sound
+    for row, audio in zip(out, sounds, strict=True):
+        row[: len(audio)] = audio
     return torch.from_numpy(out)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 # Makes the batch of a step: the arguments of the module that is trained, its random numbers given.
-# Pictures may be uint8: they reach the module as floats, see `as_floats`.
+# Frames may be uint8: they reach the module as floats, see `as_floats`.
 MakeBatch = Callable[[np.random.Generator, torch.Generator], tuple[Tensor, ...]]
 
 
@@ -92,16 +92,16 @@ class Parts(Dataset[Part]):
 
 
 def as_floats(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return the tensors of a batch with pictures in uint8 as floats in [0, 1]: after the way to the
+    """Return the tensors of a batch with frames in uint8 as floats in [0, 1]: after the way to the
     device, which is four times as short for bytes.
     """
     return tuple(_in_unit(each) if each.dtype == torch.uint8 else each for each in tensors)
 
 
-def _in_unit(pictures: Tensor) -> Tensor:
+def _in_unit(frames: Tensor) -> Tensor:
     # In order: with the colours last, as crops are stored, torch 2.11's convolutions over few
     # channels crash on CPUs.
-    return pictures.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+    return frames.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 def _as_it_is(part: Any) -> Any:

@@ -88,7 +88,7 @@ class ChanceMonitor:
 GENERAL = (
     "not known whether model, loss and rate can learn at all: run with --overfit-one-batch 300; if"
     " that fails the fault is there, if it passes it is in the data",
-    "the data: clips whose sound is shifted, of someone else or silent, or crops without a mouth,"
+    "the data: clips whose audio is shifted, of someone else or silent, or crops without a mouth,"
     " make every label wrong; look at audit.txt and contact_sheet.png",
     "the wrong pairs are too much like the right ones: start with far shifts, and longer windows",
     "the learning rate is too high (try a tenth) or too low (try ten times as much)",

@@ -1,4 +1,4 @@
-"""What a model sees: the first batch of a run as one picture, crops in a row above their sound."""
+"""What a model sees: the first batch of a run as one frame, crops in a row above their audio."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -20,19 +20,19 @@ LABELS = {1.0: "in sync", 0.0: "out of sync"}
 
 
 class _Seen(NamedTuple):
-    """What a batch shows: frames `(B, T, H, W, 3)`, sound `(B, ...)`, labels `(B,)`."""
+    """What a batch shows: frames `(B, T, H, W, 3)`, audio `(B, ...)`, labels `(B,)`."""
 
     frames: np.ndarray
-    sound: np.ndarray | None
+    audio: np.ndarray | None
     labels: np.ndarray | None
 
 
 def write_contact_sheet(folder: Path, batch: tuple[Tensor, ...]) -> Path | None:
-    """Write `contact_sheet.png` of a batch; its path, or None where the batch shows no pictures.
+    """Write `contact_sheet.png` of a batch; its path, or None where the batch shows no frames.
 
     Args:
         folder: where it goes.
-        batch: frames `(B, 3, T, H, W)` or grey `(B, T, H, W)`, and in any order sound as samples
+        batch: frames `(B, 3, T, H, W)` or grey `(B, T, H, W)`, and in any order audio as samples
             `(B, N)` or as mel `(B, M, S)`, and labels `(B,)`, 1 in sync and 0 not.
     """
     sheet = contact_sheet(batch)
@@ -44,7 +44,7 @@ def write_contact_sheet(folder: Path, batch: tuple[Tensor, ...]) -> Path | None:
 
 
 def contact_sheet(batch: tuple[Tensor, ...]) -> np.ndarray | None:
-    """Return the sheet `(H, W, 3)` uint8 RGB of a batch, None where it shows no pictures."""
+    """Return the sheet `(H, W, 3)` uint8 RGB of a batch, None where it shows no frames."""
     seen = _seen(batch)
     if seen is None:
         return None
@@ -54,7 +54,7 @@ def contact_sheet(batch: tuple[Tensor, ...]) -> np.ndarray | None:
 
 
 def _seen(batch: tuple[Tensor, ...]) -> _Seen | None:
-    frames = sound = labels = None
+    frames = audio = labels = None
     for tensor in as_floats(batch):
         values = tensor.detach().float().cpu().numpy()
         if values.ndim == 5 and values.shape[1] == 3:
@@ -64,23 +64,23 @@ def _seen(batch: tuple[Tensor, ...]) -> _Seen | None:
         elif values.ndim == 1:
             labels = values
         else:
-            sound = values
-    return None if frames is None else _Seen(frames, sound, labels)
+            audio = values
+    return None if frames is None else _Seen(frames, audio, labels)
 
 
 def _strip(seen: _Seen, item: int) -> np.ndarray:
-    """One item: what it is in words, its crops, its sound."""
+    """One item: what it is in words, its crops, its audio."""
     frames = seen.frames[item]
     chosen = np.linspace(0, len(frames) - 1, min(len(frames), PICTURES)).round().astype(int)
     crops = np.concatenate([_crop(frames[number], frames) for number in chosen], axis=1)
     rows = [crops]
     text = f"{len(frames)} frames, {len(frames) / FPS:.2f} s"
-    if seen.sound is not None:
-        sound = seen.sound[item]
-        draw = _wave if sound.ndim == 1 else _mel
-        rows.append(draw(sound, crops.shape[1]))
-        if sound.ndim == 1:
-            text += f"; {len(sound) / SAMPLE_RATE:.2f} s of sound"
+    if seen.audio is not None:
+        audio = seen.audio[item]
+        draw = _wave if audio.ndim == 1 else _mel
+        rows.append(draw(audio, crops.shape[1]))
+        if audio.ndim == 1:
+            text += f"; {len(audio) / SAMPLE_RATE:.2f} s of audio"
     if seen.labels is not None:
         label = float(seen.labels[item])
         text = f"{LABELS.get(label, f'label {label:g}')}: {text}"
@@ -88,7 +88,7 @@ def _strip(seen: _Seen, item: int) -> np.ndarray:
 
 
 def _crop(frame: np.ndarray, clip: np.ndarray) -> np.ndarray:
-    # Pictures that augmentation took out of [0, 1] are shown on the clip's own scale.
+    # Frames that augmentation took out of [0, 1] are shown on the clip's own scale.
     low, high = min(0.0, float(clip.min())), max(1.0, float(clip.max()))
     image = (255 * (frame - low) / (high - low)).astype(np.uint8)
     width = max(1, round(frame.shape[1] * CROP_PX / frame.shape[0]))
@@ -107,7 +107,7 @@ def _wave(wav: np.ndarray, width: int) -> np.ndarray:
 
 
 def _mel(mel: np.ndarray, width: int) -> np.ndarray:
-    """Return a mel as a picture, low bands at the bottom, loud dark."""
+    """Return a mel as a frame, low bands at the bottom, loud dark."""
     spread = max(float(mel.max() - mel.min()), 1e-6)
     grey = (PAPER * (1 - (mel[::-1] - mel.min()) / spread)).astype(np.uint8)
     image = cv2.resize(grey, (width, SOUND_PX), interpolation=cv2.INTER_NEAREST)
@@ -115,7 +115,7 @@ def _mel(mel: np.ndarray, width: int) -> np.ndarray:
 
 
 def caption(text: str, width: int) -> np.ndarray:
-    """Return a line of words as a picture `(18, width, 3)` uint8."""
+    """Return a line of words as a frame `(18, width, 3)` uint8."""
     image = np.full((TEXT_PX, width, 3), PAPER, np.uint8)
     cv2.putText(image, text, (2, TEXT_PX - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.4, INK, 1, cv2.LINE_AA)
     return image

@@ -60,7 +60,7 @@ class PairMatching(nn.Module):
         self.chance = math.log(windows)
 
     def forward(self, frames: Tensor, wav: Tensor) -> Tensor:
-        """Map frames `(B, 3, windows - 1 + T, H, W)` in [0, 1] and their sound `(B, N)` to the
+        """Map frames `(B, 3, windows - 1 + T, H, W)` in [0, 1] and their audio `(B, N)` to the
         loss; every window is encoded once, then all pairs of a clip are compared.
         """
         video = self.model.encode_video(frames)

@@ -37,7 +37,7 @@ FIGURES_FILE = "fine_tune.json"
 
 @dataclass(frozen=True)
 class FineTuneRecipe:
-    """Tunes a trained model: each window must find its own sound among those of its stretch.
+    """Tunes a trained model: each window must find its own audio among those of its stretch.
 
     Args:
         clips: what to train on.
@@ -98,7 +98,7 @@ class WindowMatching(nn.Module):
         return self
 
     def forward(self, frames: Tensor, wav: Tensor) -> Tensor:
-        """Map frames `(B, 3, windows - 1 + T, H, W)` in [0, 1] and their sound `(B, N)` to the
+        """Map frames `(B, 3, windows - 1 + T, H, W)` in [0, 1] and their audio `(B, N)` to the
         loss: every window is encoded once, then all pairs of a stretch are compared.
         """
         model = self.model

@@ -1,7 +1,7 @@
 """Training of the lip expert, SyncNet*: `avsync train lip-expert --data STORE -o FOLDER`.
 
 Prajwal, Mukhopadhyay, Namboodiri and Jawahar, A Lip Sync Expert Is All You Need (ACM Multimedia
-2020). Its public code exchanges the picture of a wrong pair, here it is the sound; both come from
+2020). Its public code exchanges the frame of a wrong pair, here it is the audio; both come from
 the same clip, so the pairs are alike.
 """
 
@@ -34,7 +34,7 @@ class LipExpertRecipe:
         clips: what to train on.
         loop: how long, how fast, where to.
         model: sizes; `--window-frames` 5 or 25.
-        negatives: how far wrong sound lies from the right one.
+        negatives: how far wrong audio lies from the right one.
         init: weights to start from instead of fresh ones; their sizes hold.
     """
 
@@ -57,7 +57,7 @@ class CosinePairs(nn.Module):
         self.chance = self.criterion.chance
 
     def forward(self, frames: Tensor, wav: Tensor, in_sync: Tensor) -> Tensor:
-        """Map frames `(B, 3, T, 48, 96)` in [0, 1], the sound that their mel reaches `(B, N)`, and
+        """Map frames `(B, 3, T, 48, 96)` in [0, 1], the audio that their mel reaches `(B, N)`, and
         labels `(B,)`, 1 in sync and 0 not, to the loss.
         """
         mel = self.model.front_end.columns(wav)

@@ -61,7 +61,7 @@ class LipMaskRecipe:
         share: share of the voices drawn from each store; by default as many clips as it has.
         zero_ms: offset of each store's clips (positive = the audio leads), taken off; 0 by default.
         music: folders of accompaniment, in any format; split by file as the faces are.
-        cache: where resampled sound and frozen tokens are kept, else the user's cache folder.
+        cache: where resampled audio and frozen tokens are kept, else the user's cache folder.
         batch: mixtures per step, of two voices each.
         seconds: of a mixture.
         augment: voices stand in other rooms, before other microphones, and there is noise.
@@ -164,7 +164,7 @@ def _tokens(
 
 
 def _music(recipe: LipMaskRecipe, split: Split) -> list[AudioFile]:
-    found = [sound for folder in recipe.music for sound in list_audio_files(folder)]
+    found = [audio for folder in recipe.music for audio in list_audio_files(folder)]
     if recipe.splits is None or not found:
         return found
     return audio_files_of_split(found, split)

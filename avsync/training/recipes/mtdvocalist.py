@@ -56,7 +56,7 @@ class MtdVocalistRecipe:
         loop: how long, how fast, where to.
         model: sizes of the student; frames of a window, and for `relations` depth and heads, are
             those of the teacher.
-        negatives: how far wrong sound lies from the right one.
+        negatives: how far wrong audio lies from the right one.
         teacher: weights of a VocaLiST (`avsync train vocalist`); it stays as it is.
         teacher_model: what they are weights of: one with other eyes may teach as well.
         distillation: what the teacher teaches: `relations` of every layer (MTDVocaLiST),
@@ -103,7 +103,7 @@ class Distilling(nn.Module):
         self.teacher, self.alignment = FrozenTeacher(teacher), Alignment(align)
 
     def forward(self, frames: Tensor, wav: Tensor, in_sync: Tensor) -> Tensor:
-        """Map frames `(B, 3, T, 48, 96)` in [0, 1], sound `(B, 640 T)` and labels `(B,)`, 1 in
+        """Map frames `(B, 3, T, 48, 96)` in [0, 1], audio `(B, 640 T)` and labels `(B,)`, 1 in
         sync and 0 not, to a scalar.
         """
         mel = self.model.front_end(wav)[..., :-1]
@@ -123,8 +123,8 @@ def train(recipe: MtdVocalistRecipe) -> Path:
     model, config = start_model("mtdvocalist", asdict(recipe.model), recipe.init)
     assert isinstance(model, Vocalist)
     task = _step(recipe, model)
-    sound = cut_audio_windows(model.spec.window_frames)
-    batches = pair_batches(recipe.clips, recipe.negatives, model.spec, sound)
+    audio = cut_audio_windows(model.spec.window_frames)
+    batches = pair_batches(recipe.clips, recipe.negatives, model.spec, audio)
     measure = Validation(recipe.clips, model.spec.window_frames)
     trained = fit(task, batches, recipe.loop, Distilling.chance, measure)
     return save_model(recipe.loop.output, "mtdvocalist", trained, config)

@@ -26,7 +26,7 @@ LOOP = LoopSettings(output=tyro.MISSING, steps=50_000, lr=1e-3, validate_every=2
 
 @dataclass(frozen=True)
 class PerfectMatchRecipe:
-    """Trains Perfect Match: each window must find its own sound among all windows of a stretch.
+    """Trains Perfect Match: each window must find its own audio among all windows of a stretch.
 
     Args:
         clips: what to train on.
@@ -64,7 +64,7 @@ class NWayMatching(nn.Module):
         self.chance = math.log(windows)
 
     def forward(self, frames: Tensor, wav: Tensor) -> Tensor:
-        """Map frames `(B, 3, windows + 4, H, W)` in [0, 1], their sound `(B, N)` to the loss."""
+        """Map frames `(B, 3, windows + 4, H, W)` in [0, 1], their audio `(B, N)` to the loss."""
         video = self.model.encode_video(frames)
         audio = self.model.encode_audio(wav, starts_s(self.model.spec, self.windows))
         loss: Tensor = self.criterion(video, audio)

@@ -30,7 +30,7 @@ class SyncNetRecipe:
         clips: what to train on.
         loop: how long, how fast, where to.
         model: sizes; `--crop face --size 96` does with stores made without head crops.
-        negatives: how far wrong sound lies from the right one.
+        negatives: how far wrong audio lies from the right one.
         margin: distance beyond which wrong pairs cost nothing; 18 is about how far apart fresh
             weights put all pairs, in 1024 numbers.
         init: weights to start from instead of fresh ones; their sizes hold.
@@ -59,7 +59,7 @@ class ContrastivePairs(nn.Module):
         self.chance = self.criterion.chance
 
     def forward(self, frames: Tensor, wav: Tensor, in_sync: Tensor) -> Tensor:
-        """Map frames `(B, 3, 5, H, W)` in [0, 1], the sound that their cepstra reach `(B, N)`, and
+        """Map frames `(B, 3, 5, H, W)` in [0, 1], the audio that their cepstra reach `(B, N)`, and
         labels `(B,)`, 1 in sync and 0 not, to the loss.
         """
         mfcc = self.model.front_end.columns(wav)

@@ -35,7 +35,7 @@ class VocalistRecipe:
         clips: what to train on.
         loop: how long, how fast, where to.
         model: sizes; `--window-frames` 5, 10 or 25 are the published contexts.
-        negatives: how far wrong sound lies from the right one.
+        negatives: how far wrong audio lies from the right one.
         backbone: see with this image network of timm, or with `mc3_18`, in place of the 3-D
             convolutions.
         init: weights to start from instead of fresh ones; their sizes hold.
@@ -56,7 +56,7 @@ class VocalistRecipe:
 class PairClassification(nn.Module):
     """A VocaLiST model with its loss: one training step's forward pass.
 
-    The sound is that of the window alone, its ends mirrored, as in the public training; in use a
+    The audio is that of the window alone, its ends mirrored, as in the public training; in use a
     model hears what lies beyond them.
 
     The value is the cross-entropy of the labels, whose chance is ln 2; the gradient is that of the
@@ -74,7 +74,7 @@ class PairClassification(nn.Module):
         self.model, self.alignment = model, Alignment(align)
 
     def forward(self, frames: Tensor, wav: Tensor, in_sync: Tensor) -> Tensor:
-        """Map frames `(B, 3, T, 48, 96)` in [0, 1], sound `(B, 640 T)` and labels `(B,)`, 1 in
+        """Map frames `(B, 3, T, 48, 96)` in [0, 1], audio `(B, 640 T)` and labels `(B,)`, 1 in
         sync and 0 not, to the loss.
         """
         mel = self.model.front_end(wav)[..., :-1]
@@ -91,8 +91,8 @@ def train(recipe: VocalistRecipe) -> Path:
     model, config = start_model(name, sizes, recipe.init)
     assert isinstance(model, Vocalist)
     task = PairClassification(model, recipe.align)
-    sound = cut_audio_windows(model.spec.window_frames)
-    batches = pair_batches(recipe.clips, recipe.negatives, model.spec, sound)
+    audio = cut_audio_windows(model.spec.window_frames)
+    batches = pair_batches(recipe.clips, recipe.negatives, model.spec, audio)
     measure = Validation(recipe.clips, model.spec.window_frames)
     trained = fit(task, batches, recipe.loop, task.chance, measure)
     return save_model(recipe.loop.output, name, trained, config)

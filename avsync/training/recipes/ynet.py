@@ -153,7 +153,7 @@ def _held_out(recipe: YNetRecipe, model: SeparationModel) -> tuple[Mixtures, lis
     """Return what is measured on: the mixtures of a manifest, or of the split `val`, or none."""
     data, spec = recipe.clips, model.spec
     if data.held_out is not None:
-        # A manifest says itself what it is made of: any clip and any sound.
+        # A manifest says itself what it is made of: any clip and any audio.
         first = replace(data, data=data.data[:1], zero_ms=data.zero_ms[:1], splits=None)
         mixtures = open_mixtures(first, recipe.levels, spec)
         rows = read_manifest(data.held_out, spec)

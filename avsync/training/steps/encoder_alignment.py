@@ -8,8 +8,8 @@ from avsync.losses.info_nce import InfoNceLoss
 
 
 class Alignment(nn.Module):
-    """InfoNCE over the mean tokens of two encoders: each window must find its own sound among those
-    of the batch, and each sound its window.
+    """InfoNCE over the mean tokens of two encoders: each window must find its own audio among those
+    of the batch, and each audio its window.
 
     A transformer that compares tokens has nothing to go by until these say when something happens,
     and they are not told before it compares: the loss of a fresh VocaLiST may stay at ln 2 for
@@ -28,7 +28,7 @@ class Alignment(nn.Module):
         self.criterion = InfoNceLoss(temperature)
 
     def forward(self, loss: Tensor, video: Tensor, audio: Tensor, in_sync: Tensor) -> Tensor:
-        """Map a loss, tokens of pictures `(B / K, T, D)` and of sound `(B, S, D)`, K for each
+        """Map a loss, tokens of frames `(B / K, T, D)` and of audio `(B, S, D)`, K for each
         window in turn, and labels `(B,)` to the same loss, whose gradient is that of the alignment
         as well.
         """

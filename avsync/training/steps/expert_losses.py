@@ -98,7 +98,7 @@ class SpeechExpertLoss:
             # What is black would have an endless slope where it is lit otherwise.
             pasted = augment_mouth(pasted.clamp(BLACK, 1), pasted.shape[-1], generator)
         lengths, *text = said or (None,)
-        # Every picture is seen once, to be read and to be compared.
+        # Every frame is seen once, to be read and to be compared.
         seen = expert.encoder.encode_video(pasted, lengths)
         lip = made.new_zeros(())
         if text:

@@ -127,7 +127,7 @@ class TalkingStep(nn.Module):
         return l1.detach() + (total - total.detach())
 
     def draw(self, tokens: Tensor, identity: Tensor, pose: Tensor) -> Tensor:
-        """Map tokens `(B, P, D)` and pictures `(B, 3, P, 96, 96)` to frames `(B, 3, P, 96,
+        """Map tokens `(B, P, D)` and frames `(B, 3, P, 96, 96)` to frames `(B, 3, P, 96,
         96)`.
         """
         flat = face_pair(_pictures(pose), _pictures(identity))

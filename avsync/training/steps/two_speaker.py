@@ -22,7 +22,7 @@ CHANCE_BATCHES, CHANCE_SHARES = 4, 20
 class TwoSpeakerStep(nn.Module):
     """What `fit` trains: a model that is told by two faces of one mixture.
 
-    Both faces in one step: the same sound with other lips must give another voice, and what is
+    Both faces in one step: the same audio with other lips must give another voice, and what is
     heard of the mixture is worked out once.
 
     Args:
@@ -139,9 +139,9 @@ class PairValidation:
         return gain.cpu(), (own > si_sdr(voices.flip(1), found)).cpu()
 
 
-def _at(sound: Tensor, level_db: Tensor) -> Tensor:
+def _at(audio: Tensor, level_db: Tensor) -> Tensor:
     """Sounds `(..., N)` at levels `(...)` over a power of 1; silence stays it."""
-    power = sound.square().mean(-1, keepdim=True)
-    return torch.where(power > 0, sound * (power + 1e-20).rsqrt(), 0) * 10 ** (
+    power = audio.square().mean(-1, keepdim=True)
+    return torch.where(power > 0, audio * (power + 1e-20).rsqrt(), 0) * 10 ** (
         level_db[..., None] / 20
     )

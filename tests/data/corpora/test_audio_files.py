@@ -21,7 +21,7 @@ def mir1k(tmp_path):
 def test_files_are_named_from_their_folder_on(tmp_path):
     write_sound(tmp_path / "music" / "deep" / "b.wav", tone(200, 0.01))
     write_sound(tmp_path / "music" / "a.WAV", tone(200, 0.01))
-    (tmp_path / "music" / "notes.txt").write_text("no sound")
+    (tmp_path / "music" / "notes.txt").write_text("no audio")
     names = [each.name for each in list_audio_files(tmp_path / "music")]
     assert names == ["music/a.WAV", "music/deep/b.wav"]
 
@@ -58,7 +58,7 @@ def test_folders_of_splits_are_kept_to(tmp_path):
 
 
 def test_what_cannot_be_listed_or_split_is_named(tmp_path):
-    with pytest.raises(ValueError, match="must hold sound files"):
+    with pytest.raises(ValueError, match="must hold audio files"):
         list_audio_files(tmp_path)
     write_sound(tmp_path / "a.wav", np.zeros(10))
     with pytest.raises(ValueError, match=r"five files or singers.*for test; got 1"):

@@ -22,7 +22,7 @@ def test_a_manifest_makes_the_same_mixtures_elsewhere(store, tmp_path):
     read = read_manifest(tmp_path / "mixtures.jsonl", SPEC)
     assert read == rows
     for a, b in zip(map(mixtures.make, rows), map(there.make, read), strict=True):
-        np.testing.assert_array_equal(a.sound, b.sound)
+        np.testing.assert_array_equal(a.audio, b.audio)
 
 
 def test_more_mixtures_of_a_seed_begin_with_the_same(store, tmp_path):

@@ -41,7 +41,7 @@ def test_a_row_says_what_is_heard(mixtures):
     mixture = mixtures.make(ROW._replace(second=SECOND, second_at=2))
     assert [loudest_hz(each) for each in mixture[:3]] == [400, 1500, 800]
     assert all(each.shape == (SAMPLES,) and each.dtype == np.float32 for each in mixture[:3])
-    np.testing.assert_array_equal(mixture.sound, sum(mixture[:3]))
+    np.testing.assert_array_equal(mixture.audio, sum(mixture[:3]))
     assert mixtures.frames(mixture).shape == (FRAMES, 48, 96, 3)
 
 
@@ -132,7 +132,7 @@ def test_what_cannot_be_mixed_is_named(store, tmp_path, mixtures):
     one = faces_of(store, tmp_path, places=[0])
     with pytest.raises(ValueError, match="second_share must be 0"):
         mixtures_of(store, tmp_path, faces=one)
-    with pytest.raises(ValueError, match="folders of sounds must have different names"):
+    with pytest.raises(ValueError, match="folders of audio streams must have different names"):
         mixtures_of(store, tmp_path, music=[*mixtures.sounds.values()] * 2)
     with pytest.raises(ValueError, match="level_db must rise within -60 to 60 dB, got 3 to 1"):
         MixtureLevels(level_db=(3, 1))

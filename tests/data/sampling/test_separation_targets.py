@@ -16,11 +16,11 @@ def store(tmp_path_factory):
 
 def test_a_voice_is_heard_at_the_rate_of_the_task(store, tmp_path):
     faces = faces_of(store, tmp_path)
-    found = [loudest_hz(faces.sound(k, 5, SAMPLES)) for k in range(3)]
+    found = [loudest_hz(faces.audio(k, 5, SAMPLES)) for k in range(3)]
     assert found == [400, 600, 800]
     start = round(5 * 16384 / 25)
     expected = 0.5 * np.sin(2 * np.pi * 600 * (start + np.arange(SAMPLES)) / 16384)
-    np.testing.assert_allclose(faces.sound(1, 5, SAMPLES), expected, atol=1e-4)
+    np.testing.assert_allclose(faces.audio(1, 5, SAMPLES), expected, atol=1e-4)
 
 
 def test_a_face_is_cut_as_the_task_wants_it(store, tmp_path):
@@ -30,11 +30,11 @@ def test_a_face_is_cut_as_the_task_wants_it(store, tmp_path):
 
 
 def test_the_offset_of_a_store_is_taken_off(store, tmp_path):
-    # The audio leads: what belongs to a picture was heard before it.
+    # The audio leads: what belongs to a frame was heard before it.
     # No whole number of periods of the tone: a lead is not a lag.
     early, even = faces_of(store, tmp_path, zero_ms=100.5), faces_of(store, tmp_path)
     lead = round(100.5 * 16.384)
-    np.testing.assert_array_equal(early.sound(0, 5, 5000)[lead:], even.sound(0, 5, 5000 - lead))
+    np.testing.assert_array_equal(early.audio(0, 5, 5000)[lead:], even.audio(0, 5, 5000 - lead))
 
 
 def test_names_tell_clips_of_two_stores_apart(store, tmp_path):
@@ -47,14 +47,14 @@ def test_another_rate_of_the_source_is_no_matter(tmp_path):
     wav = tone(440, 1.6, 44100).astype(np.float32)
     arrays = clips() | {"anyone/440": (moving(1), wav)}
     slow = made_store(tmp_path / "slow", {"anyone/600": arrays["anyone/600"]})
-    assert loudest_hz(faces_of(slow, tmp_path, places=[0]).sound(0, 0, SAMPLES)) == 600
+    assert loudest_hz(faces_of(slow, tmp_path, places=[0]).audio(0, 0, SAMPLES)) == 600
     quick = made_store(tmp_path / "quick", {"anyone/1": (moving(1, 40), wav)}, sample_rate=44100)
-    assert loudest_hz(faces_of(quick, tmp_path, places=[0]).sound(0, 0, SAMPLES)) == 440
+    assert loudest_hz(faces_of(quick, tmp_path, places=[0]).audio(0, 0, SAMPLES)) == 440
 
 
 def test_a_task_that_looks_at_nothing_is_shown_nothing(store, tmp_path):
     faces = faces_of(store, tmp_path, spec=SeparationSpec(SAMPLES, FRAMES))
-    with pytest.raises(ValueError, match="looks at no picture"):
+    with pytest.raises(ValueError, match="looks at no frame"):
         faces.frames(0, 0, 5)
 
 

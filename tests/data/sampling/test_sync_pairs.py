@@ -22,8 +22,8 @@ def numbered(store, tmp_path, wav=None):
         frames = np.load(folder / "face.npy")
         frames[:] = np.arange(len(frames))[:, None, None, None]
         np.save(folder / "face.npy", frames)
-        sound = np.repeat(np.arange(len(frames)), SAMPLES_PER_FRAME).astype(np.float32)
-        np.save(folder / "wav_16k.npy", sound if wav is None else wav(sound))
+        audio = np.repeat(np.arange(len(frames)), SAMPLES_PER_FRAME).astype(np.float32)
+        np.save(folder / "wav_16k.npy", audio if wav is None else wav(audio))
     return Store(path)
 
 
@@ -44,10 +44,10 @@ def test_right_sound_starts_with_its_picture_and_wrong_sound_elsewhere(store, tm
     seen = set()
     for pair in drawn:
         assert pair.frames.shape == (context, 48, 96, 3) and pair.wav.shape == (samples,)
-        picture, sound = starts_of(pair)
-        assert (picture == sound) == (pair.label == 1.0)
-        assert pair.wav[-1] == sound + context - 1
-        seen |= {picture, sound}
+        frame, audio = starts_of(pair)
+        assert (frame == audio) == (pair.label == 1.0)
+        assert pair.wav[-1] == audio + context - 1
+        seen |= {frame, audio}
     # The first and the last place of the clip are both drawn, and nothing beyond.
     assert (min(seen), max(seen)) == (0, 40 - context)
     assert 0.4 < np.mean([pair.label for pair in drawn]) < 0.6
@@ -77,8 +77,8 @@ def test_a_clip_too_short_for_the_distance_gives_its_farthest():
 
 def test_where_the_right_sound_is_quiet_the_wrong_one_is_loud(store, tmp_path):
     # Loud in frames 20 to 24 only.
-    def mostly_silent(sound):
-        return np.where((sound >= 20) & (sound < 25), 0.5, 0.001).astype(np.float32)
+    def mostly_silent(audio):
+        return np.where((audio >= 20) & (audio < 25), 0.5, 0.001).astype(np.float32)
 
     clips = ClipWindows(numbered(store, tmp_path, mostly_silent), [0, 1, 2], LIPS)
     drawn = draw_many(SyncPairs(clips))

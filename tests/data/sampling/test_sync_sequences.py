@@ -29,7 +29,7 @@ def test_every_place_that_fits_is_drawn(store):
 
 def test_clips_that_are_too_short_are_named(store):
     clips = ClipWindows(store, [0, 1, 2], FACE)
-    with pytest.raises(ValueError, match="leaves 41 frames with their sound, got 3 shorter"):
+    with pytest.raises(ValueError, match="leaves 41 frames with their audio, got 3 shorter"):
         SyncSequences(clips, 37, 5, 0, 3200)
     with pytest.raises(ValueError, match="windows must be 2 or more"):
         SyncSequences(clips, 1, 5, 0, 3200)

@@ -12,7 +12,7 @@ FRAMES = 30
 
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory):
-    """Clips whose pictures are as bright as their number of the frame is high."""
+    """Clips whose frames are as bright as their number of the frame is high."""
     crops = np.zeros((FRAMES, 96, 96, 3), np.uint8)
     crops += np.arange(FRAMES, dtype=np.uint8)[:, None, None, None]
     clips = {"a/long": (crops, loud(0, FRAMES)), "a/short": (crops[:RUN], loud(1, RUN))}
@@ -32,7 +32,7 @@ def test_runs_of_frames_come_with_their_places_and_the_whole_sound(windows):
         seen |= set(places[:, 0].tolist())
         identity = drawn.identity[:, 0, 0, 0].reshape(3, RUN).astype(int)
         assert (np.diff(identity, axis=1) == 1).all() and (identity != places).all()
-        assert np.array_equal(drawn.wav, windows.sound(drawn.clip, 0, FRAMES * 640))
+        assert np.array_equal(drawn.wav, windows.audio(drawn.clip, 0, FRAMES * 640))
     assert seen == set(range(4, FRAMES - RUN - 4 + 1))
 
 

@@ -1,4 +1,4 @@
-"""Cuts fall into pauses, for the sound before and for the sound behind them."""
+"""Cuts fall into pauses, for the audio before and for the audio behind them."""
 
 import wave
 
@@ -27,7 +27,7 @@ def speak(path, pauses):
 @pytest.mark.parametrize(
     ("before_ms", "after_ms", "pauses", "cut_s"),
     [
-        # Sound is missing: what plays up to the cut and from there on meet in one pause.
+        # Audio is missing: what plays up to the cut and from there on meet in one pause.
         (0, 200, [(1.8, 2.05)], 2.025),
         # Too much of it: both ends are in a pause.
         (0, -200, [(2.1, 2.2), (2.3, 2.4)], 2.15),

@@ -1,4 +1,4 @@
-"""A shifted file is the same file with its sound elsewhere, measured by flashes and clicks."""
+"""A shifted file is the same file with its audio elsewhere, measured by flashes and clicks."""
 
 import os
 from fractions import Fraction
@@ -116,7 +116,7 @@ def test_sound_that_comes_earlier_does_not_hold_up_the_pictures(
     info = probe(new)
     assert 1000 * (info.video_start_s - info.start_s) <= latest_ms
     np.testing.assert_allclose(clip_sync(new), -333, atol=1.05)
-    # All that is heard from the first picture on is there: the end of the sound by its length.
+    # All that is heard from the first frame on is there: the end of the audio by its length.
     heard_s = len(sound(new)) / 16000
     assert heard_s == pytest.approx(len(sound(clip)) / 16000 - 0.333, abs=0.002)
 
@@ -167,8 +167,8 @@ def test_a_cover_is_kept(make_clip, clip_sync, tmp_path):
         cover = container.add_stream("mjpeg", rate=1)
         cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
         cover.disposition = av.stream.Disposition.attached_pic
-        picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")
-        container.mux(cover.encode(picture) + cover.encode(None))
+        frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")
+        container.mux(cover.encode(frame) + cover.encode(None))
         for packet in source.demux():
             if packet.dts is not None:
                 packet.stream = copies[packet.stream_index]
@@ -230,7 +230,7 @@ def test_what_cannot_be_held_says_so_and_leaves_nothing_behind(make_clip, tmp_pa
 
 def test_streams_that_players_would_not_find_again_are_not_written(make_clip, tmp_path):
     clip, full = make_clip("clip.mkv"), tmp_path / "full.mkv"
-    with pytest.raises(RuntimeError, match="it cannot say when pictures in h264 are shown"):
+    with pytest.raises(RuntimeError, match="it cannot say when frames in h264 are shown"):
         shift_audio(clip, tmp_path / "new.avi", 40.0)
     dress(clip, full)
     with pytest.raises(RuntimeError, match="no place for subtitles in subrip"):
@@ -258,7 +258,7 @@ def test_fonts_are_kept_or_named_where_there_is_no_place(make_clip, tmp_path):
 def test_a_folder_that_is_not_there_and_a_broken_source_are_named(make_clip, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"the folder .*nowhere does not exist"):
         shift_audio(make_clip("clip.mp4"), tmp_path / "nowhere" / "new.mp4", 40.0)
-    (tmp_path / "text.mp4").write_text("no film")
+    (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(UnreadableMedia, match="not a media file"):
         shift_audio(tmp_path / "text.mp4", tmp_path / "new.mp4", 40.0)
     with pytest.raises(ValueError, match="shift_ms must lie within an hour, got nan"):
@@ -294,7 +294,7 @@ def packets(path):
 
 
 def dress(clip, target):
-    """Copies a clip with a subtitle, a chapter, and a language and a disposition of its sound."""
+    """Copies a clip with a subtitle, a chapter, and a language and a disposition of its audio."""
     with av.open(clip) as source, av.open(target, "w") as container:
         copies = {s.index: container.add_stream_from_template(s) for s in source.streams}
         copies[1].metadata["language"] = "deu"

@@ -1,4 +1,4 @@
-"""Another sound in the place of a file's own: heard where it is told, all else as it was."""
+"""Another audio in the place of a file's own: heard where it is told, all else as it was."""
 
 import av
 import numpy as np
@@ -41,9 +41,9 @@ def test_the_new_sound_is_heard_at_its_time_and_the_pictures_are_the_same(
     make_clip, write_wav, clip_sync, tmp_path, name
 ):
     clip = make_clip(name, flashes=(0.4, 1.2, 1.6), clicks=(0.9,))
-    sound = write_wav((0.4, 1.2, 1.6))
-    # A file says of itself when its pictures begin: a program stream at half a second.
-    replace_sound(clip, tmp_path / f"new{clip.suffix}", sound, probe(clip).video_start_s)
+    audio = write_wav((0.4, 1.2, 1.6))
+    # A file says of itself when its frames begin: a program stream at half a second.
+    replace_sound(clip, tmp_path / f"new{clip.suffix}", audio, probe(clip).video_start_s)
     np.testing.assert_allclose(clip_sync(tmp_path / f"new{clip.suffix}"), 0, atol=21)
     assert packets(tmp_path / f"new{clip.suffix}") == packets(clip)
 
@@ -60,8 +60,8 @@ def test_a_sound_that_begins_before_the_pictures_does_so_in_the_new_file(
 def test_the_sound_is_encoded_as_it_was_and_is_the_only_one(make_clip, write_wav, tmp_path):
     clip = make_clip("two.mkv", tracks=2, layout="mono", sample_rate=44100)
     replace_sound(clip, tmp_path / "new.mkv", write_wav((0.4,), "mono"), 0.0)
-    (sound,) = probe(tmp_path / "new.mkv").audio
-    assert (sound.codec, sound.sample_rate, sound.channels) == ("aac", 44100, 1)
+    (audio,) = probe(tmp_path / "new.mkv").audio
+    assert (audio.codec, audio.sample_rate, audio.channels) == ("aac", 44100, 1)
 
 
 def test_eight_channels_stay_the_same_eight(make_clip, tmp_path):
@@ -70,14 +70,14 @@ def test_eight_channels_stay_the_same_eight(make_clip, tmp_path):
         file.write(noise)
     clip = tmp_path / "eight.mkv"
     with av.open(str(tmp_path / "eight.wav")) as source, av.open(str(clip), "w") as container:
-        picture = container.add_stream("mpeg4", rate=25)
-        picture.width, picture.height, picture.pix_fmt = 96, 64, "yuv420p"
-        sound = container.add_stream_from_template(source.streams.audio[0])
+        frame = container.add_stream("mpeg4", rate=25)
+        frame.width, frame.height, frame.pix_fmt = 96, 64, "yuv420p"
+        audio = container.add_stream_from_template(source.streams.audio[0])
         grey = av.VideoFrame.from_ndarray(np.full((64, 96, 3), 90, np.uint8), "rgb24")
-        container.mux([*picture.encode(grey), *picture.encode()])
+        container.mux([*frame.encode(grey), *frame.encode()])
         for packet in source.demux(source.streams.audio[0]):
             if packet.size:
-                packet.stream = sound
+                packet.stream = audio
                 container.mux(packet)
     replace_sound(clip, tmp_path / "new.mkv", tmp_path / "eight.wav", 0.0)
     again = np.concatenate(list(read_audio(tmp_path / "new.mkv", 0.0, None, mono=False)), axis=1)
@@ -85,9 +85,9 @@ def test_eight_channels_stay_the_same_eight(make_clip, tmp_path):
 
 
 def test_a_file_without_sound_and_one_that_is_there_are_refused(make_clip, write_wav, tmp_path):
-    sound = write_wav((0.4,))
+    audio = write_wav((0.4,))
     with pytest.raises(UnreadableMedia, match="the file has no audio stream"):
-        replace_sound(make_clip("mute.mkv", audio=False), tmp_path / "new.mkv", sound, 0.0)
+        replace_sound(make_clip("mute.mkv", audio=False), tmp_path / "new.mkv", audio, 0.0)
     with pytest.raises(FileExistsError, match="exists already"):
-        replace_sound(make_clip("a.mkv"), make_clip("b.mkv"), sound, 0.0)
+        replace_sound(make_clip("a.mkv"), make_clip("b.mkv"), audio, 0.0)
     assert not (tmp_path / "new.mkv").exists()

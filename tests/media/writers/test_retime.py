@@ -1,4 +1,4 @@
-"""Sound that drifts or jumps lies on the pictures afterwards; all else is what it was."""
+"""Audio that drifts or jumps lies on the frames afterwards; all else is what it was."""
 
 import av
 import numpy as np
@@ -10,7 +10,7 @@ from avsync.media.writers.retime import prospect, retime_audio
 from avsync.media.writers.time_map import Stretch
 
 FLASHES = (0.8, 1.6, 2.4, 3.2)
-# Up to 2 s the sound is early by 120 ms, from there on late by 80 ms.
+# Up to 2 s the audio is early by 120 ms, from there on late by 80 ms.
 JUMP = {
     "duration_s": 4.0,
     "flashes": FLASHES,
@@ -42,7 +42,7 @@ def test_jumps_are_taken_back_in_every_container(make_clip, clip_sync, tmp_path,
 
 
 def test_a_drift_is_taken_back(make_clip, clip_sync, tmp_path):
-    # The clock of the sound runs fast by 10000 ppm, and it begins 50 ms early.
+    # The clock of the audio runs fast by 10000 ppm, and it begins 50 ms early.
     clicks = [0.99 * t - 0.05 for t in FLASHES]
     clip = make_clip("clip.mp4", duration_s=4.0, flashes=FLASHES, clicks=clicks)
     retime_audio(clip, tmp_path / "new.mp4", [Stretch(0, 4, 50, 10000)])
@@ -55,7 +55,7 @@ def test_seconds_count_from_the_first_picture(make_clip, clip_sync, tmp_path):
     clip = make_clip("clip.mkv", duration_s=5.0, video_start_s=1.0, flashes=shown, clicks=clicks)
     retime_audio(clip, tmp_path / "new.mkv", REPAIR)
     np.testing.assert_allclose(clip_sync(tmp_path / "new.mkv"), 0, atol=1.5)
-    # Sound from before the pictures is still there.
+    # Audio from before the frames is still there.
     assert probe(tmp_path / "new.mkv").video_start_s == pytest.approx(1.0, abs=0.002)
 
 
@@ -86,10 +86,8 @@ def test_pictures_are_copied_and_tracks_keep_their_names(make_clip, clip_sync, t
     with av.open(named) as before, av.open(new) as after:
         assert [s.language for s in after.streams] == [s.language for s in before.streams]
         assert [s.disposition for s in after.streams] == [s.disposition for s in before.streams]
-        pictures = [
-            [(p.pts, bytes(p)) for p in c.demux(video=0) if p.size] for c in (before, after)
-        ]
-    assert pictures[0] == pictures[1]
+        frames = [[(p.pts, bytes(p)) for p in c.demux(video=0) if p.size] for c in (before, after)]
+    assert frames[0] == frames[1]
     for track in (0, 1):
         np.testing.assert_allclose(clip_sync(new, track), 0, atol=1.5)
 

@@ -1,4 +1,4 @@
-"""Sound laid out anew keeps every sample that has a place, once, and tones stay pure."""
+"""Audio laid out anew keeps every sample that has a place, once, and tones stay pure."""
 
 import weakref
 from math import inf
@@ -35,7 +35,7 @@ def test_a_drift_changes_the_pitch_and_nothing_else(ppm):
     t = np.arange(4 * RATE) / RATE
     tone = np.sin(2 * np.pi * 1000 * t)[None].astype(np.float32)
     slowed = lay_out(tone, [Stretch(0, inf, 0, ppm)])[0]
-    # Sound that gets early is slowed down: it ends later by as much.
+    # Audio that gets early is slowed down: it ends later by as much.
     assert len(slowed) == pytest.approx(4 * RATE / (1 - ppm * 1e-6), abs=1)
     inner = slice(100, 3 * RATE)
     expected = np.sin(2 * np.pi * 1000 * (1 - ppm * 1e-6) * np.arange(len(slowed)) / RATE)

@@ -1,4 +1,4 @@
-"""A new film keeps its pictures' times, carries its sound, and says that it was generated."""
+"""A new video keeps its frames' times, carries its audio, and says that it was generated."""
 
 from fractions import Fraction
 
@@ -35,8 +35,8 @@ def copied(source, destination, voice, length_s=1.0):
     with open_media(source) as container:
         frames = list(decoded_frames(container, video_stream(container)))
         pictures = [TimedFrame(time_s - frames[0][0], painter(f)) for time_s, f in frames]
-    sound = NewAudio(str(voice), 0.0, length_s)
-    write_video(source, destination, destination, pictures, sound, WORDS)
+    audio = NewAudio(str(voice), 0.0, length_s)
+    write_video(source, destination, destination, pictures, audio, WORDS)
     return destination
 
 
@@ -47,12 +47,12 @@ def times_of(path):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_it_says_of_itself_can_be_read_in_every_container(tmp_path, voice, suffix):
-    told = {"title": "A film", "comment": "old"}
+    told = {"title": "A video", "comment": "old"}
     source = write_pictures(tmp_path / "a.mp4", [texture(64, 48)] * 5, metadata=told)
     with av.open(str(copied(source, tmp_path / f"new{suffix}", voice))) as container:
         read = {key.lower(): value for key, value in container.metadata.items()}
     assert WORDS.items() <= read.items()
-    assert read["title"] == "A film"
+    assert read["title"] == "A video"
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -132,7 +132,7 @@ def test_a_rate_that_aac_does_not_know_is_brought_to_one(tmp_path):
 
 
 def test_a_container_without_times_or_words_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"output must end in .mp4, .m4v, .*, got film.avi"):
+    with pytest.raises(ValueError, match=r"output must end in .mp4, .m4v, .*, got video.avi"):
         check_suffix(tmp_path / "film.avi")
     check_suffix(tmp_path / "FILM.MP4")
 
@@ -140,5 +140,5 @@ def test_a_container_without_times_or_words_is_refused(tmp_path):
 def test_a_sound_that_is_none_is_said(tmp_path):
     source = write_pictures(tmp_path / "a.mp4", [texture(64, 48)] * 3)
     with pytest.raises((UnreadableMedia, RuntimeError), match="not a media file"):
-        (tmp_path / "v.wav").write_bytes(b"no sound")
+        (tmp_path / "v.wav").write_bytes(b"no audio")
         copied(source, tmp_path / "new.mp4", tmp_path / "v.wav")

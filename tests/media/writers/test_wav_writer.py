@@ -1,4 +1,4 @@
-"""Sound that goes into a WAV and is read again is the same sound."""
+"""Audio that goes into a WAV and is read again is the same audio."""
 
 import struct
 
@@ -15,19 +15,19 @@ RATE = 22050
 
 def written(path, layout, samples=5000, rate=RATE):
     channels = av.AudioLayout(layout).nb_channels
-    sound = np.random.default_rng(0).normal(size=(channels, samples)).astype(np.float32)
+    audio = np.random.default_rng(0).normal(size=(channels, samples)).astype(np.float32)
     with WavWriter(path, rate, layout) as file:
         for at in range(0, samples, 777):
-            file.write(sound[:, at : at + 777])
-    return sound
+            file.write(audio[:, at : at + 777])
+    return audio
 
 
 @pytest.mark.parametrize("layout", ["mono", "stereo", "5.1", "7.1", "3 channels", "10 channels"])
 def test_samples_come_back_as_they_were_beyond_full_scale_too(tmp_path, layout):
-    sound = written(tmp_path / "a.wav", layout)
+    audio = written(tmp_path / "a.wav", layout)
     again = np.concatenate(list(read_audio(tmp_path / "a.wav", 0.0, None, mono=False)), axis=1)
-    assert abs(sound).max() > 1
-    np.testing.assert_array_equal(again, sound)
+    assert abs(audio).max() > 1
+    np.testing.assert_array_equal(again, audio)
 
 
 @pytest.mark.parametrize("layout", ["stereo", "5.1(side)", "7.1"])
@@ -40,12 +40,12 @@ def test_the_channels_are_where_they_were(tmp_path, layout):
 
 def test_a_file_beyond_four_gigabytes_says_its_size_in_eight_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(wav_file, "MOST_BYTES", 1000)
-    sound = written(tmp_path / "a.wav", "stereo")
+    audio = written(tmp_path / "a.wav", "stereo")
     data = (tmp_path / "a.wav").read_bytes()
     assert data[:4] == b"RF64"
     assert data[12:16] == b"ds64"
     riff, size, samples = struct.unpack("<QQQ", data[20:44])
-    assert (riff, size, samples) == (len(data) - 8, sound.nbytes, sound.shape[1])
+    assert (riff, size, samples) == (len(data) - 8, audio.nbytes, audio.shape[1])
 
 
 def test_a_block_of_other_channels_is_refused(tmp_path):

@@ -147,4 +147,4 @@ def test_a_store_that_is_moved_as_a_whole_is_told_how_to_train_on_it(spoken, tmp
 
 def test_the_command_prints_the_table(tmp_path, capsys):
     assert main(["audit", str(sound_store(tmp_path).path), "--measured", "0"]) == 0
-    assert "ok duplicates  no two clips have the same sound" in capsys.readouterr().out
+    assert "ok duplicates  no two clips have the same audio" in capsys.readouterr().out

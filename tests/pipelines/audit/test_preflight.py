@@ -15,7 +15,7 @@ def twice(tmp_path):
 def test_a_run_begins_with_an_audit_that_warns_and_refuses_nothing(twice, tmp_path):
     run = tmp_path / "run"
     with pytest.warns(
-        UserWarning, match="store: duplicates: pairs of clips with the same sound: 1"
+        UserWarning, match="store: duplicates: pairs of clips with the same audio: 1"
     ):
         said = preflight_audit(run, [twice.path])
     table = (run / AUDIT_FILE).read_text()

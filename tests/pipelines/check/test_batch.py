@@ -83,12 +83,12 @@ def test_a_file_that_kills_its_process_is_a_row_and_the_rest_goes_on(clips, offl
 
 def test_an_error_of_a_decoder_is_a_row(clips, offline, monkeypatch):
     def broken(path, **options):
-        raise ArithmeticError("impossible picture")
+        raise ArithmeticError("impossible frame")
 
     monkeypatch.setattr(batch, "check", broken)
     (result,) = check_files([clips / "a.mp4"], **offline)
     assert (result.status, result.reason) == ("unreadable", "damaged")
-    assert result.detail == "ArithmeticError: impossible picture"
+    assert result.detail == "ArithmeticError: impossible frame"
 
 
 def test_a_batch_that_is_stopped_goes_on_where_it_was(clips, offline, checked, tmp_path):

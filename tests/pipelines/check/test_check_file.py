@@ -21,7 +21,7 @@ def speech() -> SyntheticClip:
 
 
 def write(path, frames, wav, rate=16000):
-    """A file of arrays: lossless enough, sound and picture from 0."""
+    """A file of arrays: lossless enough, audio and frame from 0."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, options={"crf": "18", "preset": "fast"})
         video.height, video.width = frames[0].shape[:2]
@@ -39,7 +39,7 @@ def write(path, frames, wav, rate=16000):
 
 
 def moved(wav, lead_ms, rate=16000):
-    """The sound moved so that it leads by `lead_ms`."""
+    """The audio moved so that it leads by `lead_ms`."""
     shift = round(lead_ms * rate / 1000)
     padded = np.pad(wav, abs(shift))
     return padded[abs(shift) + shift :][: len(wav)]

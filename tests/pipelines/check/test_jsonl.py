@@ -82,9 +82,9 @@ def test_a_result_comes_back_as_it_was(path, result):
 def test_a_line_is_the_entry_of_the_json_with_its_call(path, result):
     written(path, result)
     document = to_json([result])
-    entry = {**document["files"][0], **document, "made_of": MADE_OF}
-    del entry["files"]
-    assert json.loads(path.read_text()) == entry
+    embedding = {**document["files"][0], **document, "made_of": MADE_OF}
+    del embedding["files"]
+    assert json.loads(path.read_text()) == embedding
 
 
 def test_a_line_is_on_the_disk_before_the_next_file_is_begun(path, result):
@@ -119,9 +119,9 @@ def test_at_the_end_each_file_has_one_line_in_order_and_others_stay(path, result
     lines = ResultsFile(path, resume=True)
     lines.add(replace(b, detail="newer"), MADE_OF)
     lines.finish(["a.mp4", "b.mp4"])
-    entries = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [entry["file"] for entry in entries] == ["a.mp4", "b.mp4", "other.mp4"]
-    assert entries[1]["detail"] == "newer"
+    embeddings = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [embedding["file"] for embedding in embeddings] == ["a.mp4", "b.mp4", "other.mp4"]
+    assert embeddings[1]["detail"] == "newer"
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -133,7 +133,7 @@ def test_results_are_not_written_over_unasked(path, result):
 
 
 @pytest.mark.parametrize(
-    "content", [b"a film\nof two lines\n", b"\0\1\2", b'{"file": 1}\n{"fi\nno']
+    "content", [b"a video\nof two lines\n", b"\0\1\2", b'{"file": 1}\n{"fi\nno']
 )
 def test_a_file_of_something_else_is_left_as_it_is(tmp_path, content):
     path = tmp_path / "clip.mp4"

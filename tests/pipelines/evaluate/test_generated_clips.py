@@ -59,7 +59,7 @@ def test_the_mouth_shows_what_was_drawn_in_colour(store):
     points = np.tile(np.array([[30, 30], [66, 30], [48, 50], [36, 70], [60, 70.0]]), (40, 1, 1))
     beside = clip._replace(boxes=np.tile([0, 0, 96, 96.0], (40, 1)), points=points)
     mouths = drawn_crops(beside, drawn, MOUTH)
-    # It reaches below the face, where the true picture stays.
+    # It reaches below the face, where the true frame stays.
     assert np.array_equal(mouths[:, -1], clip.mouth[:, -1])
     assert not np.array_equal(mouths[:, 40], clip.mouth[:, 40])
 

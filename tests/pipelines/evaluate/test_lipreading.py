@@ -12,7 +12,7 @@ from avsync import weights
 from avsync.cli.main import main
 from avsync.data.sampling.crops import crops_for
 from avsync.data.store.writer import write_tables
-from avsync.metrics.word_errors import word_errors
+from avsync.metrics.word_error_rate import count_word_errors
 from avsync.pipelines.evaluate.lip_reader_runner import load_reader, moved
 from avsync.pipelines.evaluate.lipreading import LipreadEvaluation, evaluate_lipread, lipread_table
 from avsync.tasks.registry import create_model
@@ -67,7 +67,7 @@ def test_each_clip_is_read_as_the_model_reads_it(asked, store, tmp_path, streams
     seen, heard = (crops, torch.from_numpy(wav)[None])
     given = {"video": (seen, None), "audio": (None, heard), "both": (seen, heard)}[streams]
     assert rows["two.0"]["read"] == reader.read(*given, beam=2, longest=40)[0]
-    found = word_errors(rows["two.0"]["said"], rows["two.0"]["read"])
+    found = count_word_errors(rows["two.0"]["said"], rows["two.0"]["read"])
     assert rows["two.0"]["said"] == "blue now"
     assert rows["two.0"]["substitutions"] == found.substitutions
 

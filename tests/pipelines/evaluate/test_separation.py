@@ -24,10 +24,10 @@ def noise(seed):
     return 0.1 * torch.randn(N, generator=generator)
 
 
-def write(path, sound, rate=RATE):
+def write(path, audio, rate=RATE):
     path.parent.mkdir(parents=True, exist_ok=True)
     with WavWriter(path, rate, "mono") as writer:
-        writer.write(np.asarray(sound, np.float32)[None])
+        writer.write(np.asarray(audio, np.float32)[None])
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_the_command_prints_a_table_and_writes_json(folders, tmp_path, capsys):
     folder = ["--references", str(folders.references), "--estimates", str(folders.estimates)]
     assert main(["evaluate", "separation", *folder, "--json", str(path)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("BSS Eval v3, 512 taps, whole sound; dB\n")
+    assert out.startswith("BSS Eval v3, 512 taps, whole audio; dB\n")
     assert "SIR+2nd" in out and "mean of voices" in out
     document = json.loads(path.read_text())
     assert document["bss_eval"] == {
@@ -145,7 +145,7 @@ def test_wrong_input_is_named(tmp_path, folders):
         SeparationEvaluation(tmp_path, tmp_path, bss="v2")
     with pytest.raises(ValueError, match="window_s must be positive, got 0"):
         SeparationEvaluation(tmp_path, tmp_path, window_s=0)
-    with pytest.raises(ValueError, match="must hold sound files of the same names"):
+    with pytest.raises(ValueError, match="must hold audio files of the same names"):
         evaluate_separation(SeparationEvaluation(folders.references, tmp_path))
     write(folders.estimates / "voice_0.flac", noise(0))
     with pytest.raises(ValueError, match="one file a source, has two of voice_0"):

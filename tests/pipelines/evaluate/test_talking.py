@@ -59,10 +59,10 @@ def test_clips_of_a_store_are_drawn_and_judged(asked):
 def test_the_sheet_shows_true_faces_above_drawn_ones(asked, tmp_path):
     sheet = tmp_path / "sheets" / "faces.png"
     evaluate_talking(replace(asked, sheet=sheet, clips=2))
-    picture = cv2.imread(str(sheet))
+    frame = cv2.imread(str(sheet))
     strip = TEXT_PX + 2 * 96 + GAP_PX
-    assert picture.shape == (2 * strip, PICTURES * 96, 3)
-    words, faces = picture[:TEXT_PX], picture[TEXT_PX : TEXT_PX + 2 * 96]
+    assert frame.shape == (2 * strip, PICTURES * 96, 3)
+    words, faces = frame[:TEXT_PX], frame[TEXT_PX : TEXT_PX + 2 * 96]
     assert words.min() < 100 < words.max()
     # What is drawn is an even grey, the true faces are not.
     assert np.ptp(faces[96:].astype(int)) <= 2 and np.ptp(faces[:96].astype(int)) > 50
@@ -76,7 +76,7 @@ def test_films_are_judged_beside_the_true_ones(tmp_path, capsys):
         folder.mkdir()
     render_clip(true / "a.mp4", seed=1, duration_s=1.2, size=(160, 120))
     (made / "a.mp4").write_bytes((true / "a.mp4").read_bytes())
-    (made / "b.mp4").write_bytes(b"no film")
+    (made / "b.mp4").write_bytes(b"no video")
     (true / "b.mp4").write_bytes((true / "a.mp4").read_bytes())
     (made / "c.mp4").write_bytes((true / "a.mp4").read_bytes())
     path = tmp_path / "figures.json"
@@ -87,13 +87,13 @@ def test_films_are_judged_beside_the_true_ones(tmp_path, capsys):
     assert (figures["identical"], figures["psnr"]) == (1, None)
     assert figures["ssim"]["mean"] == pytest.approx(1)
     out = capsys.readouterr().out
-    assert "1 films of made beside true" in out and "c: there is no true film" in out
+    assert "1 videos of made beside true" in out and "c: there is no true video" in out
 
 
 def test_an_option_that_does_not_fit_is_refused(asked, tmp_path):
     made = TalkingEvaluation(made=tmp_path)
     for options, message in (
-        ({"made": tmp_path}, "films by --made, or a store by --data, not both"),
+        ({"made": tmp_path}, "videos by --made, or a store by --data, not both"),
         ({"weights": None}, "--data needs --weights"),
         ({"references": tmp_path}, "the clips of a store are the true ones"),
         ({"transcripts": None}, "--reader and --transcripts go together"),
@@ -103,9 +103,9 @@ def test_an_option_that_does_not_fit_is_refused(asked, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             replace(asked, **options)
-    with pytest.raises(ValueError, match="films are drawn already"):
+    with pytest.raises(ValueError, match="videos are drawn already"):
         replace(made, weights=tmp_path)
-    with pytest.raises(ValueError, match="both be films or both folders"):
+    with pytest.raises(ValueError, match="both be videos or both folders"):
         evaluate_talking(replace(made, references=tmp_path / "film.mp4"))
     with pytest.raises(ValueError, match="there is no video in the folder"):
         evaluate_talking(made)

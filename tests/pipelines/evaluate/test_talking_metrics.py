@@ -18,7 +18,7 @@ from avsync.timing import SAMPLES_PER_FRAME
 
 
 class Brightness:
-    """Compares the brightness of a window's frames with the level of their sound."""
+    """Compares the brightness of a window's frames with the level of their audio."""
 
     spec = ClipSpec("mouth", 8, 8, 5, 0.0, 0.2)
 
@@ -49,13 +49,13 @@ def test_where_the_voice_fits_best_is_found(lead_frames):
 
 
 def contrary(still=0):
-    """Sound that is soft where the lips are bright, between ends where both are still."""
+    """Audio that is soft where the lips are bright, between ends where both are still."""
     level = np.random.default_rng(0).integers(20, 250, 70).astype(np.uint8)
-    sound = (270 - level.astype(int)).astype(np.uint8)
-    for each in (level, sound):
+    audio = (270 - level.astype(int)).astype(np.uint8)
+    for each in (level, audio):
         each[:still], each[70 - still :] = 20, 20
     crops = np.broadcast_to(level[:, None, None, None], (70, 8, 8, 3))
-    return crops, np.repeat(sound / 255, SAMPLES_PER_FRAME).astype(np.float32)
+    return crops, np.repeat(audio / 255, SAMPLES_PER_FRAME).astype(np.float32)
 
 
 def test_a_voice_that_contradicts_the_lips_is_better_anywhere_else():
@@ -108,7 +108,7 @@ def test_the_true_picture_has_no_psnr_and_is_counted():
     figures = talking_figures([row("a", math.inf, 0), row("b", 30.0, 0)])
     assert (figures["psnr"]["mean"], figures["identical"]) == (30.0, 1)
     assert figures["per_clip"][0]["psnr"] is None
-    assert "1 are the true picture itself" in "\n".join(talking_lines(figures, "syncnet", None))
+    assert "1 are the true frame itself" in "\n".join(talking_lines(figures, "syncnet", None))
 
 
 def test_short_clips_are_named():

@@ -2,8 +2,8 @@ import math
 
 import numpy as np
 import pytest
-from pipelines.films import FRAMES, red, write_video
 from pipelines.red_detector import PLACES, RedDetector
+from pipelines.videos import FRAMES, red, write_video
 
 from avsync.faces.crops import cut_mouth
 from avsync.faces.detector import find_detector
@@ -33,15 +33,15 @@ def test_a_film_beside_itself_is_the_truth(true):
 
 
 def test_a_known_difference_of_the_lower_half_has_its_decibels(true, tmp_path):
-    pictures = red()
-    pictures[:, 36:, :, 2] += 102
-    clip = judged(write_video(tmp_path / "made.mkv", pictures), true)
+    frames = red()
+    frames[:, 36:, :, 2] += 102
+    clip = judged(write_video(tmp_path / "made.mkv", frames), true)
     # One channel of three is off by 0.4, from some pixels below the middle of the face on.
     full = -10 * math.log10(0.4**2 / 3)
     assert full < clip.likeness.psnr < full + 0.8
-    pictures = red()
-    pictures[:, :28, :, 2] += 102
-    clip = judged(write_video(tmp_path / "upper.mkv", pictures), true)
+    frames = red()
+    frames[:, :28, :, 2] += 102
+    clip = judged(write_video(tmp_path / "upper.mkv", frames), true)
     assert clip.likeness.psnr > 50
 
 
@@ -65,31 +65,31 @@ def test_without_a_true_film_there_is_no_likeness(true):
 
 
 def test_films_of_two_rates_and_containers_clocks_are_matched_by_time(tmp_path):
-    # 30 pictures a second, and the same at 29.97: every tick of 25 a second shows the same one.
-    pictures = red()
-    one = write_video(tmp_path / "one.mkv", pictures, fps=30)
-    other = write_video(tmp_path / "other.mkv", pictures, times_s=np.arange(FRAMES) * 1.001 / 30)
+    # 30 frames a second, and the same at 29.97: every tick of 25 a second shows the same one.
+    frames = red()
+    one = write_video(tmp_path / "one.mkv", frames, fps=30)
+    other = write_video(tmp_path / "other.mkv", frames, times_s=np.arange(FRAMES) * 1.001 / 30)
     assert judged(other, one).likeness.psnr > 30
 
 
 @pytest.mark.parametrize(
     ("options", "cause"),
     [
-        ({"fps": 50}, r"it has 50\.00 pictures a second, the true one 25\.00"),
+        ({"fps": 50}, r"it has 50\.00 frames a second, the true one 25\.00"),
         ({"frames": 20}, r"the true one goes on for 0\.40 s when it has ended, after 0\.80 s"),
         ({"frames": 40}, r"it goes on for 0\.40 s when the true one has ended, after 1\.20 s"),
         ({"size": (64, 96)}, "it is 64x96 pixels, the true one 96x64"),
-        ({"sound": False}, "the file has no sound"),
+        ({"sound": False}, "the file has no audio"),
         ({"green": True}, "no face found"),
     ],
 )
 def test_what_does_not_fit_is_said(true, tmp_path, options, cause):
-    pictures = red(options.get("frames", FRAMES), options.get("size", (96, 64)))
-    times_s = np.arange(len(pictures)) / options.get("fps", 25)
+    frames = red(options.get("frames", FRAMES), options.get("size", (96, 64)))
+    times_s = np.arange(len(frames)) / options.get("fps", 25)
     path = tmp_path / "made.mkv"
     if options.get("green"):
-        pictures = pictures[..., [1, 0, 2]]
-    made = write_video(path, pictures, times_s=times_s, sound=options.get("sound", True))
+        frames = frames[..., [1, 0, 2]]
+    made = write_video(path, frames, times_s=times_s, audio=options.get("sound", True))
     with pytest.raises((Unlike, UnreadableMedia), match=cause):
         judged(made, None if options.get("green") else true)
 
@@ -101,19 +101,19 @@ def test_a_picture_more_at_the_end_does_no_harm(true, tmp_path):
 
 def test_pictures_that_are_missing_elsewhere_are_told_by_time(tmp_path):
     # Both stand still for a second, the one later than the other.
-    films = []
+    videos = []
     for place in (10, 20):
         times_s = np.arange(FRAMES) / 25 + (np.arange(FRAMES) >= place)
-        films.append(write_video(tmp_path / f"{place}.mkv", red(), times_s=times_s))
-    with pytest.raises(Unlike, match="its pictures do not come when the true ones do"):
-        judged(*films)
+        videos.append(write_video(tmp_path / f"{place}.mkv", red(), times_s=times_s))
+    with pytest.raises(Unlike, match="its frames do not come when the true ones do"):
+        judged(*videos)
 
 
 @pytest.mark.real_data
 def test_a_real_speaker_fits_the_voice_of_the_film_and_only_in_its_place(shared):
-    film = sorted((shared / "data" / "grid_s1").glob("*.mkv"))[0]
+    video = sorted((shared / "data" / "grid_s1").glob("*.mkv"))[0]
     model = load_model("dense_sync")
-    clip = filmed_clip(film, film, [model.spec], find_detector())
+    clip = filmed_clip(video, video, [model.spec], find_detector())
     assert clip.likeness.psnr == math.inf and len(clip.wav) > 60 * 640
     found = sync_figures(model, clip.crops(model.spec), clip.wav)
     assert abs(found.offset_frames) <= 1 and found.in_place_better

@@ -67,7 +67,7 @@ def test_a_face_that_is_lost_has_no_features_there(make_clip, frozen):
     looks = RedDetector()
 
     class Blinking:
-        name, every = "blinking", 5
+        name, stride = "blinking", 5
 
         def __call__(self, image):
             faces = looks(image)
@@ -105,10 +105,10 @@ def test_a_bad_file_is_named_and_stops_nothing(tiny, tmp_path, make_clip):
     good = make_clip("good.mp4")
     done = extract([bad, mute, good], tmp_path / "out", weights=tiny, stream="audio")
     assert done[0].problem and not done[0].files
-    assert done[1].problem == "the file has no sound"
+    assert done[1].problem == "the file has no audio"
     assert done[2].files[0].name == "good.mp4.safetensors"
     dark = extract([good], tmp_path / "faces", weights=tiny, detector=RedDetector(last=0))
-    assert dark[0].problem.startswith("no face stays in the picture")
+    assert dark[0].problem.startswith("no face stays in the frame")
 
 
 def test_two_files_of_one_name_are_refused(tiny, tmp_path, make_clip):
@@ -148,12 +148,12 @@ def test_an_hour_of_features_is_not_held_in_memory(tmp_path):
 
 @pytest.mark.real_data
 def test_lips_and_voice_of_one_time_belong_together(shared):
-    film = shared / "data" / "grid_other_speakers" / "bbad1n.mpg"
+    video = shared / "data" / "grid_other_speakers" / "bbad1n.mpg"
     model = create_model("dense_sync", pretrained=True)
     lips, voice = (
         {
             round(time_s, 2): row
-            for rows in of_file(FrozenFeatures(model, stream), film, find_detector("haar"))
+            for rows in of_file(FrozenFeatures(model, stream), video, find_detector("haar"))
             for time_s, row in zip(rows.times_s, rows.features, strict=True)
         }
         for stream in ("video", "audio")

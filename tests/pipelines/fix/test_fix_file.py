@@ -12,7 +12,7 @@ SEEN = {"flashes": (0.8, 1.2, 1.6)}
 
 @pytest.fixture
 def by_flash(clip_sync):
-    """Measures a clip by its flashes and clicks: sound that comes late has a negative offset."""
+    """Measures a clip by its flashes and clicks: audio that comes late has a negative offset."""
 
     def measure(path, progress=None):
         for share in (0.5, 1.0):

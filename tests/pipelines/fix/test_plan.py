@@ -18,8 +18,8 @@ JUMPS = Fault("jumps", (Piece(0, 42.1, 0.0, 0.0), Piece(42.1, 120, 120.0, 0.0)))
 def test_one_offset_is_one_shift(kind):
     repair = repair_of(answer(fault=Fault(kind, (Piece(0, 9, 80.0, 0.0),))))
     assert (repair.kind, repair.pieces) == ("constant", (Piece(0.0, 9.0, 120.0, 0.0),))
-    assert repair.sentence() == "moved the sound by +120 ms, without re-encoding"
-    assert repair.sentence(would=True) == "would move the sound by +120 ms, without re-encoding"
+    assert repair.sentence() == "moved the audio by +120 ms, without re-encoding"
+    assert repair.sentence(would=True) == "would move the audio by +120 ms, without re-encoding"
 
 
 def test_a_drift_is_said_to_be_resampled_and_encoded_anew():
@@ -27,8 +27,8 @@ def test_a_drift_is_said_to_be_resampled_and_encoded_anew():
     assert (repair.kind, repair.ppm, repair.pieces) == ("drift", 500.0, DRIFT.pieces)
     told = Repair("drift", DRIFT.pieces, 500.0, ("aac at 128 kb/s",)).sentence()
     assert told == (
-        "resampled the sound by +500 ppm (30.0 ms a minute), moving it by +2 ms at first and by "
-        "+62 ms at the end and re-encoded it (aac at 128 kb/s), the pictures are copied as they are"
+        "resampled the audio by +500 ppm (30.0 ms a minute), moving it by +2 ms at first and by "
+        "+62 ms at the end and re-encoded it (aac at 128 kb/s), the frames are copied as they are"
     )
 
 
@@ -48,8 +48,8 @@ def test_jumps_are_said_with_their_times():
         would=True
     )
     assert told == (
-        "would move the sound by +0 ms up to 0:42.1, +120 ms from 0:42.1, with short fades where "
-        "it is cut and re-encode it (opus), the pictures are copied as they are; left out, for "
+        "would move the audio by +0 ms up to 0:42.1, +120 ms from 0:42.1, with short fades where "
+        "it is cut and re-encode it (opus), the frames are copied as they are; left out, for "
         "want of a place: data (stream 3): tmcd"
     )
 

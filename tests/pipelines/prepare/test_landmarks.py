@@ -6,15 +6,15 @@ from pipelines.red_detector import RedDetector
 
 from avsync.cli.main import main
 from avsync.data.store.reader import Store
-from avsync.faces.landmarks import MEAN_FACE, POINTS, STEADY, TO_ALIGNED
+from avsync.faces.landmarks import MEAN_FACE, NUM_LANDMARKS, STABLE_LANDMARKS, TO_ALIGNED
 from avsync.pipelines.prepare.landmarks import store_landmarks
 from avsync.pipelines.prepare.prepare_store import prepare
 
 
 class BoxLandmarker:
-    """Takes a face's box for the picture of the mean face; point 8 moves with every picture.
+    """Takes a face's box for the frame of the mean face; point 8 moves with every frame.
 
-    Sees no face in pictures brighter than `dark` on the whole.
+    Sees no face in frames brighter than `dark` on the whole.
     """
 
     name = "box"
@@ -26,8 +26,8 @@ class BoxLandmarker:
         self.seen.append(face.box)
         if image.mean() > self.dark:
             return None
-        points = np.full((POINTS, 2), 100.0)
-        points[list(STEADY)] = MEAN_FACE
+        points = np.full((NUM_LANDMARKS, 2), 100.0)
+        points[list(STABLE_LANDMARKS)] = MEAN_FACE
         points[8] = (112, 100 + len(self.seen))
         side = face.box[2] - face.box[0]
         return face.box[:2] + side / 224 * points
@@ -55,13 +55,13 @@ def test_each_frame_of_a_clip_gets_its_own_landmarks(prepared, tmp_path):
     assert done == [(one.id, one.source, 30, 30, ""), (two.id, two.source, 50, 50, "")]
     np.testing.assert_allclose(landmarker.seen[:30], one.boxes, atol=1e-3)
     found = landmarks(tmp_path / "out", one.id)
-    assert found.shape == (30, POINTS, 2) and found.dtype == np.float32
-    np.testing.assert_allclose(found[5, list(STEADY)], MEAN_FACE * TO_ALIGNED, atol=1e-3)
+    assert found.shape == (30, NUM_LANDMARKS, 2) and found.dtype == np.float32
+    np.testing.assert_allclose(found[5, list(STABLE_LANDMARKS)], MEAN_FACE * TO_ALIGNED, atol=1e-3)
     np.testing.assert_allclose(found[:, 8, 1], (101 + np.arange(30)) * 128 / 244, atol=1e-3)
 
 
 def test_frames_without_a_face_are_zeros(prepared, tmp_path):
-    # A flash is a white picture.
+    # A flash is a white frame.
     done = store_landmarks(prepared, tmp_path / "anna", tmp_path / "out", BoxLandmarker(dark=180))
     one = prepared[0]
     found = landmarks(tmp_path / "out", one.id)

@@ -50,7 +50,7 @@ def test_sound_begins_with_the_first_picture(videos, tmp_path, hear_clicks):
     one, two = Store(tmp_path / "store")
     np.testing.assert_allclose(hear_clicks(one.wav_16k, 16000), FLASHES, atol=0.002)
     np.testing.assert_allclose(hear_clicks(one.wav, 48000), FLASHES, atol=0.002)
-    # Its clicks are at the same times, but its first picture comes 0.2 s late.
+    # Its clicks are at the same times, but its first frame comes 0.2 s late.
     np.testing.assert_allclose(hear_clicks(two.wav_16k, 16000), np.array(FLASHES) - 0.2, atol=0.002)
     np.testing.assert_allclose(hear_clicks(two.wav, 44100), np.array(FLASHES) - 0.2, atol=0.002)
 
@@ -122,7 +122,7 @@ def test_an_error_of_a_decoder_is_a_rejection_too(videos, tmp_path):
             if self.looks < 8:
                 return super().__call__(image)
             self.looks = -(10**6)
-            raise ArithmeticError("broken picture")
+            raise ArithmeticError("broken frame")
 
     summary = prepare(videos, tmp_path / "store", detector=Breaking())
     assert (summary.files, summary.rejected) == (2, 2 - summary.clips)
@@ -173,7 +173,7 @@ def test_a_file_that_kills_its_process_is_rejected_and_the_rest_is_done(videos, 
     reasons = {source.key: record["rejected"][0]["detail"] for source, record in work}
     assert reasons == {
         "deadly": "reading it killed the process",
-        "one": "no face was found in any picture",
+        "one": "no face was found in any frame",
     }
 
 

@@ -1,4 +1,4 @@
-"""Voices of sound that comes in blocks: nothing of it is lost, and no chunk shows."""
+"""Voices of audio that comes in blocks: nothing of it is lost, and no chunk shows."""
 
 import numpy as np
 import pytest
@@ -22,8 +22,8 @@ def smooth(rate, seconds, channels=1):
     return np.fft.irfft(spectrum, round(rate * seconds)).astype(np.float32)
 
 
-def separated(model, sound, rate, cut=5000, faces=None):
-    blocks = (sound[:, at : at + cut] for at in range(0, sound.shape[1], cut))
+def separated(model, audio, rate, cut=5000, faces=None):
+    blocks = (audio[:, at : at + cut] for at in range(0, audio.shape[1], cut))
     parts = list(separate_blocks(model, blocks, rate, faces or NoFaces()))
     return (np.concatenate([getattr(p, name) for p in parts], -1) for name in ("mixture", "voices"))
 
@@ -31,34 +31,34 @@ def separated(model, sound, rate, cut=5000, faces=None):
 @pytest.mark.parametrize("rate", [8000, 16384, 44100, 48000])
 @pytest.mark.parametrize("seconds", [0.3, 2.0, 5.37])
 def test_a_share_of_the_mixture_is_that_share_everywhere(rate, seconds):
-    sound = smooth(rate, seconds)
-    mixture, voices = separated(Share(0.25), sound, rate)
-    np.testing.assert_array_equal(mixture, sound)
+    audio = smooth(rate, seconds)
+    mixture, voices = separated(Share(0.25), audio, rate)
+    np.testing.assert_array_equal(mixture, audio)
     inner = slice(rate // 50, -rate // 50)
-    np.testing.assert_allclose(voices[0, :, inner], 0.25 * sound[:, inner], atol=2e-4)
+    np.testing.assert_allclose(voices[0, :, inner], 0.25 * audio[:, inner], atol=2e-4)
 
 
 @pytest.mark.parametrize("rate", [16384, 44100])
 def test_how_the_sound_was_cut_changes_nothing(rate):
-    sound = noise(rate, 6.2)
-    _, whole = separated(LowHalf(), sound, rate, cut=10**7)
-    _, cut = separated(LowHalf(), sound, rate, cut=3331)
+    audio = noise(rate, 6.2)
+    _, whole = separated(LowHalf(), audio, rate, cut=10**7)
+    _, cut = separated(LowHalf(), audio, rate, cut=3331)
     np.testing.assert_array_equal(cut, whole)
 
 
 def test_chunks_of_another_length_give_the_same():
-    sound = noise(16384, 6.5)
-    results = [list(separated(LowHalf(seconds), sound, 16384))[1] for seconds in (2, 3)]
-    whole = LowHalf().separate(torch.from_numpy(sound), None).numpy()
+    audio = noise(16384, 6.5)
+    results = [list(separated(LowHalf(seconds), audio, 16384))[1] for seconds in (2, 3)]
+    whole = LowHalf().separate(torch.from_numpy(audio), None).numpy()
     for voices in results:
         # Where chunks end, the filter lacks what comes next; those samples hardly weigh.
         assert abs(voices[0] - whole).max() < 1e-5
 
 
 def test_channels_are_separated_each_on_its_own():
-    sound = noise(16384, 4, channels=2)
-    _, both = separated(LowHalf(), sound, 16384)
-    _, right = separated(LowHalf(), sound[1:], 16384)
+    audio = noise(16384, 4, channels=2)
+    _, both = separated(LowHalf(), audio, 16384)
+    _, right = separated(LowHalf(), audio[1:], 16384)
     np.testing.assert_allclose(both[0, 1], right[0, 0], atol=1e-6)
 
 
@@ -70,8 +70,8 @@ def test_channels_that_are_alike_are_separated_once():
             self.rows += len(mixture)
             return super().separate(mixture, tokens)
 
-    model, sound = Counting(), noise(16384, 1)
-    _, voices = separated(model, np.concatenate([sound, sound]), 16384)
+    model, audio = Counting(), noise(16384, 1)
+    _, voices = separated(model, np.concatenate([audio, audio]), 16384)
     assert model.rows == 1
     np.testing.assert_array_equal(voices[0, 0], voices[0, 1])
 
@@ -81,9 +81,9 @@ def test_a_task_hears_every_file_equally_loud_and_gives_it_back_as_loud_as_it_wa
         def separate(self, mixture, tokens):
             return mixture.clamp(-0.5, 0.5)
 
-    sound = noise(16384, 3)
-    _, loud = separated(Limiter(), sound, 16384)
-    _, quiet = separated(Limiter(), sound / 64, 16384)
+    audio = noise(16384, 3)
+    _, loud = separated(Limiter(), audio, 16384)
+    _, quiet = separated(Limiter(), audio / 64, 16384)
     np.testing.assert_allclose(64 * quiet, loud, atol=1e-6)
 
 
@@ -99,8 +99,8 @@ def test_a_face_that_is_not_there_has_no_voice():
             seen = super().over(first, count, samples, rate)
             return [None, Seen(None, (seen[0].kept * 0.5).astype(np.float32)), *seen]
 
-    sound = noise(16384, 3)
-    _, voices = separated(Share(), sound, 16384, faces=Half())
+    audio = noise(16384, 3)
+    _, voices = separated(Share(), audio, 16384, faces=Half())
     assert not voices[0].any()
     np.testing.assert_allclose(2 * voices[1], voices[2], atol=1e-7)
 
@@ -154,8 +154,8 @@ def test_no_chunk_is_separated_for_nothing(seconds, chunks):
             self.count += 1
             return mixture
 
-    model, sound = Counting(), smooth(16384, seconds)
-    _, voices = separated(model, sound, 16384)
+    model, audio = Counting(), smooth(16384, seconds)
+    _, voices = separated(model, audio, 16384)
     assert model.count == chunks
     # The last sample of four seconds is one more than the task hears.
-    np.testing.assert_allclose(voices[0, :, :-1], sound[:, :-1], atol=1e-6)
+    np.testing.assert_allclose(voices[0, :, :-1], audio[:, :-1], atol=1e-6)

@@ -1,4 +1,4 @@
-"""A file in, voices and rest out: they add up to its sound, on its timeline."""
+"""A file in, voices and rest out: they add up to its audio, on its timeline."""
 
 import json
 
@@ -102,7 +102,7 @@ def test_clicks_stay_where_they_are_on_the_clock_of_the_pictures(
 
 @pytest.mark.parametrize("video_start_s", [0.0, 0.6, 1.2])
 def test_a_voice_is_told_by_the_face_of_its_own_moment(make_clip, tmp_path, video_start_s):
-    # The face is bright for one picture: then, and only then, the voice is most of the mixture.
+    # The face is bright for one frame: then, and only then, the voice is most of the mixture.
     clip = make_clip(
         "flash.mkv", video_start_s=video_start_s, duration_s=4.0, flashes=(2.2,),
         clicks=(2.12, 2.22, 2.32), sample_rate=16000, layout="mono", audio_codec="pcm_s16le",
@@ -251,7 +251,7 @@ def test_a_video_for_each_voice_has_that_voice_in_time(make_clip, clip_sync, tmp
     assert result.voices[0].video == f"voice_0{clip.suffix}"
     assert result.voices[0].video in result.written()
     after = clip_sync(tmp_path / "out" / f"voice_0{clip.suffix}")
-    # A flash is dated by its picture, whose time an mp4 or webm rounds.
+    # A flash is dated by its frame, whose time an mp4 or webm rounds.
     np.testing.assert_allclose(after, before, atol=2)
 
 
@@ -300,7 +300,7 @@ def test_progress_rises_to_the_end(duet, tmp_path):
 
 def test_a_task_that_needs_no_face_does_not_look_for_one(make_clip, tmp_path):
     class Blind:
-        name, every = "blind", 5
+        name, stride = "blind", 5
 
         def __call__(self, image):
             raise AssertionError("looked")

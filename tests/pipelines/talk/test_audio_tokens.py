@@ -1,4 +1,4 @@
-"""Pictures of any rate hear the voice of their own moment, out of sound that streams."""
+"""Frames of any rate hear the voice of their own moment, out of audio that streams."""
 
 import numpy as np
 import pytest
@@ -76,11 +76,11 @@ def test_after_the_voice_there_is_silence(spoken):
 
 def test_a_sound_counts_from_its_beginning_and_a_film_from_its_first_picture(make_clip, tmp_path):
     late = {"video_start_s": 0.5, "audio_start_s": 0.25, "duration_s": 2.0}
-    film = Voice.of(str(make_clip("a.mkv", **late, clicks=(1.2,), flashes=())))
-    sound = Voice.of(str(make_clip("b.mka.mkv", **late, clicks=(1.2,), video=False)))
-    assert film.origin_s == pytest.approx(0.5, abs=0.002)
-    assert film.length_s == pytest.approx(1.5, abs=0.05)
-    assert sound.origin_s == pytest.approx(0.25, abs=0.03)
+    video = Voice.of(str(make_clip("a.mkv", **late, clicks=(1.2,), flashes=())))
+    audio = Voice.of(str(make_clip("b.mka.mkv", **late, clicks=(1.2,), video=False)))
+    assert video.origin_s == pytest.approx(0.5, abs=0.002)
+    assert video.length_s == pytest.approx(1.5, abs=0.05)
+    assert audio.origin_s == pytest.approx(0.25, abs=0.03)
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".m4a"])

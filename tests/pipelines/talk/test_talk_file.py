@@ -1,4 +1,4 @@
-"""A film and a voice in; the film that says it out: every picture in its place, at its time."""
+"""A video and a voice in; the video that says it out: every frame in its place, at its time."""
 
 import json
 from fractions import Fraction
@@ -48,7 +48,7 @@ def audio_of(path):
 
 
 def drawn(path, voice, detector, model, painter=None):
-    """What the film's pictures become, before they are encoded; and what they were."""
+    """What the video's frames become, before they are encoded; and what they were."""
     info = probe(path)
     looked = look(info, detector, lambda share: None)
     people, _ = people_of(looked.faces())
@@ -70,12 +70,12 @@ def decoded(path):
 )
 def test_a_model_that_draws_the_truth_gives_the_picture_back(tmp_path, voice, options):
     path = write_pictures(tmp_path / "a.mkv", [texture(192, 144)] * 30, **options)
-    pictures = drawn(path, voice, ONE, Same())
-    for old, new in zip(decoded(path), pictures, strict=True):
-        for before, after in zip(old.planes, new.picture.planes, strict=True):
+    frames = drawn(path, voice, ONE, Same())
+    for old, new in zip(decoded(path), frames, strict=True):
+        for before, after in zip(old.planes, new.frame.planes, strict=True):
             assert abs(before.astype(int) - after).max() <= 6
             assert abs(before.astype(int) - after).mean() < 0.15
-    assert pictures.drawn == [30]
+    assert frames.drawn == [30]
 
 
 @pytest.mark.parametrize("options", [{}, {"sample_aspect_ratio": Fraction(4, 3)}], ids=str)
@@ -86,7 +86,7 @@ def test_outside_the_mask_the_pictures_are_what_was_decoded(tmp_path, voice, opt
     # From the middle of the box down; the reference boxes are a little larger.
     outside[69:122, round(40 / wide) - 2 : round(120 / wide) + 2] = False
     for old, new in zip(decoded(path), drawn(path, voice, ONE, Flat(1.0, 0, 0)), strict=True):
-        for number, (before, after) in enumerate(zip(old.planes, new.picture.planes, strict=True)):
+        for number, (before, after) in enumerate(zip(old.planes, new.frame.planes, strict=True)):
             there = outside[::2, ::2] if number else outside
             assert (before == after)[there].all()
             assert not (before == after)[~there].all()
@@ -115,7 +115,7 @@ def test_a_moving_mouth_is_drawn_where_it_is_in_each_picture(tmp_path, voice):
         images.append(image)
     path = write_pictures(tmp_path / "a.mkv", images, fps=30)
     for number, new in enumerate(drawn(path, voice, RedDetector(), Flat(0.0, 1, 0))):
-        image = Converter()(new.picture.frame()).astype(int)
+        image = Converter()(new.frame.frame()).astype(int)
         _, x = np.nonzero(image[..., 1] > 200)
         assert x.mean() == pytest.approx(40 + 2 * number, abs=2)
 
@@ -136,11 +136,11 @@ def test_each_picture_is_drawn_by_what_is_heard_at_its_time(tmp_path, times):
     # Loud from 0.7 s on: so is the mouth.
     wav = np.where(np.arange(40000) < 0.7 * 16000, 0, 0.99)
     speech = write_voice(tmp_path / "v.wav", wav)
-    pictures = list(drawn(path, speech, FixedFaces((20, 10, 70, 74)), Loud()))
-    np.testing.assert_allclose([each.time_s for each in pictures], times, atol=1e-4)
-    lit = [each.picture.planes[0][58, 45] > 128 for each in pictures]
+    frames = list(drawn(path, speech, FixedFaces((20, 10, 70, 74)), Loud()))
+    np.testing.assert_allclose([each.time_s for each in frames], times, atol=1e-4)
+    lit = [each.frame.planes[0][58, 45] > 128 for each in frames]
     shown_s = np.diff(times, append=times[-1] + 0.04).clip(max=0.04)
-    # The frame that is heard lies around the middle of the picture's time.
+    # The frame that is heard lies around the middle of the frame's time.
     ends_s = np.array(times) + shown_s / 2 + 0.02
     sure = abs(ends_s - 0.7) > 0.006
     assert (np.array(lit) == (ends_s > 0.7))[sure].all()
@@ -166,24 +166,24 @@ def test_pictures_without_the_face_stay_as_they_are(tmp_path, voice):
     for image in images[:40]:
         image[20:100, 10:70] = (220, 40, 40)
     path = write_pictures(tmp_path / "a.mkv", images)
-    pictures = drawn(path, voice, RedDetector(), Flat(0.0, 1, 0))
+    frames = drawn(path, voice, RedDetector(), Flat(0.0, 1, 0))
     same = [
-        all((a == b).all() for a, b in zip(old.planes, new.picture.planes, strict=True))
-        for old, new in zip(decoded(path), pictures, strict=True)
+        all((a == b).all() for a, b in zip(old.planes, new.frame.planes, strict=True))
+        for old, new in zip(decoded(path), frames, strict=True)
     ]
     assert same[40:] == [True] * 20 and not any(same[:35])
-    assert pictures.drawn == [same.count(False)]
+    assert frames.drawn == [same.count(False)]
 
 
 def test_a_face_that_the_detector_loses_is_not_drawn_where_it_was(tmp_path, voice):
     image = np.full((144, 192, 3), 60, np.uint8)
     image[20:100, 10:70] = (220, 40, 40)
     path = write_pictures(tmp_path / "a.mkv", [image] * 60)
-    # It is found at pictures 0, 5, ..., 30, and held for a second.
-    pictures = drawn(path, voice, RedDetector(last=7), Flat(0.0, 1, 0))
+    # It is found at frames 0, 5, ..., 30, and held for a second.
+    frames = drawn(path, voice, RedDetector(last=7), Flat(0.0, 1, 0))
     changed = [
-        any((a != b).any() for a, b in zip(old.planes, new.picture.planes, strict=True))
-        for old, new in zip(decoded(path), pictures, strict=True)
+        any((a != b).any() for a, b in zip(old.planes, new.frame.planes, strict=True))
+        for old, new in zip(decoded(path), frames, strict=True)
     ]
     assert changed == [True] * 31 + [False] * 29
 
@@ -193,7 +193,7 @@ def test_the_new_film_has_the_old_ones_times_and_the_voice_for_its_sound(
     film, voice, tmp_path, name
 ):
     result = talk(film, voice, tmp_path / name, detector=ONE, model=Flat(1.0, 0, 0))
-    assert (result.status, result.pictures, result.speakers[0].pictures) == ("ok", 50, 50)
+    assert (result.status, result.frames, result.speakers[0].frames) == ("ok", 50, 50)
     with av.open(str(tmp_path / name)) as container:
         assert [len(container.streams.video), len(container.streams.audio)] == [1, 1]
         assert container.streams.video[0].average_rate == 25
@@ -211,9 +211,9 @@ def test_the_new_film_has_the_old_ones_times_and_the_voice_for_its_sound(
 @pytest.mark.parametrize(
     ("seconds", "kept_s", "words"),
     [
-        (3.5, 2.0, "; the last 1.5 s of the voice, after the film's end, are left out."),
-        (0.8, 0.8, "; the voice ends 1.2 s before the film, whose mouth is silent then."),
-        (2.0, 2.0, "film.mp4: {} written, 50 of 50 pictures drawn."),
+        (3.5, 2.0, "; the last 1.5 s of the voice, after the video's end, are left out."),
+        (0.8, 0.8, "; the voice ends 1.2 s before the video, whose mouth is silent then."),
+        (2.0, 2.0, "video.mp4: {} written, 50 of 50 frames drawn."),
     ],
 )
 def test_the_film_keeps_its_length(film, tmp_path, seconds, kept_s, words):
@@ -222,10 +222,10 @@ def test_the_film_keeps_its_length(film, tmp_path, seconds, kept_s, words):
     result = talk(film, write_voice(tmp_path / "v.wav", wav), new, detector=ONE, model=Loud())
     assert words.format(new) in sentence(result)
     assert sentence(result).endswith("This video is generated: say so wherever you show it")
-    pictures = shown(new)
-    assert len(pictures) == 50
+    frames = shown(new)
+    assert len(frames) == 50
     np.testing.assert_allclose(audio_of(new), wav[: round(16000 * kept_s)], atol=1e-4)
-    silent = pictures[-3][100, 80].mean() < 60
+    silent = frames[-3][100, 80].mean() < 60
     assert silent == (seconds < 2)
 
 

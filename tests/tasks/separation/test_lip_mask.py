@@ -115,7 +115,7 @@ def test_lips_change_what_is_heard_at_their_own_time(tiny):
     energy = moved.double().square()
     middle = (energy * torch.arange(SAMPLES)).sum(1) / energy.sum(1)
     late = middle / SAMPLES_PER_FRAME - (frames + 0.5)
-    # A tenth of a frame is 4 ms; what each frame is off depends on what sounds around it.
+    # A tenth of a frame is 4 ms; what each frame is off depends on what audio streams around it.
     assert abs(late.mean()) < 0.2 and late.abs().max() < 1
 
 

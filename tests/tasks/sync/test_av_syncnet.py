@@ -26,10 +26,10 @@ def wav():
 @torch.no_grad()
 def test_an_entry_depends_on_its_window_alone(model):
     frames = torch.rand(1, 3, 14, 24, 24, generator=torch.Generator().manual_seed(0))
-    entries = model.encode_video(frames)
-    assert model.spec.window_frames == 9 and entries.shape == (1, 6, 12)
+    embeddings = model.encode_video(frames)
+    assert model.spec.window_frames == 9 and embeddings.shape == (1, 6, 12)
     alone = model.encode_video(frames[:, :, 3:12])
-    torch.testing.assert_close(alone[:, 0], entries[:, 3], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(alone[:, 0], embeddings[:, 3], atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
@@ -43,7 +43,7 @@ def test_entries_belong_to_their_start_wherever_the_sound_was_cut(model, wav):
 def test_training_hears_what_use_hears(model, wav):
     audio = model.reader.front_end(wav)
     whole = model.hear_windows(audio)
-    # Window k begins at frame k, its tokens two frames later: those of sound k + 2.
+    # Window k begins at frame k, its tokens two frames later: those of audio k + 2.
     starts_s = torch.arange(8) / 25
     cut = model.encode_audio(wav, starts_s)
     torch.testing.assert_close(cut, whole[:, 2:10], atol=1e-5, rtol=1e-5)

@@ -41,10 +41,10 @@ def test_the_zero_moves_where_the_sound_is_looked_for(wav, zero_ms):
 
 def test_scores_are_the_highest_where_entries_agree():
     net = model()
-    entries = torch.nn.functional.normalize(torch.randn(5, 16), dim=-1)
-    scores = net.compare(3 * entries, entries)
+    embeddings = torch.nn.functional.normalize(torch.randn(5, 16), dim=-1)
+    scores = net.compare(3 * embeddings, embeddings)
     torch.testing.assert_close(scores, torch.full((5,), 3.0))
-    assert (net.compare(3 * entries, entries.roll(1, 0)) < 3).all()
+    assert (net.compare(3 * embeddings, embeddings.roll(1, 0)) < 3).all()
 
 
 def test_windows_outside_the_sound_are_refused(wav):

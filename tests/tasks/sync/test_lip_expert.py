@@ -55,8 +55,8 @@ def test_a_window_hears_sixteen_columns(tiny):
 
 def test_the_score_is_the_cosine_and_leading_axes_broadcast(tiny):
     angles = torch.tensor([0.0, 0.5, 1.5])
-    entries = torch.stack([angles.cos(), angles.sin()], -1)
-    scores = tiny.compare(entries[:, None], entries)
+    embeddings = torch.stack([angles.cos(), angles.sin()], -1)
+    scores = tiny.compare(embeddings[:, None], embeddings)
     torch.testing.assert_close(scores, (angles[:, None] - angles).cos())
 
 

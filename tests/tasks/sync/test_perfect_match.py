@@ -30,9 +30,11 @@ def test_it_has_the_papers_parameters_and_takes_the_weights_of_syncnet(tiny):
 @torch.no_grad()
 def test_entries_have_length_one_and_long_clips_are_encoded_in_blocks(tiny, wav):
     frames = torch.rand(1, 3, LIP_WINDOWS + 7, 64, 64)
-    entries = tiny.encode_video(frames)
-    assert entries.shape == (1, LIP_WINDOWS + 3, 6)
-    torch.testing.assert_close(entries, torch.nn.functional.normalize(tiny.visual(frames), dim=-1))
+    embeddings = tiny.encode_video(frames)
+    assert embeddings.shape == (1, LIP_WINDOWS + 3, 6)
+    torch.testing.assert_close(
+        embeddings, torch.nn.functional.normalize(tiny.visual(frames), dim=-1)
+    )
     audio = tiny.encode_audio(wav, torch.tensor([0.2, 0.4, 1.0]))
     torch.testing.assert_close(audio.norm(dim=-1), torch.ones(2, 3))
 
@@ -52,6 +54,8 @@ def test_a_window_hears_thirty_five_columns(tiny):
 
 
 def test_scores_are_cosines_and_leading_axes_broadcast(tiny):
-    entries = torch.nn.functional.normalize(torch.randn(4, 6), dim=-1)
-    torch.testing.assert_close(tiny.compare(entries, entries), torch.ones(4))
-    torch.testing.assert_close(tiny.compare(entries[:, None], entries[None]), entries @ entries.mT)
+    embeddings = torch.nn.functional.normalize(torch.randn(4, 6), dim=-1)
+    torch.testing.assert_close(tiny.compare(embeddings, embeddings), torch.ones(4))
+    torch.testing.assert_close(
+        tiny.compare(embeddings[:, None], embeddings[None]), embeddings @ embeddings.mT
+    )

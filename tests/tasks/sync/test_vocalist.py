@@ -209,7 +209,7 @@ def watch(model, seen):
 
 
 def layout(stage, output):
-    """An output in the reference's order of axes: time last in pictures, first in tokens."""
+    """An output in the reference's order of axes: time last in frames, first in tokens."""
     if stage.startswith("vid_prenet"):
         return rearrange(output, "b c t h w -> b c h w t")
     if "transformer" in stage:

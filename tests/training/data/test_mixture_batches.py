@@ -26,8 +26,8 @@ def test_a_batch_is_frames_and_sounds_of_the_same_mixtures(mixtures):
     for number in range(3):
         mixture = mixtures.make(mixtures.draw(rng))
         expected = (mixture.second, mixture.accompaniment, mixture.target)
-        for found, sound in zip(sounds, expected, strict=True):
-            np.testing.assert_array_equal(found[number].numpy(), sound)
+        for found, audio in zip(sounds, expected, strict=True):
+            np.testing.assert_array_equal(found[number].numpy(), audio)
         seen = np.moveaxis(mixtures.frames(mixture), -1, 0)
         np.testing.assert_array_equal(frames[number].numpy(), seen)
 

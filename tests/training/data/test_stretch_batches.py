@@ -23,9 +23,9 @@ def test_each_window_hears_what_it_hears_in_the_whole_clip(store, name, zero_ms)
     clips = ClipData((store.path,), batch=4, zero_ms=(zero_ms,))
     make = sequence_batches(clips, model.spec, 6)
     frames, wav = make(np.random.default_rng(0), torch.Generator())
-    for drawn, sound in zip(frames, wav, strict=True):
+    for drawn, audio in zip(frames, wav, strict=True):
         clip, start = found(store, drawn)
-        heard = model.encode_audio(sound[None], starts_s(model.spec, 6))
+        heard = model.encode_audio(audio[None], starts_s(model.spec, 6))
         at = (start + torch.arange(6)) / 25 - zero_ms / 1000
         whole = model.encode_audio(torch.tensor(clip.wav_16k)[None], at)
         for one, other in zip(parts(heard), parts(whole), strict=True):
@@ -45,5 +45,5 @@ def found(store, drawn):
     return best[1:]
 
 
-def parts(entries):
-    return [entries] if isinstance(entries, torch.Tensor) else list(entries)
+def parts(embeddings):
+    return [embeddings] if isinstance(embeddings, torch.Tensor) else list(embeddings)

@@ -12,7 +12,7 @@ FACE = ClipSpec("face", 96, 96, 5, 0.0, 0.2)
 
 
 class Hearing(torch.nn.Module):
-    """Knows how bright a picture is when its sound is so loud: true of the test store."""
+    """Knows how bright a frame is when its audio is so loud: true of the test store."""
 
     def __init__(self):
         super().__init__()
@@ -52,7 +52,7 @@ def test_nothing_is_measured_without_splits(store):
 
 
 def test_batches_are_drawn_from_the_training_clips_alone(store):
-    # Frames of the store are as bright as their sound is loud, each clip in its own way.
+    # Frames of the store are as bright as their audio is loud, each clip in its own way.
     clips = ClipData((store.path,), store.path / "splits.json", batch=40)
     batches = pair_batches(clips, Negatives(), FACE, cut_audio_windows(5))
     frames, wav, labels = batches.at(0.0)(np.random.default_rng(0), torch.Generator())
@@ -99,7 +99,7 @@ def test_a_clean_list_drops_clips_and_moves_others(store, tmp_path):
 
 def test_pictures_reach_the_task_in_order_and_between_0_and_1():
     crops = np.random.default_rng(0).integers(0, 256, (4, 6, 8, 3), np.uint8)
-    sound = torch.randn(1, 640)
-    frames, same = as_floats((as_frames([crops]), sound))
-    assert frames.shape == (1, 3, 4, 6, 8) and frames.is_contiguous() and same is sound
+    audio = torch.randn(1, 640)
+    frames, same = as_floats((as_frames([crops]), audio))
+    assert frames.shape == (1, 3, 4, 6, 8) and frames.is_contiguous() and same is audio
     np.testing.assert_allclose(frames[0, :, 2].numpy(), crops[2].transpose(2, 0, 1) / 255)

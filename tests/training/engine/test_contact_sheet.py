@@ -20,7 +20,7 @@ HEIGHT = TEXT_PX + CROP_PX + SOUND_PX + GAP_PX
 
 def test_crops_stand_in_a_row_as_the_model_sees_them(tmp_path):
     frames = torch.zeros(2, 3, 5, 24, 48)
-    frames[1, 0, 4] = 1.0  # the last picture of the second item is red
+    frames[1, 0, 4] = 1.0  # the last frame of the second item is red
     path = write_contact_sheet(tmp_path, (frames, torch.randn(2, 3200)))
     image = cv2.imread(str(path))[..., ::-1]
     assert image.shape == (2 * HEIGHT, 5 * 2 * CROP_PX, 3)
@@ -42,8 +42,8 @@ def test_low_bands_of_a_mel_lie_at_the_bottom_and_loud_is_dark():
     mel = torch.zeros(1, 8, 10)
     mel[0, 0] = 1.0
     sheet = contact_sheet((torch.rand(1, 12, 24, 24), mel))
-    sound = sheet[TEXT_PX + CROP_PX : TEXT_PX + CROP_PX + SOUND_PX]
-    assert (sound[-4:] == 0).all() and (sound[:-8] == PAPER).all()
+    audio = sheet[TEXT_PX + CROP_PX : TEXT_PX + CROP_PX + SOUND_PX]
+    assert (audio[-4:] == 0).all() and (audio[:-8] == PAPER).all()
 
 
 def test_labels_are_told_apart():

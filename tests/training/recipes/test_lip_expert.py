@@ -26,8 +26,8 @@ def test_the_loss_is_that_of_the_cosine_in_use():
     torch.manual_seed(0)
     model = build(LipExpertConfig(channels=(2, 3, 4, 5, 6))).eval()
     task, wav = CosinePairs(model), 0.1 * torch.randn(1, 16000)
-    frames, sound = torch.rand(1, 3, 5, 48, 96), audio_of_frames(model.spec)
-    cut = wav[:, 6400 + sound.first :][:, : sound.samples]
+    frames, audio = torch.rand(1, 3, 5, 48, 96), audio_of_frames(model.spec)
+    cut = wav[:, 6400 + audio.first :][:, : audio.samples]
     video = model.encode_video(frames)[0, 0]
     cosine = model.compare(video, model.encode_audio(wav, torch.tensor([0.4]))[0, 0]).item()
     assert 0.01 < cosine < 0.99

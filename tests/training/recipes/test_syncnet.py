@@ -22,10 +22,10 @@ def test_a_recipe_gives_weights_that_the_registry_loads(store, tmp_path):
 
 def test_the_sound_of_a_window_gives_its_columns_and_no_more():
     model = build(TINY)
-    sound = audio_of_frames(model.spec)
-    assert sound.first == -1
-    assert model.front_end.columns(torch.zeros(1, sound.samples)).shape[-1] == 20
-    assert model.front_end.columns(torch.zeros(1, sound.samples - 1)).shape[-1] == 19
+    audio = audio_of_frames(model.spec)
+    assert audio.first == -1
+    assert model.front_end.columns(torch.zeros(1, audio.samples)).shape[-1] == 20
+    assert model.front_end.columns(torch.zeros(1, audio.samples - 1)).shape[-1] == 19
 
 
 @torch.no_grad()
@@ -33,8 +33,8 @@ def test_the_loss_is_that_of_the_distances_in_use():
     torch.manual_seed(0)
     model = build(TINY).eval()
     task, wav = ContrastivePairs(model, margin=4.0), 0.1 * torch.randn(1, 16000)
-    frames, sound = torch.rand(1, 3, 5, 64, 64), audio_of_frames(model.spec)
-    cut = wav[:, 6400 + sound.first :][:, : sound.samples]
+    frames, audio = torch.rand(1, 3, 5, 64, 64), audio_of_frames(model.spec)
+    cut = wav[:, 6400 + audio.first :][:, : audio.samples]
     video = model.encode_video(frames)[0, 0]
     distance = -model.compare(video, model.encode_audio(wav, torch.tensor([0.4]))[0, 0])
     in_sync, out = (task(frames, cut, torch.tensor([label])) for label in (1.0, 0.0))

@@ -18,7 +18,7 @@ def gradients(video, audio, labels, weight=1.0):
 
 
 def test_a_window_is_drawn_to_its_own_sound_and_from_all_others():
-    # Two windows with two sounds each: the first is its own. All look alike as yet.
+    # Two windows with two audio streams each: the first is its own. All look alike as yet.
     video, audio = torch.ones(2, 5, 4), torch.ones(4, 16, 4)
     audio[0] += torch.tensor([1.0, 0, 0, 0])
     audio[1] += torch.tensor([0, 1.0, 0, 0])
@@ -45,7 +45,7 @@ def test_the_criterion_is_info_nce_both_ways(monkeypatch):
         alignment.criterion, "forward", lambda *a: seen.append(real(*a)) or seen[-1]
     )
     alignment(torch.zeros(()), torch.ones(2, 5, 4), torch.ones(4, 16, 4), LABELS)
-    # All alike: one of four sounds, one of two windows.
+    # All alike: one of four audio streams, one of two windows.
     assert [each.item() for each in seen] == pytest.approx([math.log(4), math.log(2)])
 
 

@@ -53,7 +53,7 @@ def test_figures_are_those_of_each_mixture_whatever_the_batch(mixtures):
     assert figures[0] == pytest.approx(figures[2], abs=1e-4)
     expected = []
     for made in map(mixtures.make, rows):
-        voice = LowPass().separate(torch.from_numpy(made.sound)[None])[0].detach()
+        voice = LowPass().separate(torch.from_numpy(made.audio)[None])[0].detach()
         expected.append(float(si_sdr(torch.from_numpy(made.target), voice)))
     assert figures[0]["si_sdr"] == pytest.approx(sum(expected) / 3, abs=1e-3)
     # SDR forgives a filter: it is never below SI-SDR.

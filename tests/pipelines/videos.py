@@ -1,4 +1,4 @@
-"""Films whose whole picture is a red face, as `RedDetector` takes it, stored without any loss."""
+"""Videos whose whole frame is a red face, as `RedDetector` takes it, stored without any loss."""
 
 from fractions import Fraction
 
@@ -9,7 +9,7 @@ FRAMES = 30
 
 
 def red(frames=FRAMES, size=(96, 64), blue=40.0, seed=0):
-    """Pictures `(T, H, W, 3)` of reds that change from one to the next."""
+    """Frames `(T, H, W, 3)` of reds that change from one to the next."""
     width, height = size
     pictures = np.empty((frames, height, width, 3), np.uint8)
     pictures[..., 0] = np.random.default_rng(seed).integers(170, 250, (frames, height, width))
@@ -17,16 +17,16 @@ def red(frames=FRAMES, size=(96, 64), blue=40.0, seed=0):
     return pictures
 
 
-def write_video(path, pictures, fps=25, times_s=None, sound=True):
-    """The pictures at a steady rate, or at the given times, with noise for sound."""
-    times_s = np.arange(len(pictures)) / fps if times_s is None else times_s
+def write_video(path, frames, fps=25, times_s=None, sound=True):
+    """The frames at a steady rate, or at the given times, with noise for audio."""
+    times_s = np.arange(len(frames)) / fps if times_s is None else times_s
     with av.open(str(path), "w") as container:
         video = container.add_stream("ffv1", rate=Fraction(fps))
-        video.height, video.width = pictures.shape[1:3]
+        video.height, video.width = frames.shape[1:3]
         video.pix_fmt = "bgr0"
         video.codec_context.time_base = Fraction(1, 1000)
         audio = container.add_stream("pcm_s16le", rate=16000, layout="mono") if sound else None
-        for picture, time_s in zip(pictures, times_s, strict=True):
+        for picture, time_s in zip(frames, times_s, strict=True):
             frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="bgr0")
             frame.time_base, frame.pts = Fraction(1, 1000), round(1000 * time_s)
             container.mux(video.encode(frame))

@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Set-up runs again when what it installs has changed.
 SETTINGS := pyproject.toml constraints.txt
 
-.PHONY: demo test wheel-test structure lint format setup setup-dev clean
+.PHONY: demo test wheel-test structure lint format docs setup setup-dev setup-docs clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -46,8 +46,13 @@ format: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The site, in docs/_build; a warning is an error.
+docs: setup-docs
+	$(BIN)/sphinx-build -W --keep-going -q -E docs docs/_build
+
 setup: $(VENV)/installed
 setup-dev: $(VENV)/installed-dev
+setup-docs: $(VENV)/installed-docs
 
 # The first interpreter that runs and is 3.11 to 3.13 (a name on the PATH may be a stub that does not run).
 $(BIN)/python:
@@ -70,5 +75,9 @@ $(VENV)/installed-dev: $(SETTINGS) | $(BIN)/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/installed
 
+$(VENV)/installed-docs: $(SETTINGS) | $(BIN)/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
+	@touch $@ $(VENV)/installed
+
 clean:
-	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache avsync-demo
+	rm -rf build dist docs/_build docs/api/generated .mypy_cache .pytest_cache .ruff_cache avsync-demo

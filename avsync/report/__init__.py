@@ -1,4 +1,4 @@
-"""The report page of a check: one self-contained HTML file. docs/report.md says how to read it."""
+"""The report page of a check: one self-contained HTML file (see docs/how_to/report.md)."""
 
 from avsync.report.html import write_report
 

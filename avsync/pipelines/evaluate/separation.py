@@ -115,7 +115,7 @@ def evaluate_separation(evaluation: SeparationEvaluation) -> list[SourceScores]:
 def evaluation_json(
     evaluation: SeparationEvaluation, rows: Sequence[SourceScores]
 ) -> dict[str, Any]:
-    """Return the figures as plain JSON, schema 1 of docs/separation_metrics.md."""
+    """Return the figures as plain JSON, schema 1 of docs/concepts/separation_metrics.md."""
     windows = evaluation.window_s if evaluation.bss == "v4" else None
     return {
         "schema": SCHEMA,

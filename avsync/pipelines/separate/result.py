@@ -1,5 +1,5 @@
 """What separating a file gave: the answer in words, as an exit code and as JSON (schema 1,
-docs/separate.md)."""
+docs/how_to/separate.md)."""
 
 import json
 import re

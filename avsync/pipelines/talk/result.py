@@ -1,5 +1,5 @@
 """What making a face talk gave: the answer in words, as an exit code and as JSON (schema 1,
-docs/talk.md)."""
+docs/how_to/talk.md)."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal

@@ -40,7 +40,7 @@ SPEECH_MODELS = (
         measured="published: LRS2 word error rate 25.0 % from video, AV-HuBERT large "
         "(SyncTalklip's supplement)",
         train="lip-reader",
-        page="docs/av_syncnet.md",
+        page="docs/models/lip_reader.md",
         job="reading",
     ),
     design(
@@ -49,6 +49,6 @@ SPEECH_MODELS = (
         _av_syncnet,
         measured="published: LRS2 word error rate 26.0 %, PRI 0.47 (SyncTalklip's supplement)",
         train="av-syncnet",
-        page="docs/av_syncnet.md",
+        page="docs/models/av_syncnet.md",
     ),
 )

@@ -1,7 +1,7 @@
 """AV-SyncNet: a lip reader whose tokens of voice and of lips are aligned frame by frame.
 
 The supervisor of SyncTalklip. What was published of it, and what was not, is in
-docs/av_syncnet.md.
+docs/models/av_syncnet.md.
 """
 
 from dataclasses import dataclass, field

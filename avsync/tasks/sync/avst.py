@@ -2,7 +2,7 @@
 
 Chen, Xie, Afouras, Nagrani, Vedaldi and Zisserman, Audio-Visual Synchronisation in the Wild (BMVC
 2021). No official code is known; what the paper leaves open follows a public relative of it, see
-docs/avst.md.
+docs/models/avst.md.
 """
 
 from dataclasses import dataclass

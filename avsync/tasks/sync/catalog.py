@@ -87,7 +87,7 @@ SYNC_MODELS = (
         "vocalist",
         "VocaLiST: 3-D lips, mel and three cross-modal transformers, 80.1 M parameters",
         _vocalist,
-        licence="published weights: CC BY-NC 4.0, not shipped; see docs/vocalist.md",
+        licence="published weights: CC BY-NC 4.0, not shipped; see docs/models/vocalist.md",
         trained_on="LRS2, or Acappella (published weights)",
         measured="published: LRS2 92.8 % of 5-frame windows within a frame (Kadandale 2022)",
     ),
@@ -95,7 +95,7 @@ SYNC_MODELS = (
         "mtdvocalist",
         "MTDVocaLiST: VocaLiST distilled to 13.3 M parameters",
         _mtdvocalist,
-        licence="published weights: no licence stated, not shipped; see docs/mtdvocalist.md",
+        licence="published weights: no licence stated, not shipped; see docs/models/mtdvocalist.md",
         trained_on="LRS2 (published weights)",
         measured="published: LRS2 91.5 % of 5-frame windows within a frame (authors' log)",
     ),
@@ -103,7 +103,7 @@ SYNC_MODELS = (
         "syncnet",
         "SyncNet: the model that LSE-D and LSE-C are measured with, 13.6 M parameters",
         _syncnet,
-        licence="published weights: MIT-style, not shipped; see docs/syncnet.md",
+        licence="published weights: MIT-style, not shipped; see docs/models/syncnet.md",
         trained_on="BBC television (published weights)",
         measured="published: LRS2 75.8 % of 5-frame windows within a frame (Kadandale 2022)",
     ),
@@ -111,7 +111,8 @@ SYNC_MODELS = (
         "lip_expert",
         "SyncNet*: Wav2Lip's lip expert, cosine of two embeddings, 16.4 M parameters",
         _lip_expert,
-        licence="published weights: non-commercial research, not shipped; see docs/lip_expert.md",
+        licence="published weights: non-commercial research, not shipped; "
+        "see docs/models/lip_expert.md",
         trained_on="LRS2 (published weights)",
         measured="not published by this protocol; retrained on Acappella: 57.7 % of 5-frame "
         "windows within 5 frames (Kadandale 2022)",
@@ -122,7 +123,7 @@ SYNC_MODELS = (
         _perfect_match,
         measured="published: LRS2 88.1 % of 5-frame windows within a frame (Kadandale 2022)",
         train="perfect-match",
-        page="docs/perfect_match.md",
+        page="docs/models/perfect_match.md",
     ),
     design(
         "avst",
@@ -130,7 +131,7 @@ SYNC_MODELS = (
         _avst,
         measured="published: LRS2 92.0 % of 5-frame windows within a frame (Kadandale 2022)",
         train="avst",
-        page="docs/avst.md",
+        page="docs/models/avst.md",
     ),
     design(
         "vocalist_mc3",
@@ -138,7 +139,7 @@ SYNC_MODELS = (
         _vocalist_mc3,
         measured="published: poorer than VocaLiST, no figure (Kadandale 2022)",
         train="vocalist --backbone mc3_18",
-        page="docs/visual_encoders.md",
+        page="docs/models/visual_encoders.md",
     ),
     design(
         "vocalist_timm",
@@ -146,7 +147,7 @@ SYNC_MODELS = (
         _vocalist_timm,
         measured="not published",
         train="vocalist --backbone resnet18",
-        page="docs/visual_encoders.md",
+        page="docs/models/visual_encoders.md",
     ),
     design(
         "dense_sync_timm",
@@ -154,6 +155,6 @@ SYNC_MODELS = (
         _dense_sync_timm,
         measured="not published",
         train="dense-sync --backbone resnet18",
-        page="docs/visual_encoders.md",
+        page="docs/models/visual_encoders.md",
     ),
 )

@@ -38,7 +38,7 @@ TALKING_MODELS = (
         _synctalklip,
         measured="not published: no figure of weights that can be had",
         train="synctalklip",
-        page="docs/synctalklip.md",
+        page="docs/models/synctalklip.md",
         job="talking",
     ),
     design(
@@ -47,7 +47,7 @@ TALKING_MODELS = (
         _wav2lip,
         measured="not published: no figure of weights that can be had",
         train="wav2lip",
-        page="docs/synctalklip.md",
+        page="docs/models/wav2lip.md",
         job="talking",
     ),
 )

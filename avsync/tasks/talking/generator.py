@@ -2,7 +2,7 @@
 
 Wav2Lip (Prajwal et al., ACM Multimedia 2020) drew it, TalkLip (Wang et al., CVPR 2023) and
 SyncTalklip let other encoders tell it what is said. Table 2 of SyncTalklip's supplement, where it
-contradicts itself, is read as the public code has it: see docs/synctalklip.md.
+contradicts itself, is read as the public code has it: see docs/models/synctalklip.md.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """SyncTalklip: a talking face that AV-SyncNet's voice encoder tells what to say.
 
 TalkLip (Wang and others, Seeing What You Said, CVPR 2023) is the same network behind AV-HuBERT's
-base encoder. What was published, and what was not, is in docs/synctalklip.md.
+base encoder. What was published, and what was not, is in docs/models/synctalklip.md.
 """
 
 from dataclasses import dataclass, field

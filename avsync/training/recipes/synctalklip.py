@@ -1,6 +1,6 @@
 """Training of SyncTalklip and TalkLip: `avsync train synctalklip --data STORE -o FOLDER`.
 
-The losses, their weights and their schedule as far as they were published: docs/synctalklip.md.
+The losses, their weights and their schedule as far as published: docs/models/synctalklip.md.
 """
 
 from dataclasses import asdict, dataclass, field

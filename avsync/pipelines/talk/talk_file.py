@@ -91,7 +91,7 @@ def talk(
         blank = replace(
             blank,
             faces=len(everyone),
-            frames=len(looked.times_s),
+            pictures=len(looked.times_s),
             duration_s=round(looked.end_s, 6),
             voice_s=round(voice.length_s, 6),
         )

@@ -193,7 +193,7 @@ def test_the_new_film_has_the_old_ones_times_and_the_voice_for_its_sound(
     film, voice, tmp_path, name
 ):
     result = talk(film, voice, tmp_path / name, detector=ONE, model=Flat(1.0, 0, 0))
-    assert (result.status, result.frames, result.speakers[0].frames) == ("ok", 50, 50)
+    assert (result.status, result.pictures, result.speakers[0].pictures) == ("ok", 50, 50)
     with av.open(str(tmp_path / name)) as container:
         assert [len(container.streams.video), len(container.streams.audio)] == [1, 1]
         assert container.streams.video[0].average_rate == 25

@@ -24,7 +24,7 @@ from short_run import short_run
 from torch import Tensor
 
 from avsync import weights as checkpoints
-from avsync.audio.features import resample
+from avsync.audio.resampling import resample
 from avsync.data.cache.audio import AudioCache
 from avsync.data.cache.features import FeatureCache
 from avsync.data.sampling.mixtures import MixtureRow, Mixtures

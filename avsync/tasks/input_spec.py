@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avsync.audio.features import DecibelMel, Mfcc
+from avsync.audio.fbank import Mfcc
+from avsync.audio.features import DecibelMel
 from avsync.faces.crops import CropKind
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from avsync.atomic import replacing
-from avsync.audio.features import resample
+from avsync.audio.resampling import resample
 from avsync.data.corpora.audio_files import AudioFile
 from avsync.data.store.npy_items import ArrayFiles, read_header
 from avsync.media.audio_reader import read_audio

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from avsync.audio.features import resample
+from avsync.audio.resampling import resample
 from avsync.data.cache.features import FeatureCache
 from avsync.data.corpora.audio_files import AudioFile
 from avsync.data.sampling.mixtures import even

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from avsync.audio.features import Mfcc
+from avsync.audio.fbank import Mfcc
 from avsync.encoders.syncnet import CROP_SIZE, SyncNetAudioEncoder, SyncNetVisualEncoder
 from avsync.faces.crops import CropKind
 from avsync.tasks.input_spec import ClipSpec, meeting

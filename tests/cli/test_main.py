@@ -71,14 +71,14 @@ def test_the_version_is_the_packages(run):
     ("arguments", "message"),
     [
         (["check"], "say which FILE to check"),
-        (["check", "a.mp4", "--resume"], "--resume goes on with the results in a file: name it"),
+        (["check", "a.mp4", "--resume"], "--resume continues a results file: name it"),
         (["check", "a.mp4", "--profile", "pal"], "profile must be one of ebu, itu"),
         (["check", "a.mp4", "--model", "none"], "model must be one of dense_sync"),
         (["check", "a.mp4", "--model", "unet"], "model must be one of dense_sync"),
         (["fix", "a.mp4", "-o", "b.mp4", "--profile", "pal"], "profile must be one of ebu, itu"),
         (["convert", "ynet", "a", "-o", "b.safetensors"], "name must be one of vocalist, mtdvocal"),
-        (["train"], "say which model to train"),
-        (["evaluate"], "say what to evaluate"),
+        (["train"], "name a recipe"),
+        (["evaluate"], "name an evaluation"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -30,7 +30,7 @@ from avsync.data.cache.features import FeatureCache
 from avsync.data.sampling.mixtures import MixtureRow, Mixtures
 from avsync.metrics.separation import SeparationScores, score_sources
 from avsync.tasks.registry import create_model
-from avsync.tasks.separation.input_spec import SAMPLE_RATE, SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SAMPLE_RATE, SeparationSpec, chunk_lengths
 from avsync.tasks.separation.lip_mask import LipMask
 from avsync.tasks.separation.unet import UNet
 from avsync.training.data.mixtures import MixtureData, collated, frozen_tokens
@@ -152,7 +152,7 @@ def measured(
     system: System, model: Model, weights: Path | None, options: argparse.Namespace
 ) -> dict[str, dict[str, Any]]:
     """Mean figures of each set in dB, and of how many mixtures they are."""
-    samples, frames = chunk(SECONDS)
+    samples, frames = chunk_lengths(SECONDS)
     spec = replace(model.spec, samples=samples, frames=frames, sample_rate=SAMPLE_RATE)
     data = TestData(
         options.seen,
@@ -218,12 +218,12 @@ def seconds_per_s(model: Model) -> float:
     """Seconds of one process, for a second of sound and of the face."""
     spec: SeparationSpec = model.spec
     device = next(model.parameters()).device
-    samples, frames = chunk(SECONDS)
+    samples, frames = chunk_lengths(SECONDS)
     mixture = 0.1 * torch.randn(1, samples, device=device)
     seen = []
     if spec.landmarks:
         seen = [96 * torch.rand(1, 2, frames, 68, device=device)]
-    elif spec.sees:
+    elif spec.uses_video:
         seen = [torch.rand(1, 3, frames, spec.height, spec.width, device=device)]
     taken = []
     for _ in range(TIMED):

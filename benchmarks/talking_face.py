@@ -23,7 +23,7 @@ import numpy as np
 from record import RESULTS, machine, write_record
 
 from avsync.pipelines.evaluate.talking import TalkingEvaluation, evaluate_talking
-from avsync.tasks.talking.generator import SMALL
+from avsync.tasks.talking.generator import SMALL_TALKING_FACE
 from avsync.tasks.talking.synctalklip import SyncTalklipConfig
 from avsync.training.data.sync import ClipData
 from avsync.training.engine.loop import LoopSettings
@@ -104,7 +104,7 @@ def recipe(
             save_every=50,
             seed=seed,
         ),
-        SyncTalklipConfig(generator=SMALL),
+        SyncTalklipConfig(generator=SMALL_TALKING_FACE),
         expert=options.expert,
         transcripts=options.transcripts,
         learns=1,

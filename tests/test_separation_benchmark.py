@@ -12,10 +12,10 @@ from data.sound_files import write_sound
 
 from avsync import create_model, weights
 from avsync.data.sampling.mixture_manifest import read_manifest
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-SPEC = SeparationSpec(*chunk(2))
+SPEC = SeparationSpec(*chunk_lengths(2))
 
 
 @pytest.fixture

@@ -167,4 +167,6 @@ def score_clip(
     """Return the engine's scores of crops `(T, H, W, 3)` uint8 and audio `(N,)` at 16 kHz."""
     ticks = (CroppedTick(number, {0: crop}) for number, crop in enumerate(crops))
     reach_s = search_s + BEYOND_S
-    return score_tracks(model, ticks, WavInMemory(wav), reach_s, far_s=model.spec.far_s).tracks[0]
+    return score_tracks(
+        model, ticks, WavInMemory(wav), reach_s, out_of_range_s=model.spec.out_of_range_s
+    ).tracks[0]

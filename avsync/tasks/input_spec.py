@@ -28,7 +28,7 @@ class ClipSpec:
         audio_until_s: where it ends, in seconds from the window's start.
         lower_half: the crop is the lower half of a square of `width` pixels.
         step_ms: distance between the offsets that are tried in a search; divides a frame.
-        far_s: offsets are tried this far beyond the search too, to say that the voice lies out of
+        out_of_range_s: offsets are tried this far beyond the search too, to say that the voice lies out of
             range; 0 where comparing is dear.
     """
 
@@ -42,7 +42,7 @@ class ClipSpec:
     sample_rate: int = SAMPLE_RATE
     lower_half: bool = False
     step_ms: int = 20
-    far_s: float = 5.0
+    out_of_range_s: float = 5.0
 
     def cut_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
         """Return the audio of the windows that start at `starts_s` `(S,)` seconds of `wav` `(B, N)`: `(B,
@@ -80,7 +80,7 @@ class ClipSpec:
         return torch.stack([features[..., k : k + columns] for k in starts], dim=1)
 
 
-def meeting(video: Tensor, audio: Tensor) -> Tensor:
+def repeat_video(video: Tensor, audio: Tensor) -> Tensor:
     """Entries of frames `(B, ...)`, each as often as it meets an audio of `(B K, ...)`, one after
     the other: `(B K, ...)`. ValueError where audio streams are left over.
     """

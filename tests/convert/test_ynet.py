@@ -23,7 +23,7 @@ def known(request):
 @pytest.fixture(scope="module")
 def tokens(known):
     model, _ = known
-    if not model.spec.sees:
+    if not model.spec.uses_video:
         return None
     with torch.inference_mode():
         if model.spec.landmarks:

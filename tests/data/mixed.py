@@ -11,9 +11,9 @@ from avsync.data.corpora.audio_files import list_audio_files
 from avsync.data.sampling.mixtures import Mixtures
 from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
 from avsync.encoders.vocalist import VocalistVisualEncoder
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 
-SAMPLES, FRAMES = chunk(1)
+SAMPLES, FRAMES = chunk_lengths(1)
 SPEC = SeparationSpec(SAMPLES, FRAMES, "face", 48, 96, lower_half=True)
 FACES_HZ = (400, 600, 800)
 MUSIC_HZ = (1000, 1500, 2000, 2500, 3000)

@@ -4,7 +4,7 @@ from einops import rearrange
 from golden.recipe import make_input, numbers, upstream_keys, weights
 
 from avsync.convert.vocalist import convert_mtdvocalist, convert_vocalist
-from avsync.tasks.sync.vocalist import MTDVOCALIST, VocalistConfig, build
+from avsync.tasks.sync.vocalist import MTDVOCALIST, VocalistConfig, build_vocalist
 
 # The reference has two float32 steps in a float64 model: the softmax of attention, and the table of
 # positions. Their rounding depends on the processor: how many numbers it adds at once, and the exp
@@ -28,7 +28,7 @@ def golden_model(name, dtype):
         "vocalist": (convert_vocalist, VocalistConfig()),
         "mtdvocalist": (convert_mtdvocalist, MTDVOCALIST),
     }[name]
-    model = build(config).to(dtype).eval()
+    model = build_vocalist(config).to(dtype).eval()
     model.load_state_dict(convert(state), strict=True)
     return model
 

@@ -15,7 +15,7 @@ from avsync.tasks.sync.avst import AvstConfig
 from avsync.tasks.sync.lip_expert import LipExpertConfig
 from avsync.tasks.sync.perfect_match import PerfectMatchConfig
 from avsync.tasks.sync.syncnet import SyncNetConfig
-from avsync.tasks.sync.vocalist import VocalistConfig, build
+from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
 from avsync.tasks.talking.generator import TalkingFaceConfig
 from avsync.tasks.talking.synctalklip import SyncTalklipConfig
 from avsync.tasks.talking.wav2lip import Wav2LipConfig
@@ -53,7 +53,9 @@ def settings(name, store, folder, loop):
         torch.manual_seed(1)
         sizes = {"channels": list(MEL_CHANNELS), "depth": 1, "heads": 2}
         checkpoints.save(
-            folder / "teacher.safetensors", build(VocalistConfig(**sizes)).state_dict(), sizes
+            folder / "teacher.safetensors",
+            build_vocalist(VocalistConfig(**sizes)).state_dict(),
+            sizes,
         )
         return MtdVocalistRecipe(
             clips=clips, loop=loop, model=vocalist, teacher=folder / "teacher.safetensors"

@@ -200,15 +200,15 @@ def _score(
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no audio")
     crops = CropStream(info, model.spec, detector)
-    reach_s, far_s = search_s + BEYOND_S, model.spec.far_s
-    audio = AudioClock(info.path, info.video_start_s, keep_s=max(reach_s, far_s) + 15)
+    reach_s, out_of_range_s = search_s + BEYOND_S, model.spec.out_of_range_s
+    audio = AudioClock(info.path, info.video_start_s, keep_s=max(reach_s, out_of_range_s) + 15)
 
     def report(ticks: int) -> None:
         if progress is not None and info.duration_s:
             progress(min(1.0, ticks / FPS / info.duration_s))
 
     try:
-        scores = score_tracks(model, crops, audio, reach_s, report, far_s)
+        scores = score_tracks(model, crops, audio, reach_s, report, out_of_range_s)
     finally:
         audio.close()
     return crops.faces(), scores, crops.ticks / FPS

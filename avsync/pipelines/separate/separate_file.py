@@ -100,7 +100,7 @@ def separate(
         raise ValueError(f"references must be a folder, got {references}")
     name, task = load_separator(model, weights)
     earlier = earlier_files(Path(output), Path(path), overwrite)
-    found = _detector(detector) if task.spec.sees else None
+    found = _detector(detector) if task.spec.uses_video else None
     blank = SeparationResult(str(path), str(output), "unreadable", None, "", who, name)
     try:
         info = probe(path)

@@ -92,7 +92,7 @@ class VoiceTokens:
         frames = before + BLOCK + AROUND
         start_s = (block * BLOCK - before) / FPS + clock * STEP_MS / 1000
         wav = torch.from_numpy(self.clock.window(start_s, start_s + frames / FPS))
-        return self.model.encode_voice(wav[None].to(self.device), frames)[0, before:-AROUND]
+        return self.model.encode_speech(wav[None].to(self.device), frames)[0, before:-AROUND]
 
 
 def _end_s(path: str) -> float:

@@ -24,7 +24,7 @@ from avsync.pipelines.crop_stream import MAX_SIDE
 from avsync.pipelines.separate.people import Person
 from avsync.pipelines.talk.audio_tokens import VoiceTokens
 from avsync.scoring.decision import FaceTrack
-from avsync.tasks.talking.generator import DRAWN, TalkingFace, face_pair
+from avsync.tasks.talking.generator import FRAMES_PER_PASS, TalkingFace, face_pair
 from avsync.timing import FPS
 
 # Frames are looked at in this size: no detector looks at more pixels, and it costs less.
@@ -162,7 +162,7 @@ class TalkingFrameRenderer:
             stream = video_stream(container)
             to_rgb = Converter(pixel_ratio(stream), MAX_SIDE)
             frames = enumerate(decoded_frames(container, stream))
-            while window := list(islice(frames, max(1, min(DRAWN, count)))):
+            while window := list(islice(frames, max(1, min(FRAMES_PER_PASS, count)))):
                 shown: list[TimedFrame] = []
                 faces: list[_Face] = []
                 for number, (time_s, frame) in window:
@@ -206,8 +206,8 @@ class TalkingFrameRenderer:
     @torch.inference_mode()
     def _draw(self, faces: Sequence["_Face"], shown: Sequence[TimedFrame]) -> None:
         device = device_of(self.model)
-        for start in range(0, len(faces), DRAWN):
-            some = faces[start : start + DRAWN]
+        for start in range(0, len(faces), FRAMES_PER_PASS):
+            some = faces[start : start + FRAMES_PER_PASS]
             tokens = self.voice.at([face.hears_s for face in some])
             pairs = face_pair(
                 torch.stack([face.pose for face in some]),

@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 
 def _lip_reader(config: Config) -> "nn.Module":
-    from avsync.tasks.lipreading.lip_reader import build
+    from avsync.tasks.lipreading.lip_reader import build_lip_reader
 
-    return build(_reader_config(config))
+    return build_lip_reader(_reader_config(config))
 
 
 def _av_syncnet(config: Config) -> "nn.Module":
-    from avsync.tasks.sync.av_syncnet import AvSyncNetConfig, build
+    from avsync.tasks.sync.av_syncnet import AvSyncNetConfig, build_lip_reader
 
     given: dict[str, Any] = {**config, "reader": _reader_config(config.get("reader", {}))}
-    return build(filled(AvSyncNetConfig(), given))
+    return build_lip_reader(filled(AvSyncNetConfig(), given))
 
 
 def _reader_config(config: Config) -> "LipReaderConfig":

@@ -130,7 +130,7 @@ class LipReader(nn.Module):
             beam: texts that are grown side by side; 1 is greedy.
             longest: symbols of a text.
         """
-        video = None if frames is None else grey_of(frames)
+        video = None if frames is None else to_grey(frames)
         count = None if video is None else video.shape[1]
         audio = None if wav is None else self.front_end(wav, count)
         tokens = self.encoder(audio, video)
@@ -145,14 +145,14 @@ class LipReader(nn.Module):
         return [text_of(clip[None]) for clip in tokens]
 
 
-def grey_of(frames: Tensor) -> Tensor:
+def to_grey(frames: Tensor) -> Tensor:
     """Map RGB frames `(B, 3, T, H, W)` to grey ones `(B, T, H, W)`."""
     if frames.ndim != 5 or frames.shape[1] != 3:
         raise ValueError(f"frames must be (B, 3, T, H, W), got {tuple(frames.shape)}")
     return torch.einsum("bcthw,c->bthw", frames, frames.new_tensor(LUMA))
 
 
-def build(config: LipReaderConfig) -> LipReader:
+def build_lip_reader(config: LipReaderConfig) -> LipReader:
     """Return the model of that configuration, with fresh weights."""
     return LipReader(
         encoder=AvHubertEncoder(config.encoder),

@@ -9,51 +9,51 @@ if TYPE_CHECKING:
 
 
 def _unet(config: Config) -> "nn.Module":
-    from avsync.tasks.separation.unet import UNetConfig, build
+    from avsync.tasks.separation.unet import UNetConfig, build_unet
 
-    return build(filled(UNetConfig(), config))
+    return build_unet(filled(UNetConfig(), config))
 
 
 def _ynet_m(config: Config) -> "nn.Module":
-    from avsync.tasks.separation.ynet_variants import YNetMConfig, build_m
+    from avsync.tasks.separation.ynet_variants import YNetMConfig, build_ynet_m
 
-    return build_m(filled(YNetMConfig(), config))
+    return build_ynet_m(filled(YNetMConfig(), config))
 
 
 def _ynet_g(config: Config) -> "nn.Module":
-    from avsync.tasks.separation.ynet_variants import YNetGConfig, build_g
+    from avsync.tasks.separation.ynet_variants import YNetGConfig, build_ynet_g
 
-    return build_g(filled(YNetGConfig(), config))
+    return build_ynet_g(filled(YNetGConfig(), config))
 
 
 def _ynet_v(config: Config) -> "nn.Module":
-    from avsync.tasks.separation.ynet_variants import YNetVConfig, build_v
+    from avsync.tasks.separation.ynet_variants import YNetVConfig, build_ynet_v
 
-    return build_v(filled(YNetVConfig(), config))
+    return build_ynet_v(filled(YNetVConfig(), config))
 
 
 def _ynet_s(config: Config) -> "nn.Module":
-    from avsync.tasks.separation.ynet_variants import YNetSConfig, build_s
+    from avsync.tasks.separation.ynet_variants import YNetSConfig, build_ynet_s
 
-    return build_s(filled(YNetSConfig(), config))
+    return build_ynet_s(filled(YNetSConfig(), config))
 
 
 def _ynet_dense(config: Config) -> "nn.Module":
-    from avsync.tasks.separation.ynet_variants import YNetDenseConfig, build_dense
+    from avsync.tasks.separation.ynet_variants import YNetDenseConfig, build_ynet_dense
 
-    return build_dense(filled(YNetDenseConfig(), config))
+    return build_ynet_dense(filled(YNetDenseConfig(), config))
 
 
 def _llcp(config: Config) -> "nn.Module":
-    from avsync.tasks.separation.llcp import LlcpConfig, build
+    from avsync.tasks.separation.llcp import LlcpConfig, build_unet
 
-    return build(filled(LlcpConfig(), config))
+    return build_unet(filled(LlcpConfig(), config))
 
 
 def _lip_mask(config: Config) -> "nn.Module":
-    from avsync.tasks.separation.lip_mask import LipMaskConfig, build
+    from avsync.tasks.separation.lip_mask import LipMaskConfig, build_unet
 
-    return build(filled(LipMaskConfig(), config))
+    return build_unet(filled(LipMaskConfig(), config))
 
 
 TABLE = "SDR / SIR of two singers, unseen and unheard (Kadandale 2022, table 3)"

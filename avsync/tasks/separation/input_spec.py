@@ -41,7 +41,7 @@ class SeparationSpec:
         return self.crop is not None or self.landmarks
 
 
-def chunk(seconds: int) -> tuple[int, int]:
+def chunk_lengths(seconds: int) -> tuple[int, int]:
     """Sample and video frames of a chunk of so many seconds.
 
     One sample short of whole seconds: then the spectrum has 64 columns a second, and not one more.

@@ -132,7 +132,7 @@ class LipMask(nn.Module):
         return narrow + joined
 
 
-def build(config: LipMaskConfig, mouth: DenseSyncVisualEncoder | None = None) -> LipMask:
+def build_lip_mask(config: LipMaskConfig, mouth: DenseSyncVisualEncoder | None = None) -> LipMask:
     """Return the model of that configuration, with the mouth encoder of a trained dense_sync if given."""
     encoder = mouth or DenseSyncVisualEncoder(config.dim, config.mouth_channels)
     # Of length 1: dense_sync compares tokens by their angle alone, so their length was never
@@ -142,11 +142,11 @@ def build(config: LipMaskConfig, mouth: DenseSyncVisualEncoder | None = None) ->
     narrow = config.widths[-1] * (BINS >> len(config.widths))
     per_frame = exact_div(SAMPLES_PER_FRAME, HOP_LENGTH)
     joined = TemporalConvFusion(narrow, config.dim, per_frame, config.joined_dim, config.dilations)
-    spec = spec_of(config.seconds, config.crop_size)
+    spec = lip_mask_spec(config.seconds, config.crop_size)
     return LipMask(visual, unet, joined, spec)
 
 
-def spec_of(seconds: int, crop_size: int = LipMaskConfig.crop_size) -> SeparationSpec:
+def lip_mask_spec(seconds: int, crop_size: int = LipMaskConfig.crop_size) -> SeparationSpec:
     """Return what a lip_mask model eats, in chunks of so many seconds."""
     if seconds < 1:
         raise ValueError(f"seconds must be at least 1, got {seconds}")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from avsync.audio.stft import ComplexStft
 from avsync.encoders.looking_to_listen import DilatedFrameEncoder, DilatedSpectrumEncoder
 from avsync.encoders.vocalist import HEIGHT, WIDTH, VocalistVisualEncoder
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 from avsync.tasks.separation.unet import check_sources, heard
 
 
@@ -136,9 +136,9 @@ class DenseBlock(nn.Module):
         return self.drop(rearrange(self.norm(x), "b d s -> b s d"))
 
 
-def build(config: LlcpConfig, visual: VocalistVisualEncoder | None = None) -> Llcp:
+def build_llcp(config: LlcpConfig, visual: VocalistVisualEncoder | None = None) -> Llcp:
     """Return the model of that configuration, with the visual encoder of a trained VocaLiST if given."""
-    samples, frames = chunk(config.seconds)
+    samples, frames = chunk_lengths(config.seconds)
     return Llcp(
         visual=visual or VocalistVisualEncoder(config.visual_channels),
         frames=DilatedFrameEncoder(config.visual_channels[-1], config.frame_channels),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from avsync.audio.stft import ComplexStft
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 from avsync.tasks.separation.mask_unet import PUBLISHED, Channels, MaskUNet
 
 
@@ -59,9 +59,9 @@ class UNet(nn.Module):
         return self.stft.inverse(voice, mixture.shape[1])
 
 
-def build(config: UNetConfig) -> UNet:
+def build_unet(config: UNetConfig) -> UNet:
     """Return the model of that configuration, with fresh weights."""
-    spec = SeparationSpec(*chunk(config.seconds))
+    spec = SeparationSpec(*chunk_lengths(config.seconds))
     return UNet(MaskUNet(config.channels), spec, config.sources)
 
 

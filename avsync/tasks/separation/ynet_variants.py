@@ -18,7 +18,7 @@ from avsync.encoders.vocalist import HEIGHT, WIDTH, VocalistVisualEncoder
 from avsync.encoders.wav2lip_expert import Wav2LipVisualEncoder
 from avsync.faces.crops import CropKind
 from avsync.fusion.film import Film
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 from avsync.tasks.separation.mask_unet import PUBLISHED, Channels, MaskUNet
 from avsync.tasks.separation.ynet import YNet
 
@@ -127,20 +127,20 @@ class YNetDenseConfig:
     frozen: bool = True
 
 
-def build_m(config: YNetMConfig, pretrained: bool = False) -> YNet:
+def build_ynet_m(config: YNetMConfig, pretrained: bool = False) -> YNet:
     """Return the model of that configuration; `pretrained` begins with eyes that know Kinetics-400."""
     spec = _spec(config.seconds, "mouth", MOUTH, MOUTH)
     eyes = LipCropEncoder(Mc3Encoder(config.visual_channels, pretrained))
     return _ynet(config, eyes, config.visual_channels[-1], spec)
 
 
-def build_g(config: YNetGConfig) -> YNet:
+def build_ynet_g(config: YNetGConfig) -> YNet:
     """Return the model of that configuration, with fresh weights."""
-    spec = SeparationSpec(*chunk(config.seconds), landmarks=True)
+    spec = SeparationSpec(*chunk_lengths(config.seconds), landmarks=True)
     return _ynet(config, StGcnEncoder(config.visual_channels), config.visual_channels[-1], spec)
 
 
-def build_v(config: YNetVConfig, visual: VocalistVisualEncoder | None = None) -> YNet:
+def build_ynet_v(config: YNetVConfig, visual: VocalistVisualEncoder | None = None) -> YNet:
     """Return the model of that configuration, with the visual encoder of a trained VocaLiST if given."""
     spec = _spec(config.seconds, "face", HEIGHT, WIDTH, lower_half=True)
     encoder = visual or VocalistVisualEncoder(config.visual_channels)
@@ -149,7 +149,7 @@ def build_v(config: YNetVConfig, visual: VocalistVisualEncoder | None = None) ->
     return _ynet(config, eyes, config.visual_channels[-1], spec)
 
 
-def build_s(config: YNetSConfig, visual: Wav2LipVisualEncoder | None = None) -> YNet:
+def build_ynet_s(config: YNetSConfig, visual: Wav2LipVisualEncoder | None = None) -> YNet:
     """Return the model of that configuration, with the visual encoder of a trained lip expert if given."""
     spec = _spec(config.seconds, "face", HEIGHT, WIDTH, lower_half=True)
     stack = visual or Wav2LipVisualEncoder(config.visual_channels, config.window_frames)
@@ -157,7 +157,7 @@ def build_s(config: YNetSConfig, visual: Wav2LipVisualEncoder | None = None) -> 
     return _ynet(config, eyes, config.visual_channels[-1], spec)
 
 
-def build_dense(config: YNetDenseConfig, mouth: DenseSyncVisualEncoder | None = None) -> YNet:
+def build_ynet_dense(config: YNetDenseConfig, mouth: DenseSyncVisualEncoder | None = None) -> YNet:
     """Return the model of that configuration, with the mouth encoder of a trained dense_sync if given."""
     spec = _spec(config.seconds, "mouth", config.crop_size, config.crop_size)
     encoder = mouth or DenseSyncVisualEncoder(config.dim, config.mouth_channels)
@@ -179,5 +179,5 @@ def _ynet(
 def _spec(
     seconds: int, crop: CropKind, height: int, width: int, lower_half: bool = False
 ) -> SeparationSpec:
-    samples, frames = chunk(seconds)
+    samples, frames = chunk_lengths(seconds)
     return SeparationSpec(samples, frames, crop, height, width, lower_half)

@@ -15,7 +15,7 @@ from avsync.encoders.av_hubert import AvHubertEncoder
 from avsync.losses.frame_contrast import TEMPERATURE
 from avsync.tasks.input_spec import ClipSpec
 from avsync.tasks.lipreading import lip_reader
-from avsync.tasks.lipreading.lip_reader import LipReader, LipReaderConfig, grey_of
+from avsync.tasks.lipreading.lip_reader import LipReader, LipReaderConfig, to_grey
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 # Windows that pass the transformer together.
@@ -89,7 +89,7 @@ class AvSyncNet(nn.Module):
                 f"frames must be (B, 3, T >= {self.spec.window_frames}, H, W), "
                 f"got {tuple(frames.shape)}"
             )
-        return self.see_windows(grey_of(frames))
+        return self.encode_grey_mouths(to_grey(frames))
 
     def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
         """Map a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
@@ -99,7 +99,7 @@ class AvSyncNet(nn.Module):
         """
         windows = self.spec.cut_audio(wav, starts_s)
         bands = self.reader.front_end.columns(rearrange(windows, "b s n -> (b s) n"))
-        embeddings = self.hear_windows(self.reader.front_end.stack(bands))
+        embeddings = self.encode_fbank(self.reader.front_end.stack(bands))
         return rearrange(embeddings, "(b s) 1 d -> b s d", b=len(wav))
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
@@ -108,22 +108,22 @@ class AvSyncNet(nn.Module):
         """
         return (video.float() * audio.float()).sum(-1) / TEMPERATURE
 
-    def see_windows(self, grey: Tensor) -> Tensor:
+    def encode_grey_mouths(self, grey: Tensor) -> Tensor:
         """Map grey mouths `(B, T, H, W)` to entries `(B, T - window_frames + 1, D)`; every frame
         passes the front end once.
         """
         edge = self.encoder.mouth.reach_frames
         features = self.encoder.encode_video(grey.to(self.audio_proj.weight.dtype))
         # What the front end made with zeros beyond the ends belongs to no window.
-        return self.seen_windows(features[:, edge : features.shape[1] - edge])
+        return self.encode_visual_features(features[:, edge : features.shape[1] - edge])
 
-    def seen_windows(self, features: Tensor) -> Tensor:
+    def encode_visual_features(self, features: Tensor) -> Tensor:
         """Map what the encoder sees of each frame `(B, T, D)` to entries `(B, T - window + 1,
         D)`.
         """
         return self._middle(self.embed_video(self._middles(features, heard=False)))
 
-    def hear_windows(self, audio: Tensor) -> Tensor:
+    def encode_fbank(self, audio: Tensor) -> Tensor:
         """Map log energies `(B, T, 104)` to entries `(B, T - window + 1, D)`."""
         features = self.encoder.encode_audio(audio.to(self.audio_proj.weight.dtype))
         return self._middle(self.embed_audio(self._middles(features, heard=True)))
@@ -162,6 +162,6 @@ def _convolved(conv: nn.Conv1d | None, tokens: Tensor) -> Tensor:
     return out.reshape(tokens.shape)
 
 
-def build(config: AvSyncNetConfig) -> AvSyncNet:
+def build_av_syncnet(config: AvSyncNetConfig) -> AvSyncNet:
     """Return the model of that configuration, with fresh weights."""
     return AvSyncNet(lip_reader.build(config.reader), config.window, config.conv_frames)

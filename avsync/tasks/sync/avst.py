@@ -20,7 +20,7 @@ from avsync.timing import FRAME_MS, SAMPLE_RATE, SAMPLES_PER_FRAME, exact_div
 
 # Pairs that go through the transformer together, and windows of audio through its encoder.
 COMPARED_PAIRS = 256
-SOUND_WINDOWS = 64
+AUDIO_WINDOWS = 64
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Avst(nn.Module):
         super().__init__()
         self.visual, self.audio, self.front_end, self.joint = visual, audio, front_end, joint
         self.head = nn.Linear(dim, 1)
-        last = (columns_of(front_end, window_frames) - 1) * front_end.hop_length
+        last = (log_mel_columns(front_end, window_frames) - 1) * front_end.hop_length
         self.spec = ClipSpec(
             crop=crop,
             height=visual.size,
@@ -83,7 +83,7 @@ class Avst(nn.Module):
             audio_until_s=(last + front_end.n_fft) / SAMPLE_RATE,
             # Pairs are dear here.
             step_ms=FRAME_MS,
-            far_s=0.0,
+            out_of_range_s=0.0,
         )
 
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ class Avst(nn.Module):
         mel = self.front_end(rearrange(windows, "b s n -> (b s) n"))
         mel = mel.to(self.head.weight.dtype)
         # Statistics of a part would be those of one clip: training takes them of the whole batch.
-        batches = (mel,) if self.training else mel.split(SOUND_WINDOWS)
+        batches = (mel,) if self.training else mel.split(AUDIO_WINDOWS)
         tokens = torch.cat([self.audio(batch) for batch in batches])
         return rearrange(tokens, "(b s) l d -> b s l d", b=len(wav))
 
@@ -132,12 +132,12 @@ class Avst(nn.Module):
         return scores
 
 
-def columns_of(front_end: LogMel, frames: int) -> int:
+def log_mel_columns(front_end: LogMel, frames: int) -> int:
     """Columns of log-mel that start within so many frames."""
     return exact_div(frames * SAMPLES_PER_FRAME, front_end.hop_length)
 
 
-def build(config: AvstConfig) -> Avst:
+def build_avst(config: AvstConfig) -> Avst:
     """Return the model of that configuration, with fresh weights."""
     dim = config.visual_channels[-1]
     if config.audio_channels[-1] != dim:
@@ -147,7 +147,7 @@ def build(config: AvstConfig) -> Avst:
         )
     front_end = LogMel(n_mels=AvstAudioEncoder.n_mels, win_length=320)
     audio = AvstAudioEncoder(config.audio_channels)
-    heard = audio.token_count(columns_of(front_end, config.window_frames))
+    heard = audio.token_count(log_mel_columns(front_end, config.window_frames))
     return Avst(
         visual=AvstVisualEncoder(config.visual_channels, config.size),
         audio=audio,

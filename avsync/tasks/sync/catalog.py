@@ -9,51 +9,51 @@ if TYPE_CHECKING:
 
 
 def _dense_sync(config: Config) -> "nn.Module":
-    from avsync.tasks.sync.dense_sync import DenseSyncConfig, build
+    from avsync.tasks.sync.dense_sync import DenseSyncConfig, build_dense_sync
 
-    return build(filled(DenseSyncConfig(), config))
+    return build_dense_sync(filled(DenseSyncConfig(), config))
 
 
 def _vocalist(config: Config) -> "nn.Module":
-    from avsync.tasks.sync.vocalist import VocalistConfig, build
+    from avsync.tasks.sync.vocalist import VocalistConfig, build_dense_sync
 
-    return build(filled(VocalistConfig(), config))
+    return build_dense_sync(filled(VocalistConfig(), config))
 
 
 def _mtdvocalist(config: Config) -> "nn.Module":
-    from avsync.tasks.sync.vocalist import MTDVOCALIST, build
+    from avsync.tasks.sync.vocalist import MTDVOCALIST, build_dense_sync
 
-    return build(filled(MTDVOCALIST, config))
+    return build_dense_sync(filled(MTDVOCALIST, config))
 
 
 def _syncnet(config: Config) -> "nn.Module":
-    from avsync.tasks.sync.syncnet import SyncNetConfig, build
+    from avsync.tasks.sync.syncnet import SyncNetConfig, build_dense_sync
 
-    return build(filled(SyncNetConfig(), config))
+    return build_dense_sync(filled(SyncNetConfig(), config))
 
 
 def _lip_expert(config: Config) -> "nn.Module":
-    from avsync.tasks.sync.lip_expert import LipExpertConfig, build
+    from avsync.tasks.sync.lip_expert import LipExpertConfig, build_dense_sync
 
-    return build(filled(LipExpertConfig(), config))
+    return build_dense_sync(filled(LipExpertConfig(), config))
 
 
 def _perfect_match(config: Config) -> "nn.Module":
-    from avsync.tasks.sync.perfect_match import PerfectMatchConfig, build
+    from avsync.tasks.sync.perfect_match import PerfectMatchConfig, build_dense_sync
 
-    return build(filled(PerfectMatchConfig(), config))
+    return build_dense_sync(filled(PerfectMatchConfig(), config))
 
 
 def _avst(config: Config) -> "nn.Module":
-    from avsync.tasks.sync.avst import AvstConfig, build
+    from avsync.tasks.sync.avst import AvstConfig, build_dense_sync
 
-    return build(filled(AvstConfig(), config))
+    return build_dense_sync(filled(AvstConfig(), config))
 
 
 def _vocalist_mc3(config: Config) -> "nn.Module":
-    from avsync.tasks.sync.vocalist import Mc3VocalistConfig, build_mc3
+    from avsync.tasks.sync.vocalist import Mc3VocalistConfig, build_mc3_vocalist
 
-    return build_mc3(filled(Mc3VocalistConfig(), config))
+    return build_mc3_vocalist(filled(Mc3VocalistConfig(), config))
 
 
 def _vocalist_timm(config: Config) -> "nn.Module":

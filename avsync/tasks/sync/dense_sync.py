@@ -42,7 +42,7 @@ class DenseSyncConfig:
     zero_ms: float = 0.0
 
 
-class VideoEncoder(Protocol):
+class UnpaddedVisualEncoder(Protocol):
     """What dense_sync asks of its mouth encoder; any whose tokens do not know the cut will do."""
 
     receptive_frames: int
@@ -73,7 +73,7 @@ class DenseSync(nn.Module):
 
     def __init__(
         self,
-        mouth: VideoEncoder,
+        mouth: UnpaddedVisualEncoder,
         front_end: LogMel,
         mel: DenseSyncAudioEncoder,
         dim: int = 128,
@@ -137,7 +137,7 @@ class DenseSync(nn.Module):
         return samples / SAMPLE_RATE
 
 
-def build(config: DenseSyncConfig) -> DenseSync:
+def build_dense_sync(config: DenseSyncConfig) -> DenseSync:
     """Return the model of that configuration, with fresh weights."""
     return DenseSync(
         mouth=DenseSyncVisualEncoder(config.dim, config.mouth_channels),

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from avsync.audio.features import DecibelMel
 from avsync.encoders.wav2lip_expert import HEIGHT, WIDTH, Wav2LipAudioEncoder, Wav2LipVisualEncoder
-from avsync.tasks.input_spec import ClipSpec, meeting
+from avsync.tasks.input_spec import ClipSpec, repeat_video
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME, exact_div
 
 PREEMPHASIS = 0.97
 # Windows that are encoded together: the first layer alone holds 0.6 MB of each one's frame.
 LIP_WINDOWS = 64
-SOUND_WINDOWS = 256
+AUDIO_WINDOWS = 256
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class LipExpert(nn.Module):
             wanted = f"(B, 3, {self.spec.window_frames}, H, W)"
             raise ValueError(f"frames must be {wanted}, got {tuple(frames.shape)}")
         audio = self.audio(mel[:, 0] if mel.ndim == 4 else mel)
-        video = meeting(F.normalize(video[:, 0], dim=-1), audio)
+        video = repeat_video(F.normalize(video[:, 0], dim=-1), audio)
         return self.compare(video, F.normalize(audio, dim=-1))
 
     def encode_video(self, frames: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class LipExpert(nn.Module):
     def encode_features(self, features: Tensor) -> Tensor:
         """Map mel windows `(B, 80, 16)` to entries `(B, D)` of length one."""
         features = features.to(next(self.audio.parameters()).dtype)
-        tokens = [self.audio(block) for block in features.split(SOUND_WINDOWS)]
+        tokens = [self.audio(block) for block in features.split(AUDIO_WINDOWS)]
         return F.normalize(torch.cat(tokens), dim=-1)
 
     def window_features(self, wav: Tensor, windows: int) -> Tensor:
@@ -111,7 +111,7 @@ class LipExpert(nn.Module):
         return (video.to(precise) * audio.to(precise)).sum(-1)
 
 
-def build(config: LipExpertConfig) -> LipExpert:
+def build_lip_expert(config: LipExpertConfig) -> LipExpert:
     """Return the model of that configuration, with fresh weights."""
     front_end = DecibelMel(preemphasis=PREEMPHASIS)
     columns = exact_div(config.window_frames * SAMPLES_PER_FRAME, front_end.hop_length)

@@ -122,7 +122,7 @@ class PerfectMatch(nn.Module):
         return (video.to(precise) * audio.to(precise)).sum(-1)
 
 
-def build(config: PerfectMatchConfig) -> PerfectMatch:
+def build_perfect_match(config: PerfectMatchConfig) -> PerfectMatch:
     """Return the model of that configuration, with fresh weights."""
     return PerfectMatch(
         visual=SyncNetVisualEncoder(config.lip_channels, config.dim, config.size),

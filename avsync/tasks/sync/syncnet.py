@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from avsync.audio.fbank import Mfcc
 from avsync.encoders.syncnet import CROP_SIZE, SyncNetAudioEncoder, SyncNetVisualEncoder
 from avsync.faces.crops import CropKind
-from avsync.tasks.input_spec import ClipSpec, meeting
+from avsync.tasks.input_spec import ClipSpec, repeat_video
 from avsync.timing import SAMPLE_RATE
 
 # Windows that are encoded together: the first layer alone holds 5 MB of each one's frame.
 LIP_WINDOWS = 16
-SOUND_WINDOWS = 256
+AUDIO_WINDOWS = 256
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class SyncNet(nn.Module):
         if video.shape[1] != 1:
             raise ValueError(f"frames must be (B, 3, 5, H, W), got {tuple(frames.shape)}")
         audio = self.audio(mel[:, 0] if mel.ndim == 4 else mel)
-        return self.compare(meeting(video[:, 0], audio), audio)
+        return self.compare(repeat_video(video[:, 0], audio), audio)
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """Map RGB frames `(B, 3, T, 224, 224)` in [0, 1] to entries `(B, T - 4, D)`, one for every
@@ -104,7 +104,7 @@ class SyncNet(nn.Module):
     def encode_features(self, features: Tensor) -> Tensor:
         """Map MFCC windows `(B, 13, 20)` to entries `(B, D)`."""
         features = features.to(next(self.audio.parameters()).dtype)
-        return torch.cat([self.audio(block) for block in features.split(SOUND_WINDOWS)])
+        return torch.cat([self.audio(block) for block in features.split(AUDIO_WINDOWS)])
 
     def window_features(self, wav: Tensor, windows: int) -> Tensor:
         """Map a clip's waveform `(B, N)` to the MFCC of its windows `(B, windows, 13, 20)`, as the
@@ -122,7 +122,7 @@ class SyncNet(nn.Module):
         return -F.pairwise_distance(video.to(precise), audio.to(precise), eps=1e-6)
 
 
-def build(config: SyncNetConfig) -> SyncNet:
+def build_syncnet(config: SyncNetConfig) -> SyncNet:
     """Return the model of that configuration, with fresh weights."""
     return SyncNet(
         visual=SyncNetVisualEncoder(config.lip_channels, config.dim, config.size),

@@ -18,7 +18,7 @@ from avsync.encoders.mc3 import Mc3Encoder
 from avsync.encoders.timm_backbone import TimmFrameEncoder
 from avsync.encoders.vocalist import HEIGHT, WIDTH, VocalistAudioEncoder, VocalistVisualEncoder
 from avsync.fusion.cross_modal import CrossModalTransformer, KeysValues, band_mask, folded_attention
-from avsync.tasks.input_spec import ClipSpec, meeting
+from avsync.tasks.input_spec import ClipSpec, repeat_video
 from avsync.timing import FRAME_MS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 # Pairs that go through the transformers together: their widest layer takes 32 MB.
@@ -135,7 +135,7 @@ class Vocalist(nn.Module):
             lower_half=True,
             # The frame, as the public evaluation has it: pairs are dear here.
             step_ms=FRAME_MS,
-            far_s=0.0,
+            out_of_range_s=0.0,
         )
 
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ class Vocalist(nn.Module):
 
     def join(self, video: Tensor, audio: Tensor) -> Tensor:
         """Map the encoders' tokens `(B, T, D)` and `(B, S, D)` to logits `(B,)`."""
-        video = meeting(video, audio)
+        video = repeat_video(video, audio)
         lips, voice = video.shape[1], audio.shape[1]
         a = self.audio_to_video(audio, video, band_mask(voice, lips, video))
         v = self.video_to_audio(video, audio, band_mask(lips, voice, video))
@@ -237,7 +237,7 @@ class Vocalist(nn.Module):
         return logits[:, 0]
 
 
-def build(config: VocalistConfig) -> Vocalist:
+def build_vocalist(config: VocalistConfig) -> Vocalist:
     """Return the model of that configuration, with fresh weights."""
     dim = config.channels[-1]
     return Vocalist(
@@ -290,7 +290,7 @@ class TimmVocalistConfig:
     window_frames: int = 5
 
 
-def build_mc3(config: Mc3VocalistConfig, pretrained: bool = False) -> Vocalist:
+def build_mc3_vocalist(config: Mc3VocalistConfig, pretrained: bool = False) -> Vocalist:
     """Return the model of that configuration; `pretrained` begins with eyes that know Kinetics-400."""
     if config.visual_channels[-1:] != config.channels[-1:]:
         raise ValueError(

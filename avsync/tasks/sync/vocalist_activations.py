@@ -8,7 +8,7 @@ from avsync.fusion.cross_modal import LayerAttention, capture_attention
 from avsync.tasks.sync.vocalist import Vocalist
 
 
-class Inside(NamedTuple):
+class VocalistActivations(NamedTuple):
     """Logits `(B,)`; the encoders' tokens `(B, T, D)` and `(B, S, D)`; tokens `(B, D)` after the
     last transformer, their maximum over time; and the attention of every layer of the three
     transformers.
@@ -23,7 +23,7 @@ class Inside(NamedTuple):
     video_to_audio: list[LayerAttention]
 
 
-def capture_activations(model: Vocalist, frames: Tensor, mel: Tensor) -> Inside:
+def capture_activations(model: Vocalist, frames: Tensor, mel: Tensor) -> VocalistActivations:
     """Return the model's own forward pass of frames `(B, 3, T, 48, 96)` and mel `(B, 80, S)`, with what
     passed inside.
     """
@@ -43,4 +43,4 @@ def capture_activations(model: Vocalist, frames: Tensor, mel: Tensor) -> Inside:
             scores = model.join(video, audio)
     finally:
         hook.remove()
-    return Inside(scores, video, audio, pooled[0], fusion, audio_to_video, video_to_audio)
+    return VocalistActivations(scores, video, audio, pooled[0], fusion, audio_to_video, video_to_audio)

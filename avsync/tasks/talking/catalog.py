@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 
 def _synctalklip(config: Config) -> "nn.Module":
     from avsync.encoders.av_hubert import AvHubertConfig
-    from avsync.tasks.talking.synctalklip import SyncTalklipConfig, build
+    from avsync.tasks.talking.synctalklip import SyncTalklipConfig, build_synctalklip
 
     given = _with_generator(config)
     given["encoder"] = filled(AvHubertConfig(), given.get("encoder", {}))
-    return build(filled(SyncTalklipConfig(), given))
+    return build_synctalklip(filled(SyncTalklipConfig(), given))
 
 
 def _wav2lip(config: Config) -> "nn.Module":
-    from avsync.tasks.talking.wav2lip import Wav2LipConfig, build
+    from avsync.tasks.talking.wav2lip import Wav2LipConfig, build_synctalklip
 
-    return build(filled(Wav2LipConfig(), _with_generator(config)))
+    return build_synctalklip(filled(Wav2LipConfig(), _with_generator(config)))
 
 
 def _with_generator(config: Config) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FPS
 
 # Frames that are drawn together.
-DRAWN = 32
+FRAMES_PER_PASS = 32
 # What a generator looks at: one whole face crop at a time, with the audio of its frame.
 FACE_SPEC = ClipSpec(
     crop="face",
@@ -47,7 +47,7 @@ class TalkingFaceConfig:
 
 # What a CPU trains in an hour: multiples of 8 where the maps are large, as its convolutions are
 # slower with 12 channels than with 16; 16 of 96x96, so that both frames get past the first layer.
-SMALL = TalkingFaceConfig((16, 16, 16, 32, 64, 128), (128, 64, 32, 16, 8), 16)
+SMALL_TALKING_FACE = TalkingFaceConfig((16, 16, 16, 32, 64, 128), (128, 64, 32, 16, 8), 16)
 
 
 class TalkingFace(Protocol):
@@ -55,7 +55,7 @@ class TalkingFace(Protocol):
 
     spec: ClipSpec
 
-    def encode_voice(self, wav: Tensor, frames: int) -> Tensor:
+    def encode_speech(self, wav: Tensor, frames: int) -> Tensor:
         """Map a waveform `(B, N)` at 16 kHz that starts with the first frame to a token for each
         frame `(B, frames, D)`.
         """
@@ -154,7 +154,7 @@ def face_pair(pose: Tensor, identity: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def redraw(
+def generate_frames(
     model: TalkingFace, frames: Tensor, wav: Tensor, identity: Tensor | None = None
 ) -> Tensor:
     """Return frames `(T, 3, 96, 96)` that say what a voice `(N,)` at 16 kHz says, which starts with the
@@ -166,16 +166,16 @@ def redraw(
         wav: the voice.
         identity: a frame `(3, 96, 96)` of that person; the first frame by default.
     """
-    tokens = model.encode_voice(wav[None], len(frames))[0]
+    tokens = model.encode_speech(wav[None], len(frames))[0]
     shown = frames[0] if identity is None else identity
     drawn = [
         model(said, face_pair(pose, shown.expand_as(pose)))
-        for said, pose in zip(tokens.split(DRAWN), frames.split(DRAWN), strict=True)
+        for said, pose in zip(tokens.split(FRAMES_PER_PASS), frames.split(FRAMES_PER_PASS), strict=True)
     ]
     return torch.cat(drawn)
 
 
-def build_generator(config: TalkingFaceConfig, audio_map: nn.Module) -> TalkingFaceGenerator:
+def build_talking_face_generator(config: TalkingFaceConfig, audio_map: nn.Module) -> TalkingFaceGenerator:
     """Yield the generator of that configuration, with fresh weights."""
     return TalkingFaceGenerator(
         audio_map,

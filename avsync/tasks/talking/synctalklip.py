@@ -17,7 +17,7 @@ from avsync.tasks.talking.generator import (
     FACE_SPEC,
     TalkingFaceConfig,
     TalkingFaceGenerator,
-    build_generator,
+    build_talking_face_generator,
 )
 
 # Windows that pass the transformer together.
@@ -76,14 +76,14 @@ class SyncTalklip(nn.Module):
         frames: Tensor = self.generator(tokens, faces)
         return frames
 
-    def encode_voice(self, wav: Tensor, frames: int) -> Tensor:
+    def encode_speech(self, wav: Tensor, frames: int) -> Tensor:
         """Map a waveform `(B, N)` at 16 kHz that starts with the first frame to a token for each
         frame `(B, frames, D)`; beyond the audio's end there is silence.
         """
         every = torch.arange(frames, device=wav.device).expand(len(wav), -1)
-        return self.encode_some(self.front_end(wav, frames), every)
+        return self.encode_at_frames(self.front_end(wav, frames), every)
 
-    def encode_some(self, audio: Tensor, places: Tensor) -> Tensor:
+    def encode_at_frames(self, audio: Tensor, places: Tensor) -> Tensor:
         """Map log energies `(B, T, 104)` and frames' places `(B, P)` in them to the tokens of
         those frames `(B, P, D)`.
         """
@@ -109,12 +109,12 @@ class SyncTalklip(nn.Module):
         return F.normalize(self.audio_proj(F.normalize(tokens, dim=-1)), dim=-1)
 
 
-def build(config: SyncTalklipConfig) -> SyncTalklip:
+def build_synctalklip(config: SyncTalklipConfig) -> SyncTalklip:
     """Return the model of that configuration, with fresh weights."""
     said = config.generator.channels[-1]
     return SyncTalklip(
         encoder=AvHubertEncoder(config.encoder),
         front_end=StackedFbank(),
-        generator=build_generator(config.generator, nn.Linear(config.encoder.dim, said)),
+        generator=build_talking_face_generator(config.generator, nn.Linear(config.encoder.dim, said)),
         window=config.window,
     )

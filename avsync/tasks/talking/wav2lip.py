@@ -18,7 +18,7 @@ from avsync.tasks.talking.generator import (
     FACE_SPEC,
     TalkingFaceConfig,
     TalkingFaceGenerator,
-    build_generator,
+    build_talking_face_generator,
 )
 from avsync.timing import SAMPLES_PER_FRAME
 
@@ -66,14 +66,14 @@ class Wav2Lip(nn.Module):
         frames: Tensor = self.generator(tokens, faces)
         return frames
 
-    def encode_voice(self, wav: Tensor, frames: int) -> Tensor:
+    def encode_speech(self, wav: Tensor, frames: int) -> Tensor:
         """Map a waveform `(B, N)` at 16 kHz that starts with the first frame to a token for each
         frame `(B, frames, D)`; beyond the audio's ends there is silence.
         """
         every = torch.arange(frames, device=wav.device).expand(len(wav), -1)
-        return self.encode_some(self.front_end(wav), every)
+        return self.encode_at_frames(self.front_end(wav), every)
 
-    def encode_some(self, audio: Tensor, places: Tensor) -> Tensor:
+    def encode_at_frames(self, audio: Tensor, places: Tensor) -> Tensor:
         """Map mel `(B, 80, S)` and frames' places `(B, P)` to the tokens of those frames `(B, P,
         D)`.
         """
@@ -88,11 +88,11 @@ class Wav2Lip(nn.Module):
         return tokens.unflatten(0, tuple(places.shape))
 
 
-def build(config: Wav2LipConfig) -> Wav2Lip:
+def build_wav2lip(config: Wav2LipConfig) -> Wav2Lip:
     """Return the model of that configuration, with fresh weights."""
     channels = (*config.mel_channels, config.generator.channels[-1])
     return Wav2Lip(
         audio=Wav2LipAudioEncoder(channels, WINDOW_COLUMNS, last_residuals=1),
         front_end=DecibelMel(preemphasis=PREEMPHASIS),
-        generator=build_generator(config.generator, nn.Identity()),
+        generator=build_talking_face_generator(config.generator, nn.Identity()),
     )

@@ -153,7 +153,7 @@ def _seen(
     mixtures: Mixtures, drawn: Sequence[Mixture], features: FeatureCache | None
 ) -> tuple[Tensor, ...]:
     spec, faces = mixtures.spec, mixtures.faces
-    if not spec.sees:
+    if not spec.uses_video:
         return ()
     if spec.landmarks:
         points = [faces.landmarks(each.place, each.frame, spec.frames) for each in drawn]

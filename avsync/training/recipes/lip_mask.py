@@ -22,7 +22,7 @@ from avsync.data.sampling.two_speaker_mixtures import (
 from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
 from avsync.tasks.separation.input_spec import SeparationSpec
-from avsync.tasks.separation.lip_mask import LipMask, LipMaskConfig, spec_of
+from avsync.tasks.separation.lip_mask import LipMask, LipMaskConfig, lip_mask_spec
 from avsync.training.data.mixtures import frozen_tokens
 from avsync.training.engine.checkpoint import start_model
 from avsync.training.engine.loop import LoopSettings, fit
@@ -107,7 +107,7 @@ def train(recipe: LipMaskRecipe) -> Path:
     """Run the recipe, or what is left of it, and returns the path of the weights, in fp16."""
     torch.manual_seed(recipe.loop.seed)
     model, config = start(recipe)
-    spec = spec_of(recipe.seconds, model.spec.width)
+    spec = lip_mask_spec(recipe.seconds, model.spec.width)
     faces = _faces(recipe, spec, "train")
     known = None if recipe.splits is None else _faces(recipe, spec, "val")
     features = _tokens(recipe, model, config, faces, known)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from avsync.data.sampling.crops import crops_for
 from avsync.data.store.reader import PreparedClip
 from avsync.losses.label_smoothing import LabelSmoothedCrossEntropy
-from avsync.tasks.lipreading.lip_reader import LipReader, LipReaderConfig, grey_of
+from avsync.tasks.lipreading.lip_reader import LipReader, LipReaderConfig, to_grey
 from avsync.tasks.lipreading.vocabulary import END, IGNORED
 from avsync.training.data.sync import ClipData, as_frames
 from avsync.training.data.utterances import Speech, Spoken
@@ -170,7 +170,7 @@ def _told(model: LipReader, clip: PreparedClip, text: str, stream: str) -> float
     audio = video = None
     if stream == "video":
         (frames,) = as_floats((as_frames([crops_for(model.spec, clip)]),))
-        video = grey_of(frames.to(device))
+        video = to_grey(frames.to(device))
     else:
         wav = torch.from_numpy(np.array(clip.wav_16k))[None]
         audio = model.front_end(wav.to(device), len(clip.face))

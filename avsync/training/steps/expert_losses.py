@@ -105,10 +105,10 @@ class SpeechExpertLoss:
             inputs, targets = text
             tokens_seen = expert.encoder.fuse(None, seen, lengths)
             lip = self.reading(expert.reader.write(tokens_seen, inputs, lengths), targets)
-        lips = expert.seen_windows(_around(seen, places, self.reach))
+        lips = expert.encode_visual_features(_around(seen, places, self.reach))
         if self.reference == "frozen":
             with torch.no_grad():
-                voice = expert.hear_windows(_around(audio, places, self.reach))
+                voice = expert.encode_fbank(_around(audio, places, self.reach))
         else:
             assert isinstance(model, SyncTalklip)
             voice = rearrange(model.embed_audio(tokens), "b (r n) d -> (b r) n d", n=RUN)

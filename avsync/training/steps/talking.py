@@ -115,7 +115,7 @@ class TalkingStep(nn.Module):
         """Map a batch of `talking_batches` to the loss."""
         *guided, identity, pose, places, wav = batch
         audio = self.model.front_end(wav)
-        tokens = self.model.encode_some(audio, places)
+        tokens = self.model.encode_at_frames(audio, places)
         made = self.draw(tokens, identity, pose)
         l1 = F.l1_loss(made, pose)
         total = self.weights.l1 * l1
@@ -196,7 +196,7 @@ class TalkingValidation:
         device = next(module.parameters()).device
         (frames,) = as_floats((as_frames([crops_for(FACE_SPEC, clip)])[0].transpose(0, 1),))
         wav = torch.from_numpy(np.roll(clip.wav_16k, self.lead)).to(device)
-        tokens = model.encode_voice(wav[None], len(frames))[0, ::EVERY]
+        tokens = model.encode_speech(wav[None], len(frames))[0, ::EVERY]
         frames = frames.to(device)
         true = frames[::EVERY]
         made = model(tokens, face_pair(true, frames[:1].expand_as(true)))

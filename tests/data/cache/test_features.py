@@ -6,9 +6,9 @@ from data.mixed import lively_encoder
 
 from avsync.data.cache import features as feature_cache
 from avsync.data.cache.features import FeatureCache, encoder_key
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 
-SPEC = SeparationSpec(*chunk(1), "face", 48, 96, lower_half=True)
+SPEC = SeparationSpec(*chunk_lengths(1), "face", 48, 96, lower_half=True)
 CPU = torch.device("cpu")
 
 
@@ -68,7 +68,7 @@ def test_other_crops_weights_and_geometry_are_other_tokens(encoder, crops, tmp_p
     changed = np.load(crops)
     changed[-1, -1, -1, -1] ^= 1
     np.save(tmp_path / "changed.npy", changed)
-    upper = SeparationSpec(*chunk(1), "face", 96, 96)
+    upper = SeparationSpec(*chunk_lengths(1), "face", 96, 96)
 
     def places(model, spec, path):
         return FeatureCache(tmp_path / "cache", model, spec)._place(str(path))

@@ -6,7 +6,7 @@ from data.made_store import made_store
 from data.mixed import SPEC, clips, mixtures_of
 
 from avsync.data.sampling.mixture_manifest import draw_rows, read_manifest, write_manifest
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_a_manifest_of_other_lengths_is_refused(store, tmp_path):
     path = tmp_path / "a.jsonl"
     write_manifest(path, [], SPEC)
     with pytest.raises(ValueError, match=r"must begin with .*'samples': 32767"):
-        read_manifest(path, SeparationSpec(*chunk(2)))
+        read_manifest(path, SeparationSpec(*chunk_lengths(2)))
 
 
 def test_a_damaged_manifest_is_named_with_its_line(store, tmp_path):

@@ -12,9 +12,9 @@ from avsync.data.cache.features import FeatureCache
 from avsync.data.corpora.audio_files import list_audio_files
 from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
 from avsync.data.sampling.two_speaker_mixtures import PLAIN, Company, TwoSpeakerMixtures
-from avsync.tasks.separation.lip_mask import spec_of
+from avsync.tasks.separation.lip_mask import lip_mask_spec
 
-SPEC = spec_of(1, 48)
+SPEC = lip_mask_spec(1, 48)
 FRAMES, TONES = 40, (400, 600, 1000)
 TURN = np.pi / 2 / FRAMES
 # Nothing but the speed is changed.

@@ -80,16 +80,16 @@ def test_a_face_that_is_lost_has_no_features_there(make_clip, frozen):
 
 
 def test_a_second_run_does_only_what_is_left(store, tiny, tmp_path, make_clip):
-    clip = make_clip("film.mp4")
+    clip = make_clip("video.mp4")
     extract([store.path], tmp_path / "out", weights=tiny)
     index = tmp_path / "out" / INDEX_FILE
     lines = index.read_text().splitlines()
     index.write_text("\n".join(lines[:2]) + '\n{"key": "cl')
     done = extract([store.path, clip], tmp_path / "out", weights=tiny, detector=RedDetector())
-    assert [each.source for each in done] == ["two.0", "film.mp4"]
-    assert [path.name for path in done[1].files] == ["film.mp4.0.safetensors"]
+    assert [each.source for each in done] == ["two.0", "video.mp4"]
+    assert [path.name for path in done[1].files] == ["video.mp4.0.safetensors"]
     rows = [json.loads(line) for line in index.read_text().splitlines()]
-    assert [row["source"] for row in rows] == ["one.0", "three.0", "two.0", "film.mp4"]
+    assert [row["source"] for row in rows] == ["one.0", "three.0", "two.0", "video.mp4"]
 
 
 def test_features_of_another_kind_are_refused(store, tiny, tmp_path):

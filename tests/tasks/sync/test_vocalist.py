@@ -14,7 +14,7 @@ from golden.vocalists import (
 
 from avsync.encoders.conv_block import ConvBlock, fold_batch_norms
 from avsync.scoring.embeddings import each
-from avsync.tasks.sync.vocalist import VocalistConfig, build
+from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
 from avsync.timing import SAMPLE_RATE
 
 pytestmark = pytest.mark.arithmetic
@@ -62,7 +62,7 @@ def encoded(exact, request):
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return build(TINY).eval()
+    return build_vocalist(TINY).eval()
 
 
 @pytest.mark.parametrize("name", ["vocalist", "mtdvocalist"])
@@ -142,7 +142,9 @@ def test_entries_compared_are_the_models_own_logits(tiny):
 
 def test_a_longer_window_is_compared_alike():
     torch.manual_seed(1)
-    model = build(VocalistConfig((2, 2, 3, 4, 16), depth=2, heads=2, window_frames=10)).eval()
+    model = build_vocalist(
+        VocalistConfig((2, 2, 3, 4, 16), depth=2, heads=2, window_frames=10)
+    ).eval()
     frames, mel = torch.rand(1, 3, 10, 48, 96), torch.randn(3, 80, 32)
     assert model.spec.audio_until_s == pytest.approx((31 * 200 + 400) / SAMPLE_RATE)
     with torch.inference_mode():
@@ -174,7 +176,7 @@ def test_sound_cut_around_a_window_gives_the_clips_own_features(tiny):
 
 def test_folding_batch_norms_keeps_the_scores(tiny):
     torch.manual_seed(2)
-    model = build(TINY)
+    model = build_vocalist(TINY)
     model(torch.rand(4, 3, 5, 48, 96), torch.randn(4, 80, 16))  # gives the norms some statistics
     model.eval()
     frames, mel = torch.rand(2, 3, 5, 48, 96), torch.randn(2, 80, 16)

@@ -7,10 +7,10 @@ from training.separation_recipes import data
 
 from avsync.data.cache.features import FeatureCache
 from avsync.data.sampling.mixtures import MixtureLevels
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 from avsync.training.data.mixtures import collated, mixture_batches, open_mixtures
 
-SAMPLES, FRAMES = chunk(1)
+SAMPLES, FRAMES = chunk_lengths(1)
 SPEC = SeparationSpec(SAMPLES, FRAMES, "face", 48, 96, lower_half=True)
 
 

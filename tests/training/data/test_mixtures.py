@@ -4,10 +4,10 @@ import pytest
 from training.separation_recipes import data
 
 from avsync.data.sampling.mixtures import MixtureLevels
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 from avsync.training.data.mixtures import MixtureData, open_mixtures
 
-SPEC = SeparationSpec(*chunk(1), "face", 48, 96, lower_half=True)
+SPEC = SeparationSpec(*chunk_lengths(1), "face", 48, 96, lower_half=True)
 
 
 def names(mixtures):

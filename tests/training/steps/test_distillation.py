@@ -11,7 +11,7 @@ from golden.vocalists import (
     golden_model,
 )
 
-from avsync.tasks.sync.vocalist import VocalistConfig, build
+from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
 from avsync.tasks.sync.vocalist_activations import capture_activations
 from avsync.training.steps.distillation import (
     AttentionDistillation,
@@ -65,7 +65,7 @@ def tiny():
     """What a narrow and a wide model think of four windows."""
     torch.manual_seed(0)
     frames, mel = torch.rand(4, 3, 5, 48, 96), torch.randn(4, 80, 16)
-    narrow, wide = (build(VocalistConfig((2, 2, 3, 4, d), 2, 2)).eval() for d in (8, 16))
+    narrow, wide = (build_vocalist(VocalistConfig((2, 2, 3, 4, d), 2, 2)).eval() for d in (8, 16))
     return capture_activations(narrow, frames, mel), capture_activations(wide, frames, mel)
 
 
@@ -114,7 +114,9 @@ def test_every_way_teaches_more_than_the_labels(way, tiny):
 def test_steps_bring_the_students_relations_to_the_teachers():
     torch.manual_seed(0)
     frames, mel, labels = torch.rand(2, 3, 5, 48, 96), torch.randn(2, 80, 16), torch.ones(2)
-    student, teacher = (build(VocalistConfig((2, 2, 3, 4, d), 1, 2)).eval() for d in (8, 16))
+    student, teacher = (
+        build_vocalist(VocalistConfig((2, 2, 3, 4, d), 1, 2)).eval() for d in (8, 16)
+    )
     with torch.no_grad():
         known = capture_activations(teacher, frames, mel)
     way = AttentionDistillation(depth=1)

@@ -1,4 +1,4 @@
-"""Rendered files: the sound lies where it was asked for, and nothing else differs."""
+"""Rendered files: the audio is shifted as asked for, and nothing else differs."""
 
 from pathlib import Path
 
@@ -23,27 +23,27 @@ def audio_of(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shift_ms", [0.0, 125.0, -210.5])
-def test_a_shift_moves_the_sound_by_exactly_that_many_samples(tmp_path, clip, shift_ms):
+def test_a_shift_moves_the_audio_by_exactly_its_samples(tmp_path, clip, shift_ms):
     path = tmp_path / "clip.mkv"
     render_clip(path, **SMALL, audio_shift_ms=shift_ms, audio_codec="pcm_s16le")
     true = clip.wav
-    later = round(shift_ms * 48)
+    delay = round(shift_ms * 48)
     expected = np.zeros_like(true)
-    if later >= 0:
-        expected[later:] = true[: len(true) - later]
+    if delay >= 0:
+        expected[delay:] = true[: len(true) - delay]
     else:
-        expected[:later] = true[-later:]
+        expected[:delay] = true[-delay:]
     np.testing.assert_allclose(audio_of(path), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv", ".webm", ".avi"])
-def test_coded_sound_starts_with_the_pictures_in_every_container(tmp_path, clip, ending):
+def test_encoded_audio_starts_with_the_video_in_every_container(tmp_path, clip, ending):
     path = tmp_path / f"clip{ending}"
     render_clip(path, **SMALL)
     true = clip.wav
-    heard = audio_of(path)[: len(true)]
+    decoded = audio_of(path)[: len(true)]
     size = 2 * len(true)
-    match = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(true, size)))
+    match = np.fft.irfft(np.fft.rfft(decoded, size) * np.conj(np.fft.rfft(true, size)))
     lag = int(match.argmax())
     assert min(lag, size - lag) <= 1
     assert next(read_frames(path)).time_s == pytest.approx(0, abs=1e-3)
@@ -55,18 +55,18 @@ def test_the_file_shows_the_frames_of_the_clip(tmp_path, clip):
     true = clip.frames
     shown = np.stack([frame.image for frame in read_frames(path)])
     assert shown.shape == true.shape
-    # Colour is coded at half the resolution, so brightness is compared.
+    # Colour is subsampled, so brightness is compared.
     assert np.abs(shown.mean(-1) - true.mean(-1)).mean() < 6
 
 
-def test_repeats_play_on_without_a_gap(tmp_path):
+def test_repeats_follow_without_a_gap(tmp_path):
     path = tmp_path / "clip.mp4"
     render_clip(path, **SMALL, repeats=3)
     times = [frame.time_s for frame in read_frames(path)]
     np.testing.assert_allclose(times, np.arange(60) / 25, atol=1e-4)
-    sound = audio_of(path)
+    wav = audio_of(path)
     once = round(0.8 * 48000)
-    first, third = sound[2000 : once - 2000], sound[2 * once + 2000 : 3 * once - 2000]
+    first, third = wav[2000 : once - 2000], wav[2 * once + 2000 : 3 * once - 2000]
     n = min(len(first), len(third))
     assert np.corrcoef(first[:n], third[:n])[0, 1] > 0.9
 
@@ -88,6 +88,6 @@ def test_ntsc_rates_are_kept_exactly(tmp_path):
         ("clip.mp4", {"repeats": 0}, "repeats must be 1 or more, got 0"),
     ],
 )
-def test_a_file_that_cannot_be_written_says_why(tmp_path, name, wrong, message):
+def test_invalid_file_arguments_are_named(tmp_path, name, wrong, message):
     with pytest.raises(ValueError, match=message):
         render_clip(tmp_path / name, **{**SMALL, **wrong})

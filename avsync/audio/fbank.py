@@ -75,8 +75,8 @@ class StackedFbank(nn.Module):
 class Mfcc(nn.Module):
     """SyncNet's audio features: 13 mel-frequency cepstral coefficients, 100 columns a second.
 
-    The log energy stands in place of the first coefficient. The waveform is scaled to the range of
-    16-bit samples, which changes only the log energy.
+    The log energy replaces the first coefficient. The waveform is scaled to the range of 16-bit
+    samples, which changes only the log energy.
     """
 
     n_mfcc, n_filters, n_fft, win_length, hop_length = 13, FILTERS, N_FFT, WINDOW, HOP

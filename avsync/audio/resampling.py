@@ -53,12 +53,12 @@ def resample(wav: Tensor, source_rate: int, target_rate: int) -> Tensor:
 @lru_cache(8)
 def _low_pass(factor: int) -> Any:
     """Design the low-pass filter at `factor` times the lower rate."""
-    taps = firwin(
+    coefficients = firwin(
         2 * HALF_WIDTH * factor + 1,
         (1 + PASSBAND) / 2 / factor,
         window=("kaiser", KAISER_BETA),
     )
-    return taps.astype(np.float32)
+    return coefficients.astype(np.float32)
 
 
 class Resampler:

@@ -164,7 +164,7 @@ def main() -> None:
     # A face that is seen late begins its prepared clip late, and its file does not.
     whole = round(CLIP_S * FPS)
     test = clips_of_split(store, arguments.splits, "test")
-    places = np.array([place for place in test if store.rows[place]["frames"] == whole])
+    places = np.array([place for place in test if store.rows[place].frames == whole])
     trials: list[Trial] = []
     kept: list[Clip] = []
 

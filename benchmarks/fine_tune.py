@@ -14,6 +14,7 @@ from record import write_record
 from scipy.signal import butter, sosfilt
 
 from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.records import SourceRecord
 from avsync.data.store.splits import clips_of_split
 from avsync.data.store.writer import SourceWriter, write_tables
 from avsync.timing import SAMPLE_RATE
@@ -49,8 +50,8 @@ def write_spoilt(store: Store, places: list[int], path: Path) -> None:
         with SourceWriter(path, key) as writer:
             for name, values in arrays.items():
                 writer.array(0, name).append(np.asarray(values))
-            facts = {**row, "id": f"{key}.0", "track": 0, "sample_rate": SAMPLE_RATE}
-            records[key] = {"source": row["source"], "clips": [facts], "rejected": []}
+            facts = row._replace(id=f"{key}.0", track=0, sample_rate=SAMPLE_RATE)
+            records[key] = SourceRecord(row.source, (facts,))
             writer.finish(records[key])
     write_tables(path, records)
 

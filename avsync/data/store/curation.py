@@ -1,6 +1,7 @@
-"""Which clips of a store are left out of training, and which are moved: a table that can be edited.
+"""Clean tables: CSV files that say which clips of a store are dropped from training or moved.
 
-CLIP,SOURCE,ACTION,OFFSET_MS,CONFIDENCE,WHY with ACTION keep, drop or move.
+The columns are clip, source, action, offset_ms, confidence and why; action is keep, drop or move.
+The tables can be edited by hand.
 """
 
 import csv
@@ -18,7 +19,7 @@ Action = Literal["keep", "drop", "move"]
 
 
 class CleanRow(NamedTuple):
-    """What becomes of a clip; `move` takes `offset_ms` off, positive = the audio leads."""
+    """A row of a clean table; `move` takes `offset_ms` off (positive = the audio leads)."""
 
     clip: str
     source: str
@@ -29,14 +30,14 @@ class CleanRow(NamedTuple):
 
 
 class CleanList(NamedTuple):
-    """The ids of the clips that are dropped, and the offsets of those that are moved, in ms."""
+    """Ids of the clips that are dropped, and offsets in ms by id of those that are moved."""
 
     dropped: frozenset[str]
     moved_ms: dict[str, float]
 
 
 def write_clean_list(path: str | Path, rows: Iterable[CleanRow]) -> None:
-    """Write the table, whole or not at all."""
+    """Write a clean table atomically."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(CleanRow._fields)
@@ -47,7 +48,11 @@ def write_clean_list(path: str | Path, rows: Iterable[CleanRow]) -> None:
 
 
 def read_clean_lists(paths: Sequence[str | Path]) -> CleanList:
-    """Read tables; a clip that none names stays as it is. ValueError where one is not as said."""
+    """Read clean tables, of one or more stores; clips that no table lists are kept.
+
+    Raises:
+        ValueError: a file cannot be read, or a row has no valid action or no offset to move by.
+    """
     dropped, moved = set(), {}
     for path in paths:
         try:
@@ -72,7 +77,7 @@ def read_clean_lists(paths: Sequence[str | Path]) -> CleanList:
 def put_right(
     clips: Iterable[PreparedClip], clean: CleanList, zero_ms: float = 0.0
 ) -> list[PreparedClip]:
-    """Return the clips that are not dropped, those to be moved with an offset of `zero_ms`, as the others.
+    """Drop and move clips by a clean list; moved ones get an offset of `zero_ms` as the others.
 
     Their arrays stay on disk: frames or audio without a counterpart are left out.
     """

@@ -131,7 +131,7 @@ def read_words(folder: str | Path) -> Words:
 
 def _reported(store: Store, places: Sequence[int], report: Report) -> Iterator[PreparedClip]:
     """Yield the clips, and each time the next one is asked for, the share of frames that are done."""
-    frames = [store.rows[place]["frames"] for place in places]
+    frames = [store.rows[place].frames for place in places]
     done = 0
     for place, length in zip(places, frames, strict=True):
         yield store[place]

@@ -66,7 +66,7 @@ def open_sources(clips: ClipData, spec: ClipSpec) -> list[ClipWindows]:
     for number, path in enumerate(clips.data):
         store = Store(path)
         places = clips_of_split(store, clips.splits if number == 0 else None, "train")
-        kept = [place for place in places if store.rows[place]["id"] not in clean.dropped]
+        kept = [place for place in places if store.rows[place].id not in clean.dropped]
         zero_ms = clips.zero_ms[number] if clips.zero_ms else 0.0
         sources.append(ClipWindows(store, kept, spec, zero_ms, clean.moved_ms))
     return sources

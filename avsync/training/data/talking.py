@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +11,10 @@ from torch import Generator, Tensor
 from avsync.data.corpora.transcripts import read_transcript
 from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.data.sampling.talking_frames import TalkingClips, TalkingDraw
+from avsync.data.store.records import ClipInfo
 from avsync.tasks.input_spec import ClipSpec
 from avsync.tasks.lipreading.vocabulary import Vocabulary
 from avsync.tasks.talking.generator import FACE_SPEC
-from avsync.timing import FPS
 from avsync.training.data.avhubert_inputs import mouths, with_margin
 from avsync.training.data.sync import ClipData, as_frames, open_sources, shares_of
 from avsync.training.engine.loop import MakeBatch
@@ -90,9 +89,9 @@ def _guided(
     return *seen, torch.tensor(lengths), *guidance.vocabulary.batch(texts)
 
 
-def _text(row: dict[str, Any], transcripts: Path) -> str:
-    end_s = row["start_s"] + row["frames"] / FPS
-    return read_transcript(transcripts, row["source"]).inside(row["start_s"], end_s).text
+def _text(row: ClipInfo, transcripts: Path) -> str:
+    end_s = row.start_s + row.duration_s
+    return read_transcript(transcripts, row.source).inside(row.start_s, end_s).text
 
 
 def _padded(sounds: Sequence[np.ndarray]) -> Tensor:

@@ -15,7 +15,7 @@ from avsync.data.store.reader import PreparedClip, Store
 from avsync.data.store.splits import clips_of_split
 from avsync.tasks.lipreading.lip_reader import LipReader
 from avsync.tasks.lipreading.vocabulary import END, IGNORED, Unit, Vocabulary
-from avsync.timing import FPS, SAMPLES_PER_FRAME
+from avsync.timing import SAMPLES_PER_FRAME
 from avsync.training.data.avhubert_inputs import Augment, mouths, voices, with_margin
 from avsync.training.data.sync import ClipData, open_sources, shares_of
 from avsync.training.engine.loop import MakeBatch
@@ -72,7 +72,7 @@ class Spoken:
             if splits is not None:
                 places += clips_of_split(store, splits, "val")
             for place in places:
-                source = store.rows[place]["source"]
+                source = store.rows[place].source
                 words |= set(read_transcript(self.speech.transcripts, source).words)
         return tuple(sorted(words))
 
@@ -104,10 +104,8 @@ class Spoken:
         return make_batch
 
     def _open(self, windows: ClipWindows) -> Utterances:
-        said = [
-            self._said(row["source"], row["start_s"], row["frames"] / FPS) for row in windows.rows
-        ]
-        starts_s = [row["start_s"] for row in windows.rows]
+        said = [self._said(row.source, row.start_s, row.duration_s) for row in windows.rows]
+        starts_s = [row.start_s for row in windows.rows]
         return Utterances(windows, said, starts_s, self.speech.parts)
 
     def _said(self, source: str, start_s: float, duration_s: float) -> Transcript:

@@ -89,7 +89,7 @@ def test_each_store_has_its_own_zero(store):
 
 def test_a_clean_list_drops_clips_and_moves_others(store, tmp_path):
     table = tmp_path / "clean.csv"
-    ids = [row["id"] for row in store.rows]
+    ids = [row.id for row in store.rows]
     table.write_text(f"clip,action,offset_ms\n{ids[0]},drop,\n{ids[2]},move,80.0\n")
     clips = ClipData((store.path,), zero_ms=(20.0,), clean=(table,))
     [source] = open_sources(clips, FACE)

@@ -102,7 +102,7 @@ def test_pictures_that_meet_two_sounds_are_encoded_once_and_score_as_if_twice():
     frames, mel = torch.rand(2, 3, 5, 48, 96), torch.randn(4, 80, 16)
     once = model(frames, mel)
     torch.testing.assert_close(once, model(frames.repeat_interleave(2, 0), mel))
-    with pytest.raises(ValueError, match="audio streams for each of 2 windows of frames, got 3"):
+    with pytest.raises(ValueError, match="audio windows for each of 2 windows of frames, got 3"):
         model(frames, mel[:3])
 
 

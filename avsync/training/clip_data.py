@@ -13,7 +13,7 @@ from avsync.data.clean_list import read_clean_lists
 from avsync.data.clip_crops import crops_for
 from avsync.data.clip_windows import ClipWindows
 from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
+from avsync.data.store import PreparedClip, Store, StoreClips
 from avsync.metrics.sync_accuracy import average_context, best_offsets
 from avsync.scoring.clip_band import clip_band
 from avsync.scoring.engine import SyncModel
@@ -104,6 +104,15 @@ def as_frames(crops: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(crops)).permute(0, 4, 1, 2, 3)
 
 
+def held_out_clips(clips: ClipData) -> StoreClips | tuple[()]:
+    """The clips of split `val` that are measured on; none where the recipe has no splits."""
+    if clips.splits is None:
+        return ()
+    store = Store(clips.data[0])
+    indices = clips_of_split(store, clips.splits, "val")
+    return StoreClips(store, indices[: clips.validate_clips or None])
+
+
 class Validation:
     """Measures the `model` of a training step on the held-out clips: shares of windows within a
     frame; chance is 0.097.
@@ -116,11 +125,7 @@ class Validation:
     def __init__(self, clips: ClipData, window_frames: int) -> None:
         self.contexts = sorted({window_frames, max(window_frames, LONG_CONTEXT)})
         self.zero_ms = clips.zero_ms[0] if clips.zero_ms else 0.0
-        self.clips: list[PreparedClip] = []
-        if clips.splits is not None:
-            store = Store(clips.data[0])
-            places = clips_of_split(store, clips.splits, "val")
-            self.clips = [store[place] for place in places[: clips.validate_clips or None]]
+        self.clips = held_out_clips(clips)
 
     def __call__(self, task: nn.Module) -> dict[str, float]:
         """Figures by name; the model is put into eval mode."""

@@ -2,7 +2,7 @@
 
 import math
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from avsync import weights as checkpoints
 from avsync.data.augment import augment_mel, augment_mouth
-from avsync.data.clean_list import put_right, read_clean_lists
+from avsync.data.clean_list import read_clean_lists
+from avsync.data.clip_windows import ClipWindows
 from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
+from avsync.data.store import CROP_SIZE, Store, StoreClips
 from avsync.data.sync_clips import SyncClips
 from avsync.losses.shift_matching import ShiftMatchingLoss
 from avsync.registry import create_model
@@ -155,14 +156,19 @@ def _sources(recipe: DenseSyncRecipe, model: DenseSync) -> list[SyncClips]:
     if not recipe.data:
         raise ValueError("data must name at least one store of prepared clips, got none")
     spec = model.spec
+    stored = replace(spec, height=CROP_SIZE, width=CROP_SIZE)
     clean = read_clean_lists(recipe.clean)
+    # The corpus' offset is taken off the model's answers: clips keep it, and those of another
+    # offset are shifted to have it too.
+    shifts_ms = {clip: offset_ms - recipe.zero_ms for clip, offset_ms in clean.moved_ms.items()}
     sources = []
     for number, path in enumerate(recipe.data):
         store = Store(path)
-        places = clips_of_split(store, recipe.splits if number == 0 else None, "train")
+        indices = clips_of_split(store, recipe.splits if number == 0 else None, "train")
+        kept = [index for index in indices if store.rows[index]["id"] not in clean.dropped]
         sources.append(
             SyncClips(
-                put_right((store[place] for place in places), clean, recipe.zero_ms),
+                ClipWindows(store, kept, stored, own_ms=shifts_ms),
                 frames=recipe.frames,
                 size=spec.width + CROP_MARGIN,
                 audio_window_s=spec.audio_until_s - spec.audio_from_s,
@@ -173,11 +179,11 @@ def _sources(recipe: DenseSyncRecipe, model: DenseSync) -> list[SyncClips]:
     return sources
 
 
-def _held_out(recipe: DenseSyncRecipe) -> list[PreparedClip]:
+def _held_out(recipe: DenseSyncRecipe) -> StoreClips | tuple[()]:
     if recipe.splits is None:
-        return []
+        return ()
     store = Store(recipe.data[0])
-    return [store[place] for place in clips_of_split(store, recipe.splits, "val")]
+    return StoreClips(store, clips_of_split(store, recipe.splits, "val"))
 
 
 def _batches(recipe: DenseSyncRecipe, sources: list[SyncClips], model: DenseSync) -> MakeBatch:
@@ -192,8 +198,8 @@ def _batches(recipe: DenseSyncRecipe, sources: list[SyncClips], model: DenseSync
     def make_batch(rng: np.random.Generator, draws: torch.Generator) -> tuple[Tensor, Tensor]:
         stretches = []
         for number in rng.choice(len(sources), recipe.batch, p=shares):
-            place = int(rng.integers(len(sources[number])))
-            stretches.append(sources[number].draw(place, rng))
+            index = int(rng.integers(len(sources[number])))
+            stretches.append(sources[number].draw(index, rng))
         grey = torch.from_numpy(np.stack([stretch.grey for stretch in stretches]))
         wav = torch.from_numpy(np.stack([stretch.wav for stretch in stretches]))
         mel, size = front_end(wav), model.spec.width

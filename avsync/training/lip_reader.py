@@ -5,7 +5,6 @@ Cluster Prediction (ICLR 2022), without the pre-training.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,7 +23,7 @@ from avsync.tasks.vocabulary import END, IGNORED
 from avsync.training.batches import as_floats
 from avsync.training.clip_data import ClipData, as_frames
 from avsync.training.loop import LoopSettings, fit
-from avsync.training.utterance_batches import Speech, Spoken
+from avsync.training.utterance_batches import HeldOut, Speech, Spoken
 from avsync.training.weights_file import save_model, start_model
 
 Streams = Literal["both", "video", "audio"]
@@ -145,19 +144,20 @@ class ReadingValidation:
         streams: what the model is shown.
     """
 
-    def __init__(self, held_out: Sequence[tuple[PreparedClip, str]], streams: Streams) -> None:
+    def __init__(self, held_out: HeldOut, streams: Streams) -> None:
         self.held_out = held_out
         self.streams = ("video", "audio") if streams == "both" else (streams,)
 
     @torch.no_grad()
     def __call__(self, task: nn.Module) -> dict[str, float]:
         """Figures by name; the model is put into eval mode."""
-        if not self.held_out:
+        if not self.held_out.clips:
             return {}
         model = task.get_submodule("model").eval()
         assert isinstance(model, LipReader)
         shares = [
-            [_told(model, *each, stream) for each in self.held_out] for stream in self.streams
+            [_told(model, clip, text, stream) for clip, text in zip(*self.held_out, strict=True)]
+            for stream in self.streams
         ]
         return {
             f"told_from_{k}": float(np.mean(v)) for k, v in zip(self.streams, shares, strict=True)

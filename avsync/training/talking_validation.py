@@ -7,12 +7,11 @@ import torch
 from torch import nn
 
 from avsync.data.clip_crops import crops_for
-from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
+from avsync.data.store import PreparedClip
 from avsync.tasks.talking_face import FACE_SPEC, TalkingFace, face_pair
 from avsync.timing import SAMPLE_RATE
 from avsync.training.batches import as_floats
-from avsync.training.clip_data import ClipData, as_frames
+from avsync.training.clip_data import ClipData, as_frames, held_out_clips
 
 # One frame in so many is drawn.
 EVERY = 5
@@ -28,11 +27,7 @@ class TalkingValidation:
 
     def __init__(self, clips: ClipData) -> None:
         self.lead = round((clips.zero_ms[0] if clips.zero_ms else 0.0) * SAMPLE_RATE / 1000)
-        self.clips: list[PreparedClip] = []
-        if clips.splits is not None:
-            store = Store(clips.data[0])
-            places = clips_of_split(store, clips.splits, "val")
-            self.clips = [store[place] for place in places[: clips.validate_clips or None]]
+        self.clips = held_out_clips(clips)
 
     @torch.no_grad()
     def __call__(self, task: nn.Module) -> dict[str, float]:

@@ -46,6 +46,9 @@ def create_model(
         weights: load this safetensors file (its config beside it) instead of the released weights.
         config: fields of the model's config that differ from the checkpoint's or from the defaults.
 
+    A sync model whose weights were calibrated has the result in its attribute `calibration`; drop
+    it when you change the weights.
+
     ValueError for an unknown name or field; RuntimeError for weights that are missing, damaged, of
     another hash, or of another model.
     """
@@ -58,6 +61,10 @@ def create_model(
         model.load_state_dict(checkpoint.state_dict, strict=True)
     except RuntimeError as error:
         raise RuntimeError(f"the weights do not fit model {name}: {error}") from error
+    if checkpoint.calibration is not None:
+        from avsync.scoring.calibrations import read_calibration
+
+        model.calibration = read_calibration(checkpoint.calibration)  # type: ignore[assignment]
     return model.eval()
 
 

@@ -57,7 +57,7 @@ Found = dict[str, dict[str, list[str]]]
 def swap_voices(model: Any, sources: dict[str, list[PreparedClip]], draws: int) -> Found:
     """Reasons by kind and source for faces with voices of other clips; "ok" is an answer."""
     rng = np.random.default_rng(0)
-    calibration = calibration_of("dense_sync")
+    calibration = calibration_of(model)
     found: Found = defaultdict(lambda: defaultdict(list))
     for name, clips in sources.items():
         # GRID s1 is one man: his own sentences, and the voices of the other speakers.

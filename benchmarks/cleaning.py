@@ -73,7 +73,8 @@ def moved(wav: np.ndarray, lead_ms: float) -> np.ndarray:
 def measure(store: SpoiltStore, model: str, zero_ms: float) -> dict[str, Any]:
     """How many clips of each kind are kept, moved and dropped, and how right the moves are."""
     every = range(len(store.places))
-    offsets = measure_offsets(load_model(model), calibration_of(model), store, every)  # type: ignore[arg-type]
+    sync_model = load_model(model)
+    offsets = measure_offsets(sync_model, calibration_of(sync_model), store, every)  # type: ignore[arg-type]
     rows = clean_rows(list(offsets), zero_ms)
     actions: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     left_ms = []

@@ -51,7 +51,7 @@ from avsync.scoring.track_scores import TrackScores
 from avsync.scoring.verdict import judge_evidence
 from avsync.timing import FPS
 
-CALIBRATION = calibration_of("dense_sync")
+CALIBRATION = calibration_of(load_model("dense_sync"))
 Maker = Callable[[np.random.Generator], Truth]
 ALL: tuple[Maker, ...] = (drift, jumps) * 3 + (intermittent, constant)
 STEADY: tuple[Maker, ...] = (drift,) * 3 + (constant,)

@@ -1,3 +1,5 @@
+import copy
+import json
 import math
 
 import pytest
@@ -5,8 +7,10 @@ import torch
 
 import avsync
 from avsync.registry import MODELS, PRETRAINED, create_model, list_models, model_row
+from avsync.scoring.calibrations import calibration_of
+from avsync.scoring.offset import Calibration
 from avsync.training.recipes import RECIPES
-from avsync.weights import load, save, sha256_of
+from avsync.weights import load, save, save_calibration, sha256_of
 
 TINY = {"dim": 8, "mouth_channels": [4, 4, 4, 4], "mel_channels": [4, 4, 4, 4, 4]}
 RELEASED = [row for row in list_models() if row.sha256 is not None]
@@ -65,6 +69,31 @@ def test_a_field_of_the_config_can_be_chosen(checkpoint):
     moved = create_model("dense_sync", weights=checkpoint, config={"zero_ms": 40.0})
     assert math.isclose(moved.zero_s, 0.04)
     assert create_model("dense_sync", weights=checkpoint).zero_s == 0.0
+
+
+def test_the_released_sync_model_has_the_calibration_of_its_weights():
+    model = create_model("dense_sync", pretrained=True)
+    fitted = Calibration(bias=-18.315, height=1.339, sharpness=4.916, floor_ms=19.0, blur_ms=100.0)
+    assert calibration_of(model) == fitted
+    assert calibration_of(copy.deepcopy(model)) == fitted
+
+
+def test_weights_without_a_calibration_get_a_cautious_one_with_a_warning(checkpoint):
+    model = create_model("dense_sync", weights=checkpoint)
+    with pytest.warns(UserWarning, match="DenseSync has no calibration of its own.*calibration.py"):
+        assert calibration_of(model) == Calibration()
+    values = {"bias": -20, "height": 1.0, "sharpness": 4.0, "floor_ms": 25.0, "blur_ms": 90.0}
+    save_calibration(checkpoint, values)
+    assert calibration_of(create_model("dense_sync", weights=checkpoint)) == Calibration(**values)
+
+
+@pytest.mark.parametrize("wrong", [{"bias": "low"}, {"bias": float("inf")}, {"tilt": 1.0}])
+def test_a_calibration_with_other_fields_is_refused(checkpoint, wrong):
+    fields = {"bias": -20.0, "height": 1.0, "sharpness": 4.0, "floor_ms": 25.0, "blur_ms": 90.0}
+    config = load(checkpoint).config | {"calibration": fields | wrong}
+    checkpoint.with_suffix(".json").write_text(json.dumps(config))
+    with pytest.raises(RuntimeError, match="must have the numbers bias, height, sharpness"):
+        create_model("dense_sync", weights=checkpoint)
 
 
 def test_a_model_without_weights_is_ready_to_train():

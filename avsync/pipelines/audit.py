@@ -87,8 +87,8 @@ def audit(
         done(count)
     offsets: list[ClipOffset] = []
     if to_measure:
-        sync_model, calibration = load_model(model, weights), calibration_of(model)
-        for each in measure_offsets(sync_model, calibration, store, to_measure):
+        sync_model = load_model(model, weights)
+        for each in measure_offsets(sync_model, calibration_of(sync_model), store, to_measure):
             offsets.append(each)
             done(len(opened) + len(offsets))
     if clean is not None:

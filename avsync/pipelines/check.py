@@ -72,7 +72,8 @@ def check(
     Args:
         path: a video file.
         model: a sync model, one of `list_models()`.
-        weights: a checkpoint of that model instead of the released one.
+        weights: a checkpoint of that model instead of the released one. Without a calibration in
+            the JSON beside it, a cautious default judges the scores, with a warning.
         profile: what is tolerated, a name in `avsync.PROFILES`.
         search_s: seconds searched to either side.
         detector: the face detector, `yunet`, `haar`, an object, or None for the best there is.
@@ -107,7 +108,7 @@ def _judged(
     progress: Report | None,
 ) -> CheckResult:
     """The result of a file that can be opened, `blank` saying how it is checked."""
-    search_s, calibration = blank.search_s, calibration_of(blank.model)
+    search_s, calibration = blank.search_s, calibration_of(model)
     faces, scores, duration_s = _score(info, model, detector, search_s, progress)
     tracks = tuple(
         judge_track(faces[number], scores.tracks[number], scores.level_db, search_s, calibration)

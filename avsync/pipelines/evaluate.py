@@ -144,7 +144,7 @@ def _measured(evaluation: SyncEvaluation, clips: Iterator[PreparedClip]) -> dict
     }
     if evaluation.protocol == "clips":
         words = None if evaluation.alignments is None else read_words(evaluation.alignments)
-        calibration = calibration_of(evaluation.model)
+        calibration = calibration_of(model)
         accuracy = measure_clips(
             model, clips, evaluation.contexts, calibration, evaluation.truth_ms, words
         )

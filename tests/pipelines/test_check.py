@@ -1,6 +1,8 @@
 """What `check` says of rendered clips, with the released model and the detector that is always
 there."""
 
+import warnings
+
 import av
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from avsync.media.faces import YuNetDetector
 from avsync.media.remux import shift_audio
 from avsync.media.synthetic import SyntheticClip, render
 from avsync.pipelines.check import check, load_model
-from avsync.registry import create_model
+from avsync.registry import PRETRAINED, create_model
 from avsync.scoring.result import to_json
+from avsync.weights import load, save, save_calibration
 
 SIZE = (320, 240)
 
@@ -70,6 +73,23 @@ def test_a_jump_in_a_file_is_found_and_is_not_in_sync(tmp_path):
     assert before.offset_ms == pytest.approx(0, abs=45)
     assert after.offset_ms == pytest.approx(-300, abs=45)
     assert after.end_s == result.duration_s
+
+
+def test_weights_of_your_own_are_judged_by_their_own_calibration(speech, tmp_path):
+    path = write(tmp_path / "clip.mkv", speech.frames, speech.wav)
+    checkpoint, mine = load(PRETRAINED / "dense_sync.safetensors"), tmp_path / "mine.safetensors"
+    save(mine, checkpoint.state_dict, checkpoint.config)
+    released = check(path, detector="haar")
+    with pytest.warns(UserWarning, match="no calibration of its own"):
+        cautious = check(path, detector="haar", weights=mine)
+    assert cautious.offset_ms == released.offset_ms
+    assert cautious.confidence < released.confidence
+    assert np.ptp(cautious.interval_ms) > np.ptp(released.interval_ms)
+    calibrated = tmp_path / "calibrated.safetensors"
+    save(calibrated, checkpoint.state_dict, checkpoint.config)
+    save_calibration(calibrated, checkpoint.calibration)
+    with warnings.catch_warnings(action="error"):
+        assert check(path, detector="haar", weights=calibrated) == released
 
 
 def test_the_profile_decides_what_is_tolerated(speech, tmp_path):

@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 from scoring.ridge_track import LENGTH_S, steps, track
 
+from avsync.registry import create_model
 from avsync.scoring.calibrations import calibration_of
 from avsync.scoring.course import find_shape, rejudge
 from avsync.scoring.offset_steps import Steps
 from avsync.scoring.result import TrackResult
 
-CALIBRATION = calibration_of("dense_sync")
+CALIBRATION = calibration_of(create_model("dense_sync", pretrained=True))
 SEARCH_S = 1.0
 
 

@@ -55,6 +55,17 @@ def sha256_of(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of_state(state_dict: Mapping[str, "Tensor"]) -> str:
+    """The SHA-256 of a model's tensors and their names, as 64 hex digits."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state_dict.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def fetch(url: str, sha256: str, destination: str | Path, timeout_s: float = 5.0) -> Path:
     """Downloads `url` to `destination`, unless the file with that hash is there already.
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import avsync
-from avsync.registry import MODELS, PRETRAINED, create_model, list_models, model_row
+from avsync.registry import MODELS, PRETRAINED, create_model, list_models, model_row, resolve_model
 from avsync.scoring.calibrations import calibration_of
 from avsync.scoring.offset import Calibration
 from avsync.training.recipes import RECIPES
@@ -110,6 +110,27 @@ def test_a_model_for_another_job_is_unknown():
     with pytest.raises(ValueError, match=r"one of dense_sync.*, got 'unet'") as error:
         model_row("unet", "sync")
     assert "ynet" not in str(error.value)
+
+
+def load_tiny(name, weights):
+    return f"{name} from {weights}"
+
+
+def test_a_model_is_given_by_name_or_as_an_object(checkpoint):
+    named = resolve_model("dense_sync", checkpoint, load_tiny, ["spec"])
+    assert named == ("dense_sync", f"dense_sync from {checkpoint}")
+    model = create_model("dense_sync", weights=checkpoint)
+    assert resolve_model(model, None, load_tiny, ["spec", "compare"]) == ("DenseSync", model)
+
+
+def test_a_model_object_must_keep_its_contract_be_in_eval_mode_and_have_its_weights(checkpoint):
+    model = create_model("dense_sync", weights=checkpoint)
+    with pytest.raises(ValueError, match="contract of its task: DenseSync has no separate"):
+        resolve_model(model, None, load_tiny, ["spec", "separate"])
+    with pytest.raises(ValueError, match="load them into the DenseSync itself"):
+        resolve_model(model, checkpoint, load_tiny, ["spec"])
+    with pytest.raises(ValueError, match=r"model must be in eval mode: call model\.eval\(\)"):
+        resolve_model(model.train(), None, load_tiny, ["spec"])
 
 
 def test_an_unknown_field_lists_the_fields():

@@ -15,6 +15,7 @@ from avsync.pipelines.audit_findings import Finding
 from avsync.pipelines.check import load_model
 from avsync.pipelines.clip_offsets import ClipOffset, clean_rows, measure_offsets
 from avsync.scoring.calibrations import calibration_of
+from avsync.scoring.engine import SyncModel
 
 
 class Audit(NamedTuple):
@@ -46,7 +47,7 @@ def audit(
     split: str = "train",
     clips: int = 200,
     measured: int = 30,
-    model: str = "dense_sync",
+    model: str | SyncModel = "dense_sync",
     weights: str | Path | None = None,
     zero_ms: float = 0.0,
     clean: str | Path | None = None,
@@ -61,8 +62,9 @@ def audit(
         split: a key of that file.
         clips: how many clips are opened, evenly spread; 0 for all.
         measured: how many of them a model measures the offset of; 0 for none.
-        model: a name that `avsync models` lists.
-        weights: a checkpoint of that model instead of the released one.
+        model: the name of a sync model that `avsync models` lists, or a model object in eval mode
+            that keeps the contract of a sync task.
+        weights: a checkpoint of the named model instead of the released one.
         zero_ms: offset that all clips are known to have, positive = the audio leads.
         clean: write a table here that says of every clip of the split, measured by the model, what
             becomes of it; recipes take it.

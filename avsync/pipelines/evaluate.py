@@ -12,7 +12,7 @@ import tyro
 from avsync.atomic import write_text
 from avsync.data.splits import clips_of_split
 from avsync.data.store import PreparedClip, Store
-from avsync.pipelines.check import load_model
+from avsync.pipelines.check import resolve_sync_model
 from avsync.pipelines.progress import Report, progress_bar
 from avsync.pipelines.published_figures import (
     accuracy_lines,
@@ -22,6 +22,7 @@ from avsync.pipelines.published_figures import (
 )
 from avsync.scoring.accuracy import Accuracy, Windows, Words, measure_clips
 from avsync.scoring.calibrations import calibration_of
+from avsync.scoring.engine import SyncModel
 from avsync.scoring.protocol import PUBLISHED, measure_published
 
 CONTEXTS = (5, 9, 15, 25)
@@ -74,14 +75,22 @@ class SyncEvaluation:
             )
 
 
-def evaluate_sync(evaluation: SyncEvaluation) -> dict[str, Any]:
-    """Runs the evaluation; figures as plain data, written to `json` where that is given."""
+def evaluate_sync(evaluation: SyncEvaluation, model: SyncModel | None = None) -> dict[str, Any]:
+    """Run the evaluation; figures as plain data, written to `json` where that is given.
+
+    Args:
+        evaluation: what to measure, and on which clips.
+        model: a model object in eval mode that keeps the contract of a sync task, to measure in
+            place of the model that `evaluation` names.
+    """
     store = Store(evaluation.data)
     places = clips_of_split(store, evaluation.splits, evaluation.split)
     if not places:
         raise ValueError(f"store {store.path} holds no clips")
-    with progress_bar(f"evaluating {evaluation.model}") as report:
-        figures = _measured(evaluation, _reported(store, places, report))
+    given = evaluation.model if model is None else model
+    name, sync_model = resolve_sync_model(given, evaluation.weights)
+    with progress_bar(f"evaluating {name}") as report:
+        figures = _measured(evaluation, name, sync_model, _reported(store, places, report))
     if evaluation.json is not None:
         write_text(evaluation.json, json.dumps(figures, indent=2) + "\n")
     return figures
@@ -133,10 +142,11 @@ def _reported(store: Store, places: Sequence[int], report: Report) -> Iterator[P
         report(done / sum(frames))
 
 
-def _measured(evaluation: SyncEvaluation, clips: Iterator[PreparedClip]) -> dict[str, Any]:
-    model = load_model(evaluation.model, evaluation.weights)
+def _measured(
+    evaluation: SyncEvaluation, name: str, model: SyncModel, clips: Iterator[PreparedClip]
+) -> dict[str, Any]:
     figures: dict[str, Any] = {
-        "model": evaluation.model,
+        "model": name,
         "data": evaluation.data.name,
         "split": evaluation.split if evaluation.splits else None,
         "protocol": evaluation.protocol,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
+from torch import nn
 
 from avsync.atomic import write_text
 from avsync.data.store import CLIPS_TABLE, PreparedClip, Store
@@ -17,9 +18,9 @@ from avsync.pipelines.features import Rows, of_clip, of_file
 from avsync.pipelines.features_file import FeatureFile
 from avsync.pipelines.frozen import FrozenFeatures, Stream
 from avsync.pipelines.videos import find_videos
-from avsync.registry import create_model, model_row
-from avsync.scoring.engine import SyncModel
-from avsync.weights import sha256_of
+from avsync.registry import create_model, model_row, resolve_model
+from avsync.scoring.engine import SYNC_CONTRACT, SyncModel
+from avsync.weights import sha256_of, sha256_of_state
 
 SETTINGS_FILE, INDEX_FILE = "features.json", "index.jsonl"
 NOTHING = {
@@ -44,7 +45,7 @@ def extract(
     sources: Iterable[str | Path],
     output: str | Path,
     *,
-    model: str = "dense_sync",
+    model: str | SyncModel = "dense_sync",
     weights: str | Path | None = None,
     stream: Stream = "video",
     layer: str = "",
@@ -59,8 +60,9 @@ def extract(
     Args:
         sources: videos, folders of videos, and stores of prepared clips.
         output: folder for the files.
-        model: a name that `avsync models` lists.
-        weights: a checkpoint of that model instead of the released one.
+        model: the name of a sync model that `avsync models` lists, or a model object in eval mode
+            that keeps the contract of a sync task.
+        weights: a checkpoint of the named model instead of the released one.
         stream: `video` or `audio`.
         layer: a module of the model, by its dotted name; see `FrozenFeatures`.
         detector: the face detector, by name or object; None for the best there is.
@@ -69,9 +71,12 @@ def extract(
     ValueError where the output holds features of another kind.
     """
     output = Path(output)
-    frozen = FrozenFeatures(_loaded(model, weights), stream, layer)
-    about = {"model": model, "stream": stream, "layer": frozen.layer}
+    name, sync_model = resolve_model(model, weights, _loaded, SYNC_CONTRACT)
+    frozen = FrozenFeatures(sync_model, stream, layer)
+    about = {"model": name, "stream": stream, "layer": frozen.layer}
     about["weights"] = "released" if weights is None else sha256_of(Path(weights))
+    if isinstance(model, nn.Module):
+        about["weights"] = sha256_of_state(model.state_dict())
     done = _resume(output, about)
 
     @cache

@@ -27,7 +27,7 @@ from avsync.pipelines.talk_faces import Looked, look
 from avsync.pipelines.talk_pictures import TalkingPictures, device_of
 from avsync.pipelines.talk_result import Speaker, TalkReason, TalkResult
 from avsync.pipelines.talk_voice import Voice, VoiceTokens
-from avsync.registry import create_model, model_row
+from avsync.registry import create_model, model_row, resolve_model
 from avsync.tasks.talking_face import TalkingFace
 
 DEFAULT = "synctalklip"
@@ -65,8 +65,9 @@ def talk(
         output: the new film, .mp4, .m4v, .mov, .mkv or .webm.
         who: `left`, `right`, a number from 0, counted from the left, or `all`; None where there is
             one face.
-        model: a model of talking faces by name, or the model itself, in eval mode.
-        weights: a checkpoint of the model of that name.
+        model: the name of a talking model that `avsync models` lists, or a model object in eval
+            mode that keeps the contract of a talking task.
+        weights: a checkpoint of the named model instead of the released one.
         detector: the face detector, `yunet`, `haar`, an object, or None for the best there is.
         overwrite: replace an existing output, which else is a FileExistsError.
         progress: told the share done, 0 to 1.
@@ -126,9 +127,7 @@ def load_talking_face(
     model: str | TalkingFace, weights: str | Path | None = None
 ) -> tuple[str, TalkingFace]:
     """The name and the model, loaded once for all films; on the GPU where there is one."""
-    if not isinstance(model, str):
-        return type(model).__name__, model
-    return model, _loaded(model, None if weights is None else str(weights))
+    return resolve_model(model, weights, _loaded, ("spec", "encode_voice", "__call__"))
 
 
 @cache

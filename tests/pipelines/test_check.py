@@ -6,11 +6,14 @@ import warnings
 import av
 import numpy as np
 import pytest
+import torch
 
 from avsync.media.faces import YuNetDetector
 from avsync.media.remux import shift_audio
 from avsync.media.synthetic import SyntheticClip, render
+from avsync.pipelines.batch import check_files
 from avsync.pipelines.check import check, load_model
+from avsync.pipelines.fix import fix
 from avsync.registry import PRETRAINED, create_model
 from avsync.scoring.result import to_json
 from avsync.weights import load, save, save_calibration
@@ -90,6 +93,25 @@ def test_weights_of_your_own_are_judged_by_their_own_calibration(speech, tmp_pat
     save_calibration(calibrated, checkpoint.calibration)
     with warnings.catch_warnings(action="error"):
         assert check(path, detector="haar", weights=calibrated) == released
+
+
+def test_a_model_object_is_taken_as_its_name_is(speech, tmp_path):
+    path = write(tmp_path / "clip.mkv", speech.frames, moved(speech.wav, 200))
+    mine = create_model("dense_sync", pretrained=True)
+    named, given = check(path, detector="haar"), check(path, detector="haar", model=mine)
+    assert (named.model, given.model) == ("dense_sync", "DenseSync")
+    # The norms of a model that is given by name are folded: the same up to rounding.
+    assert given.offset_ms == pytest.approx(named.offset_ms, abs=0.1)
+    assert given.confidence == pytest.approx(named.confidence, abs=1e-3)
+    plan = fix(path, tmp_path / "new.mkv", detector="haar", model=mine, dry_run=True)
+    assert plan.before == given
+    (listed,) = check_files([path], detector="haar", model=mine)
+    assert listed.offset_ms == given.offset_ms and listed.model == "DenseSync"
+
+
+def test_an_object_that_is_no_sync_model_is_refused():
+    with pytest.raises(ValueError, match="Linear has no spec, encode_video, encode_audio, compare"):
+        check("a.mp4", model=torch.nn.Linear(1, 1))
 
 
 def test_the_profile_decides_what_is_tolerated(speech, tmp_path):

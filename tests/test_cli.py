@@ -285,3 +285,10 @@ def test_features_of_a_store_are_written_and_a_bad_file_is_code_12(run, store, t
 
 def test_groups_are_commands():
     assert set(GROUPS) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("kind", ["sync", "lipread", "talking"])
+@pytest.mark.parametrize("flag", ["--truth-ms", "--corpus-offset-ms"])
+def test_evaluation_takes_the_name_that_training_has_for_the_offset_of_a_corpus(run, kind, flag):
+    code, _, err = run("evaluate", kind, flag, "20", "--help")
+    assert code == 0, err

@@ -149,7 +149,7 @@ def audit(
     measured: int = 30,
     model: str = "dense_sync",
     weights: OutputPath = None,
-    zero_ms: float = 0.0,
+    corpus_offset_ms: Annotated[float, tyro.conf.arg(aliases=["--zero-ms"])] = 0.0,
     clean: OutputPath = None,
     move: bool = True,
 ) -> int:
@@ -165,7 +165,8 @@ def audit(
         measured: how many of them a model measures the offset of; 0 for none.
         model: a name that `avsync models` lists.
         weights: a checkpoint of that model instead of the released one.
-        zero_ms: offset that all clips are known to have; positive = the audio leads.
+        corpus_offset_ms: constant offset that the clips are known to have (positive = the audio
+            leads); clips are judged against it.
         clean: measure every clip and write a table here that says which are dropped or moved, to be
             given to `avsync train` as --clean.
         move: move clips that are surely off by that table; otherwise they are dropped.
@@ -183,7 +184,7 @@ def audit(
             measured=measured,
             model=model,
             weights=weights,
-            zero_ms=zero_ms,
+            corpus_offset_ms=corpus_offset_ms,
             clean=clean,
             move=move,
             progress=progress,

@@ -49,7 +49,7 @@ def audit(
     measured: int = 30,
     model: str | SyncModel = "dense_sync",
     weights: str | Path | None = None,
-    zero_ms: float = 0.0,
+    corpus_offset_ms: float = 0.0,
     clean: str | Path | None = None,
     move: bool = True,
     progress: Callable[[float], None] | None = None,
@@ -65,7 +65,8 @@ def audit(
         model: the name of a sync model that `avsync models` lists, or a model object in eval mode
             that keeps the contract of a sync task.
         weights: a checkpoint of the named model instead of the released one.
-        zero_ms: offset that all clips are known to have, positive = the audio leads.
+        corpus_offset_ms: constant offset that the clips are known to have (positive = the audio
+            leads); clips are judged against it.
         clean: write a table here that says of every clip of the split, measured by the model, what
             becomes of it; recipes take it.
         move: whether clips that are surely off are moved by that table; else they are dropped.
@@ -94,7 +95,7 @@ def audit(
             offsets.append(each)
             done(len(opened) + len(offsets))
     if clean is not None:
-        write_clean_list(clean, clean_rows(offsets, zero_ms, move))
+        write_clean_list(clean, clean_rows(offsets, corpus_offset_ms, move))
     rows, seen = ([store.rows[place] for place in some] for some in (places, opened))
     findings = [
         look_for.lengths(rows),
@@ -103,7 +104,7 @@ def audit(
         look_for.silence(looks, seen),
         look_for.duplicates(looks, seen),
         look_for.speakers(rows, store, splits, split),
-        *([look_for.offsets(offsets, zero_ms)] if offsets else []),
+        *([look_for.offsets(offsets, corpus_offset_ms)] if offsets else []),
     ]
     return Audit(store.path.name, len(places), len(opened), tuple(findings))
 

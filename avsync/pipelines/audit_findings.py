@@ -126,7 +126,7 @@ def speakers(
     return Finding("speakers", len(found) > 1 and not shared, text)
 
 
-def offsets(measured: Sequence[ClipOffset], zero_ms: float) -> Finding:
+def offsets(measured: Sequence[ClipOffset], expected_ms: float) -> Finding:
     """Where the voices of the clips lie."""
     known = np.array([each.offset_ms for each in measured if each.offset_ms is not None])
     text = f"{len(known)} of {len(measured)} clips can be told"
@@ -136,9 +136,12 @@ def offsets(measured: Sequence[ClipOffset], zero_ms: float) -> Finding:
     middle_ms = float(np.median(known))
     astray = int((np.abs(known - middle_ms) > ASTRAY_MS).sum())
     text += f"; their middle: {describe_offset(middle_ms)}"
-    moved = abs(middle_ms - zero_ms) > MOVED_MS
+    moved = abs(middle_ms - expected_ms) > MOVED_MS
     if moved:
-        text += f", which is not {zero_ms:g}: take it off with --zero-ms {middle_ms:.0f}"
+        text += (
+            f", which is not {expected_ms:g}: take it off with --corpus-offset-ms {middle_ms:.0f} "
+            "(train dense-sync: --answer-offset-ms)"
+        )
     if astray:
         text += f"; {astray} lie over {ASTRAY_MS:.0f} ms from it"
     if astray > MANY * len(known):

@@ -58,26 +58,26 @@ def measure_offsets(
 
 
 def clean_rows(
-    offsets: Iterable[ClipOffset], zero_ms: float = 0.0, move: bool = True
+    offsets: Iterable[ClipOffset], expected_ms: float = 0.0, move: bool = True
 ) -> list[CleanRow]:
     """What is to become of each clip: kept, moved to where its voice belongs, or dropped.
 
     Args:
         offsets: of the clips.
-        zero_ms: offset that all clips are expected to have.
+        expected_ms: offset that all clips are expected to have.
         move: move clips that are surely off; False drops them.
     """
-    return [_row(each, zero_ms, move) for each in offsets]
+    return [_row(each, expected_ms, move) for each in offsets]
 
 
-def _row(each: ClipOffset, zero_ms: float, move: bool) -> CleanRow:
+def _row(each: ClipOffset, expected_ms: float, move: bool) -> CleanRow:
     known = each.offset_ms
     if known is None:
         bad = each.duration_s >= LONG_S
         why = each.reason if bad else f"{each.reason}, but only {each.duration_s:.1f} s long"
         return CleanRow(each.clip, each.source, "drop" if bad else "keep", None, 0.0, why)
-    if abs(known - zero_ms) <= NEAR_MS:
+    if abs(known - expected_ms) <= NEAR_MS:
         return CleanRow(each.clip, each.source, "keep", known, each.confidence, "")
     sure = move and each.confidence >= SURE
-    why = f"{known - zero_ms:+.0f} ms off" + ("" if each.confidence >= SURE else ", unsure")
+    why = f"{known - expected_ms:+.0f} ms off" + ("" if each.confidence >= SURE else ", unsure")
     return CleanRow(each.clip, each.source, "move" if sure else "drop", known, each.confidence, why)

@@ -60,7 +60,7 @@ class SyncEvaluation:
     split: str = "test"
     alignments: Path | None = None
     protocol: Literal["clips", "lrs2", "acappella"] = "clips"
-    truth_ms: float = 0.0
+    truth_ms: Annotated[float, tyro.conf.arg(aliases=["--corpus-offset-ms"])] = 0.0
     contexts: tuple[int, ...] = CONTEXTS
     json: Path | None = None
 

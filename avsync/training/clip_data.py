@@ -33,7 +33,8 @@ class ClipData:
         splits: JSON file of clip names by split, for the first store: `train` is trained on, `val`
             is measured on. Without it all clips are trained on and nothing is measured.
         share: share of the draws from each store; by default as many as it has clips.
-        zero_ms: offset of each store's clips (positive = the audio leads), taken off; 0 by default.
+        corpus_offset_ms: constant offset of the clips of each store (positive = the audio leads),
+            taken off the clips; 0 by default.
         clean: tables that say which clips are left out and which are moved (`avsync audit`).
         batch: draws per step.
         validate_clips: clips of `val` that are measured on, 0 for all.
@@ -42,7 +43,7 @@ class ClipData:
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE...")]
     splits: Path | None = None
     share: tuple[float, ...] = ()
-    zero_ms: tuple[float, ...] = ()
+    corpus_offset_ms: Annotated[tuple[float, ...], tyro.conf.arg(aliases=["--zero-ms"])] = ()
     clean: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="TABLE...")] = ()
     batch: int = 128
     validate_clips: int = 20
@@ -59,16 +60,19 @@ def open_sources(clips: ClipData, spec: ClipSpec) -> list[ClipWindows]:
     """The training clips of each store, as a task sees them."""
     if not clips.data:
         raise ValueError("data must name at least one store of prepared clips, got none")
-    if clips.zero_ms and len(clips.zero_ms) != len(clips.data):
-        raise ValueError(f"zero_ms must have {len(clips.data)} values, got {len(clips.zero_ms)}")
+    if clips.corpus_offset_ms and len(clips.corpus_offset_ms) != len(clips.data):
+        raise ValueError(
+            f"corpus_offset_ms must have {len(clips.data)} values, "
+            f"got {len(clips.corpus_offset_ms)}"
+        )
     clean = read_clean_lists(clips.clean)
     sources = []
     for number, path in enumerate(clips.data):
         store = Store(path)
         places = clips_of_split(store, clips.splits if number == 0 else None, "train")
         kept = [place for place in places if store.rows[place]["id"] not in clean.dropped]
-        zero_ms = clips.zero_ms[number] if clips.zero_ms else 0.0
-        sources.append(ClipWindows(store, kept, spec, zero_ms, clean.moved_ms))
+        offset_ms = clips.corpus_offset_ms[number] if clips.corpus_offset_ms else 0.0
+        sources.append(ClipWindows(store, kept, spec, offset_ms, clean.moved_ms))
     return sources
 
 
@@ -124,7 +128,7 @@ class Validation:
 
     def __init__(self, clips: ClipData, window_frames: int) -> None:
         self.contexts = sorted({window_frames, max(window_frames, LONG_CONTEXT)})
-        self.zero_ms = clips.zero_ms[0] if clips.zero_ms else 0.0
+        self.offset_ms = clips.corpus_offset_ms[0] if clips.corpus_offset_ms else 0.0
         self.clips = held_out_clips(clips)
 
     def __call__(self, task: nn.Module) -> dict[str, float]:
@@ -139,7 +143,7 @@ class Validation:
 
     def _shares(self, model: SyncModel, clip: PreparedClip) -> list[float]:
         crops, wav = crops_for(model.spec, clip), np.asarray(clip.wav_16k)
-        band = clip_band(model, crops, wav, self.zero_ms, empty_windows=False).band
+        band = clip_band(model, crops, wav, self.offset_ms, empty_windows=False).band
         window = model.spec.window_frames
         offsets = [best_offsets(average_context(band, k, window)) for k in self.contexts]
         return [float((found.abs() <= 1).float().mean()) for found in offsets]

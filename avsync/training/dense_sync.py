@@ -53,7 +53,8 @@ class DenseSyncRecipe:
         init: weights to start from instead of fresh ones; their sizes hold.
         teachers: weights of dense_sync models, with any eyes, that teach as well.
         taught: weight of what they teach.
-        zero_ms: offset of the corpus (positive = its audio leads), taken off the model's answers.
+        answer_offset_ms: constant offset of the clips (positive = the audio leads), taken off the
+            answers of the trained model; the clips keep it.
         clean: tables that say which clips are left out and which are moved (`avsync audit`).
     """
 
@@ -70,7 +71,7 @@ class DenseSyncRecipe:
     init: Path | None = None
     teachers: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
     taught: float = 1.0
-    zero_ms: float = 0.0
+    answer_offset_ms: Annotated[float, tyro.conf.arg(aliases=["--zero-ms"])] = 0.0
     clean: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="TABLE...")] = ()
 
 
@@ -116,7 +117,7 @@ def train(recipe: DenseSyncRecipe) -> Path:
 
 
 def _model(recipe: DenseSyncRecipe) -> DenseSync:
-    # The zero is written into the weights' config alone: training follows the corpus as it is.
+    # The offset is written into the weights' config alone: training follows the corpus as it is.
     name, sizes = _kind(recipe)
     chosen = {} if recipe.init else sizes
     model = create_model(name, weights=recipe.init, config={**chosen, "zero_ms": 0.0})
@@ -161,7 +162,8 @@ def _sources(recipe: DenseSyncRecipe, model: DenseSync) -> list[SyncClips]:
     clean = read_clean_lists(recipe.clean)
     # The corpus' offset is taken off the model's answers: clips keep it, and those of another
     # offset are shifted to have it too.
-    shifts_ms = {clip: offset_ms - recipe.zero_ms for clip, offset_ms in clean.moved_ms.items()}
+    known_ms = recipe.answer_offset_ms
+    shifts_ms = {clip: offset_ms - known_ms for clip, offset_ms in clean.moved_ms.items()}
     sources = []
     for number, path in enumerate(recipe.data):
         store = Store(path)
@@ -226,6 +228,6 @@ def _export(averaged: nn.Module, recipe: DenseSyncRecipe) -> Path:
     name, sizes = _kind(recipe)
     path = recipe.loop.output / f"{name}.safetensors"
     given = {} if recipe.init is None else checkpoints.load(recipe.init).config
-    config = {**sizes, **given, "zero_ms": recipe.zero_ms}
+    config = {**sizes, **given, "zero_ms": recipe.answer_offset_ms}
     checkpoints.save(path, averaged.get_submodule("model").state_dict(), config, half=True)
     return path

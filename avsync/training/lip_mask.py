@@ -54,7 +54,8 @@ class LipMaskRecipe:
         splits: JSON file of clip names by split, for the first store: `train` is trained on, `val`
             is measured on. Without it all clips are trained on and nothing is measured.
         share: share of the voices drawn from each store; by default as many clips as it has.
-        zero_ms: offset of each store's clips (positive = the audio leads), taken off; 0 by default.
+        corpus_offset_ms: constant offset of the clips of each store (positive = the audio leads),
+            taken off the clips; 0 by default.
         music: folders of accompaniment, in any format; split by file as the faces are.
         cache: where resampled sound and frozen tokens are kept, else the user's cache folder.
         batch: mixtures per step, of two voices each.
@@ -71,7 +72,7 @@ class LipMaskRecipe:
     company: Annotated[Company, tyro.conf.arg(name="")] = field(default_factory=Company)
     splits: Path | None = None
     share: tuple[float, ...] = ()
-    zero_ms: tuple[float, ...] = ()
+    corpus_offset_ms: Annotated[tuple[float, ...], tyro.conf.arg(aliases=["--zero-ms"])] = ()
     music: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER...")] = ()
     cache: Path | None = None
     batch: int = 4
@@ -85,7 +86,7 @@ class LipMaskRecipe:
     def __post_init__(self) -> None:
         if not self.data:
             raise ValueError("data must name at least one store of prepared clips, got none")
-        for name in ("share", "zero_ms"):
+        for name in ("share", "corpus_offset_ms"):
             given = getattr(self, name)
             if given and len(given) != len(self.data):
                 raise ValueError(f"{name} must have {len(self.data)} values, got {len(given)}")
@@ -140,7 +141,8 @@ def _faces(recipe: LipMaskRecipe, spec: SeparationSpec, split: Split) -> FaceVoi
     for number, path in enumerate(recipe.data if split == "train" else recipe.data[:1]):
         store = Store(path)
         places = clips_of_split(store, recipe.splits if number == 0 else None, split)
-        sources.append(FaceSource(store, places, recipe.zero_ms[number] if recipe.zero_ms else 0.0))
+        offset_ms = recipe.corpus_offset_ms[number] if recipe.corpus_offset_ms else 0.0
+        sources.append(FaceSource(store, places, offset_ms))
     return FaceVoices(sources, spec, SoundCache(_cache(recipe) / "sounds", spec.sample_rate))
 
 

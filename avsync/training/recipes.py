@@ -62,5 +62,8 @@ def run(settings: object) -> Path:
 
 def _look_first(settings: Any) -> None:
     clips = settings if hasattr(settings, "data") else settings.clips
-    zero_ms = clips.zero_ms if isinstance(clips.zero_ms, tuple) else (clips.zero_ms,)
-    look_first(settings.loop.output, clips.data, clips.splits, zero_ms)
+    if isinstance(settings, dense_sync.DenseSyncRecipe):
+        known_ms: tuple[float, ...] = (settings.answer_offset_ms,)
+    else:
+        known_ms = clips.corpus_offset_ms
+    look_first(settings.loop.output, clips.data, clips.splits, known_ms)

@@ -26,7 +26,8 @@ class TalkingValidation:
     """
 
     def __init__(self, clips: ClipData) -> None:
-        self.lead = round((clips.zero_ms[0] if clips.zero_ms else 0.0) * SAMPLE_RATE / 1000)
+        offset_ms = clips.corpus_offset_ms[0] if clips.corpus_offset_ms else 0.0
+        self.lead = round(offset_ms * SAMPLE_RATE / 1000)
         self.clips = held_out_clips(clips)
 
     @torch.no_grad()

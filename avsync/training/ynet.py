@@ -157,7 +157,9 @@ def _held_out(recipe: YNetRecipe, model: SeparationModel) -> tuple[Mixtures, lis
     data, spec = recipe.clips, model.spec
     if data.held_out is not None:
         # A manifest says itself what it is made of: any clip and any sound.
-        first = replace(data, data=data.data[:1], zero_ms=data.zero_ms[:1], splits=None)
+        first = replace(
+            data, data=data.data[:1], corpus_offset_ms=data.corpus_offset_ms[:1], splits=None
+        )
         mixtures = open_mixtures(first, recipe.levels, spec)
         rows = read_manifest(data.held_out, spec)
         mixtures.check(rows)

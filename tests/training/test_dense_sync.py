@@ -24,7 +24,7 @@ def recipe(store, folder, **changes):
 
 
 def test_a_recipe_gives_weights_that_the_registry_loads(store, tmp_path):
-    path = train(recipe(store, tmp_path, zero_ms=25.0))
+    path = train(recipe(store, tmp_path, answer_offset_ms=25.0))
     model = create_model("dense_sync", weights=path)
     assert model.spec.audio_from_s == pytest.approx(0.025)
     assert all(value.isfinite().all() for value in model.state_dict().values())
@@ -44,7 +44,7 @@ def test_weights_of_another_size_are_saved_with_their_own_config(store, tmp_path
     sizes = dict(dim=16, mouth_channels=[4, 8, 8, 16], mel_channels=[4, 8, 8, 8, 16], n_mels=32)
     first = tmp_path / "small.safetensors"
     checkpoints.save(first, create_model("dense_sync", config=sizes).state_dict(), sizes)
-    second = train(recipe(store, tmp_path, init=first, zero_ms=10.0))
+    second = train(recipe(store, tmp_path, init=first, answer_offset_ms=10.0))
     model = create_model("dense_sync", weights=second)
     assert model.encode_video(torch.rand(1, 3, 6, 56, 56)).shape == (1, 2, 16)
     assert model.spec.audio_from_s == pytest.approx(0.01)
@@ -78,7 +78,7 @@ def test_a_store_may_have_more_arrays_than_the_process_may_open_files(store, tmp
 
 
 def test_it_trains_with_a_backbone_of_timm(store, tmp_path):
-    path = train(recipe(store, tmp_path, backbone="test_resnet", zero_ms=25.0))
+    path = train(recipe(store, tmp_path, backbone="test_resnet", answer_offset_ms=25.0))
     assert path.name == "dense_sync_timm.safetensors"
     model = create_model("dense_sync_timm", weights=path)
     assert isinstance(model.mouth, FrameBackboneEncoder)

@@ -94,6 +94,22 @@ def test_only_signal_imports_torchaudio():
             assert not re.search(r"^\s*(import|from) torchaudio", text, re.MULTILINE), name
 
 
+# What hands out FFmpeg's own containers, streams and frames.
+RAW_READING = {"open_media", "video_stream", "audio_stream", "decoded", "packets", "decoded_frames"}
+
+
+def test_only_media_reads_and_writes_media_files():
+    """Synthetic clips, which are written from arrays, are below `avsync.media` too."""
+    for name, path in modules(ROOT / "avsync").items():
+        if name.startswith("avsync.media"):
+            continue
+        text = path.read_text()
+        assert not re.search(r"^\s*(import av\b|from av[. ])", text, re.MULTILINE), name
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("avsync.media"):
+                assert not RAW_READING & {alias.name for alias in node.names}, name
+
+
 @pytest.fixture
 def house(tmp_path):
     """A package of our name with one import that climbs and a circle."""

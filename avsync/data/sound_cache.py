@@ -11,7 +11,7 @@ from avsync.atomic import replacing
 from avsync.data.array_file import ArrayFiles, read_header
 from avsync.data.sounds import SoundFile
 from avsync.media.audio import read_audio
-from avsync.media.container import audio_stream, open_media
+from avsync.media.probe import audio_rate
 from avsync.signal import resample
 from avsync.weights import sha256_of
 
@@ -75,8 +75,7 @@ class SoundCache:
 
 def _decoded(sound: SoundFile) -> tuple[np.ndarray, int]:
     """All samples `(N,)` of a file at its own rate."""
-    with open_media(sound.path) as container:
-        rate = int(audio_stream(container, 0).sample_rate)
+    rate = audio_rate(sound.path)
     mono = sound.channel is None
     blocks = list(read_audio(sound.path, 0.0, None, mono=mono))
     wav = np.concatenate(blocks, axis=-1)

@@ -10,10 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.media.audio import is_sound, read_audio
-from avsync.media.container import UnreadableMedia, audio_stream, decoded, open_media
-from avsync.media.probe import MediaInfo
-from avsync.media.sound_encoder import named_layout
+from avsync.media.audio import read_audio
+from avsync.media.probe import MediaInfo, probe_audio
 from avsync.media.wav_file import WavWriter
 from avsync.pipelines.separate_chunks import Separated
 from avsync.pipelines.separate_result import RECORD
@@ -37,14 +35,7 @@ class Sound(NamedTuple):
     @staticmethod
     def of(info: MediaInfo) -> "Sound":
         """That of a file: from its first picture on, or from where the sound begins earlier."""
-        with open_media(info.path) as reading:
-            stream = audio_stream(reading)
-            # Decoded, because a header may say less than the sound: AAC of double rate, say.
-            frames = filter(is_sound, decoded(reading, stream))
-            if (first := next(frames, None)) is None:
-                cause = "no sound of the audio stream could be decoded"
-                raise UnreadableMedia("damaged", cause)
-            rate, layout = first.sample_rate, named_layout(stream.codec_context)
+        _, rate, layout, _ = probe_audio(info.path)
         # What is dated before the clock begins is an encoder's priming.
         sound_s = max(info.audio[0].start_s or 0.0, 0.0)
         early_s = max(info.video_start_s - sound_s, 0.0)

@@ -1,22 +1,21 @@
 """The pictures of a film with the lower halves of chosen faces drawn anew, window by window."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from av.video.frame import VideoFrame as DecodedFrame
 from torch import Tensor, nn
 
 from avsync.encoders.face_pyramid import SIZE
-from avsync.media.container import open_media, video_stream
 from avsync.media.crops import cut_face
 from avsync.media.new_film import TimedPicture
 from avsync.media.paste import paste_face
 from avsync.media.planes import Painter
 from avsync.media.probe import MediaInfo
-from avsync.media.video import Converter, decoded_frames, pixel_ratio
+from avsync.media.video import DecodedVideoFrame, read_decoded
 from avsync.pipelines.face_crops import MAX_SIDE
 from avsync.pipelines.separate_faces import Person
 from avsync.pipelines.talk_faces import Looked
@@ -61,24 +60,20 @@ class TalkingPictures:
 
     def __iter__(self) -> Iterator[TimedPicture]:
         count = WINDOW_BYTES // (PIXEL_BYTES * self.info.width * self.info.height)
-        with open_media(self.info.path) as container:
-            stream = video_stream(container)
-            to_rgb = Converter(pixel_ratio(stream), MAX_SIDE)
-            frames = enumerate(decoded_frames(container, stream))
+        with closing(read_decoded(self.info.path, MAX_SIDE)) as decoded:
+            frames = enumerate(decoded)
             while window := list(islice(frames, max(1, min(DRAWN, count)))):
                 shown: list[TimedPicture] = []
                 faces: list[_Face] = []
-                for number, (time_s, frame) in window:
-                    faces += self._faces(number, len(shown), frame, to_rgb)
-                    since_s = time_s - self.info.video_start_s
-                    shown.append(TimedPicture(since_s, self.painter(frame)))
+                for number, frame in window:
+                    faces += self._faces(number, len(shown), frame)
+                    since_s = frame.time_s - self.info.video_start_s
+                    shown.append(TimedPicture(since_s, self.painter(frame.frame)))
                 window.clear()
                 self._draw(faces, shown)
                 yield from shown
 
-    def _faces(
-        self, number: int, place: int, frame: DecodedFrame, to_rgb: Converter
-    ) -> list["_Face"]:
+    def _faces(self, number: int, place: int, frame: DecodedVideoFrame) -> list["_Face"]:
         """The faces to draw in a picture, cut out of it."""
         found = [
             (person, track.track, box)
@@ -89,7 +84,7 @@ class TalkingPictures:
         if not found and number:
             return []
         # The first picture's size holds for all, whether or not there is a face in it.
-        image = to_rgb(frame)
+        image = frame.rgb()
         faces: dict[int, _Face] = {}
         for person, track, box in found:
             crop = cut_face(image, box * np.array(image.shape[1::-1] * 2), SIZE)

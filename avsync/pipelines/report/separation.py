@@ -4,17 +4,15 @@ be listened to."""
 import base64
 import os
 from datetime import UTC, datetime
-from fractions import Fraction
-from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import cv2
 import numpy as np
 
 from avsync.atomic import write_text
 from avsync.media.container import UnreadableMedia
+from avsync.media.mp4_bytes import encode_audio
 from avsync.media.wav_file import samples_of
 from avsync.pipelines.report.axes import Tick, clock
 from avsync.pipelines.report.moments import Moment, Picture, jpeg_uri, read_pictures
@@ -150,7 +148,7 @@ def _faces(result: SeparationResult, excerpt: Excerpt, rate: int) -> list[Pictur
         moments.append(Moment(max(nearest, 0.0), voice.box))
     try:
         return read_pictures(result.file, moments, BUDGET_S)
-    except (UnreadableMedia, av.error.FFmpegError, OSError, cv2.error):
+    except (UnreadableMedia, OSError, cv2.error):
         return [None] * len(moments)  # The file is gone; the sounds are still there.
 
 
@@ -181,15 +179,5 @@ def _ticks(excerpt: Excerpt, rate: int) -> list[Tick]:
 
 def _sound_uri(wave: np.ndarray, rate: int) -> str:
     """A sound `(N,)` as an mp4 in a data URI."""
-    film = BytesIO()
-    with av.open(film, "w", format="mp4") as container:
-        sound = container.add_stream("aac", rate=PLAYED_RATE, layout="mono")
-        sound.bit_rate = PLAYED_BITS
-        # The encoder brings it to its own rate.
-        frame = av.AudioFrame.from_ndarray(wave[None].astype(np.float32), "fltp", "mono")
-        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
-        resampler = av.AudioResampler("fltp", "mono", PLAYED_RATE)
-        for each in (*resampler.resample(frame), *resampler.resample(None)):
-            container.mux(sound.encode(each))
-        container.mux(sound.encode(None))
-    return "data:audio/mp4;base64," + base64.b64encode(film.getvalue()).decode("ascii")
+    film = encode_audio(wave, rate, PLAYED_RATE, PLAYED_BITS)
+    return "data:audio/mp4;base64," + base64.b64encode(film).decode("ascii")

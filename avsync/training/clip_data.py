@@ -19,6 +19,7 @@ from avsync.scoring.clip_band import clip_band
 from avsync.scoring.engine import SyncModel
 from avsync.tasks.clip_spec import ClipSpec
 from avsync.timing import SAMPLE_RATE
+from avsync.training.early_stop import Watch
 
 # A longer context than most windows: what averaging gives.
 LONG_CONTEXT = 15
@@ -128,6 +129,7 @@ class Validation:
 
     def __init__(self, clips: ClipData, window_frames: int) -> None:
         self.contexts = sorted({window_frames, max(window_frames, LONG_CONTEXT)})
+        self.watch = Watch(f"within_1_at_{window_frames}")
         self.offset_ms = clips.corpus_offset_ms[0] if clips.corpus_offset_ms else 0.0
         self.clips = held_out_clips(clips)
 

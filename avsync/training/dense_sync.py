@@ -27,7 +27,7 @@ from avsync.tasks.dense_sync import DenseSync, DenseSyncConfig
 from avsync.tasks.dense_sync_timm import TimmDenseSyncConfig
 from avsync.timing import SAMPLES_PER_FRAME, exact_div
 from avsync.training.dense_sync_taught import TaughtShiftMatching
-from avsync.training.loop import LoopSettings, MakeBatch, fit
+from avsync.training.loop import LoopSettings, MakeBatch, Watch, fit
 
 # Training crops are this much larger than the model's, so that warping them loses no detail.
 CROP_MARGIN = 8
@@ -112,7 +112,8 @@ def train(recipe: DenseSyncRecipe) -> Path:
         return {f"within_1_at_{k}": measured.within(k, 1) for k in VALIDATION_CONTEXTS}
 
     chance = _chance(model, sources[0])
-    averaged = fit(task, _batches(recipe, sources, model), recipe.loop, chance, validate)
+    watch = Watch(f"within_1_at_{VALIDATION_CONTEXTS[0]}")
+    averaged = fit(task, _batches(recipe, sources, model), recipe.loop, chance, validate, watch)
     return _export(averaged, recipe)
 
 

@@ -1,22 +1,43 @@
 """Early stop: when measuring has long found nothing better, the best weights are kept."""
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 
+class Watch(NamedTuple):
+    """The figure of a validation that says which weights are best, and in which direction."""
+
+    figure: str
+    higher_is_better: bool = True
+
+    @property
+    def worst(self) -> float:
+        return -math.inf if self.higher_is_better else math.inf
+
+    def better(self, value: float, than: float) -> bool:
+        return value > than if self.higher_is_better else value < than
+
+
 class EarlyStop:
-    """Watches the first figure of every measurement, of which more is better.
+    """Stop a run when its validation has not improved for a while, and keep the best weights.
 
     Args:
-        patience: measurements without a better one after which to stop; 0 never stops, and keeps
+        patience: measurements without an improvement after which to stop; 0 never stops, and keeps
             no copy.
+        watch: the figure to improve, wherever it stands among the others.
+
+    Raises:
+        ValueError: patience without a figure to watch.
     """
 
-    def __init__(self, patience: int) -> None:
-        self.patience = patience
-        self.best = float("-inf")
+    def __init__(self, patience: int, watch: Watch | None = None) -> None:
+        if patience and watch is None:
+            raise ValueError("patience needs a figure to watch: fit(..., watch=Watch(NAME))")
+        self.patience, self.watch = patience, watch
+        self.best = -math.inf if watch is None else watch.worst
         self.since = 0
         self.kept: dict[str, Tensor] = {}
 
@@ -25,13 +46,21 @@ class EarlyStop:
         return 0 < self.patience <= self.since
 
     def see(self, figures: Mapping[str, float], averaged: nn.Module) -> None:
-        """Takes in a measurement of the averaged weights."""
-        if not self.patience:
+        """Take in a measurement of the averaged weights.
+
+        Raises:
+            ValueError: the figure that is watched is not in it.
+        """
+        if not self.patience or self.watch is None:
             return
         if not figures:
             raise ValueError("patience needs something measured: give the recipe held-out clips")
-        value = next(iter(figures.values()))
-        if value > self.best:
+        if self.watch.figure not in figures:
+            raise ValueError(
+                f"patience watches {self.watch.figure}, measured were {', '.join(figures)}"
+            )
+        value = figures[self.watch.figure]
+        if self.watch.better(value, than=self.best):
             self.best, self.since = value, 0
             self.kept = {name: each.clone() for name, each in averaged.state_dict().items()}
         else:

@@ -127,7 +127,7 @@ def tune(model: nn.Module, recipe: FineTuneRecipe) -> Tuned:
     measure = Validation(recipe.clips, model.spec.window_frames)  # type: ignore[union-attr,arg-type]
     before = measure(deepcopy(task))
     batches = stretch_batches(recipe.clips, model.spec, recipe.windows)  # type: ignore[arg-type]
-    tuned = fit(task, batches, recipe.loop, task.chance, measure)
+    tuned = fit(task, batches, recipe.loop, task.chance, measure, measure.watch)
     return Tuned(tuned.get_submodule("model").eval(), before, measure(tuned))
 
 

@@ -112,7 +112,9 @@ def train(recipe: LipMaskRecipe) -> Path:
     )
     measure = PairValidation(_held_out(recipe, known, features), recipe.batch)
     task, batches = PairOfVoices(model), pair_batches(pairs, recipe.batch, recipe.augment)
-    trained = fit(task, batches, recipe.loop, chance(task, batches, recipe.loop.seed), measure)
+    trained = fit(
+        task, batches, recipe.loop, chance(task, batches, recipe.loop.seed), measure, measure.watch
+    )
     path = recipe.loop.output / f"{NAME}.safetensors"
     checkpoints.save(path, trained.get_submodule("model").state_dict(), config, half=True)
     return path

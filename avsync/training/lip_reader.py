@@ -22,7 +22,7 @@ from avsync.tasks.lip_reader import LipReader, LipReaderConfig, grey_of
 from avsync.tasks.vocabulary import END, IGNORED
 from avsync.training.batches import as_floats
 from avsync.training.clip_data import ClipData, as_frames
-from avsync.training.loop import LoopSettings, fit
+from avsync.training.loop import LoopSettings, Watch, fit
 from avsync.training.utterance_batches import HeldOut, Speech, Spoken
 from avsync.training.weights_file import save_model, start_model
 
@@ -147,6 +147,7 @@ class ReadingValidation:
     def __init__(self, held_out: HeldOut, streams: Streams) -> None:
         self.held_out = held_out
         self.streams = ("video", "audio") if streams == "both" else (streams,)
+        self.watch = Watch(f"told_from_{self.streams[0]}")
 
     @torch.no_grad()
     def __call__(self, task: nn.Module) -> dict[str, float]:
@@ -186,5 +187,5 @@ def train(recipe: LipReaderRecipe) -> Path:
     assert isinstance(model, LipReader)
     task = Reading(model, recipe.streams, recipe.smoothing, recipe.ctc, recipe.by_frame)
     measure = ReadingValidation(spoken.held_out(), recipe.streams)
-    trained = fit(task, spoken.batches(model), recipe.loop, task.chance, measure)
+    trained = fit(task, spoken.batches(model), recipe.loop, task.chance, measure, measure.watch)
     return save_model(recipe.loop.output, "lip_reader", trained, config)

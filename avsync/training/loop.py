@@ -13,7 +13,7 @@ from avsync.training.alarm import ChanceAlarm
 from avsync.training.batches import Curriculum, MakeBatch, Part, Parts, as_floats
 from avsync.training.contact_sheet import write_contact_sheet
 from avsync.training.devices import share_first, start_fabric
-from avsync.training.early_stop import EarlyStop
+from avsync.training.early_stop import EarlyStop, Watch
 from avsync.training.log import LOG_FILE, RunLog, Step
 from avsync.training.one_batch import learn_one_batch, verdict
 from avsync.training.schedule import learning_rate, make_optimizer, make_schedule
@@ -28,11 +28,12 @@ __all__ = [
     "LoopSettings",
     "MakeBatch",
     "Validate",
+    "Watch",
     "fit",
     "learning_rate",
 ]
 
-# Measures an averaged copy of the task; of the first figure, more is better.
+# Measures an averaged copy of the task: figures by name, in any order.
 Validate = Callable[[nn.Module], Mapping[str, float]]
 
 
@@ -42,6 +43,7 @@ def fit(
     settings: LoopSettings,
     chance: float,
     validate: Validate,
+    watch: Watch | None = None,
 ) -> nn.Module:
     """Trains `task`, whose forward maps a batch to a scalar loss, and returns its averaged copy.
 
@@ -50,9 +52,10 @@ def fit(
         make_batch: draws a batch, or says how at each moment.
         settings: see there.
         chance: the loss of a model that knows nothing, written beside every loss.
-        validate: measures an averaged copy of the task; of its first figure, more is better.
+        validate: measures an averaged copy of the task.
+        watch: the figure of `validate` that `patience` goes by; needed with `patience` only.
     """
-    run = _Run(task, settings, chance)
+    run = _Run(task, settings, chance, watch)
     first = run.state.resume()
     fabric = run.fabric
     parts = Parts(
@@ -84,7 +87,9 @@ def fit(
 class _Run:
     """All that a run holds: the model and its average, the optimiser, the log, the watchers."""
 
-    def __init__(self, task: nn.Module, settings: LoopSettings, chance: float) -> None:
+    def __init__(
+        self, task: nn.Module, settings: LoopSettings, chance: float, watch: Watch | None
+    ) -> None:
         # Slow to import, and not needed to print the options.
         from timm.utils.model_ema import ModelEmaV3
 
@@ -94,7 +99,7 @@ class _Run:
         self.set_rate = make_schedule(self.optimizer, settings)
         self.average = ModelEmaV3(task, decay=settings.ema).to(self.fabric.device)
         self.wrapped, self.stepper = self.fabric.setup(task, self.optimizer)
-        self.early = EarlyStop(settings.patience)
+        self.early = EarlyStop(settings.patience, watch)
         self.alarm = ChanceAlarm(chance, settings.alarm_after, settings.clip)
         self.log = RunLog(
             settings.output,

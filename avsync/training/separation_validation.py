@@ -11,6 +11,7 @@ from avsync.data.mixtures import MixtureRow, Mixtures
 from avsync.metrics.bss_eval import bss_eval_v3
 from avsync.metrics.si_sdr import si_sdr
 from avsync.training.batches import as_floats
+from avsync.training.early_stop import Watch
 from avsync.training.mask_step import MaskStep
 from avsync.training.mixture_batches import collated
 
@@ -36,6 +37,7 @@ class SeparationValidation:
         batch: int = 10,
     ) -> None:
         self.mixtures, self.rows, self.features, self.batch = mixtures, rows, features, batch
+        self.watch = Watch("si_sdr_gain")
         self.two = torch.tensor([row.second is not None for row in rows])
 
     @torch.no_grad()

@@ -12,6 +12,7 @@ from avsync.tasks.talking_face import FACE_SPEC, TalkingFace, face_pair
 from avsync.timing import SAMPLE_RATE
 from avsync.training.batches import as_floats
 from avsync.training.clip_data import ClipData, as_frames, held_out_clips
+from avsync.training.early_stop import Watch
 
 # One frame in so many is drawn.
 EVERY = 5
@@ -28,6 +29,7 @@ class TalkingValidation:
     def __init__(self, clips: ClipData) -> None:
         offset_ms = clips.corpus_offset_ms[0] if clips.corpus_offset_ms else 0.0
         self.lead = round(offset_ms * SAMPLE_RATE / 1000)
+        self.watch = Watch("psnr")
         self.clips = held_out_clips(clips)
 
     @torch.no_grad()

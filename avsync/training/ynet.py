@@ -108,7 +108,7 @@ def train(recipe: YNetRecipe) -> Path:
     batches = mixture_batches(mixtures, data.batch, features)
     measure = SeparationValidation(held_out, rows, features, data.batch)
     known = chance(task, batches, recipe.loop.seed)
-    trained = fit(task, batches, recipe.loop, known, measure)
+    trained = fit(task, batches, recipe.loop, known, measure, measure.watch)
     return save_model(recipe.loop.output, separator.name, trained, separator.config)
 
 

@@ -43,4 +43,6 @@ def capture_activations(model: Vocalist, frames: Tensor, mel: Tensor) -> Vocalis
             scores = model.join(video, audio)
     finally:
         hook.remove()
-    return VocalistActivations(scores, video, audio, pooled[0], fusion, audio_to_video, video_to_audio)
+    return VocalistActivations(
+        scores, video, audio, pooled[0], fusion, audio_to_video, video_to_audio
+    )

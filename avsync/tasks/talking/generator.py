@@ -170,12 +170,16 @@ def generate_frames(
     shown = frames[0] if identity is None else identity
     drawn = [
         model(said, face_pair(pose, shown.expand_as(pose)))
-        for said, pose in zip(tokens.split(FRAMES_PER_PASS), frames.split(FRAMES_PER_PASS), strict=True)
+        for said, pose in zip(
+            tokens.split(FRAMES_PER_PASS), frames.split(FRAMES_PER_PASS), strict=True
+        )
     ]
     return torch.cat(drawn)
 
 
-def build_talking_face_generator(config: TalkingFaceConfig, audio_map: nn.Module) -> TalkingFaceGenerator:
+def build_talking_face_generator(
+    config: TalkingFaceConfig, audio_map: nn.Module
+) -> TalkingFaceGenerator:
     """Yield the generator of that configuration, with fresh weights."""
     return TalkingFaceGenerator(
         audio_map,

@@ -115,6 +115,8 @@ def build_synctalklip(config: SyncTalklipConfig) -> SyncTalklip:
     return SyncTalklip(
         encoder=AvHubertEncoder(config.encoder),
         front_end=StackedFbank(),
-        generator=build_talking_face_generator(config.generator, nn.Linear(config.encoder.dim, said)),
+        generator=build_talking_face_generator(
+            config.generator, nn.Linear(config.encoder.dim, said)
+        ),
         window=config.window,
     )

@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=80)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--zero-ms", type=float, default=20.0)
+    parser.add_argument("--corpus-offset-ms", "--zero-ms", type=float, default=20.0)
     given = parser.parse_args()
     store, spoilt = Store(given.data), given.work / "spoilt"
     places = clips_of_split(store, given.splits, "train")[: given.clips]
@@ -76,7 +76,10 @@ def main() -> None:
         train(
             FineTuneRecipe(
                 clips=ClipData(
-                    data=(spoilt,), splits=given.splits, zero_ms=(given.zero_ms,), batch=8
+                    data=(spoilt,),
+                    splits=given.splits,
+                    corpus_offset_ms=(given.corpus_offset_ms,),
+                    batch=8,
                 ),
                 loop=LoopSettings(
                     output=output, steps=given.steps, lr=3e-4, warmup=10, ema=0.9, validate_every=0

@@ -1,7 +1,7 @@
 """The word error rate of lip readers on clips that they were not trained on.
 
-python benchmarks/lip_reading.py --data STORE --splits FILE --transcripts FOLDER --zero-ms MS
-    [--video WEIGHTS] [--audio WEIGHTS] [--both WEIGHTS]
+python benchmarks/lip_reading.py --data STORE --splits FILE --transcripts FOLDER
+    --corpus-offset-ms MS [--video WEIGHTS] [--audio WEIGHTS] [--both WEIGHTS]
 
 Beside it what a reader gets that sees and hears nothing, and always writes the words that are said
 most often at each place of a sentence. Where a training's `log.csv` lies beside its weights, its
@@ -32,7 +32,7 @@ def main() -> None:
     add("--splits", type=Path)
     add("--split", default="test")
     add("--transcripts", type=Path, required=True)
-    add("--zero-ms", type=float, default=0.0, help="offset of all clips")
+    add("--corpus-offset-ms", "--zero-ms", type=float, default=0.0, help="offset of all clips")
     add("--beam", type=int, default=1)
     for stream in STREAMS:
         add(f"--{stream}", type=Path, help="weights of a reader of that")
@@ -56,7 +56,7 @@ def measured(asked: argparse.Namespace, stream: Any, weights: Path) -> dict[str,
             asked.splits,
             asked.split,
             asked.beam,
-            asked.zero_ms,
+            asked.corpus_offset_ms,
         )
     )
     print(lipread_table(figures), flush=True)

@@ -60,8 +60,22 @@ def parsed() -> argparse.Namespace:
     add("--unseen", type=Path, required=True, help="store others: other speakers, all for testing")
     add("--rendered", type=Path, required=True, help="store rendered: all for testing")
     add("--more", type=Path, nargs="*", default=[], help="other stores to train on")
-    add("--zero-ms", type=float, nargs=3, default=(20.0, 20.0, 0.0), help="of the three")
-    add("--more-zero-ms", type=float, nargs="*", default=[], help="of the other stores")
+    add(
+        "--corpus-offset-ms",
+        "--zero-ms",
+        type=float,
+        nargs=3,
+        default=(20.0, 20.0, 0.0),
+        help="of the three",
+    )
+    add(
+        "--more-corpus-offset-ms",
+        "--more-zero-ms",
+        type=float,
+        nargs="*",
+        default=[],
+        help="of the other stores",
+    )
     add("--mir1k", type=Path, required=True, help="accompaniment and singers, split by singer")
     add("--music", type=Path, required=True, help="more accompaniment, split by file")
     add("--landmarks", type=Path, help="folder of ID.npz, for ynet-gr")
@@ -123,11 +137,14 @@ def one_run(name: str, seed: int, options: argparse.Namespace) -> None:
 def job_of(seed: int, work: Path, eyes: Path | None, options: argparse.Namespace) -> Job:
     """The settings of a run, the same for all systems."""
     stores = (options.seen, *options.more)
-    zero_ms = (options.zero_ms[0], *(options.more_zero_ms or [0.0] * len(options.more)))
+    offset_ms = (
+        options.corpus_offset_ms[0],
+        *(options.more_corpus_offset_ms or [0.0] * len(options.more)),
+    )
     clips = MixtureData(
         stores,
         options.splits,
-        zero_ms,
+        offset_ms,
         options.landmarks,
         (options.music,),
         options.mir1k,
@@ -159,7 +176,7 @@ def measured(
         options.unseen,
         options.rendered,
         options.splits,
-        tuple(options.zero_ms),
+        tuple(options.corpus_offset_ms),
         options.mir1k,
         options.music,
         options.landmarks,

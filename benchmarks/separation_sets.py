@@ -66,7 +66,7 @@ CLAIM = SETS[1:3]
 
 
 class TestData(NamedTuple):
-    """Where the clips and sounds of all sets lie; `zero_ms` of each store (positive = the audio
+    """Where the clips and sounds of all sets lie; `offset_ms` of each store (positive = the audio
     leads) is taken off.
     """
 
@@ -74,7 +74,7 @@ class TestData(NamedTuple):
     unseen: Path
     rendered: Path
     splits: Path
-    zero_ms: tuple[float, float, float]
+    offset_ms: tuple[float, float, float]
     mir1k: Path
     music: Path
     landmarks: Path | None = None
@@ -87,13 +87,13 @@ class TestData(NamedTuple):
         """
         named = {SEEN: self.seen, UNSEEN: self.unseen, RENDERED: self.rendered}
         sources = []
-        for (name, path), zero_ms in zip(named.items(), self.zero_ms, strict=True):
+        for (name, path), offset_ms in zip(named.items(), self.offset_ms, strict=True):
             if path.name != name:
                 raise ValueError(f"the folder of this store must be called {name}, got {path}")
             store = Store(path)
             split = "test" if name == SEEN else "train"
             places = clips_of_split(store, self.splits if name == SEEN else None, split)
-            sources.append(FaceSource(store, places, zero_ms))
+            sources.append(FaceSource(store, places, offset_ms))
         music = list_mir1k(self.mir1k, "music"), list_audio_files(self.music)
         chosen = [sound for each in music for sound in audio_files_of_split(each, "test")]
         singers = audio_files_of_split(list_mir1k(self.mir1k, "voice"), "test")

@@ -1,7 +1,8 @@
 """What each loss of a talking face buys: the same training with and without it, over seeds.
 
-    python benchmarks/talking_face.py --data STORE --splits FILE --zero-ms MS --expert FILE \
-        --transcripts FOLDER --work FOLDER [--steps N] [--more N] [--seeds 0 1 2] [--reader FILE]
+    python benchmarks/talking_face.py --data STORE --splits FILE --corpus-offset-ms MS \
+        --expert FILE --transcripts FOLDER --work FOLDER [--steps N] [--more N] \
+        [--seeds 0 1 2] [--reader FILE]
 
 Per seed a generator learns by reconstruction alone; every other arm starts from it and goes on for
 `--more` steps, as does one more by reconstruction alone. Test clips are drawn again, their first
@@ -89,7 +90,12 @@ def recipe(
 ) -> SyncTalklipRecipe:
     batch, runs = (options.batch, 1) if name == FIRST else (options.more_batch, options.more_runs)
     return SyncTalklipRecipe(
-        ClipData((options.data,), options.splits, zero_ms=(options.zero_ms,), batch=batch),
+        ClipData(
+            (options.data,),
+            options.splits,
+            corpus_offset_ms=(options.corpus_offset_ms,),
+            batch=batch,
+        ),
         LoopSettings(
             options.work / f"{name}_{seed}",
             steps,
@@ -148,7 +154,7 @@ def judged(options: argparse.Namespace, weights: Path, reader: Path | None) -> d
             weights=weights,
             splits=options.splits,
             clips=options.clips,
-            truth_ms=options.zero_ms,
+            truth_ms=options.corpus_offset_ms,
             reader=reader,
             transcripts=options.transcripts if reader else None,
         )
@@ -182,7 +188,9 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--splits", type=Path)
-    parser.add_argument("--zero-ms", type=float, default=0.0, help="offset of all clips")
+    parser.add_argument(
+        "--corpus-offset-ms", "--zero-ms", type=float, default=0.0, help="offset of all clips"
+    )
     parser.add_argument("--expert", type=Path, help="weights of an AV-SyncNet")
     parser.add_argument("--transcripts", type=Path)
     parser.add_argument("--reader", type=Path, help="a lip reader that took no part")

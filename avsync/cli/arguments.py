@@ -23,6 +23,7 @@ Lists = Annotated[tuple[str, ...], tyro.conf.arg(name="list", metavar="FILE...")
 ModelName = Annotated[str, tyro.conf.arg(metavar="NAME")]
 Who = Annotated[str | None, tyro.conf.arg(metavar="WHO")]
 Frames = Annotated[int | None, tyro.conf.arg(metavar="N")]
+CorpusOffset = Annotated[float, tyro.conf.arg(aliases=["--zero-ms"])]
 Detector = Literal["best", "yunet", "haar"]
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 

@@ -7,6 +7,7 @@ the functions, so that `--help` does not load torch.
 from typing import Literal
 
 from avsync.cli.arguments import (
+    CorpusOffset,
     Detector,
     Folder,
     InputFolder,
@@ -152,7 +153,7 @@ def audit(
     measured: int = 30,
     model: str = "dense_sync",
     weights: OutputPath = None,
-    zero_ms: float = 0.0,
+    corpus_offset_ms: CorpusOffset = 0.0,
     clean: OutputPath = None,
     move: bool = True,
 ) -> int:
@@ -168,7 +169,8 @@ def audit(
         measured: number of these whose offset a model measures; 0 for none.
         model: a name that `avsync models` lists.
         weights: a checkpoint of that model instead of the released one.
-        zero_ms: offset that all clips are known to have; positive = the audio leads.
+        corpus_offset_ms: constant offset that the clips are known to have (positive = the audio
+            leads); clips are judged against it.
         clean: measure every clip and write a table of clips to drop or shift here; pass it to
             `avsync train` as --clean.
         move: shift clips whose offset is certain; otherwise they are dropped.
@@ -186,7 +188,7 @@ def audit(
             measured=measured,
             model=model,
             weights=weights,
-            zero_ms=zero_ms,
+            corpus_offset_ms=corpus_offset_ms,
             clean=clean,
             move=move,
             progress=progress,

@@ -14,9 +14,9 @@ from avsync.evaluation.score_matrix import WavInMemory, clip_band
 from avsync.metrics.sync_accuracy import MAX_SHIFT, average_context, best_offsets
 from avsync.scoring.decision import BEYOND_S, Answer, judge_curves
 from avsync.scoring.engine import CroppedTick, SyncModel, score_tracks
-from avsync.scoring.peak import Calibration
 from avsync.scoring.result import Interval
 from avsync.scoring.score_sums import TrackScores
+from avsync.tasks.calibration import Calibration
 from avsync.timing import FPS
 
 # Spoken parts of clips, by the stem of their source: first and last second of the words.

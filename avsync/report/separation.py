@@ -4,17 +4,15 @@ be listened to."""
 import base64
 import os
 from datetime import UTC, datetime
-from fractions import Fraction
-from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import cv2
 import numpy as np
 
 from avsync.atomic import write_text
 from avsync.media.container import UnreadableMedia
+from avsync.media.writers.mp4_bytes import encode_audio
 from avsync.media.writers.wav_writer import samples_of
 from avsync.pipelines.check.messages import printable
 from avsync.pipelines.separate.result import SeparationResult, Voice
@@ -145,7 +143,7 @@ def _faces(result: SeparationResult, excerpt: Excerpt, rate: int) -> list[Pictur
         moments.append(Moment(max(nearest, 0.0), voice.box))
     try:
         return read_images(result.file, moments, BUDGET_S)
-    except (UnreadableMedia, av.error.FFmpegError, OSError, cv2.error):
+    except (UnreadableMedia, OSError, cv2.error):
         return [None] * len(moments)  # The file is gone; the audio streams are still there.
 
 
@@ -176,18 +174,8 @@ def _ticks(excerpt: Excerpt, rate: int) -> list[Tick]:
 
 def _sound_uri(wave: np.ndarray, rate: int) -> str:
     """Return an audio `(N,)` as an mp4 in a data URI."""
-    video = BytesIO()
-    with av.open(video, "w", format="mp4") as container:
-        audio = container.add_stream("aac", rate=PLAYED_RATE, layout="mono")
-        audio.bit_rate = PLAYED_BITS
-        # The encoder brings it to its own rate.
-        frame = av.AudioFrame.from_ndarray(wave[None].astype(np.float32), "fltp", "mono")
-        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
-        resampler = av.AudioResampler("fltp", "mono", PLAYED_RATE)
-        for each in (*resampler.resample(frame), *resampler.resample(None)):
-            container.mux(audio.encode(each))
-        container.mux(audio.encode(None))
-    return "data:audio/mp4;base64," + base64.b64encode(video.getvalue()).decode("ascii")
+    video = encode_audio(wave, rate, PLAYED_RATE, PLAYED_BITS)
+    return "data:audio/mp4;base64," + base64.b64encode(video).decode("ascii")
 
 
 TOP_HZ = 8000

@@ -6,16 +6,13 @@ takes the time of a second pass over the file.
 
 import base64
 import time
-from collections.abc import Iterator
 from typing import NamedTuple
 
-import av
 import cv2
 import numpy as np
-from av.container import InputContainer
 
-from avsync.media.container import UnreadableMedia, audio_stream, open_media, video_stream
-from avsync.media.video_reader import Converter, decoded_frames, pixel_ratio
+from avsync.media.container import UnreadableMedia
+from avsync.media.seek import AudioSeeker, VideoSeeker
 from avsync.pipelines.check.export import strain
 from avsync.report.track_rows import Row
 from avsync.scoring.result import Fault, TimelinePoint
@@ -30,10 +27,6 @@ JPEG_QUALITY = 80
 # Audio is drawn this far to both sides of an image, in this many bars.
 AROUND_S = 0.6
 BARS = 80
-# Some containers seek to somewhere past the place asked for: then again from further ahead.
-LEADS_S = (0.0, 1.0, 4.0, 12.0)
-# Times come from floats and from clocks of few ticks a second.
-CLOSE_S = 0.005
 WORST = "furthest from sync"
 Box = tuple[float, float, float, float]
 
@@ -97,18 +90,14 @@ def read_images(path: str, moments: list[Moment], budget_s: float = 6.0) -> list
 
     Raises UnreadableMedia where the file is gone or holds no video.
     """
-    deadline = time.monotonic() + budget_s
-    with open_media(path) as container:
-        stream = video_stream(container)
-        first = next(decoded_frames(container, stream), None)
-        if first is None:
-            raise UnreadableMedia("damaged", "no image of the video could be decoded")
-        origin_s = first[0]
+    deadline_s = time.monotonic() + budget_s
+    with VideoSeeker(path, deadline_s) as video:
+        times_s = [video.first_s + moment.t_s for moment in moments]
         images = [
-            _picture_at(container, stream, origin_s + moment.t_s, moment.box, deadline)
-            for moment in moments
+            _cut(video.frame_at(at_s), moment.box)
+            for at_s, moment in zip(times_s, moments, strict=True)
         ]
-    loud = _loudness(path, [origin_s + moment.t_s for moment in moments], deadline)
+    loud = _loudness(path, times_s, deadline_s)
     return [
         None if image is None else Picture(jpeg_uri(image), image.shape[1], image.shape[0], audio)
         for image, audio in zip(images, loud, strict=True)
@@ -124,30 +113,11 @@ def _box_at(row: Row, t_s: float) -> Box:
     return min(row.tracks, key=lambda track: max(track.start_s - t_s, t_s - track.end_s)).box
 
 
-def _picture_at(
-    container: InputContainer,
-    stream: av.VideoStream,
-    at_s: float,
-    box: Box | None,
-    deadline: float,
-) -> np.ndarray | None:
-    """Return the image on screen at a time of the file, cut to the box; None where none came in time."""
-    for lead_s in LEADS_S:
-        try:
-            container.seek(int((at_s - lead_s) * av.time_base), backward=True)
-        except (av.error.FFmpegError, OSError, OverflowError):
-            continue
-        shown = None
-        for time_s, frame in decoded_frames(container, stream):
-            if time.monotonic() > deadline:
-                return None
-            if time_s > at_s + CLOSE_S:
-                break
-            shown = time_s, frame
-        if shown is not None and at_s - shown[0] < 0.5:
-            image = Converter(pixel_ratio(stream))(shown[1])
-            return shrink(image if box is None else around(image, box), PICTURE)
-    return None
+def _cut(image: np.ndarray | None, box: Box | None) -> np.ndarray | None:
+    """Return a frame cut to the box, at the size that is shown."""
+    if image is None:
+        return None
+    return shrink(image if box is None else around(image, box), PICTURE)
 
 
 def around(image: np.ndarray, box: Box) -> np.ndarray:
@@ -173,65 +143,29 @@ def jpeg_uri(image: np.ndarray) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
 
 
-def _loudness(path: str, times_s: list[float], deadline: float) -> list[np.ndarray | None]:
+def _loudness(path: str, times_s: list[float], deadline_s: float) -> list[np.ndarray | None]:
     """Loudness `(BARS,)` around each time against the loudest of all; None where none was read."""
     try:
-        with open_media(path) as container:
-            stream = audio_stream(container)
-            energies = [_energy(container, stream, at_s, deadline) for at_s in times_s]
-    except (UnreadableMedia, av.error.FFmpegError, OSError):
+        with AudioSeeker(path) as audio:
+            energies = [_energy(audio, at_s, deadline_s) for at_s in times_s]
+    except (UnreadableMedia, OSError):
         return [None] * len(times_s)
     loudest = max((float(energy.max()) for energy in energies if energy is not None), default=0.0)
     return [None if energy is None else (energy / max(loudest, 1e-3)) ** 0.6 for energy in energies]
 
 
-def _energy(
-    container: InputContainer, stream: av.AudioStream, at_s: float, deadline: float
-) -> np.ndarray | None:
-    """Effective amplitude `(BARS,)` of the audio within AROUND_S of a time on the file's clock."""
+def _energy(audio: AudioSeeker, at_s: float, deadline_s: float) -> np.ndarray | None:
+    """RMS amplitude `(BARS,)` of the audio within AROUND_S of a time on the file's clock."""
     start_s = at_s - AROUND_S
-    container.seek(int(max(start_s - 0.3, 0) * av.time_base), backward=True)
     squares, counts = np.zeros(BARS), np.zeros(BARS)
-    for begin_s, wav in audio_of(container, stream):
-        if time.monotonic() > deadline:
+    for begin_s, wav in audio.blocks_from(start_s):
+        if time.monotonic() > deadline_s:
             return None
         if begin_s > at_s + AROUND_S:
             break
-        at = (begin_s - start_s + np.arange(len(wav)) / stream.rate) / (2 * AROUND_S) * BARS
+        at = (begin_s - start_s + np.arange(len(wav)) / audio.rate) / (2 * AROUND_S) * BARS
         bars = at.astype(int)
         inside = (at >= 0) & (bars < BARS)
         squares += np.bincount(bars[inside], wav[inside].astype(np.float64) ** 2, BARS)
         counts += np.bincount(bars[inside], minlength=BARS)
     return np.sqrt(squares / np.maximum(counts, 1)) if counts.any() else None
-
-
-def audio_of(
-    container: InputContainer, stream: av.AudioStream, rate: int | None = None
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Blocks of mono audio `(N,)` from where a container stands, and when each begins on the clock
-    of the file; at the stream's own rate where none is given. Ends where a block has no time.
-    """
-    rate = rate or stream.rate
-    resampler = av.AudioResampler(format="fltp", layout="mono", rate=rate)
-    for frame in _sound(container, stream):
-        if frame.pts is None or frame.time_base is None:
-            return
-        for mono in resampler.resample(frame):
-            if mono.pts is not None and mono.time_base is not None:
-                yield float(mono.pts * mono.time_base), mono.to_ndarray()[0]
-
-
-def _sound(container: InputContainer, stream: av.AudioStream) -> Iterator[av.AudioFrame]:
-    # After a seek the first packet may be half a frame, and a damaged file breaks anywhere.
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except (av.error.FFmpegError, OSError):
-            return
-        if packet is None:
-            return
-        try:
-            yield from packet.decode()
-        except av.error.FFmpegError:
-            continue

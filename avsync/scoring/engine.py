@@ -44,6 +44,10 @@ class Step(NamedTuple):
         return exact_div(SAMPLE_RATE * self.ms, 1000)
 
 
+# The attributes of a `SyncModel`.
+SYNC_CONTRACT = ("spec", "encode_video", "encode_audio", "compare")
+
+
 class SyncModel(Protocol):
     """What the engine asks of a task; shapes are in DESIGN's contract of a sync task."""
 

@@ -1,15 +1,18 @@
 """The registry of released models: list them, look one up, build it with its weights."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from avsync import weights as checkpoints
+from avsync.tasks.calibration import read_calibration
 from avsync.tasks.card import Config, Job, ModelCard
 from avsync.tasks.catalog import MODELS
 
 if TYPE_CHECKING:
     from torch import nn
 
+Model = TypeVar("Model")
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 
 
@@ -49,7 +52,8 @@ def create_model(
         config: fields of the model's config that differ from the checkpoint's or from the defaults.
 
     Returns:
-        The model, in `eval` mode if weights were loaded.
+        The model, in `eval` mode if weights were loaded. A sync model whose weights were calibrated
+        has the result in its attribute `calibration`; drop it when you change the weights.
 
     Raises:
         ValueError: the name or a field is unknown.
@@ -67,7 +71,42 @@ def create_model(
         model.load_state_dict(checkpoint.state_dict, strict=True)
     except RuntimeError as error:
         raise RuntimeError(f"the weights do not fit model {name}: {error}") from error
+    if checkpoint.calibration is not None:
+        model.calibration = read_calibration(checkpoint.calibration)  # type: ignore[assignment]
     return model.eval()
+
+
+def resolve_model(
+    model: str | Model,
+    weights: str | Path | None,
+    load: Callable[[str, str | None], Model],
+    contract: Sequence[str],
+) -> tuple[str, Model]:
+    """Return the name of a model and the model itself, which is given by name or as an object.
+
+    Args:
+        model: a name, or a model object in eval mode, whose name is that of its class.
+        weights: a checkpoint of the named model instead of the released one.
+        load: loads a model by its name and the path of its weights.
+        contract: what a model object must have, by attribute names.
+
+    Raises:
+        ValueError: an object that comes with weights, that lacks a part of the contract, or that is
+            in train mode.
+    """
+    if isinstance(model, str):
+        return model, load(model, None if weights is None else str(weights))
+    name = type(model).__name__
+    if missing := [attribute for attribute in contract if not hasattr(model, attribute)]:
+        raise ValueError(
+            f"model must be a name or an object that keeps the contract of its task: "
+            f"{name} has no {', '.join(missing)}"
+        )
+    if weights is not None:
+        raise ValueError(f"weights go with the name of a model: load them into the {name} itself")
+    if getattr(model, "training", False):
+        raise ValueError("model must be in eval mode: call model.eval() first")
+    return name, model
 
 
 def _load_released(card: ModelCard) -> checkpoints.Checkpoint:

@@ -33,9 +33,9 @@ def music_folder(path):
     return path
 
 
-def faces_of(store, tmp_path, spec=SPEC, places=range(3), zero_ms=0.0):
+def faces_of(store, tmp_path, spec=SPEC, places=range(3), offset_ms=0.0):
     cache = AudioCache(tmp_path / "cache", spec.sample_rate)
-    return SeparationTargets([FaceSource(store, places, zero_ms)], spec, cache)
+    return SeparationTargets([FaceSource(store, places, offset_ms)], spec, cache)
 
 
 def mixtures_of(store, tmp_path, **options):

@@ -12,7 +12,7 @@ from avsync.audio.resampling import resample
 from avsync.data.corpora.audio_files import AudioFile
 from avsync.data.store.npy_items import ArrayFiles, read_header
 from avsync.media.audio_reader import read_audio
-from avsync.media.container import audio_stream, open_media
+from avsync.media.probe import audio_rate
 from avsync.weights import sha256_of
 
 # What changes here makes every file anew.
@@ -75,8 +75,7 @@ class AudioCache:
 
 def _decoded(audio: AudioFile) -> tuple[np.ndarray, int]:
     """All samples `(N,)` of a file at its own rate."""
-    with open_media(audio.path) as container:
-        rate = int(audio_stream(container, 0).sample_rate)
+    rate = audio_rate(audio.path)
     mono = audio.channel is None
     blocks = list(read_audio(audio.path, 0.0, None, mono=mono))
     wav = np.concatenate(blocks, axis=-1)

@@ -19,9 +19,9 @@ class ClipWindows:
         store: prepared clips.
         places: of the clips in the store.
         spec: of the task that will see them.
-        zero_ms: offset of the clips (positive = the audio leads), taken off, so that what is cut at
-            the same time is in sync.
-        own_ms: offsets of single clips by id, in place of `zero_ms`.
+        offset_ms: constant offset of the clips (positive = the audio leads), taken off so that what
+            is cut at the same time is in sync.
+        own_ms: offsets of single clips by id, in place of `offset_ms`.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class ClipWindows:
         store: Store,
         places: Sequence[int],
         spec: ClipSpec,
-        zero_ms: float = 0.0,
+        offset_ms: float = 0.0,
         own_ms: Mapping[str, float] | None = None,
     ) -> None:
         rows = [store.rows[place] for place in places]
@@ -39,7 +39,7 @@ class ClipWindows:
         self.crop_files = [str(folder / f"{spec.crop}.npy") for folder in folders]
         self.sound_files = [str(folder / "wav_16k.npy") for folder in folders]
         own_ms = own_ms or {}
-        self.leads = [round(own_ms.get(row["id"], zero_ms) * SAMPLE_RATE / 1000) for row in rows]
+        self.leads = [round(own_ms.get(row["id"], offset_ms) * SAMPLE_RATE / 1000) for row in rows]
         if rows and not Path(self.crop_files[0]).exists():
             raise ValueError(
                 f"store {store.path} has no {spec.crop} crops, which this model looks at: "

@@ -21,7 +21,7 @@ class FaceSource(NamedTuple):
 
     store: Store
     places: Sequence[int]
-    zero_ms: float = 0.0
+    offset_ms: float = 0.0
 
 
 class SeparationTargets:
@@ -59,7 +59,7 @@ class SeparationTargets:
         folders = [clip_folder(source.store.path, row["id"]) for source, row in rows]
         self.sounds = [str(folder / "wav.npy") for folder in folders]
         self.rates: list[int] = [row["sample_rate"] for _, row in rows]
-        self.leads = [round(source.zero_ms * spec.sample_rate / 1000) for source, _ in rows]
+        self.leads = [round(source.offset_ms * spec.sample_rate / 1000) for source, _ in rows]
         self.windows = [_windows(source, spec) for source in sources]
         self.homes = [
             (number, k) for number, source in enumerate(sources) for k in range(len(source.places))

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from avsync.atomic import write_text
-from avsync.data.store.reader import PreparedClip, samples_in
-from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 Action = Literal["keep", "drop", "move"]
 
@@ -72,44 +70,6 @@ def read_clean_lists(paths: Sequence[str | Path]) -> CleanList:
             elif action == "move":
                 moved[clip] = _number(row.get("offset_ms"), path, number)
     return CleanList(frozenset(dropped), moved)
-
-
-def put_right(
-    clips: Iterable[PreparedClip], clean: CleanList, zero_ms: float = 0.0
-) -> list[PreparedClip]:
-    """Drop and move clips by a clean list; moved ones get an offset of `zero_ms` as the others.
-
-    Their arrays stay on disk: frames or audio without a counterpart are left out.
-    """
-    return [
-        _moved(clip, clean.moved_ms[clip.id] - zero_ms) if clip.id in clean.moved_ms else clip
-        for clip in clips
-        if clip.id not in clean.dropped
-    ]
-
-
-def _moved(clip: PreparedClip, lead_ms: float) -> PreparedClip:
-    lead = round(lead_ms * SAMPLE_RATE / 1000)
-    # Audio that leads belongs to later frames: those before the first of them have none.
-    first = max(0, -(-lead // SAMPLES_PER_FRAME))
-    begin = first * SAMPLES_PER_FRAME - lead
-    count = min(len(clip.face) - first, (len(clip.wav_16k) - begin) // SAMPLES_PER_FRAME)
-    if count < 1:
-        raise ValueError(
-            f"clip {clip.id} of {clip.duration_s:.1f} s cannot move by {lead_ms:.0f} ms"
-        )
-    frames = slice(first, first + count)
-    at = clip.sample_rate * begin // SAMPLE_RATE
-    return clip._replace(
-        start_s=clip.start_s + first / FPS,
-        face=clip.face[frames],
-        mouth=clip.mouth[frames],
-        boxes=clip.boxes[frames],
-        points=clip.points[frames],
-        head=None if clip.head is None else clip.head[frames],
-        wav_16k=clip.wav_16k[begin : begin + count * SAMPLES_PER_FRAME],
-        wav=clip.wav[at : at + samples_in(count, clip.sample_rate)],
-    )
 
 
 def _number(text: str | None, path: str | Path, line: int) -> float:

@@ -119,5 +119,7 @@ def _out_of_range(path: str, start: int, stop: int, count: int) -> ValueError:
 def _open(path: str) -> FileIO:
     try:
         return FileIO(path)
-    except OSError as error:
+    except FileNotFoundError as error:
         raise RuntimeError(f"{path} is missing or damaged: {error}") from error
+    except OSError as error:
+        raise RuntimeError(f"{path} cannot be opened: {error}") from error

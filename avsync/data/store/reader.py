@@ -8,7 +8,7 @@ STORE/clips/SOURCE/TRACK/*.npy    the arrays of a clip
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -130,6 +130,26 @@ class Store:
         )
 
 
+class StoreClips:
+    """Iterate over chosen clips of a store, as often as wanted, with one of them open at a time.
+
+    An open clip holds a file handle for each of its arrays: a list of clips would run out of them.
+
+    Args:
+        store: prepared clips.
+        indices: of the clips in the store.
+    """
+
+    def __init__(self, store: Store, indices: Sequence[int]) -> None:
+        self.store, self.indices = store, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[PreparedClip]:
+        return (self.store[index] for index in self.indices)
+
+
 def clip_id(source_key: str, track: int) -> str:
     return f"{source_key}.{track}"
 
@@ -163,8 +183,10 @@ def _map(path: Path, name: str) -> np.ndarray:
     item_shape, dtype = ARRAYS[name]
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, EOFError, ValueError) as error:
         raise RuntimeError(f"{path} is missing or damaged: {error}") from error
+    except OSError as error:
+        raise RuntimeError(f"{path} cannot be opened: {error}") from error
     if array.shape[1:] != item_shape or array.dtype != dtype or array.ndim != len(item_shape) + 1:
         wanted = f"(T, {', '.join(map(str, item_shape))}) {np.dtype(dtype)}"
         raise RuntimeError(f"{path} must be {wanted}, got {array.shape} {array.dtype}")

@@ -61,7 +61,7 @@ class LipreadEvaluation:
     splits: Path | None = None
     split: str = "test"
     beam: int = 1
-    truth_ms: float = 0.0
+    truth_ms: Annotated[float, tyro.conf.arg(aliases=["--corpus-offset-ms"])] = 0.0
     unknown: Literal["refuse", "count"] = "refuse"
     json: Path | None = None
 

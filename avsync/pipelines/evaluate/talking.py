@@ -81,7 +81,7 @@ class TalkingEvaluation:
     split: str = "test"
     clips: int = 0
     voice: Literal["other", "own"] = "other"
-    truth_ms: float = 0.0
+    truth_ms: Annotated[float, tyro.conf.arg(aliases=["--corpus-offset-ms"])] = 0.0
     sync: str = "dense_sync"
     sync_weights: Path | None = None
     reader: Path | None = None

@@ -133,7 +133,7 @@ class AvSyncNet(nn.Module):
         return self.encode_visual_features(features[:, edge : features.shape[1] - edge])
 
     def encode_visual_features(self, features: Tensor) -> Tensor:
-        """Map the visual front end's features `(B, T, D)` to embeddings `(B, T - window + 1, D)`."""
+        """Map visual front-end features `(B, T, D)` to embeddings `(B, T - window + 1, D)`."""
         return self._middle_token(self.embed_video(self._window_tokens(features, "video")))
 
     def encode_fbank(self, audio: Tensor) -> Tensor:

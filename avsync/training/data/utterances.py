@@ -3,6 +3,7 @@
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,13 +12,13 @@ from torch import Generator, Tensor
 from avsync.data.corpora.transcripts import Transcript, read_transcript
 from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.data.sampling.utterances import Utterance, Utterances
-from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.reader import Store, StoreClips
 from avsync.data.store.splits import clips_of_split
 from avsync.tasks.lipreading.lip_reader import LipReader
 from avsync.tasks.lipreading.vocabulary import END, IGNORED, Unit, Vocabulary
 from avsync.timing import SAMPLES_PER_FRAME
 from avsync.training.data.avhubert_inputs import Augment, mouths, voices, with_margin
-from avsync.training.data.sync import ClipData, open_sources, shares_of
+from avsync.training.data.sync import ClipData, held_out_clips, open_sources, shares_of
 from avsync.training.engine.loop import MakeBatch
 
 
@@ -37,6 +38,13 @@ class Speech:
     augment: Augment = "both"
 
 
+class HeldOut(NamedTuple):
+    """Clips to measure on, and what is said in each."""
+
+    clips: StoreClips | tuple[()]
+    texts: list[str]
+
+
 class Spoken:
     """Clips of stores with what is said in them.
 
@@ -48,15 +56,12 @@ class Spoken:
     def __init__(self, clips: ClipData, speech: Speech) -> None:
         self.clips, self.speech = clips, speech
 
-    def held_out(self) -> list[tuple[PreparedClip, str]]:
+    def held_out(self) -> HeldOut:
         """Return the clips that are measured on, and what is said in them."""
-        if self.clips.splits is None:
-            return []
-        store = Store(self.clips.data[0])
-        places = clips_of_split(store, self.clips.splits, "val")
-        found = [store[place] for place in places[: self.clips.validate_clips or None]]
-        texts = [self._said(c.source, c.start_s, c.duration_s).text for c in found]
-        return list(zip(found, texts, strict=True))
+        clips = held_out_clips(self.clips)
+        rows = [clips.store.rows[index] for index in clips.indices] if clips else []
+        texts = [self._said(r["source"], r["start_s"], r["frames"] / FPS).text for r in rows]
+        return HeldOut(clips, texts)
 
     def symbols(self, unit: Unit) -> tuple[str, ...]:
         """Return the words of all clips that are trained on or measured on, in order: a closed vocabulary.

@@ -136,7 +136,7 @@ def train(recipe: AvSyncNetRecipe) -> Path:
     task = Aligning(model, recipe.contrast, frames, recipe.windows, lip)
     batches = _batches(recipe, model, spoken)
     measure = Validation(recipe.clips, model.spec.window_frames)
-    trained = fit(task, batches, recipe.loop, task.chance, measure)
+    trained = fit(task, batches, recipe.loop, task.chance, measure, measure.watch)
     return save_model(recipe.loop.output, "av_syncnet", trained, config)
 
 

@@ -59,7 +59,8 @@ class LipMaskRecipe:
         splits: JSON file of clip names by split, for the first store: `train` is trained on, `val`
             is measured on. Without it all clips are trained on and nothing is measured.
         share: share of the voices drawn from each store; by default as many clips as it has.
-        zero_ms: offset of each store's clips (positive = the audio leads), taken off; 0 by default.
+        corpus_offset_ms: constant offset of the clips of each store (positive = the audio leads),
+            taken off the clips; 0 by default.
         music: folders of accompaniment, in any format; split by file as the faces are.
         cache: where resampled audio and frozen tokens are kept, else the user's cache folder.
         batch: mixtures per step, of two voices each.
@@ -76,7 +77,7 @@ class LipMaskRecipe:
     company: Annotated[Company, tyro.conf.arg(name="")] = field(default_factory=Company)
     splits: Path | None = None
     share: tuple[float, ...] = ()
-    zero_ms: tuple[float, ...] = ()
+    corpus_offset_ms: Annotated[tuple[float, ...], tyro.conf.arg(aliases=["--zero-ms"])] = ()
     music: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER...")] = ()
     cache: Path | None = None
     batch: int = 4
@@ -90,7 +91,7 @@ class LipMaskRecipe:
     def __post_init__(self) -> None:
         if not self.data:
             raise ValueError("data must name at least one store of prepared clips, got none")
-        for name in ("share", "zero_ms"):
+        for name in ("share", "corpus_offset_ms"):
             given = getattr(self, name)
             if given and len(given) != len(self.data):
                 raise ValueError(f"{name} must have {len(self.data)} values, got {len(given)}")
@@ -116,7 +117,9 @@ def train(recipe: LipMaskRecipe) -> Path:
     )
     measure = PairValidation(_held_out(recipe, known, features), recipe.batch)
     task, batches = TwoSpeakerStep(model), pair_batches(pairs, recipe.batch, recipe.augment)
-    trained = fit(task, batches, recipe.loop, chance(task, batches, recipe.loop.seed), measure)
+    trained = fit(
+        task, batches, recipe.loop, chance(task, batches, recipe.loop.seed), measure, measure.watch
+    )
     path = recipe.loop.output / f"{NAME}.safetensors"
     checkpoints.save(path, trained.get_submodule("model").state_dict(), config, half=True)
     return path
@@ -145,7 +148,8 @@ def _faces(recipe: LipMaskRecipe, spec: SeparationSpec, split: Split) -> Separat
     for number, path in enumerate(recipe.data if split == "train" else recipe.data[:1]):
         store = Store(path)
         places = clips_of_split(store, recipe.splits if number == 0 else None, split)
-        sources.append(FaceSource(store, places, recipe.zero_ms[number] if recipe.zero_ms else 0.0))
+        offset_ms = recipe.corpus_offset_ms[number] if recipe.corpus_offset_ms else 0.0
+        sources.append(FaceSource(store, places, offset_ms))
     return SeparationTargets(sources, spec, AudioCache(_cache(recipe) / "sounds", spec.sample_rate))
 
 

@@ -126,7 +126,7 @@ def train(recipe: MtdVocalistRecipe) -> Path:
     audio = cut_audio_windows(model.spec.window_frames)
     batches = pair_batches(recipe.clips, recipe.negatives, model.spec, audio)
     measure = Validation(recipe.clips, model.spec.window_frames)
-    trained = fit(task, batches, recipe.loop, Distilling.chance, measure)
+    trained = fit(task, batches, recipe.loop, Distilling.chance, measure, measure.watch)
     return save_model(recipe.loop.output, "mtdvocalist", trained, config)
 
 

@@ -86,7 +86,8 @@ def train(recipe: SyncTalklipRecipe) -> Path:
     task = TalkingStep(model, weights, critic, guide)
     batches = talking_batches(recipe.clips, recipe.runs, guidance)
     knows_nothing = chance(batches, recipe.loop.seed)
-    trained = fit(task, batches, recipe.loop, knows_nothing, TalkingValidation(recipe.clips))
+    measure = TalkingValidation(recipe.clips)
+    trained = fit(task, batches, recipe.loop, knows_nothing, measure, measure.watch)
     return save_model(recipe.loop.output, "synctalklip", trained, config)
 
 

@@ -17,16 +17,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from avsync.data.sampling.crops import crops_for
-from avsync.data.store.reader import PreparedClip, Store
-from avsync.data.store.splits import clips_of_split
+from avsync.data.store.reader import PreparedClip
 from avsync.losses.adversarial import AdversarialLoss
 from avsync.tasks.talking.discriminator import FaceDiscriminator
 from avsync.tasks.talking.generator import FACE_SPEC, TalkingFace, face_pair
 from avsync.tasks.talking.synctalklip import SyncTalklip
 from avsync.tasks.talking.wav2lip import Wav2Lip
 from avsync.timing import SAMPLE_RATE
-from avsync.training.data.sync import ClipData, as_frames
+from avsync.training.data.sync import ClipData, as_frames, held_out_clips
 from avsync.training.engine.batches import MakeBatch, Parts, as_floats
+from avsync.training.engine.loop import Watch
 
 # Batches that chance is worked out from.
 CHANCE_BATCHES = 4
@@ -173,12 +173,10 @@ class TalkingValidation:
     """
 
     def __init__(self, clips: ClipData) -> None:
-        self.lead = round((clips.zero_ms[0] if clips.zero_ms else 0.0) * SAMPLE_RATE / 1000)
-        self.clips: list[PreparedClip] = []
-        if clips.splits is not None:
-            store = Store(clips.data[0])
-            places = clips_of_split(store, clips.splits, "val")
-            self.clips = [store[place] for place in places[: clips.validate_clips or None]]
+        offset_ms = clips.corpus_offset_ms[0] if clips.corpus_offset_ms else 0.0
+        self.lead = round(offset_ms * SAMPLE_RATE / 1000)
+        self.watch = Watch("psnr")
+        self.clips = held_out_clips(clips)
 
     @torch.no_grad()
     def __call__(self, task: nn.Module) -> dict[str, float]:

@@ -31,15 +31,15 @@ def test_sound_begins_with_its_frame_and_is_silent_beyond_the_clip(store):
 
 def test_the_clips_offset_is_taken_off(store):
     # The audio leads by 20 ms: what belongs to a frame lies 320 samples before it in the file.
-    windows = ClipWindows(store, [0, 1], LIPS, zero_ms=20, own_ms={store[1].id: -40.0})
+    windows = ClipWindows(store, [0, 1], LIPS, offset_ms=20, own_ms={store[1].id: -40.0})
     np.testing.assert_array_equal(windows.audio(0, 640, 900), store[0].wav_16k[320:1220])
     np.testing.assert_array_equal(windows.audio(1, 640, 900), store[1].wav_16k[1280:2180])
 
 
-@pytest.mark.parametrize("zero_ms", [0.0, 20.0, -60.0])
+@pytest.mark.parametrize("offset_ms", [0.0, 20.0, -60.0])
 @pytest.mark.parametrize("span", [(0, 3200), (-401, 4000), (300, 100)])
-def test_every_start_leaves_the_window_inside_and_one_more_does_not(store, zero_ms, span):
-    windows = ClipWindows(store, [0], LIPS, zero_ms)
+def test_every_start_leaves_the_window_inside_and_one_more_does_not(store, offset_ms, span):
+    windows = ClipWindows(store, [0], LIPS, offset_ms)
     first, samples = span
     begin = first - windows.leads[0]
     starts = windows.starts(0, 5, first, samples)

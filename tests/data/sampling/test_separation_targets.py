@@ -32,7 +32,7 @@ def test_a_face_is_cut_as_the_task_wants_it(store, tmp_path):
 def test_the_offset_of_a_store_is_taken_off(store, tmp_path):
     # The audio leads: what belongs to a frame was heard before it.
     # No whole number of periods of the tone: a lead is not a lag.
-    early, even = faces_of(store, tmp_path, zero_ms=100.5), faces_of(store, tmp_path)
+    early, even = faces_of(store, tmp_path, offset_ms=100.5), faces_of(store, tmp_path)
     lead = round(100.5 * 16.384)
     np.testing.assert_array_equal(early.audio(0, 5, 5000)[lead:], even.audio(0, 5, 5000 - lead))
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avsync.data.store.reader import CLIPS_TABLE, Store, clip_folder, samples_in
+from avsync.data.store.npy_items import ArrayFiles
+from avsync.data.store.reader import CLIPS_TABLE, Store, StoreClips, clip_folder, samples_in
 from avsync.data.store.writer import (
     GrowingArray,
     SourceWriter,
@@ -216,6 +217,22 @@ def test_a_missing_or_truncated_array_is_named(folder):
     mouth.unlink()
     with pytest.raises(RuntimeError, match=r"mouth\.npy is missing or damaged"):
         Store(folder)["a.0"]
+
+
+def test_an_array_that_the_system_does_not_open_is_not_called_damaged(folder):
+    mouth = clip_folder(folder, "a.0") / "mouth.npy"
+    mouth.unlink()
+    mouth.mkdir()
+    with pytest.raises(RuntimeError, match=r"mouth\.npy cannot be opened"):
+        Store(folder)["a.0"]
+    with pytest.raises(RuntimeError, match=r"mouth\.npy cannot be opened"):
+        ArrayFiles().items(str(mouth), 0, 1)
+
+
+def test_chosen_clips_are_opened_as_often_as_they_are_iterated(folder):
+    clips = StoreClips(Store(folder), [1, 0])
+    assert len(clips) == 2
+    assert [clip.id for clip in clips] == [clip.id for clip in clips] == ["b.0", "a.0"]
 
 
 def test_a_clip_that_is_not_there_is_a_key_or_index_error(folder):

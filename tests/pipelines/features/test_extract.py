@@ -41,6 +41,16 @@ def test_every_clip_of_a_store_gets_its_features_and_their_times(store, tiny, tm
     np.testing.assert_array_equal(heard.times_s, expected.times_s)
 
 
+def test_a_model_object_gives_what_its_file_gives(store, tiny, tmp_path, frozen):
+    extract([store.path], tmp_path / "named", weights=tiny)
+    extract([store.path], tmp_path / "given", model=frozen.model)
+    named, given = (load_file(tmp_path / kind / "one.0.safetensors") for kind in ("named", "given"))
+    np.testing.assert_array_equal(given["features"], named["features"])
+    torch.nn.init.zeros_(frozen.model.mouth.head[3].bias)
+    with pytest.raises(ValueError, match="holds features of model DenseSync"):
+        extract([store.path], tmp_path / "given", model=frozen.model)
+
+
 def test_blocks_join_without_a_seam(make_clip, frozen, monkeypatch):
     path = make_clip("a.mkv", duration_s=3.0, silence=(1.0, 1.2))
     whole = list(of_file(frozen, path, RedDetector()))

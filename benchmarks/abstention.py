@@ -29,12 +29,12 @@ from spoilt_clips import (
     write_clip,
 )
 
-from avsync.data.clip_crops import crops_for
-from avsync.data.store import PreparedClip, Store
-from avsync.pipelines.check import check, load_model
-from avsync.pipelines.prepare import prepare
-from avsync.scoring.accuracy import answer_clip
-from avsync.scoring.calibrations import calibration_of
+from avsync.data.sampling.crops import crops_for
+from avsync.data.store.reader import PreparedClip, Store
+from avsync.evaluation.sync_accuracy import answer_clip
+from avsync.pipelines.check.check_file import check, load_model
+from avsync.pipelines.prepare.prepare_store import prepare
+from avsync.tasks.calibration import calibration_of
 
 # Sound is moved by this much, in seconds: further than the default search sees.
 FAR_S = (3.0, -3.0)
@@ -57,7 +57,7 @@ Found = dict[str, dict[str, list[str]]]
 def swap_voices(model: Any, sources: dict[str, list[PreparedClip]], draws: int) -> Found:
     """Reasons by kind and source for faces with voices of other clips; "ok" is an answer."""
     rng = np.random.default_rng(0)
-    calibration = calibration_of("dense_sync")
+    calibration = calibration_of(model)
     found: Found = defaultdict(lambda: defaultdict(list))
     for name, clips in sources.items():
         # GRID s1 is one man: his own sentences, and the voices of the other speakers.

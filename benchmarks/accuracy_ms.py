@@ -18,9 +18,9 @@ from record import machine, write_record
 from reliability import calibration_error, reliability
 from retimed import Variant, load, write
 
-from avsync.media.remux import shift_audio
-from avsync.media.synthetic import render_clip
-from avsync.pipelines.check import check
+from avsync.media.writers.remux import shift_audio
+from avsync.pipelines.check.check_file import check
+from avsync.synthetic import render_clip
 from avsync.timing import FRAME_MS
 
 SHIFTS_MS = (-480, -200, 120, 360)

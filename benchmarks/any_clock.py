@@ -19,8 +19,8 @@ import torch
 from record import machine, write_record
 from retimed import DROP_SEED, Clip, Variant, load, write
 
-from avsync.media.synthetic import render_clip
-from avsync.pipelines.check import check
+from avsync.pipelines.check.check_file import check
+from avsync.synthetic import render_clip
 
 RATES = {
     "23.976": Fraction(24000, 1001),

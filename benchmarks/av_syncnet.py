@@ -1,8 +1,8 @@
 """How well AV-SyncNet's tokens of lips and voice agree, before alignment and after: PRI, and whole
 clips whose offset is found.
 
-python benchmarks/av_syncnet.py --data STORE --splits FILE --zero-ms MS --weights FILE [FILE ...]
-    [--reader FILE [FILE ...]]
+python benchmarks/av_syncnet.py --data STORE --splits FILE --corpus-offset-ms MS
+    --weights FILE [FILE ...] [--reader FILE [FILE ...]]
 
 A reader is the lip reader that the weights were aligned from, one for each of them: its encoder's
 tokens, compared as they are, are those before alignment.
@@ -17,14 +17,14 @@ import torch
 from record import write_record
 
 from avsync import weights as checkpoints
-from avsync.data.clip_crops import crops_for
-from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
-from avsync.metrics.pri import chance_index, ranking_index
+from avsync.data.sampling.crops import crops_for
+from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.splits import clips_of_split
+from avsync.evaluation.score_matrix import clip_band
 from avsync.metrics.sync_accuracy import MAX_SHIFT, best_offsets
-from avsync.registry import create_model
-from avsync.scoring.clip_band import clip_band
-from avsync.tasks.av_syncnet import AvSyncNet
+from avsync.metrics.sync_embeddings import chance_primacy_index, primacy_index
+from avsync.tasks.registry import create_model
+from avsync.tasks.sync.av_syncnet import AvSyncNet
 
 
 def before_alignment(reader: Path, aligned: AvSyncNet) -> AvSyncNet:
@@ -39,17 +39,17 @@ def before_alignment(reader: Path, aligned: AvSyncNet) -> AvSyncNet:
 
 
 @torch.inference_mode()
-def measure(model: AvSyncNet, clips: list[PreparedClip], zero_ms: float) -> dict[str, float]:
+def measure(model: AvSyncNet, clips: list[PreparedClip], offset_ms: float) -> dict[str, float]:
     """PRI of the clips and that of chance, and the share of clips whose best offset, by the mean
-    score of all windows, is within a frame of `zero_ms`.
+    score of all windows, is within a frame of `offset_ms`.
     """
     indices, chances, right = [], [], []
     for clip in clips:
         crops, wav = crops_for(model.spec, clip), np.asarray(clip.wav_16k)
-        scored = clip_band(model, crops, wav, zero_ms, empty_windows=False)
+        scored = clip_band(model, crops, wav, offset_ms, empty_windows=False)
         assert scored.video is not None and scored.audio is not None
-        indices.append(ranking_index(scored.video, scored.audio))
-        chances.append(chance_index(len(scored.video)))
+        indices.append(primacy_index(scored.video, scored.audio))
+        chances.append(chance_primacy_index(len(scored.video)))
         offset = int(best_offsets(scored.band.nanmean(0, keepdim=True)))
         right.append(abs(offset) <= 1)
     return {
@@ -66,7 +66,9 @@ def main() -> None:
     parser.add_argument("--splits", type=Path)
     parser.add_argument("--split", default="test")
     parser.add_argument("--clips", type=int, default=0, help="so many of them, 0 for all")
-    parser.add_argument("--zero-ms", type=float, default=0.0, help="offset of all clips")
+    parser.add_argument(
+        "--corpus-offset-ms", "--zero-ms", type=float, default=0.0, help="offset of all clips"
+    )
     parser.add_argument("--weights", type=Path, nargs="+", required=True)
     parser.add_argument("--reader", type=Path, nargs="*", default=[])
     asked = parser.parse_args()
@@ -78,10 +80,10 @@ def main() -> None:
     runs = []
     for number, path in enumerate(asked.weights):
         model = cast(AvSyncNet, create_model("av_syncnet", weights=path))
-        run = {"weights": path.parent.name, "after": measure(model, clips, asked.zero_ms)}
+        run = {"weights": path.parent.name, "after": measure(model, clips, asked.corpus_offset_ms)}
         if asked.reader:
             before = before_alignment(asked.reader[number], model)
-            run["before"] = measure(before, clips, asked.zero_ms)
+            run["before"] = measure(before, clips, asked.corpus_offset_ms)
         runs.append(run)
         print(run, flush=True)
     after = [run["after"] for run in runs]

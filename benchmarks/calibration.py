@@ -2,12 +2,14 @@
 
 python benchmarks/calibration.py --data GRID_STORE --splits SPLITS.json --more RENDERED_STORE
 
-Stretches of 1 to 4 s are cut from held-out clips; their sound is shifted by up to 0.9 s, and every
-second one gets the voice of another clip: of the same man, in GRID s1. The row printed goes into
-`avsync/scoring/calibrations.py`. One half of the clips fits the confidence, the other is reported.
+Segments of 1 to 4 s are cut from held-out clips; their audio is shifted by up to 0.9 s, and every
+second one gets the voice of another clip: of the same man, in GRID s1. One half of the clips fits
+the confidence, the other is reported. `--weights FILE --write` stores the calibration in the JSON
+beside the weights, where `avsync check` reads it; what is printed can be put there by hand as well.
 """
 
 import argparse
+import json
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,13 +20,13 @@ from record import machine, write_record
 from reliability import calibration_error, reliability
 from scipy.optimize import minimize
 
-from avsync.data.clip_crops import crops_for
-from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
-from avsync.pipelines.check import load_model
-from avsync.scoring.accuracy import score_clip
-from avsync.scoring.offset import (
-    ENOUGH_HEIGHT,
+from avsync.data.sampling.crops import crops_for
+from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.splits import clips_of_split
+from avsync.evaluation.sync_accuracy import score_clip
+from avsync.pipelines.check.check_file import load_model
+from avsync.scoring.peak import (
+    ENOUGH_Z_SCORE,
     HOLDS,
     TALL,
     Calibration,
@@ -34,6 +36,7 @@ from avsync.scoring.offset import (
     interval,
 )
 from avsync.timing import FPS, SAMPLES_PER_FRAME
+from avsync.weights import CALIBRATION, save_calibration
 
 TOLERANCE_MS = 45.0
 # So many files are taken to hold the voice of the face that is seen.
@@ -87,8 +90,10 @@ def fit(found: list[Trial], recorded: list[Trial]) -> Calibration:
     That is of all recorded trials, and of no rendered ones: no two recordings have quite the same
     offset, as rendered clips have, and half of these few would leave it to chance.
     """
-    figures = np.array([[1.0, min(t.peak.height, ENOUGH_HEIGHT), t.peak.sharpness] for t in found])
-    tall = np.array([max(trial.peak.height - TALL, 0.0) for trial in found])
+    figures = np.array(
+        [[1.0, min(t.peak.z_score, ENOUGH_Z_SCORE), t.peak.prominence] for t in found]
+    )
+    tall = np.array([max(trial.peak.z_score - TALL, 0.0) for trial in found])
     right = np.array([trial.right for trial in found])
 
     def loss(weights: np.ndarray) -> float:
@@ -99,7 +104,7 @@ def fit(found: list[Trial], recorded: list[Trial]) -> Calibration:
     bounds = [(None, None), (0, None), (0, None)]
     weights = minimize(loss, [-33.0, 2.9, 6.8], method="L-BFGS-B", bounds=bounds).x
     errors = np.array([abs(t.error_ms) for t in recorded if t.right])
-    heights = np.array([t.peak.height for t in recorded if t.right])
+    heights = np.array([t.peak.z_score for t in recorded if t.right])
 
     def pinball(floor_ms: float, blur_ms: float) -> float:
         over = errors - np.hypot(floor_ms, blur_ms / heights)
@@ -142,6 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="dense_sync")
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--write", action="store_true", help="store it beside the weights")
     parser.add_argument("--data", type=Path, required=True, help="store of GRID")
     parser.add_argument("--splits", type=Path, required=True)
     parser.add_argument("--truth-ms", type=float, default=0.0, help="GRID's own offset")
@@ -150,6 +156,8 @@ def main() -> None:
     )
     parser.add_argument("--draws", type=int, default=12)
     arguments = parser.parse_args()
+    if arguments.write and arguments.weights is None:
+        parser.error("--write needs --weights FILE")
     model = load_model(arguments.model, arguments.weights)
     grid = Store(arguments.data)
     val = [grid[place] for place in clips_of_split(grid, arguments.splits, "val")]
@@ -163,7 +171,10 @@ def main() -> None:
         for trial in each:
             halves[clips.index(trial.clip) % 2 == 0].append(trial)
     calibration = fit(halves[True], found["grid s1 val"])
-    print(with_prior(calibration))
+    released = asdict(with_prior(calibration))
+    print(json.dumps({CALIBRATION: released}, indent=2))
+    if arguments.write:
+        save_calibration(arguments.weights, released)
     figures = {"held out": report(halves[False], calibration)}
     kept = {id(trial) for trial in halves[False]}
     figures |= {
@@ -177,7 +188,7 @@ def main() -> None:
         "calibration",
         {
             "fitted": asdict(calibration),
-            "released": asdict(with_prior(calibration)),
+            "released": released,
             "seed": 0,
             **figures,
         },

@@ -1,6 +1,6 @@
 """What `avsync audit --clean` makes of clips of which some are moved and some have another's voice.
 
-python benchmarks/cleaning.py --data STORE --splits FILE [--split test] [--zero-ms 20]
+python benchmarks/cleaning.py --data STORE --splits FILE [--split test] [--corpus-offset-ms 20]
 """
 
 import argparse
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from record import write_record
 
-from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
-from avsync.pipelines.check import load_model
-from avsync.pipelines.clip_offsets import clean_rows, measure_offsets
-from avsync.scoring.calibrations import calibration_of
+from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.splits import clips_of_split
+from avsync.pipelines.audit.findings import clean_rows, measure_offsets
+from avsync.pipelines.check.check_file import load_model
+from avsync.tasks.calibration import calibration_of
 from avsync.timing import SAMPLE_RATE
 
 # Of the clips, these shares are spoilt.
@@ -70,18 +70,19 @@ def moved(wav: np.ndarray, lead_ms: float) -> np.ndarray:
     return out
 
 
-def measure(store: SpoiltStore, model: str, zero_ms: float) -> dict[str, Any]:
+def measure(store: SpoiltStore, model: str, offset_ms: float) -> dict[str, Any]:
     """How many clips of each kind are kept, moved and dropped, and how right the moves are."""
     every = range(len(store.places))
-    offsets = measure_offsets(load_model(model), calibration_of(model), store, every)  # type: ignore[arg-type]
-    rows = clean_rows(list(offsets), zero_ms)
+    sync_model = load_model(model)
+    offsets = measure_offsets(sync_model, calibration_of(sync_model), store, every)  # type: ignore[arg-type]
+    rows = clean_rows(list(offsets), offset_ms)
     actions: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     left_ms = []
     for number, row in enumerate(rows):
         actions[store.kinds[number]][row.action] += 1
         if row.action == "move" and store.kinds[number] == "moved":
             assert row.offset_ms is not None
-            left_ms.append(row.offset_ms - zero_ms - store.moves_ms[number])
+            left_ms.append(row.offset_ms - offset_ms - store.moves_ms[number])
     sizes = np.abs(left_ms)
     return {
         "actions": {kind: dict(counts) for kind, counts in actions.items()},
@@ -102,13 +103,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--splits", type=Path)
     parser.add_argument("--split", default="test")
-    parser.add_argument("--zero-ms", type=float, default=20.0)
+    parser.add_argument("--corpus-offset-ms", "--zero-ms", type=float, default=20.0)
     parser.add_argument("--model", default="dense_sync")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     store = Store(given.data)
     places = clips_of_split(store, given.splits, given.split)
-    figures = measure(SpoiltStore(store, places, given.seed), given.model, given.zero_ms)
+    figures = measure(SpoiltStore(store, places, given.seed), given.model, given.corpus_offset_ms)
     figures = {"data": given.data.name, "split": given.split, "clips": len(places), **figures}
     for kind, counts in figures["actions"].items():
         print(f"{kind}: " + ", ".join(f"{action} {count}" for action, count in counts.items()))

@@ -19,9 +19,9 @@ from short_run import short_run
 from sync_accuracy import accuracy, test_set
 from sync_table import mean_of, put_in, row, share_of
 
-from avsync.pipelines.evaluate import read_words
-from avsync.registry import create_model
-from avsync.training.dense_sync import DenseSyncRecipe, train
+from avsync.pipelines.evaluate.sync import read_words
+from avsync.tasks.registry import create_model
+from avsync.training.recipes.dense_sync import DenseSyncRecipe, train
 
 FOLDER = "dense_sync_ablation"
 # What a run does otherwise than the whole, by the name of what it lacks.

@@ -39,19 +39,19 @@ from faulty_clips import (
 )
 from record import machine, write_record
 
-from avsync.data.splits import clips_of_split
-from avsync.data.store import Store
-from avsync.pipelines.check import check, load_model
-from avsync.scoring.accuracy import score_clip
-from avsync.scoring.calibrations import calibration_of
-from avsync.scoring.course import rejudge
-from avsync.scoring.fault import find_fault
+from avsync.data.store.reader import Store
+from avsync.data.store.splits import clips_of_split
+from avsync.evaluation.sync_accuracy import score_clip
+from avsync.pipelines.check.check_file import check, load_model
+from avsync.scoring.decision import judge_evidence
 from avsync.scoring.result import Fault, Piece, TrackResult
-from avsync.scoring.track_scores import TrackScores
-from avsync.scoring.verdict import judge_evidence
+from avsync.scoring.score_sums import TrackScores
+from avsync.scoring.trajectory.fault import find_fault
+from avsync.scoring.trajectory.model_selection import rejudge
+from avsync.tasks.calibration import calibration_of
 from avsync.timing import FPS
 
-CALIBRATION = calibration_of("dense_sync")
+CALIBRATION = calibration_of(load_model("dense_sync"))
 Maker = Callable[[np.random.Generator], Truth]
 ALL: tuple[Maker, ...] = (drift, jumps) * 3 + (intermittent, constant)
 STEADY: tuple[Maker, ...] = (drift,) * 3 + (constant,)
@@ -164,7 +164,7 @@ def main() -> None:
     # A face that is seen late begins its prepared clip late, and its file does not.
     whole = round(CLIP_S * FPS)
     test = clips_of_split(store, arguments.splits, "test")
-    places = np.array([place for place in test if store.rows[place]["frames"] == whole])
+    places = np.array([place for place in test if store.rows[place].frames == whole])
     trials: list[Trial] = []
     kept: list[Clip] = []
 

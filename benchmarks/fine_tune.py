@@ -13,13 +13,14 @@ import numpy as np
 from record import write_record
 from scipy.signal import butter, sosfilt
 
-from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
-from avsync.data.store_writer import SourceWriter, write_tables
+from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.records import SourceRecord
+from avsync.data.store.splits import clips_of_split
+from avsync.data.store.writer import SourceWriter, write_tables
 from avsync.timing import SAMPLE_RATE
-from avsync.training.clip_data import ClipData
-from avsync.training.fine_tune import FIGURES_FILE, FineTuneRecipe, train
-from avsync.training.loop import LoopSettings
+from avsync.training.data.sync import ClipData
+from avsync.training.engine.loop import LoopSettings
+from avsync.training.recipes.fine_tune import FIGURES_FILE, FineTuneRecipe, train
 
 SMALL_PX, CROP_PX = 14, 96
 BAND_HZ = (300, 3400)
@@ -49,8 +50,8 @@ def write_spoilt(store: Store, places: list[int], path: Path) -> None:
         with SourceWriter(path, key) as writer:
             for name, values in arrays.items():
                 writer.array(0, name).append(np.asarray(values))
-            facts = {**row, "id": f"{key}.0", "track": 0, "sample_rate": SAMPLE_RATE}
-            records[key] = {"source": row["source"], "clips": [facts], "rejected": []}
+            facts = row._replace(id=f"{key}.0", track=0, sample_rate=SAMPLE_RATE)
+            records[key] = SourceRecord(row.source, (facts,))
             writer.finish(records[key])
     write_tables(path, records)
 
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=80)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--zero-ms", type=float, default=20.0)
+    parser.add_argument("--corpus-offset-ms", "--zero-ms", type=float, default=20.0)
     given = parser.parse_args()
     store, spoilt = Store(given.data), given.work / "spoilt"
     places = clips_of_split(store, given.splits, "train")[: given.clips]
@@ -75,7 +76,10 @@ def main() -> None:
         train(
             FineTuneRecipe(
                 clips=ClipData(
-                    data=(spoilt,), splits=given.splits, zero_ms=(given.zero_ms,), batch=8
+                    data=(spoilt,),
+                    splits=given.splits,
+                    corpus_offset_ms=(given.corpus_offset_ms,),
+                    batch=8,
                 ),
                 loop=LoopSettings(
                     output=output, steps=given.steps, lr=3e-4, warmup=10, ema=0.9, validate_every=0

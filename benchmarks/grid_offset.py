@@ -46,10 +46,10 @@ from plosives import (
 )
 from scipy.stats import spearmanr
 
-from avsync.media.audio import read_audio
-from avsync.media.faces import YuNetDetector
-from avsync.media.synthetic.clip import render
-from avsync.media.video import read_frames
+from avsync.faces.detector import YuNetDetector
+from avsync.media.audio_reader import read_audio
+from avsync.media.video_reader import read_frames
+from avsync.synthetic.clip import render
 from avsync.timing import FRAME_MS, SAMPLE_RATE
 
 ALIGNMENT_RATE = 25000

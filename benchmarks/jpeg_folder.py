@@ -3,7 +3,7 @@
 `CLIP/0.jpg`, `CLIP/1.jpg`, ... and `CLIP/audio.wav`. For every item the folder is listed and sorted
 again, every frame is looked up, decoded, resized and turned to floats, and the sound is read out of
 its file, as the public loaders of Wav2Lip and VocaLiST do. Which pairs are drawn is the same as in
-`avsync.data.sync_pairs`: quiet right sound, loud wrong sound.
+`avsync.data.sampling.sync_pairs`: quiet right sound, loud wrong sound.
 """
 
 import wave
@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from avsync.data.store import PreparedClip
-from avsync.data.sync_pairs import LOUD, TRIES, rms
+from avsync.data.sampling.sync_pairs import LOUD, TRIES, rms
+from avsync.data.store.reader import PreparedClip
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 SIZE = 96

@@ -1,7 +1,7 @@
 """The word error rate of lip readers on clips that they were not trained on.
 
-python benchmarks/lip_reading.py --data STORE --splits FILE --transcripts FOLDER --zero-ms MS
-    [--video WEIGHTS] [--audio WEIGHTS] [--both WEIGHTS]
+python benchmarks/lip_reading.py --data STORE --splits FILE --transcripts FOLDER
+    --corpus-offset-ms MS [--video WEIGHTS] [--audio WEIGHTS] [--both WEIGHTS]
 
 Beside it what a reader gets that sees and hears nothing, and always writes the words that are said
 most often at each place of a sentence. Where a training's `log.csv` lies beside its weights, its
@@ -18,9 +18,9 @@ from typing import Any
 
 from record import write_record
 
-from avsync.metrics.word_errors import total_errors, word_errors
-from avsync.pipelines.evaluate_lipread import LipreadEvaluation, evaluate_lipread, lipread_table
-from avsync.registry import create_model
+from avsync.metrics.word_error_rate import count_word_errors, sum_word_errors
+from avsync.pipelines.evaluate.lipreading import LipreadEvaluation, evaluate_lipread, lipread_table
+from avsync.tasks.registry import create_model
 
 STREAMS = ("video", "audio", "both")
 
@@ -32,7 +32,7 @@ def main() -> None:
     add("--splits", type=Path)
     add("--split", default="test")
     add("--transcripts", type=Path, required=True)
-    add("--zero-ms", type=float, default=0.0, help="offset of all clips")
+    add("--corpus-offset-ms", "--zero-ms", type=float, default=0.0, help="offset of all clips")
     add("--beam", type=int, default=1)
     for stream in STREAMS:
         add(f"--{stream}", type=Path, help="weights of a reader of that")
@@ -56,7 +56,7 @@ def measured(asked: argparse.Namespace, stream: Any, weights: Path) -> dict[str,
             asked.splits,
             asked.split,
             asked.beam,
-            asked.zero_ms,
+            asked.corpus_offset_ms,
         )
     )
     print(lipread_table(figures), flush=True)
@@ -65,7 +65,9 @@ def measured(asked: argparse.Namespace, stream: Any, weights: Path) -> dict[str,
     model = create_model("lip_reader", weights=weights)
     return {
         **{name: figures[name] for name in (*kept, "whole_clips", "confused")},
-        "knowing_nothing": round(total_errors([word_errors(s, usual(said)) for s in said]).rate, 4),
+        "knowing_nothing": round(
+            sum_word_errors([count_word_errors(s, usual(said)) for s in said]).rate, 4
+        ),
         "parameters": sum(each.numel() for each in model.parameters()),
         **training(weights.parent / "log.csv"),
     }

@@ -21,11 +21,11 @@ import torch
 from jpeg_folder import JpegFolderPairs, write_folder
 from record import machine, write_record
 
-from avsync.data.store import Store
-from avsync.registry import create_model
-from avsync.tasks.vocalist import Vocalist
-from avsync.training.clip_data import ClipData
-from avsync.training.pair_batches import Negatives, cut_sound, pair_batches
+from avsync.data.store.reader import Store
+from avsync.tasks.registry import create_model
+from avsync.tasks.sync.vocalist import Vocalist
+from avsync.training.data.sync import ClipData
+from avsync.training.data.sync_batches import Negatives, cut_audio_windows, pair_batches
 
 BATCH = 128
 # Of a store, so that its rounds take about as long as those of JPEGs.
@@ -76,7 +76,7 @@ def store_batches(data: Path, clips: int, work: Path) -> Callable[[np.random.Gen
     model = create_model("vocalist", config={"channels": (2, 3, 4, 5, 8), "depth": 1, "heads": 2})
     assert isinstance(model, Vocalist)
     recipe = ClipData((part,), batch=BATCH)
-    batches = pair_batches(recipe, Negatives(), model.spec, cut_sound(5))
+    batches = pair_batches(recipe, Negatives(), model.spec, cut_audio_windows(5))
     draws = torch.Generator()
     return lambda rng: batches.at(1.0)(rng, draws)
 
@@ -84,7 +84,7 @@ def store_batches(data: Path, clips: int, work: Path) -> Callable[[np.random.Gen
 def jpeg_batches(data: Path, clips: int, work: Path) -> Callable[[np.random.Generator], object]:
     """Makes batches of the same clips, written out as folders of JPEGs."""
     store = Store(data)
-    folders = [work / "jpegs" / store.rows[k]["id"] for k in range(min(clips, len(store)))]
+    folders = [work / "jpegs" / store.rows[k].id for k in range(min(clips, len(store)))]
     for k, folder in enumerate(folders):
         write_folder(store[k], folder)
     pairs = JpegFolderPairs(folders)

@@ -10,8 +10,8 @@ import numpy as np
 from opening_curve import Curve
 from scipy.signal import butter, sosfilt
 
-from avsync.media.crops import cut_mouth
-from avsync.media.faces import FaceDetector
+from avsync.faces.crops import cut_mouth
+from avsync.faces.detector import FaceDetector
 from avsync.timing import SAMPLE_RATE, exact_div
 
 BILABIAL = ("place", "bin", "blue", "by", "b", "p")

@@ -1,5 +1,5 @@
-"""How often what is said with a confidence is so; draws docs/reliability.svg from the results:
-`python benchmarks/reliability.py`.
+"""How often what is said with a confidence is so; draws docs/concepts/reliability.svg from the
+results: `python benchmarks/reliability.py`.
 """
 
 import json
@@ -53,7 +53,7 @@ def main() -> None:
     if accuracy.is_file():
         sources = json.loads(accuracy.read_text())["sources"]
         curves |= {name: figures["reliability"] for name, figures in sources.items()}
-    draw(curves, ROOT / "docs" / "reliability.svg")
+    draw(curves, ROOT / "docs" / "concepts" / "reliability.svg")
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ from mutations import mutate
 from record import machine, write_record
 from retimed import Variant, load, write
 
-from avsync.media.faces import find_detector
-from avsync.pipelines.check import check, load_model
+from avsync.faces.detector import find_detector
+from avsync.pipelines.check.check_file import check, load_model
 from avsync.scoring.result import CheckResult, Reason, Status, to_json
 
 SEED = 4

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from avsync.encoders.conv_block import fold_norms
+from avsync.encoders.conv_block import fold_batch_norms
+from avsync.evaluation.score_matrix import clip_band
 from avsync.metrics.sync_accuracy import MAX_SHIFT, candidate_windows
-from avsync.registry import create_model
-from avsync.scoring.clip_band import clip_band
+from avsync.tasks.registry import create_model
 from avsync.timing import SAMPLES_PER_FRAME
 
 MODELS = ("vocalist", "mtdvocalist", "lip_expert", "syncnet")
@@ -158,7 +158,7 @@ def measure(name: str, device: str, rows: int | None, repeats: int) -> dict[str,
     loop_s *= count / len(chosen)
     quick = create_model(name).eval()
     quick.load_state_dict(plain.state_dict())
-    fold_norms(quick)
+    fold_batch_norms(quick)
     quick.to(device)
     band, engine_s = best_of(repeats, lambda: clip_band(quick, *clip).band)
     difference = float((band[list(chosen)] - loop).abs().max())

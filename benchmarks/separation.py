@@ -24,20 +24,18 @@ from short_run import short_run
 from torch import Tensor
 
 from avsync import weights as checkpoints
-from avsync.data.feature_cache import FeatureCache
-from avsync.data.mixtures import MixtureRow, Mixtures
-from avsync.data.sound_cache import SoundCache
-from avsync.metrics.separation import VoiceScores, score_voices
-from avsync.registry import create_model
-from avsync.signal import resample
-from avsync.tasks.lip_mask import LipMask
-from avsync.tasks.separation_spec import SAMPLE_RATE, SeparationSpec, chunk
-from avsync.tasks.unet import UNet
-from avsync.training.batches import as_floats
-from avsync.training.frozen_tokens import frozen_tokens
-from avsync.training.mixture_batches import collated
-from avsync.training.mixture_data import MixtureData
-from avsync.training.separators import SeparationModel, about_eyes
+from avsync.audio.resampling import resample
+from avsync.data.cache.audio import AudioCache
+from avsync.data.cache.features import FeatureCache
+from avsync.data.sampling.mixtures import MixtureRow, Mixtures
+from avsync.metrics.separation import SeparationScores, score_sources
+from avsync.tasks.registry import create_model
+from avsync.tasks.separation.input_spec import SAMPLE_RATE, SeparationSpec, chunk_lengths
+from avsync.tasks.separation.lip_mask import LipMask
+from avsync.tasks.separation.unet import UNet
+from avsync.training.data.mixtures import MixtureData, collated, frozen_tokens
+from avsync.training.engine.batches import as_floats
+from avsync.training.steps.separator_config import SeparationModel, describe_visual_encoder
 
 FOLDER = "separation"
 # Mixtures that are separated together, and runs of which the fastest counts.
@@ -62,8 +60,22 @@ def parsed() -> argparse.Namespace:
     add("--unseen", type=Path, required=True, help="store others: other speakers, all for testing")
     add("--rendered", type=Path, required=True, help="store rendered: all for testing")
     add("--more", type=Path, nargs="*", default=[], help="other stores to train on")
-    add("--zero-ms", type=float, nargs=3, default=(20.0, 20.0, 0.0), help="of the three")
-    add("--more-zero-ms", type=float, nargs="*", default=[], help="of the other stores")
+    add(
+        "--corpus-offset-ms",
+        "--zero-ms",
+        type=float,
+        nargs=3,
+        default=(20.0, 20.0, 0.0),
+        help="of the three",
+    )
+    add(
+        "--more-corpus-offset-ms",
+        "--more-zero-ms",
+        type=float,
+        nargs="*",
+        default=[],
+        help="of the other stores",
+    )
     add("--mir1k", type=Path, required=True, help="accompaniment and singers, split by singer")
     add("--music", type=Path, required=True, help="more accompaniment, split by file")
     add("--landmarks", type=Path, help="folder of ID.npz, for ynet-gr")
@@ -125,11 +137,14 @@ def one_run(name: str, seed: int, options: argparse.Namespace) -> None:
 def job_of(seed: int, work: Path, eyes: Path | None, options: argparse.Namespace) -> Job:
     """The settings of a run, the same for all systems."""
     stores = (options.seen, *options.more)
-    zero_ms = (options.zero_ms[0], *(options.more_zero_ms or [0.0] * len(options.more)))
+    offset_ms = (
+        options.corpus_offset_ms[0],
+        *(options.more_corpus_offset_ms or [0.0] * len(options.more)),
+    )
     clips = MixtureData(
         stores,
         options.splits,
-        zero_ms,
+        offset_ms,
         options.landmarks,
         (options.music,),
         options.mir1k,
@@ -154,20 +169,20 @@ def measured(
     system: System, model: Model, weights: Path | None, options: argparse.Namespace
 ) -> dict[str, dict[str, Any]]:
     """Mean figures of each set in dB, and of how many mixtures they are."""
-    samples, frames = chunk(SECONDS)
+    samples, frames = chunk_lengths(SECONDS)
     spec = replace(model.spec, samples=samples, frames=frames, sample_rate=SAMPLE_RATE)
     data = TestData(
         options.seen,
         options.unseen,
         options.rendered,
         options.splits,
-        tuple(options.zero_ms),
+        tuple(options.corpus_offset_ms),
         options.mir1k,
         options.music,
         options.landmarks,
     )
     cache = options.work / "cache"
-    sounds = SoundCache(cache / "sounds", SAMPLE_RATE)
+    sounds = AudioCache(cache / "sounds", SAMPLE_RATE)
     found = {}
     for plan in SETS:
         rows = rows_of(plan, data, spec, sounds, options.mixtures)
@@ -175,12 +190,12 @@ def measured(
         features = None
         if getattr(model, "frozen", isinstance(model, LipMask)):
             config = {} if weights is None else checkpoints.load(weights).config
-            about = about_eyes(system.model, config)
+            about = describe_visual_encoder(system.model, config)
             clips, folder = mixtures.crop_files(rows), cache / "features"
             features = frozen_tokens(model.visual, about, spec, clips, folder)
         steps = range(0, len(rows), TOGETHER)
         parts = [scores(model, mixtures, rows[k : k + TOGETHER], features) for k in steps]
-        whole = VoiceScores(*(torch.cat(each) for each in zip(*parts, strict=True)))
+        whole = SeparationScores(*(torch.cat(each) for each in zip(*parts, strict=True)))
         found[plan.title] = {
             # Of voices without accompaniment there is no SIR of the published kind.
             **{name: round(mean, 3) for name, mean in whole.means().items() if mean == mean},
@@ -193,7 +208,7 @@ def measured(
 @torch.no_grad()
 def scores(
     model: Model, mixtures: Mixtures, rows: list[MixtureRow], features: FeatureCache | None
-) -> VoiceScores:
+) -> SeparationScores:
     """Figures of these mixtures, separated together; BSS Eval v3 over the whole chunk."""
     drawn = [mixtures.make(row) for row in rows]
     device = next(model.parameters()).device
@@ -204,7 +219,7 @@ def scores(
     if features is None and not isinstance(model, UNet):
         tokens = [model.encode_video(each) for each in tokens]
     voices = separated(model, mixture.to(device), tokens).cpu()
-    return score_voices(voices, target, accompaniment, second, mixture)
+    return score_sources(voices, target, accompaniment, second, mixture)
 
 
 def separated(model: Model, mixture: Tensor, tokens: list[Tensor]) -> Tensor:
@@ -220,12 +235,12 @@ def seconds_per_s(model: Model) -> float:
     """Seconds of one process, for a second of sound and of the face."""
     spec: SeparationSpec = model.spec
     device = next(model.parameters()).device
-    samples, frames = chunk(SECONDS)
+    samples, frames = chunk_lengths(SECONDS)
     mixture = 0.1 * torch.randn(1, samples, device=device)
     seen = []
     if spec.landmarks:
         seen = [96 * torch.rand(1, 2, frames, 68, device=device)]
-    elif spec.sees:
+    elif spec.uses_video:
         seen = [torch.rand(1, 3, frames, spec.height, spec.width, device=device)]
     taken = []
     for _ in range(TIMED):

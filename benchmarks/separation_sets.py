@@ -8,14 +8,14 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from avsync.data.face_voices import FaceSource, FaceVoices
-from avsync.data.mixture_manifest import draw_rows, read_manifest, write_manifest
-from avsync.data.mixtures import MixtureLevels, MixtureRow, Mixtures
-from avsync.data.sound_cache import SoundCache
-from avsync.data.sounds import list_mir1k, list_sounds, sounds_of_split
-from avsync.data.splits import clips_of_split
-from avsync.data.store import Store
-from avsync.tasks.separation_spec import SeparationSpec
+from avsync.data.cache.audio import AudioCache
+from avsync.data.corpora.audio_files import audio_files_of_split, list_audio_files, list_mir1k
+from avsync.data.sampling.mixture_manifest import draw_rows, read_manifest, write_manifest
+from avsync.data.sampling.mixtures import MixtureLevels, MixtureRow, Mixtures
+from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
+from avsync.data.store.reader import Store
+from avsync.data.store.splits import clips_of_split
+from avsync.tasks.separation.input_spec import SeparationSpec
 
 FOLDER = Path(__file__).parent / "mixtures"
 SEED, DRAWN = 0, 40
@@ -66,7 +66,7 @@ CLAIM = SETS[1:3]
 
 
 class TestData(NamedTuple):
-    """Where the clips and sounds of all sets lie; `zero_ms` of each store (positive = the audio
+    """Where the clips and sounds of all sets lie; `offset_ms` of each store (positive = the audio
     leads) is taken off.
     """
 
@@ -74,35 +74,35 @@ class TestData(NamedTuple):
     unseen: Path
     rendered: Path
     splits: Path
-    zero_ms: tuple[float, float, float]
+    offset_ms: tuple[float, float, float]
     mir1k: Path
     music: Path
     landmarks: Path | None = None
 
     def company(
-        self, spec: SeparationSpec, sounds: SoundCache, levels: MixtureLevels | None = None
+        self, spec: SeparationSpec, sounds: AudioCache, levels: MixtureLevels | None = None
     ) -> Mixtures:
         """All test clips in the geometry of a task, with music of the test splits; ValueError where
         a store is not called as manifests call it.
         """
         named = {SEEN: self.seen, UNSEEN: self.unseen, RENDERED: self.rendered}
         sources = []
-        for (name, path), zero_ms in zip(named.items(), self.zero_ms, strict=True):
+        for (name, path), offset_ms in zip(named.items(), self.offset_ms, strict=True):
             if path.name != name:
                 raise ValueError(f"the folder of this store must be called {name}, got {path}")
             store = Store(path)
             split = "test" if name == SEEN else "train"
             places = clips_of_split(store, self.splits if name == SEEN else None, split)
-            sources.append(FaceSource(store, places, zero_ms))
-        music = list_mir1k(self.mir1k, "music"), list_sounds(self.music)
-        chosen = [sound for each in music for sound in sounds_of_split(each, "test")]
-        singers = sounds_of_split(list_mir1k(self.mir1k, "voice"), "test")
-        faces = FaceVoices(sources, spec, sounds, self.landmarks if spec.landmarks else None)
+            sources.append(FaceSource(store, places, offset_ms))
+        music = list_mir1k(self.mir1k, "music"), list_audio_files(self.music)
+        chosen = [sound for each in music for sound in audio_files_of_split(each, "test")]
+        singers = audio_files_of_split(list_mir1k(self.mir1k, "voice"), "test")
+        faces = SeparationTargets(sources, spec, sounds, self.landmarks if spec.landmarks else None)
         return Mixtures(faces, chosen, singers, levels)
 
 
 def rows_of(
-    plan: SetPlan, data: TestData, spec: SeparationSpec, sounds: SoundCache, count: int
+    plan: SetPlan, data: TestData, spec: SeparationSpec, sounds: AudioCache, count: int
 ) -> list[MixtureRow]:
     """The first `count` mixtures of a set: those of its manifest, which is drawn and written where
     there is none.

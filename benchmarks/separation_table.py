@@ -1,7 +1,7 @@
 """The tables of `separation.py`, out of its results, as Markdown.
 
     python benchmarks/separation_table.py [--size reduced] [--steps 600] \
-        [--write docs/separation.md]
+        [--write docs/results/separation_tables.md]
 
 `--write` puts them into a page, between the marks of that size and number of steps.
 """

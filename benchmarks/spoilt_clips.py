@@ -8,10 +8,10 @@ import av
 import cv2
 import numpy as np
 
-from avsync.media.audio import read_audio
-from avsync.media.faces import find_detector
+from avsync.faces.detector import find_detector
+from avsync.media.audio_reader import read_audio
 from avsync.media.probe import probe
-from avsync.media.video import at_rate, read_frames
+from avsync.media.video_reader import at_rate, read_frames
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 # A face of this width is below the 32 pixels that avsync asks for.

@@ -11,7 +11,7 @@ from bss_speed import least_seconds
 from record import machine, write_record
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from avsync.metrics.ssim import ssim
+from avsync.metrics.image import ssim
 
 SIZE = (75, 3, 48, 96)
 

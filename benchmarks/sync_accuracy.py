@@ -20,9 +20,11 @@ from short_run import short_run
 from sync_systems import ACAPPELLA_CONTEXTS, LRS2_CONTEXTS, SYSTEMS, TABLE, Job, System
 from torch.utils.flop_counter import FlopCounterMode
 
-from avsync.data.clip_crops import crops_for
-from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
+from avsync.data.sampling.crops import crops_for
+from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.splits import clips_of_split
+from avsync.evaluation.score_matrix import clip_band
+from avsync.evaluation.sync_accuracy import Words
 from avsync.metrics.sync_accuracy import (
     CANDIDATES,
     MAX_SHIFT,
@@ -30,13 +32,11 @@ from avsync.metrics.sync_accuracy import (
     best_offsets,
     candidate_windows,
 )
-from avsync.pipelines.evaluate import read_words
-from avsync.registry import create_model
-from avsync.scoring.accuracy import Words
-from avsync.scoring.clip_band import clip_band
+from avsync.pipelines.evaluate.sync import read_words
+from avsync.tasks.registry import create_model
 from avsync.timing import FRAME_MS
-from avsync.training.clip_data import ClipData
-from avsync.training.recipes import RECIPES
+from avsync.training.catalog import RECIPES
+from avsync.training.data.sync import ClipData
 
 FOLDER = "sync_accuracy"
 RULES = [(k, 1) for k in LRS2_CONTEXTS] + [(k, 5) for k in ACAPPELLA_CONTEXTS]
@@ -50,7 +50,7 @@ class TestSet(NamedTuple):
 
     name: str
     clips: list[PreparedClip]
-    zero_ms: float
+    offset_ms: float
     words: Words
 
 
@@ -70,7 +70,9 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="stores to train on")
     parser.add_argument("--splits", type=Path, required=True, help="of the first store")
-    parser.add_argument("--zero-ms", type=float, nargs="*", default=[], help="of each store")
+    parser.add_argument(
+        "--corpus-offset-ms", "--zero-ms", type=float, nargs="*", default=[], help="of each store"
+    )
     parser.add_argument("--share", type=float, nargs="*", default=[], help="of each store")
     parser.add_argument(
         "--test",
@@ -138,7 +140,7 @@ def job_of(system: System, window: int, seed: int, work: Path, options: argparse
         tuple(options.data),
         options.splits,
         tuple(options.share),
-        tuple(options.zero_ms),
+        tuple(options.corpus_offset_ms),
         batch=max(2, round(system.share * options.batch)),
         validate_clips=5,
     )
@@ -158,12 +160,14 @@ def job_of(system: System, window: int, seed: int, work: Path, options: argparse
 
 
 def test_set(
-    name: str, path: str, split: str, zero_ms: str, options: argparse.Namespace, words: Words
+    name: str, path: str, split: str, offset_ms: str, options: argparse.Namespace, words: Words
 ) -> TestSet:
     """A split of a store, or all of it."""
     store = Store(path)
     places = clips_of_split(store, None if split == "all" else options.splits, split)
-    return TestSet(name, [store[k] for k in places[: options.clips or None]], float(zero_ms), words)
+    return TestSet(
+        name, [store[k] for k in places[: options.clips or None]], float(offset_ms), words
+    )
 
 
 def accuracy(model: Any, test: TestSet) -> dict[str, Any]:
@@ -176,7 +180,7 @@ def accuracy(model: Any, test: TestSet) -> dict[str, Any]:
     clip_errors_ms = []
     for clip in test.clips:
         crops, wav = crops_for(model.spec, clip), np.asarray(clip.wav_16k)
-        band = clip_band(model, crops, wav, test.zero_ms, empty_windows=False).band
+        band = clip_band(model, crops, wav, test.offset_ms, empty_windows=False).band
         inside = inside_words(clip, len(band), window, test.words)
         for context, within in rules:
             right = best_offsets(average_context(band, context, window)).abs() <= within
@@ -252,11 +256,11 @@ def cost(model: Any, test: TestSet) -> dict[str, float]:
     clip = test.clips[0]
     crops, wav = crops_for(model.spec, clip), np.asarray(clip.wav_16k)
     with FlopCounterMode(display=False) as counter:
-        clip_band(model, crops, wav, test.zero_ms, empty_windows=False)
+        clip_band(model, crops, wav, test.offset_ms, empty_windows=False)
     spent = []
     for _ in range(TIMED):
         begun = time.process_time()
-        clip_band(model, crops, wav, test.zero_ms, empty_windows=False)
+        clip_band(model, crops, wav, test.offset_ms, empty_windows=False)
         spent.append(time.process_time() - begun)
     return {
         "gflop_per_s": counter.get_total_flops() / 1e9 / clip.duration_s,

@@ -1,6 +1,6 @@
 """The tables of `sync_accuracy.py`, out of its results, as Markdown.
 
-    python benchmarks/sync_table.py [--size reduced] [--write docs/comparison.md]
+    python benchmarks/sync_table.py [--size reduced] [--write docs/results/sync_tables.md]
 
 `--write` puts them into a page, between its marks.
 """

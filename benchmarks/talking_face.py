@@ -1,7 +1,8 @@
 """What each loss of a talking face buys: the same training with and without it, over seeds.
 
-    python benchmarks/talking_face.py --data STORE --splits FILE --zero-ms MS --expert FILE \
-        --transcripts FOLDER --work FOLDER [--steps N] [--more N] [--seeds 0 1 2] [--reader FILE]
+    python benchmarks/talking_face.py --data STORE --splits FILE --corpus-offset-ms MS \
+        --expert FILE --transcripts FOLDER --work FOLDER [--steps N] [--more N] \
+        [--seeds 0 1 2] [--reader FILE]
 
 Per seed a generator learns by reconstruction alone; every other arm starts from it and goes on for
 `--more` steps, as does one more by reconstruction alone. Test clips are drawn again, their first
@@ -22,13 +23,13 @@ from typing import Any
 import numpy as np
 from record import RESULTS, machine, write_record
 
-from avsync.pipelines.evaluate_talking import TalkingEvaluation, evaluate_talking
-from avsync.tasks.synctalklip import SyncTalklipConfig
-from avsync.tasks.talking_face import SMALL
-from avsync.training.clip_data import ClipData
-from avsync.training.loop import LoopSettings
-from avsync.training.synctalklip import SyncTalklipRecipe, train
-from avsync.training.talking_step import LossWeights
+from avsync.pipelines.evaluate.talking import TalkingEvaluation, evaluate_talking
+from avsync.tasks.talking.generator import SMALL_TALKING_FACE
+from avsync.tasks.talking.synctalklip import SyncTalklipConfig
+from avsync.training.data.sync import ClipData
+from avsync.training.engine.loop import LoopSettings
+from avsync.training.recipes.synctalklip import SyncTalklipRecipe, train
+from avsync.training.steps.talking import LossWeights
 
 FOLDER = "talking_face"
 CRITIC = (8, 8, 16, 32, 64)
@@ -89,7 +90,12 @@ def recipe(
 ) -> SyncTalklipRecipe:
     batch, runs = (options.batch, 1) if name == FIRST else (options.more_batch, options.more_runs)
     return SyncTalklipRecipe(
-        ClipData((options.data,), options.splits, zero_ms=(options.zero_ms,), batch=batch),
+        ClipData(
+            (options.data,),
+            options.splits,
+            corpus_offset_ms=(options.corpus_offset_ms,),
+            batch=batch,
+        ),
         LoopSettings(
             options.work / f"{name}_{seed}",
             steps,
@@ -104,7 +110,7 @@ def recipe(
             save_every=50,
             seed=seed,
         ),
-        SyncTalklipConfig(generator=SMALL),
+        SyncTalklipConfig(generator=SMALL_TALKING_FACE),
         expert=options.expert,
         transcripts=options.transcripts,
         learns=1,
@@ -148,7 +154,7 @@ def judged(options: argparse.Namespace, weights: Path, reader: Path | None) -> d
             weights=weights,
             splits=options.splits,
             clips=options.clips,
-            truth_ms=options.zero_ms,
+            truth_ms=options.corpus_offset_ms,
             reader=reader,
             transcripts=options.transcripts if reader else None,
         )
@@ -182,7 +188,9 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--splits", type=Path)
-    parser.add_argument("--zero-ms", type=float, default=0.0, help="offset of all clips")
+    parser.add_argument(
+        "--corpus-offset-ms", "--zero-ms", type=float, default=0.0, help="offset of all clips"
+    )
     parser.add_argument("--expert", type=Path, help="weights of an AV-SyncNet")
     parser.add_argument("--transcripts", type=Path)
     parser.add_argument("--reader", type=Path, help="a lip reader that took no part")

@@ -19,8 +19,8 @@ from record import machine, write_record
 from spoilt_clips import Clip, read_clip, write_clip
 
 import avsync
-from avsync.media.audio import read_audio
-from avsync.metrics.si_sdr import si_sdr
+from avsync.media.audio_reader import read_audio
+from avsync.metrics.separation import si_sdr
 from avsync.timing import SAMPLES_PER_FRAME
 
 # The loudest sample of a mixture.

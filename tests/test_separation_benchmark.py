@@ -11,11 +11,11 @@ from data.made_store import loud, made_store, moving
 from data.sound_files import write_sound
 
 from avsync import create_model, weights
-from avsync.data.mixture_manifest import read_manifest
-from avsync.tasks.separation_spec import SeparationSpec, chunk
+from avsync.data.sampling.mixture_manifest import read_manifest
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-SPEC = SeparationSpec(*chunk(2))
+SPEC = SeparationSpec(*chunk_lengths(2))
 
 
 @pytest.fixture
@@ -88,10 +88,10 @@ def test_what_a_system_lacks_is_said(script):
 
 
 def test_the_end_to_end_network_is_the_frozen_one_with_eyes_that_learn(script, tmp_path):
-    from avsync.data.mixtures import MixtureLevels
-    from avsync.training.loop import LoopSettings
-    from avsync.training.mixture_data import MixtureData
-    from avsync.training.ynet import start_separator
+    from avsync.data.sampling.mixtures import MixtureLevels
+    from avsync.training.data.mixtures import MixtureData
+    from avsync.training.engine.loop import LoopSettings
+    from avsync.training.recipes.ynet import start_separator
 
     systems = script("separation_systems")
     sync = script("sync_systems")
@@ -107,7 +107,7 @@ def test_the_end_to_end_network_is_the_frozen_one_with_eyes_that_learn(script, t
 
 @pytest.fixture
 def given(script, monkeypatch, tmp_path):
-    """Small stores and sounds, the options that name them, and two sets of one mixture."""
+    """Small stores and audio streams, the options that name them, and two sets of one mixture."""
     clips = {
         "s1": [f"grid/{name}" for name in ("a", "b", "c", "d", "e")],
         "others": ["grid/f", "grid/g"],
@@ -239,8 +239,9 @@ def test_the_page_has_the_marks(script, monkeypatch, tmp_path):
         titles = {plan.title: run["tests"]["GRID sentences, two voices"] for plan in table.CLAIM}
         text = json.dumps(run | {"tests": titles})
         (tmp_path / "separation" / f"{name}.json").write_text(text, "utf-8")
-    page = tmp_path / "separation.md"
-    page.write_text((BENCHMARKS.parent / "docs" / "separation.md").read_text("utf-8"), "utf-8")
+    page = tmp_path / "separation_tables.md"
+    generated = BENCHMARKS.parent / "docs" / "results" / "separation_tables.md"
+    page.write_text(generated.read_text("utf-8"), "utf-8")
     monkeypatch.setattr("sys.argv", ["separation_table.py", "--write", str(page)])
     table.main()
     begin = page.read_text("utf-8").partition("<!-- reduced_600 tables: begin -->")[2]

@@ -18,14 +18,14 @@ def script(monkeypatch):
 
 
 def candidates(count):
-    """The window of sound `(n, 31)` that each score is of, and whether there is one."""
+    """The window of audio `(n, 31)` that each score is of, and whether there is one."""
     heard = torch.arange(count)[:, None] + torch.arange(31) - 15
     return heard.clamp(0, count - 1), (heard >= 0) & (heard < count)
 
 
 @pytest.mark.parametrize("lead_ms", [-130.0, -40.0, 0.0, 25.0, 300.0])
 def test_a_clips_offset_is_the_peak_of_its_mean_scores(script, lead_ms):
-    # Column c holds the sound 15 - c frames earlier; scores fall off to both sides of the truth.
+    # Column c holds the audio 15 - c frames earlier; scores fall off to both sides of the truth.
     columns = (15 - torch.arange(31.0)) * 40
     heard, known = candidates(60)
     noise = torch.Generator().manual_seed(0)
@@ -114,14 +114,15 @@ def test_tables_stand_between_their_marks(script):
     assert put_in(new, "full", "| new |") == new
     with pytest.raises(ValueError, match="must have the marks <!-- reduced tables: begin -->"):
         put_in(page, "reduced", "")
+    generated = BENCHMARKS.parent / "docs" / "results" / "sync_tables.md"
     for size in ("reduced", "full"):
-        put_in((BENCHMARKS.parent / "docs" / "comparison.md").read_text("utf-8"), size, "")
+        put_in(generated.read_text("utf-8"), size, "")
 
 
 def test_every_system_has_a_recipe_of_its_own_at_both_sizes(script, tmp_path):
-    from avsync.training.clip_data import ClipData
-    from avsync.training.loop import LoopSettings
-    from avsync.training.recipes import RECIPES
+    from avsync.training.catalog import RECIPES
+    from avsync.training.data.sync import ClipData
+    from avsync.training.engine.loop import LoopSettings
 
     systems = script("sync_systems")
     loop = LoopSettings(tmp_path)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pipelines.separators import FixedFaces, LowHalf
 
-from avsync.media.synthetic import render_clip
-from avsync.tasks.separation_spec import SeparationSpec
+from avsync.synthetic import render_clip
+from avsync.tasks.separation.input_spec import SeparationSpec
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 BOXES = (16, 24, 64, 88), (112, 24, 160, 88)

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from avsync.media.video import read_frames
+from avsync.media.video_reader import read_frames
 
 RATES = (Fraction(24000, 1001), 24, 25, Fraction(30000, 1001), 30, 50, Fraction(60000, 1001), 60)
 PAIRS = [
@@ -14,7 +14,7 @@ PAIRS = [
     *((".mkv", codec) for codec in ("aac", "libmp3lame", "libopus", "flac")),
     *((".mkv", codec) for codec in ("pcm_s16le", "pcm_f32le", "ac3", "mp2")),
     (".webm", "libopus"),
-    # FFmpeg's AVI writer moves pictures by whole frames to make room for an encoder's priming.
+    # FFmpeg's AVI writer moves frames by whole frames to make room for an encoder's priming.
     (".avi", "pcm_s16le"),
     *((".ts", codec) for codec in ("aac", "libmp3lame", "libopus", "mp2", "ac3")),
     *((".mpg", codec) for codec in ("mp2", "ac3")),
@@ -47,7 +47,7 @@ def test_every_container_keeps_every_codec_in_sync(make_clip, clip_sync, suffix,
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".flv"])
 def test_every_container_keeps_every_rate_in_sync(make_clip, clip_sync, suffix, fps):
     codec = {".webm": "libopus", ".avi": "pcm_s16le"}.get(suffix, "aac")
-    # Matroska and Flash date pictures to a millisecond.
+    # Matroska and Flash date frames to a millisecond.
     assert np.abs(clip_sync(clip_at(make_clip, suffix, codec, fps))).max() < 0.7
 
 
@@ -58,7 +58,7 @@ def test_pictures_stored_out_of_order_are_shown_in_theirs(make_clip, clip_sync, 
 
 
 def test_pictures_that_avi_stores_out_of_order_come_evenly(make_clip, clip_sync):
-    # AVI does not say by how many pictures its first one is late: one here.
+    # AVI does not say by how many frames its first one is late: one here.
     clip = clip_at(make_clip, ".avi", "pcm_s16le", 25, b_frames=2, video_codec="libx264")
     times = [frame.time_s for frame in read_frames(clip)]
     np.testing.assert_allclose(np.diff(times[:-1]), 0.04, atol=1e-6)

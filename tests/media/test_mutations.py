@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pipelines.red_detector import RedDetector
 
-from avsync.media.audio import read_audio
+from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia, packets
-from avsync.pipelines.check import check
+from avsync.pipelines.check.check_file import check
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 CONTAINERS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".ts", ".flv")
@@ -58,7 +58,7 @@ def test_sound_at_an_absurd_rate_is_no_sound(make_clip):
     assert data[at : at + 4] == bytes.fromhex("bb800000")
     data[at : at + 4] = bytes.fromhex("00010000")
     clip.write_bytes(data)
-    with pytest.raises(UnreadableMedia, match="no sound of the audio stream could be decoded"):
+    with pytest.raises(UnreadableMedia, match="no audio of the audio stream could be decoded"):
         list(read_audio(clip, 0.0))
 
 

@@ -6,16 +6,16 @@ import torch
 
 from avsync.scoring import engine
 from avsync.scoring.engine import CroppedTick, level_db, score_tracks
-from avsync.scoring.track_scores import BIN_WINDOWS
-from avsync.tasks.clip_spec import ClipSpec
-from avsync.tasks.vocalist import VocalistConfig, build
+from avsync.scoring.score_sums import BIN_WINDOWS
+from avsync.tasks.input_spec import ClipSpec
+from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 REACH_S = 0.4
 
 
 class Brightness:
-    """A model that can be worked out by hand: brightness of a frame against level of its sound."""
+    """A model that can be worked out by hand: brightness of a frame against level of its audio."""
 
     spec = ClipSpec("mouth", 4, 4, window_frames=2, audio_from_s=0.0, audio_until_s=0.04)
 
@@ -35,7 +35,7 @@ class Brightness:
 
 
 class Memory:
-    """Sound that lies in memory and lets nobody look behind its end."""
+    """Audio that lies in memory and lets nobody look behind its end."""
 
     def __init__(self, wav):
         self.wav = wav
@@ -53,7 +53,7 @@ class Memory:
 
 
 def clip(ticks, lead_ms, seed=0):
-    """Grey frames, and sound whose level is the frames' brightness, `lead_ms` early."""
+    """Grey frames, and audio whose level is the frames' brightness, `lead_ms` early."""
     grey = np.random.default_rng(seed).integers(0, 256, ticks).astype(np.uint8)
     times_s = (np.arange(ticks * SAMPLES_PER_FRAME) / SAMPLE_RATE) + lead_ms / 1000
     wav = np.interp(times_s * FPS - 0.5, np.arange(ticks), grey / 255)
@@ -88,7 +88,7 @@ def test_blocks_do_not_show(monkeypatch):
 def test_evidence_is_the_plain_double_loop():
     frames, wav = clip(40, 0)
     track = score(frames, wav).tracks[0]
-    sound = Memory(wav)
+    audio = Memory(wav)
     grey = torch.tensor([frame[0, 0, 0] / 255 for frame in frames])
     expected = np.zeros_like(track.evidence)
     for i in range(len(frames) - 1):
@@ -96,7 +96,7 @@ def test_evidence_is_the_plain_double_loop():
         for k, offset_ms in enumerate(track.offsets_ms):
             start_s = i / FPS - offset_ms / 1000
             if start_s > -0.01 and start_s + 0.04 < len(wav) / SAMPLE_RATE + 0.01:
-                window = torch.tensor(sound.window(start_s, start_s + 0.04))
+                window = torch.tensor(audio.window(start_s, start_s + 0.04))
                 scores[k] = -((grey[i] - window.mean()) ** 2)
         expected[i // BIN_WINDOWS] += np.nan_to_num(scores - np.nanmean(scores))
     np.testing.assert_allclose(track.evidence, expected, atol=1e-4)
@@ -117,7 +117,7 @@ def test_sound_of_ticks_that_are_missing_is_not_encoded():
 def test_sound_outside_the_file_speaks_neither_for_nor_against():
     frames, wav = clip(12, 0)
     track = score(frames, wav).tracks[0]
-    # An offset of +400 ms asks every window of 12 frames but the last two for sound before 0.
+    # An offset of +400 ms asks every window of 12 frames but the last two for audio before 0.
     assert track.evidence[0, -1] == 0
     assert track.evidence[0, len(track.offsets_ms) // 2] > 0
 
@@ -181,7 +181,7 @@ def test_a_sine_at_full_scale_is_3_db_down_and_silence_120():
 @pytest.fixture(scope="module")
 def tiny_vocalist():
     torch.manual_seed(0)
-    return build(VocalistConfig(channels=(2, 2, 3, 4, 16), depth=1, heads=2)).eval()
+    return build_vocalist(VocalistConfig(channels=(2, 2, 3, 4, 16), depth=1, heads=2)).eval()
 
 
 def lips(ticks, seed=0):
@@ -244,7 +244,7 @@ def test_looking_further_changes_nothing_near():
     frames, wav = clip(100, 80)
     ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
     near = score_tracks(Brightness(), ticks, Memory(wav), REACH_S).tracks[0]
-    both = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, far_s=0.9).tracks[0]
+    both = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, out_of_range_s=0.9).tracks[0]
     assert near.far is None
     np.testing.assert_allclose(both.evidence, near.evidence, atol=1e-5)
     np.testing.assert_array_equal(both.offsets_ms, near.offsets_ms)
@@ -256,5 +256,5 @@ def test_looking_further_changes_nothing_near():
 def test_the_highest_evidence_far_off_is_where_the_sound_was_put():
     frames, wav = clip(100, 760)
     ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
-    far = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, far_s=0.9).tracks[0].far
+    far = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, out_of_range_s=0.9).tracks[0].far
     assert far.offsets_ms[far.evidence.argmax()] == 760

@@ -1,0 +1,199 @@
+"""Sub-commands on stores of clips: prepare, audit, features, landmarks.
+
+A function's signature is the command line; it returns the exit code. Pipelines are imported inside
+the functions, so that `--help` does not load torch.
+"""
+
+from typing import Literal
+
+from avsync.cli.arguments import (
+    CorpusOffset,
+    Detector,
+    Folder,
+    InputFolder,
+    Lists,
+    Output,
+    OutputPath,
+    Sources,
+    StorePath,
+    detector_name,
+    say,
+)
+from avsync.tasks.registry import model_card
+
+
+def prepare(
+    folder: Folder,
+    /,
+    output: Output,
+    layout: Literal["folder", "lrs2", "acappella"] = "folder",
+    lists: Lists = (),
+    crops: tuple[Literal["head"], ...] = (),
+    detector: Detector = "best",
+    workers: int = 1,
+    min_face_px: float = 32.0,
+    min_duration_s: float = 1.0,
+) -> int:
+    """Turn a folder of videos into a store of clips for training; run again to resume.
+
+    Rejected tracks and the reasons are listed in rejected.csv in the store.
+
+    Args:
+        folder: folder of videos, searched recursively.
+        output: the store, a folder.
+        layout: a folder of videos, or a corpus as it is distributed, whose lists name the videos
+            and give the store its splits.json.
+        lists: lists of that corpus, files or names in the folder; by default all that are found.
+        crops: crops besides face and mouth: head, 224 x 224 pixels, for syncnet; 226 MB a minute.
+        detector: the face detector; `best` is YuNet where it is available.
+        workers: number of processes.
+        min_face_px: narrower faces are rejected, in pixels of the source.
+        min_duration_s: shorter tracks are rejected.
+    """
+    from avsync.pipelines.prepare.prepare_store import prepare as run
+
+    done = run(
+        folder,
+        output,
+        layout=layout,
+        lists=lists,
+        crops=crops,
+        detector=detector_name(detector),
+        workers=workers,
+        min_face_px=min_face_px,
+        min_duration_s=min_duration_s,
+    )
+    say(done.describe())
+    return 0
+
+
+def features(
+    sources: Sources,
+    /,
+    output: Output,
+    model: str = "dense_sync",
+    weights: OutputPath = None,
+    stream: Literal["video", "audio"] = "video",
+    layer: str = "",
+    detector: Detector = "best",
+) -> int:
+    """Write a model's features of videos or stores, 25 per second, as safetensors; resumes.
+
+    Each file contains `features` and `times_s`, the centres of their windows. index.jsonl lists the
+    files, and the error of each source that has none.
+
+    Args:
+        sources: videos, folders of videos, or stores of prepared clips.
+        output: folder for the files.
+        model: a name that `avsync models` lists.
+        weights: a checkpoint of that model instead of the released one.
+        stream: features of the faces, or of the audio.
+        layer: dotted name of the module whose output is written; by default the embeddings that the
+            model compares.
+        detector: the face detector; `best` is YuNet where it is available.
+    """
+    model_card(model, "sync")
+    if not sources:
+        raise ValueError("say which FILE or STORE to take features of")
+    from avsync.pipelines.check import messages as words
+    from avsync.pipelines.features.extract import extract
+
+    done = extract(
+        sources,
+        output,
+        model=model,
+        weights=weights,
+        stream=stream,
+        layer=layer,
+        detector=detector_name(detector),
+        say=lambda file: say(words.printable(f"{file.source}: {file.describe()}")),
+    )
+    return words.UNREADABLE if any(file.problem for file in done) else 0
+
+
+def landmarks(
+    store: StorePath,
+    /,
+    videos: InputFolder,
+    output: Output,
+    model: OutputPath = None,
+) -> int:
+    """Write the 68 face landmarks of each clip of a store, for models that take them; resumes.
+
+    Each clip gets CLIP.npz; pass the folder to `avsync train ynet --kind g` as --landmarks.
+    Exit code: 12 if a video could not be read.
+
+    Args:
+        store: a store of prepared clips.
+        videos: the folder of videos that the store was prepared from.
+        output: folder for the files.
+        model: a face_landmarker.task of MediaPipe instead of the one that is fetched.
+    """
+    from avsync.data.store.reader import Store
+    from avsync.faces.landmarks import MediaPipeLandmarker
+    from avsync.pipelines.check.messages import UNREADABLE, printable
+    from avsync.pipelines.prepare.landmarks import store_landmarks
+
+    with MediaPipeLandmarker(model) as landmarker:
+        done = store_landmarks(Store(store), videos, output, landmarker)
+    for clip in done:
+        if clip.problem or clip.found < clip.frames:
+            what = f"unreadable: {clip.problem}" if clip.problem else "no face in some frames"
+            say(printable(f"{clip.source}: {what}, {clip.found} of {clip.frames} found"))
+    say(f"landmarks of {sum(not clip.problem for clip in done)} clips are in {output}")
+    return UNREADABLE if any(clip.problem for clip in done) else 0
+
+
+def audit(
+    store: StorePath,
+    /,
+    splits: OutputPath = None,
+    split: str = "train",
+    clips: int = 200,
+    measured: int = 30,
+    model: str = "dense_sync",
+    weights: OutputPath = None,
+    corpus_offset_ms: CorpusOffset = 0.0,
+    clean: OutputPath = None,
+    move: bool = True,
+) -> int:
+    """Report the contents of a store and the problems that training on it would have.
+
+    Checks lengths, faces, frame rates, silence, duplicates, speakers and offsets; changes nothing.
+
+    Args:
+        store: a store of prepared clips.
+        splits: JSON file of clip names by split.
+        split: a key of that file.
+        clips: number of clips to open, evenly spread; 0 for all.
+        measured: number of these whose offset a model measures; 0 for none.
+        model: a name that `avsync models` lists.
+        weights: a checkpoint of that model instead of the released one.
+        corpus_offset_ms: constant offset that the clips are known to have (positive = the audio
+            leads); clips are judged against it.
+        clean: measure every clip and write a table of clips to drop or shift here; pass it to
+            `avsync train` as --clean.
+        move: shift clips whose offset is certain; otherwise they are dropped.
+    """
+    model_card(model, "sync")
+    from avsync.pipelines.audit.audit_store import audit as run
+    from avsync.pipelines.progress import progress_bar
+
+    with progress_bar(f"auditing {store.name}") as progress:
+        found = run(
+            store,
+            splits=splits,
+            split=split,
+            clips=clips,
+            measured=measured,
+            model=model,
+            weights=weights,
+            corpus_offset_ms=corpus_offset_ms,
+            clean=clean,
+            move=move,
+            progress=progress,
+        )
+    say("\n".join(found.lines()))
+    if clean is not None:
+        say(f"the clips to drop or shift are listed in {clean}")
+    return 0

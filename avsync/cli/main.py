@@ -1,0 +1,148 @@
+"""The `avsync` command: dispatch to sub-commands, errors to messages and exit codes."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+
+from avsync import __version__
+from avsync.cli.dataset_commands import audit, features, landmarks, prepare
+from avsync.cli.media_commands import check, demo, fix, separate, talk
+from avsync.cli.model_commands import convert, doctor, models
+
+DESCRIPTION = "Measure and repair the audio-video offset of talking faces."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: command-line arguments; by default those of the process.
+
+    Returns:
+        The exit code: 0 in tolerance, 10 out of tolerance, 11 cannot tell, 12 unreadable (the
+        worst of a batch); 1 for an error, 2 for wrong usage, 130 if interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given == ["--version"]:
+        print(f"avsync {__version__}")
+        return 0
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return _dispatch(given)
+    except ValueError as error:
+        return _complain(error, 2)
+    except BrokenPipeError:
+        # The reader of stdout has closed the pipe (`avsync check * | head -1`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (RuntimeError, OSError) as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+
+
+def train() -> int:
+    """Train a model on prepared clips: `avsync train dense-sync --data STORE`."""
+    raise ValueError("name a recipe: avsync train dense-sync --data STORE")
+
+
+def evaluate() -> int:
+    """Evaluate a model: `avsync evaluate sync|lipread|talking|separation --help`.
+
+    `sync` and `lipread` measure a model on prepared clips, `talking` generated videos against
+    references, `separation` separated voices against references.
+    """
+    raise ValueError("name an evaluation: avsync evaluate sync --model NAME --data STORE")
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    name, *rest = arguments or [""]
+    if name in GROUPS and rest not in ([], ["-h"], ["--help"]):
+        return GROUPS[name](rest)
+    code: int = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS, prog="avsync", description=DESCRIPTION, args=arguments
+    )
+    sys.stdout.flush()
+    return code
+
+
+def _train(arguments: Sequence[str]) -> int:
+    # The recipe's fields are the command line, so this help alone loads torch.
+    from avsync.pipelines.train import train as run
+    from avsync.training.catalog import RECIPES
+
+    choices: dict[str, Callable[..., Any]] = {
+        name: recipe.settings for name, recipe in RECIPES.items()
+    }
+    weights = run(_parse("avsync train", choices, arguments))
+    print(f"the weights are in {weights}")
+    return 0
+
+
+def _evaluate(arguments: Sequence[str]) -> int:
+    from avsync.pipelines.evaluate import separation, talking
+    from avsync.pipelines.evaluate.lipreading import (
+        LipreadEvaluation,
+        evaluate_lipread,
+        lipread_table,
+    )
+    from avsync.pipelines.evaluate.sync import SyncEvaluation, evaluate_sync, table
+
+    choices: dict[str, Callable[..., Any]] = {
+        "sync": SyncEvaluation,
+        "lipread": LipreadEvaluation,
+        "talking": talking.TalkingEvaluation,
+        "separation": separation.SeparationEvaluation,
+    }
+    options = _parse("avsync evaluate", choices, arguments)
+    if isinstance(options, SyncEvaluation):
+        print(table(evaluate_sync(options)))
+        return 0
+    if isinstance(options, LipreadEvaluation):
+        print(lipread_table(evaluate_lipread(options)))
+        return 0
+    if isinstance(options, talking.TalkingEvaluation):
+        figures = talking.evaluate_talking(options)
+        print(talking.talking_table(figures))
+        return talking.talking_exit_code(figures)
+    rows = separation.evaluate_separation(options)
+    print(separation.separation_table(options, rows))
+    return separation.exit_code(rows)
+
+
+def _parse(prog: str, choices: dict[str, Callable[..., Any]], arguments: Sequence[str]) -> Any:
+    return tyro.extras.subcommand_cli_from_dict(choices, prog=prog, args=arguments)
+
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "check": check,
+    "fix": fix,
+    "separate": separate,
+    "talk": talk,
+    "models": models,
+    "convert": convert,
+    "prepare": prepare,
+    "audit": audit,
+    "features": features,
+    "landmarks": landmarks,
+    "train": train,
+    "evaluate": evaluate,
+    "demo": demo,
+    "doctor": doctor,
+}
+# Sub-commands with sub-commands of their own.
+GROUPS: dict[str, Callable[[Sequence[str]], int]] = {"train": _train, "evaluate": _evaluate}
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"avsync: {message}", file=sys.stderr)
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"avsync: {error}", file=sys.stderr)
+    return code

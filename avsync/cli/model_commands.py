@@ -1,0 +1,56 @@
+"""Sub-commands on models and on the installation: models, convert, doctor.
+
+A function's signature is the command line; it returns the exit code. Pipelines are imported inside
+the functions, so that `--help` does not load torch.
+"""
+
+from avsync.cli.arguments import File, Flag, Frames, Name, Output, say
+
+
+def models() -> int:
+    """List the models with their training data, licence and measured accuracy."""
+    from avsync.tasks.registry import list_models
+
+    for card in list_models():
+        print(f"{card.name}: {card.summary}")
+        print(f"  trained on  {card.trained_on}")
+        print(f"  licence     {card.licence}")
+        print(f"  measured    {card.measured}")
+    return 0
+
+
+def convert(
+    name: Name,
+    file: File,
+    /,
+    output: Output,
+    window_frames: Frames = None,
+    overwrite: Flag = False,
+) -> int:
+    """Convert the published checkpoint of another project to safetensors.
+
+    No code in the file is executed. The config is written beside the output, as .json.
+
+    Args:
+        name: the model: vocalist, mtdvocalist, syncnet, lip_expert, unet, ynet_m or ynet_g.
+        file: the checkpoint as its authors published it.
+        output: the weights, a file that ends in .safetensors.
+        window_frames: window length that vocalist or mtdvocalist was trained on; default 5.
+        overwrite: replace existing files.
+    """
+    from avsync.pipelines.convert_weights import convert_file
+
+    convert_file(name, file, output, window_frames, overwrite=overwrite, say=say)
+    return 0
+
+
+def doctor() -> int:
+    """Report what is installed, and which device and face detector are used."""
+    from avsync.pipelines.doctor import doctor as run
+
+    findings = run()
+    width = max(len(finding.topic) for finding in findings)
+    for finding in findings:
+        sign = {True: "ok", False: "!!", None: "  "}[finding.ok]
+        print(f"{sign} {finding.topic:<{width}}  {finding.text}")
+    return 1 if any(finding.ok is False for finding in findings) else 0

@@ -1,0 +1,168 @@
+"""Stretches of a clip with their audio: for models that match each window among those around it."""
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from avsync.data.sampling.clip_windows import ClipWindows
+from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+
+
+class Stretch(NamedTuple):
+    """Frames `(T, H, W, 3)` uint8, and audio `(N,)` at 16 kHz from where that of the first window
+    begins to where that of the last one ends."""
+
+    frames: np.ndarray
+    wav: np.ndarray
+
+
+class SyncSequences:
+    """Draws stretches of equal length that lie inside their clips.
+
+    Args:
+        clips: where they are cut; clips that are too short are left out.
+        windows: video windows of a stretch, one starting at every frame.
+        frames: frames of a window.
+        first_sample: where a window's audio begins, in samples after its first frame.
+        samples: how long it is.
+    """
+
+    def __init__(
+        self, clips: ClipWindows, windows: int, frames: int, first_sample: int, samples: int
+    ) -> None:
+        if windows < 2:
+            raise ValueError(f"windows must be 2 or more to tell apart, got {windows}")
+        self.clips, self.first_sample = clips, first_sample
+        self.frames = windows - 1 + frames
+        self.samples = (windows - 1) * SAMPLES_PER_FRAME + samples
+        starts = [
+            clips.starts(k, self.frames, first_sample, self.samples) for k in range(len(clips))
+        ]
+        self.starts = {clip: range_ for clip, range_ in enumerate(starts) if range_}
+        if not self.starts:
+            raise ValueError(
+                f"clips must hold one that leaves {self.frames} frames with their audio, "
+                f"got {len(clips)} shorter ones"
+            )
+        self.usable = list(self.starts)
+
+    def __len__(self) -> int:
+        return len(self.usable)
+
+    def draw(self, rng: np.random.Generator) -> Stretch:
+        """Return a random stretch of a random clip."""
+        clip = self.usable[int(rng.integers(len(self.usable)))]
+        starts = self.starts[clip]
+        start = starts[int(rng.integers(len(starts)))]
+        audio = self.clips.audio(clip, start * SAMPLES_PER_FRAME + self.first_sample, self.samples)
+        return Stretch(self.clips.frames(clip, start, self.frames), audio)
+
+
+class MouthSequence(NamedTuple):
+    """Greyscale frames `(T, S, S)` float32 in [0, 1]; audio `(N,)` at 16 kHz from `margin` samples
+    before the first frame."""
+
+    grey: np.ndarray
+    wav: np.ndarray
+
+
+class MouthSequences:
+    """Draw segments of equal length from clips, silence included: breath and lips that part before
+    a word carry information as well.
+
+    Args:
+        clips: where segments are read, in crops as they are stored. Clips shorter than `frames` are
+            left out. Frames and audio without a counterpart in a clip that is shifted are not used.
+        frames: length of a segment.
+        size: height and width of the greyscale frames.
+        margin_s: audio before the first frame and after the last window.
+        audio_window_s: audio that one window sees.
+        window_frames: frames that one window sees.
+        max_speed: a segment is played up to this factor faster or slower, audio and video by the
+            same factor, which gives other tempi, voices and pitches. 1 turns it off.
+
+    Raises:
+        ValueError: no clip is long enough, or a clip is shifted by more than its length.
+    """
+
+    def __init__(
+        self,
+        clips: ClipWindows,
+        frames: int = 45,
+        size: int = 64,
+        margin_s: float = 0.3,
+        audio_window_s: float = 0.22,
+        window_frames: int = 5,
+        max_speed: float = 1.22,
+    ) -> None:
+        self.clips = clips
+        whole = [_frames_with_audio(clips, clip) for clip in range(len(clips))]
+        self.usable = {clip: kept for clip, kept in enumerate(whole) if len(kept) >= frames}
+        if not self.usable:
+            raise ValueError(f"clips must hold one of {frames} frames or more, got {len(clips)}")
+        self.numbers = list(self.usable)
+        self.frames, self.size, self.max_speed = frames, size, max_speed
+        self.margin = round(margin_s * SAMPLE_RATE)
+        windows = (frames - window_frames) * SAMPLES_PER_FRAME
+        self.samples = 2 * self.margin + windows + math.ceil(audio_window_s * SAMPLE_RATE)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def draw(self, index: int, rng: np.random.Generator) -> MouthSequence:
+        """Draw a random segment of usable clip `index`, at a random speed."""
+        clip = self.numbers[index]
+        length = len(self.usable[clip])
+        speed = 1.0
+        if self.max_speed > 1 and rng.random() < 0.6:
+            limit = math.log(self.max_speed)
+            speed = math.exp(rng.uniform(-limit, limit))
+        if (self.frames - 1) * speed + 1 > length:
+            speed = 1.0
+        start = rng.uniform(0, length - ((self.frames - 1) * speed + 1))
+        # At its own speed a segment starts on a frame: nothing needs blending.
+        start = float(int(start)) if speed == 1 else start
+        return MouthSequence(self._frames(clip, start, speed), self._audio(clip, start, speed))
+
+    def _frames(self, clip: int, start: float, speed: float) -> np.ndarray:
+        kept = self.usable[clip]
+        at = start + speed * np.arange(self.frames)
+        before = np.minimum(np.floor(at).astype(int), len(kept) - 1)
+        after = np.minimum(before + 1, len(kept) - 1)
+        first = int(before[0])
+        read = self.clips.frames(clip, kept.start + first, int(after[-1]) + 1 - first)
+        crops = np.stack([self._grey(crop) for crop in read])
+        if speed == 1:
+            return crops[: self.frames] / np.float32(255)
+        late = (at - before).astype(np.float32)[:, None, None]
+        blend = crops[before - first] * (1 - late) + crops[after - first] * late
+        return blend / np.float32(255)
+
+    def _grey(self, crop: np.ndarray) -> np.ndarray:
+        grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+        return cv2.resize(grey, (self.size, self.size), interpolation=cv2.INTER_AREA)
+
+    def _audio(self, clip: int, start: float, speed: float) -> np.ndarray:
+        kept = self.usable[clip]
+        at = start * SAMPLES_PER_FRAME + speed * (np.arange(self.samples) - self.margin)
+        # Only the samples that are interpolated are read; silence lies beyond the clip's ends.
+        end = len(kept) * SAMPLES_PER_FRAME
+        low, high = np.clip([math.floor(at[0]), math.floor(at[-1]) + 2], 0, end).tolist()
+        if low == high:
+            return np.zeros(self.samples, np.float32)
+        wav = self.clips.audio(clip, kept.start * SAMPLES_PER_FRAME + low, high - low)
+        return np.interp(at, np.arange(low, high), wav, left=0, right=0).astype(np.float32)
+
+
+def _frames_with_audio(clips: ClipWindows, clip: int) -> range:
+    """Return the frames of a clip whose audio lies inside it too."""
+    kept = clips.starts(clip, 1, 0, SAMPLES_PER_FRAME)
+    if not kept:
+        shift_ms = 1000 * clips.leads[clip] / SAMPLE_RATE
+        raise ValueError(
+            f"clip {clips.rows[clip]['id']} of {clips.lengths[clip] / FPS:.1f} s "
+            f"cannot move by {shift_ms:.0f} ms"
+        )
+    return kept

@@ -1,0 +1,171 @@
+"""Images of a face at a few moments of a file, and how loud the audio is around each.
+
+Only the wanted moments are read, by seeking, and only for as long as a budget lasts: a report never
+takes the time of a second pass over the file.
+"""
+
+import base64
+import time
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from avsync.media.container import UnreadableMedia
+from avsync.media.seek import AudioSeeker, VideoSeeker
+from avsync.pipelines.check.export import strain
+from avsync.report.track_rows import Row
+from avsync.scoring.result import Fault, TimelinePoint
+from avsync.timing import Tolerance
+
+MOMENTS = 5
+# Half as much again as is shown, for dense screens.
+PICTURE = 276
+# A box holds brow to chin; twice its size shows whose face it is.
+MARGIN = 2.0
+JPEG_QUALITY = 80
+# Audio is drawn this far to both sides of an image, in this many bars.
+AROUND_S = 0.6
+BARS = 80
+WORST = "furthest from sync"
+Box = tuple[float, float, float, float]
+
+
+class Moment(NamedTuple):
+    """A moment worth a look; `t_s` counts from the first video frame, no `box`: all of it."""
+
+    t_s: float
+    box: Box | None = None
+    point: TimelinePoint | None = None
+    note: str = ""
+
+
+class Picture(NamedTuple):
+    """A JPEG, its size in pixels, and the loudness `(BARS,)` in [0, 1] around it, if any."""
+
+    data_uri: str
+    width: int
+    height: int
+    loudness: np.ndarray | None
+
+
+def choose_moments(
+    row: Row, limits: Tolerance, fault: Fault | None = None, most: int = MOMENTS
+) -> list[Moment]:
+    """Return the furthest from sync, the surest, one of each piece of a fault, and others spread over the
+    time the faces are in view.
+    """
+    measured = row.measured
+    if not measured:
+        shown = [row.tracks[k] for k in _evenly(len(row.tracks), most)]
+        parts = most // len(shown)
+        return [
+            Moment(t_s, track.box)
+            for track in shown
+            for t_s in spread(track.start_s, track.end_s, parts)
+        ]
+    trusted = max(point.confidence for point in measured) / 2
+    candidates = [point for point in measured if point.confidence >= trusted]
+    worst = max(candidates, key=lambda point: strain(point.offset_ms or 0.0, limits))
+    surest = max(candidates, key=lambda point: point.confidence)
+    pieces = () if fault is None or len(fault.pieces) < 2 else fault.pieces
+    inner = [[p for p in candidates if piece.start_s <= p.t_s < piece.end_s] for piece in pieces]
+    typical = [max(points, key=lambda point: point.confidence) for points in inner if points]
+    others = [measured[k] for k in _evenly(len(measured), most)]
+    notes = {surest: "surest", worst: WORST}
+    chosen = list(dict.fromkeys([worst, *typical, surest, *others]))[:most]
+    chosen.sort(key=lambda point: point.t_s)
+    return [
+        Moment(point.t_s, _box_at(row, point.t_s), point, notes.get(point, "")) for point in chosen
+    ]
+
+
+def spread(start_s: float, end_s: float, parts: int = MOMENTS) -> list[float]:
+    """Return the middles of equal parts of a stretch of time."""
+    return [start_s + (end_s - start_s) * (k + 0.5) / parts for k in range(parts)]
+
+
+def read_images(path: str, moments: list[Moment], budget_s: float = 6.0) -> list[Picture | None]:
+    """One image for each moment, None where the budget ran out or nothing could be decoded there.
+
+    Raises UnreadableMedia where the file is gone or holds no video.
+    """
+    deadline_s = time.monotonic() + budget_s
+    with VideoSeeker(path, deadline_s) as video:
+        times_s = [video.first_s + moment.t_s for moment in moments]
+        images = [
+            _cut(video.frame_at(at_s), moment.box)
+            for at_s, moment in zip(times_s, moments, strict=True)
+        ]
+    loud = _loudness(path, times_s, deadline_s)
+    return [
+        None if image is None else Picture(jpeg_uri(image), image.shape[1], image.shape[0], audio)
+        for image, audio in zip(images, loud, strict=True)
+    ]
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    """Up to `most` of the numbers below count, first and last among them."""
+    return sorted({round(k) for k in np.linspace(0, count - 1, most)})
+
+
+def _box_at(row: Row, t_s: float) -> Box:
+    return min(row.tracks, key=lambda track: max(track.start_s - t_s, t_s - track.end_s)).box
+
+
+def _cut(image: np.ndarray | None, box: Box | None) -> np.ndarray | None:
+    """Return a frame cut to the box, at the size that is shown."""
+    if image is None:
+        return None
+    return shrink(image if box is None else around(image, box), PICTURE)
+
+
+def around(image: np.ndarray, box: Box) -> np.ndarray:
+    """Return the square about a face, moved inside the image where it reaches over the edge."""
+    height, width = image.shape[:2]
+    side = int(min(MARGIN * max(box[2] - box[0], box[3] - box[1], 16), height, width))
+    left = int(np.clip((box[0] + box[2] - side) / 2, 0, width - side))
+    top = int(np.clip((box[1] + box[3] - side) / 2, 0, height - side))
+    return image[top : top + side, left : left + side]
+
+
+def shrink(image: np.ndarray, side: int) -> np.ndarray:
+    """Return the image with its longer side at most `side` pixels."""
+    scale = min(1.0, side / max(image.shape[:2]))
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def jpeg_uri(image: np.ndarray) -> str:
+    """Return an image `(H, W, 3)` RGB uint8 as a JPEG in a data URI."""
+    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    assert done
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+
+
+def _loudness(path: str, times_s: list[float], deadline_s: float) -> list[np.ndarray | None]:
+    """Loudness `(BARS,)` around each time against the loudest of all; None where none was read."""
+    try:
+        with AudioSeeker(path) as audio:
+            energies = [_energy(audio, at_s, deadline_s) for at_s in times_s]
+    except (UnreadableMedia, OSError):
+        return [None] * len(times_s)
+    loudest = max((float(energy.max()) for energy in energies if energy is not None), default=0.0)
+    return [None if energy is None else (energy / max(loudest, 1e-3)) ** 0.6 for energy in energies]
+
+
+def _energy(audio: AudioSeeker, at_s: float, deadline_s: float) -> np.ndarray | None:
+    """RMS amplitude `(BARS,)` of the audio within AROUND_S of a time on the file's clock."""
+    start_s = at_s - AROUND_S
+    squares, counts = np.zeros(BARS), np.zeros(BARS)
+    for begin_s, wav in audio.blocks_from(start_s):
+        if time.monotonic() > deadline_s:
+            return None
+        if begin_s > at_s + AROUND_S:
+            break
+        at = (begin_s - start_s + np.arange(len(wav)) / audio.rate) / (2 * AROUND_S) * BARS
+        bars = at.astype(int)
+        inside = (at >= 0) & (bars < BARS)
+        squares += np.bincount(bars[inside], wav[inside].astype(np.float64) ** 2, BARS)
+        counts += np.bincount(bars[inside], minlength=BARS)
+    return np.sqrt(squares / np.maximum(counts, 1)) if counts.any() else None

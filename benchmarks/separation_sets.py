@@ -101,7 +101,7 @@ class TestData(NamedTuple):
         return Mixtures(faces, chosen, singers, levels)
 
 
-def rows_of(
+def build_evidence_map(
     plan: SetPlan, data: TestData, spec: SeparationSpec, sounds: AudioCache, count: int
 ) -> list[MixtureRow]:
     """The first `count` mixtures of a set: those of its manifest, which is drawn and written where
@@ -121,8 +121,8 @@ def rows_of(
 def restricted(plan: SetPlan, mixtures: Mixtures) -> Mixtures:
     """The mixtures, of which only those of the plan are drawn."""
     names = [mixtures.faces.names[k] for k in mixtures.usable]
-    singers = [name for name in mixtures.voices if name not in mixtures.places]
-    mixtures.usable = [mixtures.places[name] for name in names if is_of(name, plan.target)]
+    singers = [name for name in mixtures.voices if name not in mixtures.face_indices]
+    mixtures.usable = [mixtures.face_indices[name] for name in names if is_of(name, plan.target)]
     faces = [name for name in names if plan.second and is_of(name, plan.second)]
     mixtures.voices = singers if plan.second == "singers" else faces
     return mixtures

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from data.made_store import loud, made_store, moving
-from data.sound_files import write_sound
+from data.wav_files import write_wav_file
 
 from avsync import create_model, weights
 from avsync.data.sampling.mixture_manifest import read_manifest
@@ -123,8 +123,8 @@ def given(script, monkeypatch, tmp_path):
     (tmp_path / "splits.json").write_text(json.dumps(splits), "utf-8")
     for k in range(5):
         stereo = np.stack([loud(50 + k, 60), loud(60 + k, 60)], 1)
-        write_sound(tmp_path / "mir1k" / f"singer{k}_1.wav", stereo)
-        write_sound(tmp_path / "music" / f"{k}.wav", loud(70 + k, 60))
+        write_wav_file(tmp_path / "mir1k" / f"singer{k}_1.wav", stereo)
+        write_wav_file(tmp_path / "music" / f"{k}.wav", loud(70 + k, 60))
     sets, runs = script("separation_sets"), script("separation")
     monkeypatch.setattr(sets, "FOLDER", tmp_path / "mixtures")
     monkeypatch.setattr(sets, "DRAWN", 1)

@@ -81,7 +81,7 @@ SYNC_MODELS = (
     ),
     untrained_card(
         name="vocalist_mc3",
-        summary="VocaLiST with MC3-18 as visual encoder, an ablation of its paper, 53.0 M parameters",
+        summary="VocaLiST with MC3-18 as visual encoder, its paper's ablation, 53.0 M parameters",
         build=lambda config: sync.build_mc3_vocalist(
             replace_fields(sync.Mc3VocalistConfig(), config)
         ),
@@ -213,7 +213,7 @@ SEPARATION_MODELS = (
     ),
 )
 
-# Transcribe speech, or align what a model that does so sees and hears.
+# Lip readers, and the sync model that is built on one.
 SPEECH_MODELS = (
     untrained_card(
         name="lip_reader",

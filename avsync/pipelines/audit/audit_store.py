@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.data.store.clip_stats import look_at
+from avsync.data.store.clip_stats import measure_clip
 from avsync.data.store.curation import write_clean_list
 from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
@@ -85,7 +85,7 @@ def audit(
 
     looks = []
     for count, place in enumerate(opened, start=1):
-        looks.append(look_at(store[place]))
+        looks.append(measure_clip(store[place]))
         done(count)
     offsets: list[ClipOffset] = []
     if to_measure:

@@ -13,7 +13,7 @@ from avsync.data.store.clip_stats import ClipStats, twins
 from avsync.data.store.curation import CleanRow
 from avsync.data.store.reader import REJECTED_TABLE, Store
 from avsync.data.store.splits import clips_of_split, splits_of
-from avsync.evaluation.sync_accuracy import answer_clip
+from avsync.evaluation.sync_accuracy import decide_clip
 from avsync.scoring.engine import SyncModel
 from avsync.tasks.calibration import Calibration
 from avsync.timing import FPS, describe_offset
@@ -52,7 +52,7 @@ def measure_offsets(
         if len(crops) < model.spec.window_frames:
             yield ClipOffset(clip.id, clip.source, duration_s, None, 0.0, "too_short")
             continue
-        answer = answer_clip(model, crops, np.asarray(clip.wav_16k), calibration, search_s)
+        answer = decide_clip(model, crops, np.asarray(clip.wav_16k), calibration, search_s)
         yield ClipOffset(
             clip.id,
             clip.source,
@@ -145,7 +145,7 @@ def faces(rows: Sequence[Mapping[str, Any]], folder: Path) -> Finding:
 
 def frames(looks: Sequence[ClipStats], rows: Sequence[Mapping[str, Any]]) -> Finding:
     """Return how many frames a second are new."""
-    fps = np.array([look.new_fps for look in looks])
+    fps = np.array([look.distinct_fps for look in looks])
     slow = np.flatnonzero(fps < SLOW_FPS)
     text = f"{np.median(fps):.0f} of {FPS} frames a second are new"
     if len(slow):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from avsync.atomic import write_text
-from avsync.data.corpora.audio_files import SUFFIXES
+from avsync.data.corpora.audio_files import AUDIO_SUFFIXES
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia
 from avsync.media.probe import audio_rate
@@ -200,7 +200,7 @@ def _sounds(folder: Path) -> dict[str, Path]:
     """Return the audio files in a folder by their names without the suffix."""
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     # Hidden ones are none: `._a.wav` is what a Mac leaves beside each a.wav.
-    sounds = [p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    sounds = [p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith(".")]
     named = {path.stem: path for path in sounds}
     if len(named) < len(sounds):
         twice = next(path for path in sounds if named[path.stem] != path)

@@ -160,12 +160,12 @@ def _seen(
     if not spec.uses_video:
         return ()
     if spec.landmarks:
-        points = [faces.landmarks(each.place, each.frame, spec.frames) for each in drawn]
+        points = [faces.landmarks(each.face, each.frame, spec.frames) for each in drawn]
         return (torch.from_numpy(np.stack(points)).permute(0, 3, 1, 2),)
     if features is None:
         return (as_frames([mixtures.frames(each) for each in drawn]),)
     tokens = [
-        features.tokens(faces.crop_file(each.place), each.frame, spec.frames) for each in drawn
+        features.tokens(faces.crop_file(each.face), each.frame, spec.frames) for each in drawn
     ]
     return (torch.from_numpy(np.stack(tokens)).float(),)
 

@@ -14,7 +14,8 @@ import tyro
 from torch import Tensor, nn
 
 from avsync import weights as checkpoints
-from avsync.data.augment_video import augment_mel, augment_mouth
+from avsync.data.augment_audio import augment_mel
+from avsync.data.augment_video import augment_mouth
 from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.data.sampling.sync_sequences import MouthSequences
 from avsync.data.store.curation import read_clean_lists
@@ -173,7 +174,7 @@ def _sources(recipe: DenseSyncRecipe, model: DenseSync) -> list[MouthSequences]:
         kept = [index for index in indices if store.rows[index]["id"] not in clean.dropped]
         sources.append(
             MouthSequences(
-                ClipWindows(store, kept, stored, own_ms=shifts_ms),
+                ClipWindows(store, kept, stored, clip_offsets_ms=shifts_ms),
                 frames=recipe.frames,
                 size=spec.width + CROP_MARGIN,
                 audio_window_s=spec.audio_until_s - spec.audio_from_s,

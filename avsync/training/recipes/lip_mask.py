@@ -14,8 +14,8 @@ from avsync.data.cache.features import FeatureCache
 from avsync.data.corpora.audio_files import AudioFile, Split, audio_files_of_split, list_audio_files
 from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
 from avsync.data.sampling.two_speaker_mixtures import (
-    PLAIN,
-    Company,
+    NO_AUGMENTATION,
+    MixtureAugmentation,
     TwoSpeakerMixture,
     TwoSpeakerMixtures,
 )
@@ -34,7 +34,7 @@ NAME = "lip_mask"
 # Every run is measured on the same pairs, whatever its own seed: at other speeds, which makes
 # two voices of one, and as they were recorded.
 VALIDATION_SEED = 0
-OTHER_SPEEDS = Company((0.0, 0.0), 0.0, 0.0, (0.0, 0.0), 1.25, 0.0, 0.0, 0.0)
+OTHER_SPEEDS = MixtureAugmentation((0.0, 0.0), 0.0, 0.0, (0.0, 0.0), 1.25, 0.0, 0.0, 0.0)
 LOOP = LoopSettings(
     output=tyro.MISSING,
     steps=4000,
@@ -55,7 +55,7 @@ class LipMaskRecipe:
     Args:
         data: stores of prepared clips to train on (`avsync prepare`): faces with their voices.
         loop: how long, how fast, where to.
-        company: what voices are heard with, and how they are altered.
+        augmentation: interfering sources of the voices, and how voices and tokens are augmented.
         splits: JSON file of clip names by split, for the first store: `train` is trained on, `val`
             is measured on. Without it all clips are trained on and nothing is measured.
         share: share of the voices drawn from each store; by default as many clips as it has.
@@ -74,7 +74,9 @@ class LipMaskRecipe:
 
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE...")]
     loop: Annotated[LoopSettings, tyro.conf.arg(name="")] = LOOP
-    company: Annotated[Company, tyro.conf.arg(name="")] = field(default_factory=Company)
+    augmentation: Annotated[MixtureAugmentation, tyro.conf.arg(name="")] = field(
+        default_factory=MixtureAugmentation
+    )
     splits: Path | None = None
     share: tuple[float, ...] = ()
     corpus_offset_ms: Annotated[tuple[float, ...], tyro.conf.arg(aliases=["--zero-ms"])] = ()
@@ -113,7 +115,7 @@ def train(recipe: LipMaskRecipe) -> Path:
     known = None if recipe.splits is None else _faces(recipe, spec, "val")
     features = _tokens(recipe, model, config, faces, known)
     pairs = TwoSpeakerMixtures(
-        faces, features, _music(recipe, "train"), recipe.company, _shares(recipe, faces)
+        faces, features, _music(recipe, "train"), recipe.augmentation, _shares(recipe, faces)
     )
     measure = PairValidation(_held_out(recipe, known, features), recipe.batch)
     task, batches = TwoSpeakerStep(model), pair_batches(pairs, recipe.batch, recipe.augment)
@@ -178,7 +180,7 @@ def _shares(recipe: LipMaskRecipe, faces: SeparationTargets) -> list[float] | No
     """Return the share of each clip among the draws, so that each store has its own."""
     if not recipe.share:
         return None
-    of_store = [number for number, _ in faces.homes]
+    of_store = [number for number, _ in faces.origins]
     counts = np.bincount(of_store, minlength=len(recipe.data))
     return [recipe.share[number] / counts[number] for number in of_store]
 
@@ -189,8 +191,8 @@ def _held_out(
     if faces is None or not recipe.validate_pairs:
         return {}
     sets = {}
-    for name, company in (("", OTHER_SPEEDS), ("_as_recorded", PLAIN)):
-        pairs = TwoSpeakerMixtures(faces, features, (), company)
+    for name, augmentation in (("", OTHER_SPEEDS), ("_as_recorded", NO_AUGMENTATION)):
+        pairs = TwoSpeakerMixtures(faces, features, (), augmentation)
         seeds = [(VALIDATION_SEED, k) for k in range(recipe.validate_pairs)]
         sets[name] = [pairs.draw(np.random.default_rng(seed)) for seed in seeds]
     return sets

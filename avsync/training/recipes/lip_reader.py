@@ -112,7 +112,7 @@ class Reading(nn.Module):
         heard = None if self.streams == "video" else audio
         seen = None if self.streams == "audio" else video
         tokens = self.model.encoder(heard, seen, lengths)
-        loss: Tensor = self.criterion(self.model.write(tokens, inputs, lengths), targets)
+        loss: Tensor = self.criterion(self.model.decode(tokens, inputs, lengths), targets)
         if self.frame_symbols is None:
             return loss
         logits = self.frame_symbols(tokens)

@@ -14,8 +14,12 @@ import tyro
 from torch import Tensor, nn
 
 from avsync.tasks.registry import create_model
-from avsync.tasks.sync.vocalist import MTDVOCALIST, Vocalist, VocalistConfig
-from avsync.tasks.sync.vocalist_activations import capture_activations
+from avsync.tasks.sync.vocalist import (
+    MTDVOCALIST,
+    Vocalist,
+    VocalistConfig,
+    capture_activations,
+)
 from avsync.training.data.sync import ClipData, Validation
 from avsync.training.data.sync_batches import Negatives, cut_audio_windows, pair_batches
 from avsync.training.engine.checkpoint import save_model, start_model

@@ -15,7 +15,7 @@ from avsync.losses.distillation.fitnets_hint import FitNetsHintLoss
 from avsync.losses.distillation.relational_kd import RelationalKdLoss
 from avsync.losses.distillation.soft_targets import SoftTargetLoss
 from avsync.losses.distillation.uncertainty_weighting import UncertaintyWeighting
-from avsync.tasks.sync.vocalist_activations import VocalistActivations
+from avsync.tasks.sync.vocalist import VocalistActivations
 
 # What the public code raises masked attention to; see AttentionRelationLoss.
 FLOOR = 1e-5

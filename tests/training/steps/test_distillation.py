@@ -11,8 +11,7 @@ from golden.vocalists import (
     golden_model,
 )
 
-from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
-from avsync.tasks.sync.vocalist_activations import capture_activations
+from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist, capture_activations
 from avsync.training.steps.distillation import (
     AttentionDistillation,
     HintDistillation,

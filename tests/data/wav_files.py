@@ -1,4 +1,4 @@
-"""Audio files made for a test."""
+"""Write WAV files for tests."""
 
 import wave
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 
-def write_sound(path: Path, wav: np.ndarray, rate: int = 16000) -> Path:
-    """Writes samples `(N,)` or `(N, channels)` in [-1, 1] as 16-bit PCM."""
+def write_wav_file(path: Path, wav: np.ndarray, rate: int = 16000) -> Path:
+    """Write samples `(N,)` or `(N, channels)` in [-1, 1] as 16-bit PCM."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1 if wav.ndim == 1 else wav.shape[1])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from avsync.scoring.decision import FaceTrack, judge_evidence, judge_track
+from avsync.scoring.decision import TrackExtent, decide_from_evidence, decide_track
 from avsync.scoring.score_sums import TrackScores
 from avsync.tasks.calibration import Calibration
 
@@ -28,11 +28,11 @@ def scores(at_ms=0.0, height=1.0, motion=0.1, bins=BINS):
 
 
 def face(width=120.0, seconds=5.0):
-    return FaceTrack(0, 0.0, seconds, (10.0, 20.0, 10.0 + width, 160.0))
+    return TrackExtent(0, 0.0, seconds, (10.0, 20.0, 10.0 + width, 160.0))
 
 
 def judge(found, face=face(), level=SPEECH, search_s=1.0):  # noqa: B008
-    return judge_track(face, found, level, search_s, CALIBRATION)
+    return decide_track(face, found, level, search_s, CALIBRATION)
 
 
 @pytest.mark.parametrize("at_ms", [-480.0, 0.0, 83.0, 900.0])
@@ -94,4 +94,4 @@ def test_the_map_holds_the_search_range_only():
 
 
 def test_no_evidence_is_no_match():
-    assert judge_evidence(np.zeros(len(OFFSETS)), OFFSETS, 1.0, CALIBRATION).reason == "no_match"
+    assert decide_from_evidence(np.zeros(len(OFFSETS)), OFFSETS, 1.0, CALIBRATION).reason == "no_match"

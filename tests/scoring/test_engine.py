@@ -245,16 +245,16 @@ def test_looking_further_changes_nothing_near():
     ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
     near = score_tracks(Brightness(), ticks, Memory(wav), REACH_S).tracks[0]
     both = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, out_of_range_s=0.9).tracks[0]
-    assert near.far is None
+    assert near.wide_curve is None
     np.testing.assert_allclose(both.evidence, near.evidence, atol=1e-5)
     np.testing.assert_array_equal(both.offsets_ms, near.offsets_ms)
-    inside = np.abs(both.far.offsets_ms) <= 1000 * REACH_S
-    assert both.far.offsets_ms[0] == -900
-    np.testing.assert_allclose(both.far.evidence[inside], near.evidence.sum(0), atol=1e-4)
+    inside = np.abs(both.wide_curve.offsets_ms) <= 1000 * REACH_S
+    assert both.wide_curve.offsets_ms[0] == -900
+    np.testing.assert_allclose(both.wide_curve.evidence[inside], near.evidence.sum(0), atol=1e-4)
 
 
 def test_the_highest_evidence_far_off_is_where_the_sound_was_put():
     frames, wav = clip(100, 760)
     ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
-    far = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, out_of_range_s=0.9).tracks[0].far
+    far = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, out_of_range_s=0.9).tracks[0].wide_curve
     assert far.offsets_ms[far.evidence.argmax()] == 760

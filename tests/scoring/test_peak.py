@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from avsync.scoring.peak import HOLDS, confidence, find_peak, interval
+from avsync.scoring.peak import INTERVAL_COVERAGE, confidence, find_peak, interval
 from avsync.tasks.calibration import Calibration
 
 OFFSETS = np.arange(-2000, 2001, 20.0)
@@ -59,5 +59,5 @@ def test_a_broad_hill_is_believed_less_than_a_sharp_peak():
 
 def test_nobody_is_surer_than_the_interval_holds():
     sure = confidence(find_peak(curve(0, 100.0), OFFSETS, 1000), Calibration())
-    assert sure == pytest.approx(HOLDS)
-    assert sure <= HOLDS
+    assert sure == pytest.approx(INTERVAL_COVERAGE)
+    assert sure <= INTERVAL_COVERAGE

@@ -8,7 +8,7 @@ from avsync.scoring.result import (
     SCHEMA,
     CheckResult,
     Fault,
-    Piece,
+    OffsetSegment,
     ScoreMap,
     TimelinePoint,
     TrackResult,
@@ -105,7 +105,7 @@ def test_a_track_says_when_it_speaks(result):
 
 
 def test_a_fault_tells_how_the_offset_goes(result):
-    pieces = (Piece(0.0, 42.1004, 3.04, 0.0), Piece(42.1004, 60.0, 123.0, 0.0))
+    pieces = (OffsetSegment(0.0, 42.1004, 3.04, 0.0), OffsetSegment(42.1004, 60.0, 123.0, 0.0))
     fault = Fault("jumps", pieces, out_s=17.94, worst_t_s=50.0, worst_ms=123.0)
     assert to_json([replace(result, fault=fault)])["files"][0]["fault"] == {
         "kind": "jumps",
@@ -123,7 +123,7 @@ def test_a_fault_tells_how_the_offset_goes(result):
 
 
 def test_the_offset_of_a_piece_grows_with_its_ppm():
-    assert Piece(60.0, 120.0, -10.0, 1000.0).at(120.0) == pytest.approx(50.0)
+    assert OffsetSegment(60.0, 120.0, -10.0, 1000.0).at(120.0) == pytest.approx(50.0)
 
 
 def test_a_missing_answer_is_null_and_never_zero(result, no_face):

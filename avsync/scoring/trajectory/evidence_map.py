@@ -28,7 +28,7 @@ ASTRAY = 0.01
 HALF_WINDOW_S = 0.1
 
 
-class Rows(NamedTuple):
+class EvidenceMap(NamedTuple):
     """Evidence in nats `(R, K)` at times `t_s` `(R,)`, each for `width_s` seconds, and at offsets
     `offsets_ms` `(K,)`, rising by `FINE_MS`.
     """
@@ -59,7 +59,7 @@ class Rows(NamedTuple):
         return curve[::some], self.offsets_ms[::some]
 
 
-def rows_of(tracks: Sequence[TrackScores], scale: float = NATS) -> Rows:
+def build_evidence_map(tracks: Sequence[TrackScores], scale: float = NATS) -> EvidenceMap:
     """Return the evidence of tracks, summed bin by bin. ValueError where they hold none."""
     if not any(len(track.bins) for track in tracks):
         raise ValueError("tracks must hold evidence, got none")
@@ -69,31 +69,31 @@ def rows_of(tracks: Sequence[TrackScores], scale: float = NATS) -> Rows:
         evidence[np.searchsorted(bins, track.bins)] += track.evidence
     width_s = BIN_WINDOWS / FPS
     t_s = (bins + 0.5) * width_s + HALF_WINDOW_S
-    return _finer(merged(Rows(t_s, tracks[0].offsets_ms, scale * evidence, width_s), MAX_ROWS))
+    return _finer(merged(EvidenceMap(t_s, tracks[0].offsets_ms, scale * evidence, width_s), MAX_ROWS))
 
 
-def merged(rows: Rows, at_most: int) -> Rows:
+def merged(rows: EvidenceMap, at_most: int) -> EvidenceMap:
     """Neighbouring rows summed so that there are about so many at most."""
     return _summed(rows, -(-len(rows.t_s) // at_most))
 
 
-def _summed(rows: Rows, some: int) -> Rows:
-    """Rows that lie in the same stretch of `some` widths summed."""
+def _summed(rows: EvidenceMap, some: int) -> EvidenceMap:
+    """EvidenceMap that lie in the same stretch of `some` widths summed."""
     if some == 1:
         return rows
     group = np.round((rows.t_s - rows.t_s[0]) / rows.width_s).astype(int) // some
     first = np.flatnonzero(np.diff(group, prepend=-1))
     count = np.diff(first, append=len(rows.t_s))
     t_s = np.add.reduceat(rows.t_s, first) / count
-    return Rows(t_s, rows.offsets_ms, np.add.reduceat(rows.nats, first), some * rows.width_s)
+    return EvidenceMap(t_s, rows.offsets_ms, np.add.reduceat(rows.nats, first), some * rows.width_s)
 
 
-def in_blocks(rows: Rows) -> Rows:
+def sum_to_blocks(rows: EvidenceMap) -> EvidenceMap:
     """Bins summed to blocks of 2 s."""
     return _summed(rows, BLOCK_BINS)
 
 
-def believed(blocks: Rows, spread_ms: float) -> Rows:
+def believed(blocks: EvidenceMap, spread_ms: float) -> EvidenceMap:
     """Return what each block says of an offset that is true for the whole: 0 where it tells nothing.
 
     A block has its own offset, `spread_ms` around the true one: sentences differ, and so do takes
@@ -119,7 +119,7 @@ def vertex(curve: np.ndarray, best: int) -> float:
     return 0.0 if bend >= 0 else float(np.clip(0.5 * (before - after) / bend, -1, 1))
 
 
-def _finer(rows: Rows) -> Rows:
+def _finer(rows: EvidenceMap) -> EvidenceMap:
     """Return the same with offsets `FINE_MS` apart, by cubic convolution, which keeps what is measured."""
     step_ms = rows.offsets_ms[1] - rows.offsets_ms[0]
     fine = rows.offsets_ms[0] + FINE_MS * np.arange(
@@ -136,4 +136,4 @@ def _finer(rows: Rows) -> Rows:
         -0.5 * x**2 + 0.5 * x**3,
     )
     nats = sum(weight * padded[:, low + k] for k, weight in enumerate(weights))
-    return Rows(rows.t_s, fine, np.asarray(nats), rows.width_s)
+    return EvidenceMap(rows.t_s, fine, np.asarray(nats), rows.width_s)

@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from avsync.scoring.result import Fault, FaultKind, Piece
+from avsync.scoring.result import Fault, FaultKind, OffsetSegment
 from avsync.scoring.score_sums import TrackScores
 from avsync.scoring.trajectory.drift_rates import likely_cause
-from avsync.scoring.trajectory.linear import Line
-from avsync.scoring.trajectory.model_selection import find_shape
-from avsync.scoring.trajectory.piecewise import Steps
+from avsync.scoring.trajectory.linear import LinearTrajectory
+from avsync.scoring.trajectory.model_selection import fit_trajectory
+from avsync.scoring.trajectory.piecewise import PiecewiseTrajectory
 from avsync.tasks.calibration import Calibration
 from avsync.timing import Tolerance, Verdict, judge
 
@@ -42,14 +42,14 @@ def find_fault(
         limits: what is tolerated.
         calibration: of the model.
     """
-    shape = find_shape(tracks, search_s, calibration)
-    if isinstance(shape, Line):
-        pieces: tuple[Piece, ...] = (Piece(0.0, duration_s, shape.offset_ms, shape.ppm),)
+    shape = fit_trajectory(tracks, search_s, calibration)
+    if isinstance(shape, LinearTrajectory):
+        pieces: tuple[OffsetSegment, ...] = (OffsetSegment(0.0, duration_s, shape.offset_ms, shape.ppm),)
         found = Fault("drift", pieces, shape.ppm, likely_cause(shape.ppm, shape.error_ppm))
-    elif isinstance(shape, Steps):
+    elif isinstance(shape, PiecewiseTrajectory):
         edges = (0.0, *shape.changes_s, duration_s)
         pieces = tuple(
-            Piece(start_s, end_s, level_ms, 0.0)
+            OffsetSegment(start_s, end_s, level_ms, 0.0)
             for (start_s, end_s), level_ms in zip(pairwise(edges), shape.levels_ms, strict=True)
         )
         found = Fault(_kind_of(pieces, limits), pieces)
@@ -58,7 +58,7 @@ def find_fault(
     return _with_worst(found, limits)
 
 
-def verdict_on(fault: Fault, offset_ms: float, duration_s: float, limits: Tolerance) -> Verdict:
+def decide_verdict(fault: Fault, offset_ms: float, duration_s: float, limits: Tolerance) -> Verdict:
     """Return the verdict on a file's offset; on its worst moment where a good part is out of tolerance."""
     if fault.worst_ms is not None and fault.out_s >= min(MAX_OUT_S, MAX_OUT_SHARE * duration_s):
         return judge(fault.worst_ms, limits)
@@ -67,13 +67,13 @@ def verdict_on(fault: Fault, offset_ms: float, duration_s: float, limits: Tolera
 
 def constant_fault(offset_ms: float, duration_s: float, limits: Tolerance) -> Fault:
     """Return the fault of a file whose offset is the same all along."""
-    pieces = (Piece(0.0, duration_s, offset_ms, 0.0),)
+    pieces = (OffsetSegment(0.0, duration_s, offset_ms, 0.0),)
     if judge(offset_ms, limits) == "in_sync":
         return Fault("none", pieces)
     return Fault("constant", pieces, out_s=duration_s, worst_t_s=duration_s / 2, worst_ms=offset_ms)
 
 
-def _kind_of(pieces: tuple[Piece, ...], limits: Tolerance) -> FaultKind:
+def _kind_of(pieces: tuple[OffsetSegment, ...], limits: Tolerance) -> FaultKind:
     """Intermittent where a stretch out of tolerance lies between two that are in it and alike."""
     inside = [judge(piece.offset_ms, limits) == "in_sync" for piece in pieces]
     for first in range(len(pieces)):

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.scoring.trajectory.evidence_map import FINE_MS, Rows, merged, vertex
+from avsync.scoring.trajectory.evidence_map import FINE_MS, EvidenceMap, merged, vertex
 
 # Slopes that are searched: no clock that is meant to be right is further off.
 MAX_PPM = 1500.0
-# Rows of the first search: an hour at `MAX_PPM` moves by 18 ms in one, less than a ridge is wide.
+# EvidenceMap of the first search: an hour at `MAX_PPM` moves by 18 ms in one, less than a ridge is wide.
 COARSE_ROWS = 300
 # How far apart at a file's end lines are that the first search tries.
 STEP_MS = 20.0
@@ -17,7 +17,7 @@ STEP_MS = 20.0
 BEND_MS = 10.0
 
 
-class Line(NamedTuple):
+class LinearTrajectory(NamedTuple):
     """An offset of `offset_ms` at 0 s that grows by `ppm`, the nats collected along it, and the
     standard error of `ppm`.
     """
@@ -32,12 +32,12 @@ class Line(NamedTuple):
         return self.offset_ms + self.ppm / 1000 * t_s
 
 
-def fit_constant(rows: Rows, search_ms: float) -> Line:
+def fit_constant(rows: EvidenceMap, search_ms: float) -> LinearTrajectory:
     """Return the best constant within +-search_ms."""
     return _of_slope(rows, 0.0, search_ms)
 
 
-def search_line(blocks: Rows) -> Line:
+def search_linear(blocks: EvidenceMap) -> LinearTrajectory:
     """About the best line of up to `MAX_PPM`."""
     coarse = merged(blocks, COARSE_ROWS)
     # Neighbouring slopes part by less than a ridge is wide at the file's ends.
@@ -46,7 +46,7 @@ def search_line(blocks: Rows) -> Line:
     return max((_of_slope(coarse, ppm) for ppm in slopes), key=_nats)
 
 
-def refine_line(rows: Rows, line: Line) -> Line:
+def refine_linear(rows: EvidenceMap, line: LinearTrajectory) -> LinearTrajectory:
     """Return the line with its ends moved to where the evidence is highest."""
     lean = 2 * (rows.t_s - rows.t_s.mean()) / _length_s(rows)
     path_ms = line.at(rows.t_s)
@@ -61,19 +61,19 @@ def refine_line(rows: Rows, line: Line) -> Line:
     ppm = line.ppm + ends[1] * ppm_of
     offset_ms = float(path_ms.mean() - ppm / 1000 * rows.t_s.mean())
     error_ppm = ppm_of * _error_ms(rows, path_ms, lean)
-    return Line(offset_ms, float(ppm), float(rows.along(path_ms).sum()), error_ppm)
+    return LinearTrajectory(offset_ms, float(ppm), float(rows.along(path_ms).sum()), error_ppm)
 
 
-def fit_exact(rows: Rows, rates_ppm: Sequence[float]) -> Line:
+def fit_known_rates(rows: EvidenceMap, rates_ppm: Sequence[float]) -> LinearTrajectory:
     """Return the best line of one of these slopes."""
     return max((_of_slope(rows, ppm) for ppm in rates_ppm), key=_nats)
 
 
-def _nats(line: Line) -> float:
+def _nats(line: LinearTrajectory) -> float:
     return line.nats
 
 
-def _of_slope(rows: Rows, ppm: float, search_ms: float = np.inf) -> Line:
+def _of_slope(rows: EvidenceMap, ppm: float, search_ms: float = np.inf) -> LinearTrajectory:
     """Return the best line of a slope, of those that begin in the range of offsets; where it has left that
     range there is nothing to collect.
     """
@@ -83,10 +83,10 @@ def _of_slope(rows: Rows, ppm: float, search_ms: float = np.inf) -> Line:
     best = int(np.argmax(np.where(inside, total, -np.inf)))
     start_ms = rows.offsets_ms[best] + FINE_MS * vertex(total, best)
     nats = rows.along(start_ms + path_ms).sum()
-    return Line(float(start_ms - ppm / 1000 * rows.t_s[0]), float(ppm), float(nats))
+    return LinearTrajectory(float(start_ms - ppm / 1000 * rows.t_s[0]), float(ppm), float(nats))
 
 
-def _error_ms(rows: Rows, path_ms: np.ndarray, lean: np.ndarray) -> float:
+def _error_ms(rows: EvidenceMap, path_ms: np.ndarray, lean: np.ndarray) -> float:
     """Standard error of the end's offset against the middle's, from the curvature of the nats."""
 
     def nats(middle: float, end: float) -> float:
@@ -99,5 +99,5 @@ def _error_ms(rows: Rows, path_ms: np.ndarray, lean: np.ndarray) -> float:
     return float(BEND_MS / np.sqrt(information)) if information > 0 else np.inf
 
 
-def _length_s(rows: Rows) -> float:
+def _length_s(rows: EvidenceMap) -> float:
     return float(rows.t_s[-1] - rows.t_s[0] + rows.width_s)

@@ -6,20 +6,20 @@ from itertools import pairwise
 
 import numpy as np
 
-from avsync.scoring.decision import Answer, judge_evidence
+from avsync.scoring.decision import Decision, decide_from_evidence
 from avsync.scoring.result import TrackResult
 from avsync.scoring.score_sums import TrackScores
 from avsync.scoring.trajectory.drift_rates import RATES
-from avsync.scoring.trajectory.evidence_map import Rows, believed, in_blocks, rows_of
+from avsync.scoring.trajectory.evidence_map import EvidenceMap, believed, sum_to_blocks, build_evidence_map
 from avsync.scoring.trajectory.linear import (
     MAX_PPM,
-    Line,
+    LinearTrajectory,
     fit_constant,
-    fit_exact,
-    refine_line,
-    search_line,
+    fit_known_rates,
+    refine_linear,
+    search_linear,
 )
-from avsync.scoring.trajectory.piecewise import MIN_JUMP_MS, Steps, fit_steps, place_changes
+from avsync.scoring.trajectory.piecewise import MIN_JUMP_MS, PiecewiseTrajectory, fit_piecewise, refine_change_points
 from avsync.tasks.calibration import Calibration
 
 # What a shape must collect more than a constant to be believed, in nats. Most files are constant;
@@ -38,27 +38,27 @@ SPREADS_MS = (2.5, 5.0, 9.0, 14.0, 20.0)
 MIN_BELIEVED = 0.5
 
 
-def find_shape(
+def fit_trajectory(
     tracks: Sequence[TrackScores], search_s: float, calibration: Calibration
-) -> Line | Steps | None:
+) -> LinearTrajectory | PiecewiseTrajectory | None:
     """Return the shape that explains the evidence so much better than a constant that it is believed; None
     where none does.
     """
     if sum(len(track.bins) for track in tracks) < MIN_ROWS:
         return None
-    rows = rows_of(tracks)
-    blocks = in_blocks(rows)
-    start = search_line(believed(blocks, SPREADS_MS[-1]))
+    rows = build_evidence_map(tracks)
+    blocks = sum_to_blocks(rows)
+    start = search_linear(believed(blocks, SPREADS_MS[-1]))
     shapes = (
         shape
         for spread_ms in SPREADS_MS
         for shape in _shapes(believed(blocks, spread_ms), start, 1000 * search_s)
     )
     shape = max(shapes, key=lambda found: found[0])[1]
-    return _sure(rows, shape, search_s, calibration) if isinstance(shape, Steps) else shape
+    return _sure(rows, shape, search_s, calibration) if isinstance(shape, PiecewiseTrajectory) else shape
 
 
-def rejudge(
+def decide_along_trajectory(
     track: TrackResult, scores: TrackScores, search_s: float, calibration: Calibration
 ) -> TrackResult:
     """Return a face whose voice fits at no offset, judged again along the course that its offset takes: a
@@ -68,11 +68,11 @@ def rejudge(
     """
     if track.reason not in ("no_match", "out_of_range"):
         return track
-    shape = find_shape([scores], search_s, calibration)
+    shape = fit_trajectory([scores], search_s, calibration)
     if shape is None:
         return track
-    rows = rows_of([scores])
-    if isinstance(shape, Line):
+    rows = build_evidence_map([scores])
+    if isinstance(shape, LinearTrajectory):
         answer = _along_line(rows, shape, search_s, calibration)
     else:
         pieces = _pieces(rows, shape, search_s, calibration)
@@ -84,20 +84,20 @@ def rejudge(
 
 
 def _shapes(
-    blocks: Rows, start: Line, search_ms: float
-) -> Iterator[tuple[float, Line | Steps | None]]:
+    blocks: EvidenceMap, start: LinearTrajectory, search_ms: float
+) -> Iterator[tuple[float, LinearTrajectory | PiecewiseTrajectory | None]]:
     """Yield every shape, None for a constant, with what it collects less the price of its freedom."""
     yield fit_constant(blocks, search_ms).nats, None
-    line, exact = refine_line(blocks, start), fit_exact(blocks, [ppm for ppm, _ in RATES])
+    line, exact = refine_linear(blocks, start), fit_known_rates(blocks, [ppm for ppm, _ in RATES])
     if abs(line.ppm) * np.ptp(blocks.t_s) / 1000 >= MIN_DRIFT_MS and abs(line.ppm) <= MAX_PPM:
         yield line.nats - LINE_NATS, line
     yield exact.nats - LINE_NATS, exact
-    steps = fit_steps(blocks, search_ms, CHANGE_NATS)
+    steps = fit_piecewise(blocks, search_ms, CHANGE_NATS)
     if steps.changes_s:
         yield steps.nats - CHANGE_NATS * len(steps.changes_s), steps
 
 
-def _sure(rows: Rows, steps: Steps, search_s: float, calibration: Calibration) -> Steps | None:
+def _sure(rows: EvidenceMap, steps: PiecewiseTrajectory, search_s: float, calibration: Calibration) -> PiecewiseTrajectory | None:
     """Return the steps that are believed by their own evidence, placed; None where one offset is left.
 
     For a while another's voice may fit somewhere by chance: such a piece goes to those next to it.
@@ -116,12 +116,12 @@ def _sure(rows: Rows, steps: Steps, search_s: float, calibration: Calibration) -
             changes_s.append(float(start_s))
     if len(levels_ms) < 2:
         return None
-    return place_changes(rows, Steps(tuple(levels_ms), tuple(changes_s), steps.nats))
+    return refine_change_points(rows, PiecewiseTrajectory(tuple(levels_ms), tuple(changes_s), steps.nats))
 
 
 def _pieces(
-    rows: Rows, steps: Steps, search_s: float, calibration: Calibration
-) -> list[tuple[int, Answer]]:
+    rows: EvidenceMap, steps: PiecewiseTrajectory, search_s: float, calibration: Calibration
+) -> list[tuple[int, Decision]]:
     """Return how many rows each piece has, and what they say on their own."""
     edges = (0, *np.searchsorted(rows.t_s, steps.changes_s), len(rows.t_s))
     return [
@@ -130,7 +130,7 @@ def _pieces(
     ]
 
 
-def _along_line(rows: Rows, line: Line, search_s: float, calibration: Calibration) -> Answer:
+def _along_line(rows: EvidenceMap, line: LinearTrajectory, search_s: float, calibration: Calibration) -> Decision:
     path_ms = line.at(rows.t_s)
     # The offset at the middle; of a line that has left the search by then, where it is least.
     middle_ms = float(path_ms[len(path_ms) // 2])
@@ -139,5 +139,5 @@ def _along_line(rows: Rows, line: Line, search_s: float, calibration: Calibratio
     return _judged(rows, rows.aligned(path_ms - anchor_ms), search_s, calibration)
 
 
-def _judged(rows: Rows, curve: np.ndarray, search_s: float, calibration: Calibration) -> Answer:
-    return judge_evidence(*rows.on_steps(curve), search_s, calibration)
+def _judged(rows: EvidenceMap, curve: np.ndarray, search_s: float, calibration: Calibration) -> Decision:
+    return decide_from_evidence(*rows.on_steps(curve), search_s, calibration)

@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.scoring.trajectory.evidence_map import FINE_MS, Rows, vertex
+from avsync.scoring.trajectory.evidence_map import FINE_MS, EvidenceMap, vertex
 
 # A smaller change is no jump: single sentences of one recording differ by as much.
 MIN_JUMP_MS = 60.0
 
 
-class Steps(NamedTuple):
+class PiecewiseTrajectory(NamedTuple):
     """Offsets `levels_ms`, one more than the times `changes_s` between them, and the nats collected
     on the way.
     """
@@ -25,18 +25,18 @@ class Steps(NamedTuple):
         return np.asarray(self.levels_ms)[np.searchsorted(self.changes_s, t_s)]
 
 
-def fit_steps(blocks: Rows, search_ms: float, penalty: float) -> Steps:
+def fit_piecewise(blocks: EvidenceMap, search_ms: float, penalty: float) -> PiecewiseTrajectory:
     """Return the path within +-search_ms that collects most, each change costing `penalty` nats."""
     inside = np.flatnonzero(np.abs(blocks.offsets_ms) <= search_ms + 1e-6)
     path = inside[0] + _viterbi(blocks.nats[:, inside], penalty, round(MIN_JUMP_MS / FINE_MS))
     bounds = np.flatnonzero(np.diff(path)) + 1
     levels_ms = tuple(_level(blocks, low, high) for low, high in pairwise((0, *bounds, len(path))))
     changes_s = tuple(((blocks.t_s[bounds - 1] + blocks.t_s[bounds]) / 2).tolist())
-    steps = Steps(levels_ms, changes_s, 0.0)
+    steps = PiecewiseTrajectory(levels_ms, changes_s, 0.0)
     return steps._replace(nats=float(blocks.along(steps.at(blocks.t_s)).sum()))
 
 
-def place_changes(rows: Rows, steps: Steps) -> Steps:
+def refine_change_points(rows: EvidenceMap, steps: PiecewiseTrajectory) -> PiecewiseTrajectory:
     """Return the same with each change where the rows say it is."""
     bounds = np.searchsorted(rows.t_s, steps.changes_s)
     return steps._replace(changes_s=tuple(_placed(rows, np.array(steps.levels_ms), bounds)))
@@ -72,7 +72,7 @@ def _highest_so_far(values: np.ndarray) -> np.ndarray:
     return np.maximum.accumulate(np.where(rises, np.arange(len(values)), 0))
 
 
-def _placed(rows: Rows, levels_ms: np.ndarray, bounds: np.ndarray) -> list[float]:
+def _placed(rows: EvidenceMap, levels_ms: np.ndarray, bounds: np.ndarray) -> list[float]:
     """When each change comes: the middle of what the evidence says of it, between the changes next
     to it. A change in a pause may lie anywhere in it.
     """
@@ -89,7 +89,7 @@ def _placed(rows: Rows, levels_ms: np.ndarray, bounds: np.ndarray) -> list[float
     return times
 
 
-def _level(blocks: Rows, low: int, high: int) -> float:
+def _level(blocks: EvidenceMap, low: int, high: int) -> float:
     """Return the best offset of some blocks."""
     curve = blocks.nats[low:high].sum(0)
     best = int(np.argmax(curve))

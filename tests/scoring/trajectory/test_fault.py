@@ -3,7 +3,7 @@ import pytest
 from scoring.ridge_track import LENGTH_S, steps, track
 
 from avsync.scoring.result import Fault
-from avsync.scoring.trajectory.fault import constant_fault, find_fault, verdict_on
+from avsync.scoring.trajectory.fault import constant_fault, find_fault, decide_verdict
 from avsync.tasks.calibration import calibration_of
 from avsync.tasks.registry import create_model
 from avsync.timing import tolerance
@@ -107,6 +107,6 @@ def test_a_file_that_is_out_of_tolerance_for_a_good_part_is_not_in_sync():
     long, short = (
         Fault("jumps", (), out_s=out_s, worst_t_s=9.0, worst_ms=-200.0) for out_s in (3.5, 2.0)
     )
-    assert verdict_on(long, 0.0, 1000.0, EBU) == "audio_lags"
-    assert verdict_on(short, 0.0, 1000.0, EBU) == "in_sync"
-    assert verdict_on(short, 0.0, 20.0, EBU) == "audio_lags"
+    assert decide_verdict(long, 0.0, 1000.0, EBU) == "audio_lags"
+    assert decide_verdict(short, 0.0, 1000.0, EBU) == "in_sync"
+    assert decide_verdict(short, 0.0, 20.0, EBU) == "audio_lags"

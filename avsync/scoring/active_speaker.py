@@ -36,7 +36,9 @@ def speaking_segments(
         for number, z_score in by_bin.items():
             if z_score >= MIN_Z_SCORE and z_score > best.get(number, (0.0, 0))[0]:
                 best[number] = z_score, track
-    own = {track: [number for number in sorted(best) if best[number][1] == track] for track in tracks}
+    own = {
+        track: [number for number in sorted(best) if best[number][1] == track] for track in tracks
+    }
     return {
         track: _to_segments(own[track], (tracks[track].last_tick + 1) / FPS) for track in tracks
     }

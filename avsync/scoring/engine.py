@@ -35,7 +35,7 @@ SYNC_CONTRACT = ("spec", "encode_video", "encode_audio", "compare")
 
 
 class SyncModel(Protocol):
-    """Contract of a sync task; DESIGN gives the shapes."""
+    """Contract of a sync task; docs/house.md gives the shapes."""
 
     spec: ClipSpec
 

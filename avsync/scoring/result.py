@@ -89,12 +89,13 @@ class OffsetSegment(NamedTuple):
 class Fault:
     """Offset trajectory of a file, and what is wrong with it.
 
+    `pieces` holds the trajectory as segments in order: a single one for `none`, `constant` and
+    `drift`.
+
     Args:
         kind: `none`: a constant offset in tolerance. `constant`: a constant offset out of
             tolerance. `drift`: it changes linearly. `jumps`: it changes abruptly. `intermittent`:
             it goes out of tolerance and returns.
-        pieces: the trajectory as segments in order; a single one for `none`, `constant` and
-            `drift`.
         drift_ppm: slope of a drift; positive = the audio gets earlier and earlier: its clock runs
             fast.
         cause: likely cause of a drift, in words.

@@ -1,6 +1,6 @@
 import pytest
 
-from avsync.scoring.trajectory.drift_rates import likely_cause
+from avsync.scoring.trajectory.linear import likely_cause
 
 
 @pytest.mark.parametrize(
@@ -13,5 +13,5 @@ from avsync.scoring.trajectory.drift_rates import likely_cause
         (-212.0, 30.0, "a recorder's clock off by 212 ppm"),
     ],
 )
-def test_a_cause_is_a_mistake_of_rates_only_where_the_slope_is_that(ppm, error_ppm, cause):
+def test_a_confusion_of_rates_is_the_cause_only_if_the_slope_matches(ppm, error_ppm, cause):
     assert likely_cause(ppm, error_ppm).startswith(cause)

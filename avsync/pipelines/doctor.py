@@ -76,7 +76,7 @@ def _device() -> DoctorFinding:
 
 def _detector() -> DoctorFinding:
     try:
-        with warnings.catch_warnings(action="ignore"):  # what it warns of is said below
+        with warnings.catch_warnings(action="ignore"):  # the finding says the same
             detector = find_detector()
     except RuntimeError as error:
         return DoctorFinding("face detector", False, str(error))
@@ -85,7 +85,7 @@ def _detector() -> DoctorFinding:
     return DoctorFinding(
         "face detector",
         True,
-        "Haar cascade, which misses more faces; YuNet is fetched once when there is a network, "
+        "Haar cascade, which misses more faces; YuNet is downloaded once a network is available, "
         "or set AVSYNC_YUNET to the file yunet_n_320_320.onnx",
     )
 
@@ -104,13 +104,13 @@ def _weights(card: ModelCard) -> tuple[bool | None, str]:
         return False, "no weights in this installation"
     if sha256_of(path) != card.sha256:
         return False, f"{path} is damaged: reinstall avsync"
-    return True, f"shipped weights whole ({path.stat().st_size / 2**20:.1f} MiB), {card.licence}"
+    return True, f"shipped weights intact ({path.stat().st_size / 2**20:.1f} MiB), {card.licence}"
 
 
 def _surroundings() -> list[DoctorFinding]:
     return [
-        DoctorFinding("ffmpeg", None, "not needed: PyAV brings its own libraries"),
-        DoctorFinding("cache", None, f"{cache_folder()} (AVSYNC_CACHE chooses another)"),
+        DoctorFinding("ffmpeg", None, "not needed: PyAV contains its libraries"),
+        DoctorFinding("cache", None, f"{cache_folder()} (set AVSYNC_CACHE to choose another)"),
     ]
 
 

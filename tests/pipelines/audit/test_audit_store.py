@@ -10,7 +10,6 @@ from avsync.cli.main import main
 from avsync.data.store.curation import read_clean_lists
 from avsync.data.store.reader import Store
 from avsync.pipelines.audit.audit_store import audit
-from avsync.pipelines.audit.clip_offsets import ClipOffset, clean_rows
 from avsync.pipelines.prepare.prepare_store import prepare
 from avsync.synthetic import render_clip
 
@@ -88,28 +87,6 @@ def test_opened_clips_are_evenly_spaced(tmp_path):
     found = audit(store.path, measured=0, clips=2)
     assert found.opened == 2 and "2 of them opened" in found.lines()[0]
     assert "d_3.0" in found.findings[2].text  # the last one
-
-
-def measured(*offsets, confidence=0.99, duration_s=3.0):
-    return [
-        ClipOffset(
-            f"{k}.0", f"{k}.mp4", duration_s, ms, confidence, "" if ms is not None else "no_match"
-        )
-        for k, ms in enumerate(offsets)
-    ]
-
-
-def test_a_clip_is_kept_moved_or_dropped_by_its_offset():
-    rows = clean_rows(measured(60.0, 100.0, -300.0, None), expected_ms=20.0)
-    assert [row.action for row in rows] == ["keep", "move", "move", "drop"]
-    assert rows[1].offset_ms == 100.0 and rows[1].why == "+80 ms off"
-    assert rows[3].why == "no_match"
-
-
-def test_unsure_clips_are_not_moved_and_short_ones_are_kept():
-    assert clean_rows(measured(200.0, confidence=0.6))[0].action == "drop"
-    assert clean_rows(measured(200.0), move=False)[0].action == "drop"
-    assert clean_rows(measured(None, duration_s=1.5))[0].action == "keep"
 
 
 @pytest.fixture(scope="module")

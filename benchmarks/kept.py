@@ -7,7 +7,7 @@ import av
 import numpy as np
 
 from avsync.media.audio_reader import read_audio
-from avsync.media.probe import probe
+from avsync.media.probe import probe_media
 
 RATE = 48000
 
@@ -72,5 +72,5 @@ def lost(broken: Path, target: Path, shift_ms: float, track: int) -> float:
 
 
 def samples(path: Path, track: int) -> np.ndarray:
-    origin_s = probe(path).video_start_s
+    origin_s = probe_media(path).video_start_s
     return np.concatenate(list(read_audio(path, origin_s, RATE, track)))

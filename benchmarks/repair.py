@@ -26,9 +26,9 @@ from kept import RATE, described, kinds, lost, payloads, same, samples
 from record import machine, write_record
 
 from avsync.media.audio_reader import read_audio
-from avsync.media.probe import probe
+from avsync.media.probe import probe_media
 from avsync.media.writers.retime import retime_audio
-from avsync.media.writers.time_map import Stretch
+from avsync.media.writers.time_map import AudioSegment
 from avsync.pipelines.fix.fix_file import FixRefused, fix
 from avsync.synthetic import render_clip
 
@@ -141,7 +141,7 @@ def try_repair(name: str, broken: Path, target: Path, lead_ms: float, search_s: 
         streams_kept=described(broken) == described(target),
         packets_kept=all(same(was[i], now[i], kind, copied) for i, kind in kinds(broken)),
         lost_ms=lost_ms,
-        first_picture_ms=1000 * (probe(target).video_start_s - probe(target).start_s),
+        first_picture_ms=1000 * (probe_media(target).video_start_s - probe_media(target).start_s),
     )
 
 
@@ -152,7 +152,7 @@ def constant_faults(folder: Path) -> list[Outcome]:
         pictures[name] = folder / f"pictures_{name}{suffix}"
         sound = "flac" if suffix == ".mp4" else None
         render_clip(pictures[name], seed=SEED, duration_s=6.0, size=(320, 240), audio_codec=sound)
-    origin_s = probe(pictures["h264"]).video_start_s
+    origin_s = probe_media(pictures["h264"]).video_start_s
     wav = np.concatenate(list(read_audio(pictures["h264"], origin_s, RATE)))
     for suffix, (picture, codecs) in CASES.items():
         for codec in codecs:
@@ -169,14 +169,14 @@ def changing_faults(folder: Path, duration_s: float) -> list[Outcome]:
     """Drift and jumps, made by laying out the sound of a clip in sync."""
     half = duration_s / 2
     faults = (
-        (".mp4", "aac", "drift of +1000 ppm", [Stretch(0, inf, 0, -1000)]),
-        (".mp4", "aac", "jump to +200 ms", [Stretch(0, half, 0, 0), Stretch(half, inf, -200, 0)]),
-        (".mkv", "libopus", "drift of -1000 ppm", [Stretch(0, inf, 0, 1000)]),
+        (".mp4", "aac", "drift of +1000 ppm", [AudioSegment(0, inf, 0, -1000)]),
+        (".mp4", "aac", "jump to +200 ms", [AudioSegment(0, half, 0, 0), AudioSegment(half, inf, -200, 0)]),
+        (".mkv", "libopus", "drift of -1000 ppm", [AudioSegment(0, inf, 0, 1000)]),
         (
             ".mkv",
             "libopus",
             "jump to -200 ms",
-            [Stretch(0, half, 0, 0), Stretch(half, inf, 200, 0)],
+            [AudioSegment(0, half, 0, 0), AudioSegment(half, inf, 200, 0)],
         ),
     )
     outcomes = []
@@ -204,11 +204,11 @@ def kill(folder: Path, times: int, seed: int) -> dict[str, int]:
         "import sys\nfrom pathlib import Path\n"
         "from avsync.media.writers.retime import retime_audio\n"
         "from avsync.media.writers.remux import shift_audio\n"
-        "from avsync.media.writers.time_map import Stretch\n"
+        "from avsync.media.writers.time_map import AudioSegment\n"
         "print('begun', flush=True)\n"
         "while True:\n"
         "    shift_audio(sys.argv[1], sys.argv[2], 120.0, overwrite=True)\n"
-        "    retime_audio(sys.argv[1], sys.argv[2], [Stretch(0, 99, 0, 500)], overwrite=True)\n"
+        "    retime_audio(sys.argv[1], sys.argv[2], [AudioSegment(0, 99, 0, 500)], overwrite=True)\n"
     )
     original = clip.read_bytes()
     counts = {"kills": 0, "input_whole": 0, "output_whole": 0, "partial_files_left": 0}

@@ -10,7 +10,7 @@ import numpy as np
 
 from avsync.faces.detector import find_detector
 from avsync.media.audio_reader import read_audio
-from avsync.media.probe import probe
+from avsync.media.probe import probe_media
 from avsync.media.video_reader import at_rate, read_frames
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
@@ -33,7 +33,7 @@ class Clip(NamedTuple):
 def read_clip(path: Path, speaker: str) -> Clip:
     """A whole file; its sound is as long as its picture."""
     frames = np.stack([tick.image for tick in at_rate(read_frames(path))])
-    wav = np.concatenate(list(read_audio(path, probe(path).video_start_s)))
+    wav = np.concatenate(list(read_audio(path, probe_media(path).video_start_s)))
     samples = len(frames) * SAMPLES_PER_FRAME
     return Clip(path.stem, speaker, frames, np.pad(wav, (0, samples))[:samples])
 

@@ -1,4 +1,4 @@
-"""Write media files: remux with shifted audio, retime or replace audio, encode video, WAV, mp4 bytes.
+"""Write media files: remux with shifted audio, retime or replace audio, encode video, WAV and mp4.
 
     from avsync.media.writers import shift_audio
 

@@ -14,7 +14,7 @@ from avsync.data.sampling.crops import crops_for
 from avsync.data.store.curation import read_clean_lists
 from avsync.data.store.reader import PreparedClip, Store, StoreClips
 from avsync.data.store.splits import clips_of_split
-from avsync.evaluation.score_matrix import clip_band
+from avsync.evaluation.score_matrix import score_clip_band
 from avsync.metrics.sync_accuracy import average_context, best_offsets
 from avsync.scoring.engine import SyncModel
 from avsync.tasks.input_spec import ClipSpec
@@ -145,7 +145,7 @@ class Validation:
 
     def _shares(self, model: SyncModel, clip: PreparedClip) -> list[float]:
         crops, wav = crops_for(model.spec, clip), np.asarray(clip.wav_16k)
-        band = clip_band(model, crops, wav, self.offset_ms, empty_windows=False).band
+        band = score_clip_band(model, crops, wav, self.offset_ms, empty_windows=False).band
         window = model.spec.window_frames
         offsets = [best_offsets(average_context(band, k, window)) for k in self.contexts]
         return [float((found.abs() <= 1).float().mean()) for found in offsets]

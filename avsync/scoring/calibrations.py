@@ -1,4 +1,4 @@
-"""The calibration of each model's scores; `benchmarks/calibration.py` prints the rows."""
+"""The calibration of each model's scores; `benchmarks/sync/calibration.py` prints the rows."""
 
 from avsync.scoring.offset import Calibration
 

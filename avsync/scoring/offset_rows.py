@@ -12,7 +12,7 @@ from avsync.timing import FPS
 
 # Evidence is not quite nats: windows overlap, and noise lasts longer than they do. Scaled by this,
 # a line through held-out clips in sync collects half a nat more than a constant, as one parameter
-# more should (`benchmarks/faults.py --scale`).
+# more should.
 NATS = 0.25
 # Offsets lie this close together: what a minute says of its offset is some 5 ms wide.
 FINE_MS = 2.5

@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Set-up runs again when what it installs has changed.
 SETTINGS := pyproject.toml constraints.txt
 
-.PHONY: demo test wheel-test lint format setup setup-dev clean
+.PHONY: demo test wheel-test structure lint format setup setup-dev clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -16,6 +16,9 @@ test: setup-dev
 
 wheel-test: setup-dev
 	$(BIN)/python -m pytest -q -m wheel tests/test_wheel.py
+
+structure: setup-dev
+	$(BIN)/python tests/structure.py
 
 lint: setup-dev
 	$(BIN)/ruff check .

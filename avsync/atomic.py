@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, then renamed into it."""
+"""Atomic file replacement: write a temporary file in the same folder, then rename it."""
 
 import os
 from collections.abc import Iterator
@@ -8,22 +8,22 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Gives a new path beside `path`; it takes the place of `path` when the block ends well.
+    """Yield a temporary path that replaces `path` when the block ends without an exception.
 
-    A process that dies in between leaves the old file as it was. The suffix is kept, for writers
-    that choose their format by it. Folders that are missing are made.
+    A process that dies in between leaves the old file unchanged. The suffix is kept, for writers
+    that choose their format by it. Missing folders are created.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
-        yield beside
-        beside.replace(path)
+        yield temporary
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes UTF-8 text to `path`, whole or not at all; stray bytes of file names as `\\udcff`."""
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
+    """Write UTF-8 text to `path` atomically; stray bytes of file names as `\\udcff`."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

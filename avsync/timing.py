@@ -1,6 +1,6 @@
-"""Rates and their conversions, the sign of an offset, and how much of it viewers tolerate.
+"""Frame and sample rates, the sign of an offset, and tolerance profiles.
 
-The one place that defines what an offset means: **positive = the audio leads (it is early)**, as in
+This module alone defines what an offset means: **positive = the audio leads (it is early)**, as in
 SyncNet's code and in the ITU and EBU recommendations. Offsets are in milliseconds.
 """
 
@@ -10,7 +10,7 @@ Verdict = Literal["in_sync", "audio_leads", "audio_lags"]
 
 
 def exact_div(numerator: int, denominator: int) -> int:
-    """The quotient of two integers that must divide; ValueError where they do not."""
+    """Divide two integers; ValueError if there is a remainder."""
     if denominator == 0 or numerator % denominator:
         raise ValueError(f"{numerator} does not divide by {denominator}")
     return numerator // denominator
@@ -23,7 +23,7 @@ FRAME_MS = exact_div(1000, FPS)
 
 
 class Tolerance(NamedTuple):
-    """How far audio may be early or late, both positive in ms, before a viewer is said to mind."""
+    """How early or late audio may be before viewers notice or object, both positive, in ms."""
 
     name: str
     early_ms: float
@@ -45,14 +45,14 @@ DEFAULT_PROFILE = "ebu"
 
 
 def tolerance(profile: str) -> Tolerance:
-    """The tolerance profile of that name; ValueError lists the names."""
+    """Return the tolerance profile of a name; ValueError lists the names."""
     if profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
     return PROFILES[profile]
 
 
 def judge(offset_ms: float, profile: Tolerance) -> Verdict:
-    """The verdict on an offset; the limits themselves are in tolerance."""
+    """Return the verdict on an offset; the limits themselves are in tolerance."""
     if offset_ms > profile.early_ms:
         return "audio_leads"
     if offset_ms < -profile.late_ms:
@@ -61,17 +61,13 @@ def judge(offset_ms: float, profile: Tolerance) -> Verdict:
 
 
 def is_borderline(interval_ms: tuple[float, float], profile: Tolerance) -> bool:
-    """True where an interval `(low, high)` of offsets straddles a limit: its ends get different
-    verdicts.
-    """
+    """Return whether the ends of an interval `(low, high)` of offsets get different verdicts."""
     low, high = interval_ms
     return judge(low, profile) != judge(high, profile)
 
 
 def describe_offset(offset_ms: float) -> str:
-    """An offset in words: `audio leads by 83 ms`, `audio lags by 40 ms`, `audio and video
-    together`.
-    """
+    """Return an offset in words, such as `audio leads by 83 ms` or `audio lags by 40 ms`."""
     rounded = round(offset_ms)
     if rounded == 0:
         return "audio and video together"

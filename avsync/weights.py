@@ -1,4 +1,4 @@
-"""Weights on disk: fetch, verify, load, save.
+"""Fetch, verify, load and save weights.
 
 A checkpoint is `x.safetensors` with its config, `x.json`, beside it.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CONVERT_FIRST = "run `avsync convert NAME FILE -o OUT.safetensors` on published weights first"
-# What a file that is no safetensors file starts with, and what it then is.
+# First bytes of files that are not safetensors -> what such a file is.
 FOREIGN_STARTS = {
     b"PK\x03\x04": f"a PyTorch or zip archive, which could run code when read; {CONVERT_FIRST}",
     b"\x80": f"a Python pickle, which could run code when read; {CONVERT_FIRST}",
@@ -30,30 +30,31 @@ FOREIGN_STARTS = {
 
 
 class Checkpoint(NamedTuple):
-    """The tensors of a model by name, and the config that its builder needs."""
+    """The tensors of a model by name, and the config that its build function takes."""
 
     state_dict: dict[str, "Tensor"]
     config: dict[str, Any]
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept: `AVSYNC_CACHE`, else `avsync` in the user's cache folder."""
+    """Return the folder of fetched files: `AVSYNC_CACHE`, or `avsync` in the user's cache."""
     if chosen := os.environ.get("AVSYNC_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avsync"
 
 
 def sha256_of(path: str | Path) -> str:
-    """The SHA-256 of a file as 64 hex digits."""
+    """Return the SHA-256 of a file as 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch(url: str, sha256: str, destination: str | Path, timeout_s: float = 5.0) -> Path:
-    """Downloads `url` to `destination`, unless the file with that hash is there already.
+    """Download `url` to `destination`, unless a file with this hash is there already.
 
-    RuntimeError where there is no answer for `timeout_s`, or where what came has another hash;
-    whatever was at `destination` before then stays.
+    Raises:
+        RuntimeError: the server does not answer within `timeout_s`, or the file has another hash;
+            a file that was at `destination` before is then unchanged.
     """
     destination = Path(destination)
     if destination.is_file() and sha256_of(destination) == sha256:
@@ -79,11 +80,13 @@ def save(
     config: Mapping[str, Any],
     half: bool = False,
 ) -> None:
-    """Writes `path` (.safetensors) and the config beside it (.json), each whole or not at all.
+    """Write `path` (.safetensors) and the config beside it (.json), each atomically.
 
-    Tensors keep their dtype; with `half`, those of floats are written in half precision, but for
-    any that holds a number beyond it. ValueError where the suffix is another or the config is no
-    plain JSON.
+    Tensors keep their dtype; with `half`, floating-point tensors are written in half precision,
+    except those that hold a number out of its range.
+
+    Raises:
+        ValueError: the suffix is not .safetensors, or the config is not plain JSON.
     """
     from safetensors.torch import save as to_bytes
 
@@ -99,15 +102,17 @@ def save(
     if half:
         tensors = {name: _halved(tensor) for name, tensor in tensors.items()}
     with replacing(path) as beside:
-        beside.write_bytes(to_bytes({name: each.contiguous() for name, each in tensors.items()}))
+        beside.write_bytes(to_bytes({k: tensor.contiguous() for k, tensor in tensors.items()}))
     write_text(path.with_suffix(".json"), text)
 
 
 def load(path: str | Path, sha256: str | None = None, as_float32: bool = False) -> Checkpoint:
-    """Reads a checkpoint on the CPU, after its hash where one is given.
+    """Load a checkpoint on the CPU, after verifying its hash if one is given.
 
-    `as_float32` widens half-precision tensors, the form in which weights are shipped.
-    RuntimeError says in plain words what is wrong: missing, another hash, not safetensors, damaged.
+    `as_float32` widens half-precision tensors; released weights are stored in half precision.
+
+    Raises:
+        RuntimeError: the file is missing, damaged, not safetensors, or has another hash.
     """
     path = Path(path)
     _refuse_foreign(path)
@@ -123,7 +128,7 @@ def load(path: str | Path, sha256: str | None = None, as_float32: bool = False) 
 
 
 def read_tensors(path: str | Path) -> dict[str, "Tensor"]:
-    """The tensors of a safetensors file by name, on the CPU; RuntimeError where it is damaged."""
+    """Read the tensors of a safetensors file by name, on the CPU; RuntimeError if damaged."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -134,7 +139,7 @@ def read_tensors(path: str | Path) -> dict[str, "Tensor"]:
 
 
 def _halved(tensor: "Tensor") -> "Tensor":
-    """In half precision where it fits: the variance that a batch norm saw may be in millions."""
+    """Halve the precision if the values fit; a batch norm's variance may be in millions."""
     if not tensor.is_floating_point():
         return tensor
     halved = tensor.half()
@@ -149,8 +154,8 @@ def _refuse_foreign(path: Path) -> None:
     if not start:
         raise RuntimeError(f"{path} is empty")
     for signature, meaning in FOREIGN_STARTS.items():
-        # A safetensors file starts with the length of its header, whose low byte may be any of
-        # these; its header's `{` comes at byte 8.
+        # A safetensors file starts with the length of its header, whose low byte may equal one of
+        # these; the header's `{` is at byte 8.
         if start.startswith(signature) and start[8:9] != b"{":
             raise RuntimeError(f"{path} is not a safetensors file but {meaning}")
 
@@ -168,7 +173,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _within(timeout_s: float, open_url: Callable[[], Any]) -> Any:
-    # In a thread: a socket's timeout does not cover looking up the name, which can hang for longer.
+    # In a thread: a socket's timeout does not cover the DNS lookup, which can hang for longer.
     outcome: list[Any] = []
 
     def work() -> None:

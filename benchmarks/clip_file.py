@@ -6,9 +6,9 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-from avsync.media.audio import read_audio
+from avsync.media.audio_reader import read_audio
 from avsync.media.probe import probe
-from avsync.media.video import at_rate, read_frames
+from avsync.media.video_reader import at_rate, read_frames
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 # Without the macroblock tree, whose lookahead makes x264's output differ from run to run.

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from avsync.training.loop import LoopSettings
+from avsync.training.engine.loop import LoopSettings
 
 
 def short_run(folder: Path, steps: int, lr: float, seed: int, **settings: Any) -> LoopSettings:

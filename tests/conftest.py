@@ -11,11 +11,11 @@ import av
 import numpy as np
 import pytest
 
-from avsync.cli import main
-from avsync.data.store import CROP_SIZE, Store
-from avsync.data.store_writer import SourceWriter, write_tables
-from avsync.media.audio import read_audio
-from avsync.media.video import read_frames
+from avsync.cli.main import main
+from avsync.data.store.reader import CROP_SIZE, Store
+from avsync.data.store.writer import SourceWriter, write_tables
+from avsync.media.audio_reader import read_audio
+from avsync.media.video_reader import read_frames
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 CODECS = {
@@ -84,7 +84,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A store of clips whose frames are as bright as their sound is loud, and `splits.json`."""
+    """A store of clips whose frames are as bright as their audio is loud, and `splits.json`."""
     path = tmp_path_factory.mktemp("store")
     records = {}
     for number, name in enumerate(["one", "two", "three"]):
@@ -148,40 +148,40 @@ def write_clip(
         rotation: display matrix of mp4 and mov, degrees clockwise.
         video_start_s: when the first frame is shown; `audio_start_s` likewise the first sample.
         silence: a stretch of seconds for which no audio packets are written.
-        tracks: how many times the sound is written, as streams of their own.
-        b_frames: how many pictures in a row x264 may store after a later one.
+        tracks: how many times the audio is written, as streams of their own.
+        b_frames: how many frames in a row x264 may store after a later one.
     """
     codecs = CODECS[path.suffix]
     if times is None:
         times = np.arange(video_start_s, duration_s - 1e-9, float(1 / Fraction(fps))).tolist()
     with av.open(path, "w") as container:
         container.metadata.update(metadata or {})
-        picture = None
+        frame = None
         if video:
-            picture = container.add_stream(video_codec or codecs[0], rate=Fraction(fps))
-            picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
-            picture.bit_rate = 1_000_000
-            picture.codec_context.time_base = 1 / Fraction(fps)
+            frame = container.add_stream(video_codec or codecs[0], rate=Fraction(fps))
+            frame.width, frame.height, frame.pix_fmt = *size, "yuv420p"
+            frame.bit_rate = 1_000_000
+            frame.codec_context.time_base = 1 / Fraction(fps)
             if pixel_ratio is not None:
-                picture.codec_context.sample_aspect_ratio = pixel_ratio
-            if picture.codec_context.name == "libx264":
-                picture.options = {"preset": "ultrafast", "g": "12", "bf": str(b_frames)}
-                picture.codec_context.time_base = Fraction(1, 90000)
-            elif picture.codec_context.name == "libvpx":
-                picture.options = {"deadline": "realtime", "cpu-used": "8"}
-            elif picture.codec_context.name == "mpeg2video":
-                # Pictures that share a packet of a program stream have no times of their own.
-                picture.codec_context.gop_size, picture.bit_rate = 1, 8_000_000
-            elif picture.codec_context.name == "mjpeg":
-                picture.pix_fmt = "yuvj420p"
+                frame.codec_context.sample_aspect_ratio = pixel_ratio
+            if frame.codec_context.name == "libx264":
+                frame.options = {"preset": "ultrafast", "g": "12", "bf": str(b_frames)}
+                frame.codec_context.time_base = Fraction(1, 90000)
+            elif frame.codec_context.name == "libvpx":
+                frame.options = {"deadline": "realtime", "cpu-used": "8"}
+            elif frame.codec_context.name == "mpeg2video":
+                # Frames that share a packet of a program stream have no times of their own.
+                frame.codec_context.gop_size, frame.bit_rate = 1, 8_000_000
+            elif frame.codec_context.name == "mjpeg":
+                frame.pix_fmt = "yuvj420p"
         sounds = []
         for _ in range(tracks if audio else 0):
             sound = container.add_stream(audio_codec or codecs[1], rate=sample_rate, layout=layout)
             sound.bit_rate = 128_000 if layout != "5.1" else 384_000
             sounds.append(sound)
         sources: list[Iterator[tuple[float, av.Packet]]] = []
-        if picture is not None:
-            sources.append(_video_packets(picture, times, size, flashes))
+        if frame is not None:
+            sources.append(_video_packets(frame, times, size, flashes))
         for sound in sounds:
             sources.append(_audio_packets(sound, audio_start_s, duration_s, clicks, silence))
         for _, packet in sorted((p for source in sources for p in source), key=lambda p: p[0]):
@@ -193,7 +193,7 @@ def write_clip(
 def _video_packets(stream, times, size, flashes) -> Iterator[tuple[float, av.Packet]]:
     width, height = size
     dark = np.full((height, width, 3), 40, np.uint8)
-    dark[: height // 2, : width // 2] = (200, 40, 40)  # The stored picture's top left is red.
+    dark[: height // 2, : width // 2] = (200, 40, 40)  # The stored frame's top left is red.
     grain = np.random.default_rng(0).integers(0, 55, dark.shape, dtype=np.uint8)
     dark, white = dark + grain, 200 + grain
     lit = {int(np.argmin(np.abs(np.asarray(times) - flash))) for flash in flashes}

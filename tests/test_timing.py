@@ -16,7 +16,7 @@ def test_a_frame_is_40_ms_and_640_samples():
     assert (FRAME_MS, SAMPLES_PER_FRAME) == (40, 640)
 
 
-def test_what_does_not_divide_is_refused():
+def test_a_division_with_remainder_is_refused():
     with pytest.raises(ValueError, match="16384 does not divide by 25"):
         exact_div(16384, 25)
     with pytest.raises(ValueError, match="1 does not divide by 0"):
@@ -33,7 +33,7 @@ def test_what_does_not_divide_is_refused():
         ("film", 22, 22),
     ],
 )
-def test_profiles_hold_the_figures_of_their_recommendations(name, early_ms, late_ms):
+def test_profiles_hold_the_values_of_their_recommendations(name, early_ms, late_ms):
     assert tolerance(name)[:3] == (name, early_ms, late_ms)
 
 
@@ -57,7 +57,7 @@ def test_positive_means_that_the_audio_leads(profile):
     ("interval_ms", "borderline"),
     [((35, 45), True), ((-70, -55), True), ((-70, 70), True), ((0, 39), False), ((50, 60), False)],
 )
-def test_an_interval_is_borderline_where_its_ends_get_different_verdicts(interval_ms, borderline):
+def test_an_interval_is_borderline_if_its_ends_get_different_verdicts(interval_ms, borderline):
     assert is_borderline(interval_ms, tolerance("ebu")) is borderline
 
 

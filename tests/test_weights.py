@@ -23,12 +23,12 @@ def checkpoint(tmp_path):
     return path
 
 
-class Quiet(SimpleHTTPRequestHandler):
+class StaticFiles(SimpleHTTPRequestHandler):
     def log_message(self, format, *args):
         pass
 
 
-class Silent(BaseHTTPRequestHandler):
+class NeverAnswers(BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.released.wait(5)
 
@@ -38,7 +38,7 @@ class Silent(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def serve():
-    """Starts a server on this machine with a handler; gives its address."""
+    """Return a function that starts a local server with a handler and returns its address."""
     servers = []
 
     def start(handler):
@@ -60,7 +60,7 @@ def site(serve, tmp_path):
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "model.bin").write_bytes(b"0123456789")
-    return serve(partial(Quiet, directory=folder))
+    return serve(partial(StaticFiles, directory=folder))
 
 
 GOOD = hashlib.sha256(b"0123456789").hexdigest()
@@ -72,21 +72,21 @@ def test_the_hash_is_the_known_one_of_an_empty_file(tmp_path):
     assert sha256_of(tmp_path / "empty") == known
 
 
-def test_what_was_saved_is_loaded(checkpoint):
+def test_a_saved_checkpoint_is_loaded_unchanged(checkpoint):
     loaded = load(checkpoint, sha256_of(checkpoint))
     assert loaded.config == CONFIG
     torch.testing.assert_close(loaded.state_dict, STATE, rtol=0, atol=0)
 
 
-def test_the_config_lies_beside_the_weights_as_json(checkpoint):
+def test_the_config_is_saved_beside_the_weights_as_json(checkpoint):
     assert json.loads(checkpoint.with_suffix(".json").read_text()) == CONFIG
 
 
-def test_others_may_read_the_weights_where_they_may_read_other_files(checkpoint):
+def test_weights_have_the_permissions_of_other_files(checkpoint):
     assert checkpoint.stat().st_mode == checkpoint.with_suffix(".json").stat().st_mode
 
 
-def test_half_precision_stays_unless_wider_is_asked_for(tmp_path):
+def test_half_precision_is_kept_unless_float32_is_asked_for(tmp_path):
     path = tmp_path / "half.safetensors"
     save(path, {"w": STATE["proj.weight"].half(), "steps": STATE["steps"]}, {})
     assert load(path).state_dict["w"].dtype == torch.float16
@@ -94,7 +94,7 @@ def test_half_precision_stays_unless_wider_is_asked_for(tmp_path):
     assert (wide["w"].dtype, wide["steps"].dtype) == (torch.float32, torch.int64)
 
 
-def test_numbers_beyond_half_precision_stay_as_they_are(tmp_path):
+def test_tensors_out_of_the_range_of_half_precision_are_kept(tmp_path):
     state = {"weight": torch.tensor([0.5, 3.0]), "running_var": torch.tensor([2.0, 2e6])}
     state["steps"] = torch.tensor(7)
     save(tmp_path / "m.safetensors", state, CONFIG, half=True)
@@ -109,7 +109,7 @@ def test_tied_and_transposed_tensors_can_be_saved(tmp_path):
     torch.testing.assert_close(load(tmp_path / "tied.safetensors").state_dict["t"], weight.T)
 
 
-def test_another_hash_is_refused_and_both_are_named(checkpoint):
+def test_another_hash_is_refused_naming_both(checkpoint):
     with pytest.raises(RuntimeError, match=f"sha256 {sha256_of(checkpoint)}, expected {'0' * 64}"):
         load(checkpoint, "0" * 64)
 
@@ -132,9 +132,7 @@ class Bomb:
     ],
     ids=["empty", "pickle", "zip", "html", "lfs", "no header", "noise"],
 )
-def test_a_file_that_is_no_safetensors_file_is_refused_and_said_to_be_what_it_is(
-    checkpoint, content, message
-):
+def test_the_error_says_what_a_file_that_is_not_safetensors_is(checkpoint, content, message):
     checkpoint.write_bytes(content)
     with pytest.raises(RuntimeError, match=message):
         load(checkpoint)
@@ -148,7 +146,7 @@ def test_a_file_cut_short_is_refused(checkpoint, lost_bytes):
 
 
 def test_a_header_whose_length_looks_like_another_format_is_read(tmp_path):
-    # 0x3c is `<` and 0x80 starts a pickle: both may be the low byte of a header's length.
+    # 0x3c is `<` and 0x80 starts a pickle: both can be the low byte of a header's length.
     seen = set()
     for width in range(1, 200):
         path = tmp_path / "x.safetensors"
@@ -183,16 +181,16 @@ def test_wrong_arguments_of_save_are_named(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_save_that_fails_leaves_the_old_file_whole(checkpoint):
+def test_a_failed_save_leaves_the_old_file_unchanged(checkpoint):
     before = checkpoint.read_bytes()
-    with pytest.raises(RuntimeError, match="killed"), replacing(checkpoint) as beside:
-        beside.write_bytes(b"half a fi")
+    with pytest.raises(RuntimeError, match="killed"), replacing(checkpoint) as temporary:
+        temporary.write_bytes(b"half a fi")
         raise RuntimeError("killed")
     assert checkpoint.read_bytes() == before
     assert {p.name for p in checkpoint.parent.iterdir()} == {"m.safetensors", "m.json"}
 
 
-def test_a_text_is_written_into_folders_that_it_makes(tmp_path):
+def test_missing_folders_of_a_text_file_are_created(tmp_path):
     write_text(tmp_path / "a" / "b.txt", "ä\n")
     assert (tmp_path / "a" / "b.txt").read_bytes() == "ä\n".encode()
 
@@ -204,27 +202,27 @@ def test_a_file_is_fetched_once(site, tmp_path):
     assert fetch("http://127.0.0.1:9/nobody-listens", GOOD, target) == target
 
 
-def test_a_wrong_file_is_refused_and_leaves_nothing(site, tmp_path):
+def test_a_download_with_another_hash_is_refused_and_removed(site, tmp_path):
     with pytest.raises(RuntimeError, match=f"sha256 {GOOD}, expected {'0' * 64}"):
         fetch(f"{site}/model.bin", "0" * 64, tmp_path / "model.bin")
     assert {p.name for p in tmp_path.iterdir()} == {"site"}
 
 
-def test_a_page_that_is_not_there_and_a_closed_door_are_said_in_words(site, tmp_path):
+def test_a_missing_url_and_a_refused_connection_are_reported(site, tmp_path):
     with pytest.raises(RuntimeError, match=r"could not fetch http://.*none\.bin: .*ot found"):
         fetch(f"{site}/none.bin", GOOD, tmp_path / "model.bin")
     with pytest.raises(RuntimeError, match=r"could not fetch .*refused"):
         fetch("http://127.0.0.1:9/x", GOOD, tmp_path / "model.bin")
 
 
-def test_a_server_that_never_answers_is_given_up(serve, tmp_path):
+def test_a_server_that_never_answers_times_out(serve, tmp_path):
     started = time.monotonic()
     with pytest.raises(RuntimeError, match=r"could not fetch .*(timed out|no answer within 0.3 s)"):
-        fetch(f"{serve(Silent)}/x", GOOD, tmp_path / "model.bin", timeout_s=0.3)
+        fetch(f"{serve(NeverAnswers)}/x", GOOD, tmp_path / "model.bin", timeout_s=0.3)
     assert time.monotonic() - started < 3
 
 
-def test_a_name_that_takes_long_to_look_up_is_given_up(monkeypatch, tmp_path):
+def test_a_slow_dns_lookup_times_out(monkeypatch, tmp_path):
     monkeypatch.setattr("socket.getaddrinfo", lambda *a, **k: time.sleep(5) or [])
     started = time.monotonic()
     with pytest.raises(RuntimeError, match=r"no answer within 0\.2 s"):
@@ -232,7 +230,7 @@ def test_a_name_that_takes_long_to_look_up_is_given_up(monkeypatch, tmp_path):
     assert time.monotonic() - started < 4
 
 
-def test_a_url_without_sense_is_a_wrong_argument(tmp_path):
+def test_a_malformed_url_is_a_value_error(tmp_path):
     with pytest.raises(ValueError, match="unknown url type"):
         fetch("no-url", GOOD, tmp_path / "model.bin")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from avsync.registry import list_models
+from avsync.tasks.registry import list_models
 
 ROOT = Path(__file__).parents[1]
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1800)]

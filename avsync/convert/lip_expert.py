@@ -1,6 +1,6 @@
-"""The lip expert's published checkpoint (lipsync_expert.pth) -> ours.
+"""Convert the lip expert's published checkpoint (`lipsync_expert.pth` of Wav2Lip).
 
-Theirs eats BGR in [0, 1], the five frames one after the other in the channels.
+The published network takes BGR frames in [0, 1], five frames stacked in the channels.
 """
 
 import re
@@ -11,8 +11,9 @@ from einops import rearrange
 from torch import Tensor
 
 from avsync.convert.upstream import convert_state
-from avsync.tasks.lip_expert import LipExpertConfig, build
+from avsync.tasks.sync.lip_expert import LipExpertConfig, build
 
+# Pattern in our name -> its replacement in the upstream name; all that match are applied in order.
 NAMES = (
     (r"^visual\.blocks\.", "face_encoder."),
     (r"^audio\.blocks\.", "audio_encoder."),
@@ -21,20 +22,23 @@ NAMES = (
 )
 
 
-def convert(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Maps a `SyncNet_color` state dict of Wav2Lip to ours, for RGB.
+def convert_lip_expert(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert a `SyncNet_color` state dict of Wav2Lip to our lip expert's, which takes RGB.
 
-    RuntimeError names what does not fit.
+    Args:
+        state_dict: tensors by upstream name, as `read_upstream` returns them.
+
+    Raises:
+        RuntimeError: names or shapes do not fit; the message lists them.
     """
     with torch.device("meta"):
         model = build(LipExpertConfig())
-    return convert_state(state_dict, model, upstream_name, _to_rgb)
+    return convert_state(state_dict, model, _upstream_name, _to_rgb)
 
 
-def upstream_name(name: str) -> str:
-    """The reference's name of a tensor of ours."""
-    for pattern, theirs in NAMES:
-        name = re.sub(pattern, theirs, name)
+def _upstream_name(name: str) -> str:
+    for pattern, replacement in NAMES:
+        name = re.sub(pattern, replacement, name)
     return name
 
 

@@ -1,6 +1,7 @@
-"""SyncNet's published checkpoint (syncnet_v2.model) -> ours.
+"""Convert SyncNet's published checkpoint (`syncnet_v2.model`).
 
-Theirs eats BGR in [0, 255], and has 3-D convolutions throughout; all but the first span one frame.
+The published network takes BGR frames in [0, 255] and consists of 3-D convolutions throughout; all
+but the first span one frame, so ours has 2-D convolutions there.
 """
 
 from collections.abc import Mapping
@@ -9,10 +10,10 @@ import torch
 from torch import Tensor
 
 from avsync.convert.upstream import convert_state
-from avsync.tasks.syncnet import SyncNetConfig, build
+from avsync.tasks.sync.syncnet import SyncNetConfig, build
 
-# Upstream numbers activations and pools as layers too: our block -> its convolution; the batch norm
-# comes next.
+# Our block -> upstream index of its convolution; its batch norm has the next index. Upstream
+# numbers activations and pooling layers too.
 LAYERS = {
     "visual": {"stem": 0, "trunk.1": 4, "trunk.3": 8, "trunk.4": 11, "trunk.5": 14, "trunk.7": 18},
     "audio": {
@@ -26,18 +27,21 @@ LAYERS = {
 }
 
 
-def convert(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Maps a SyncNet state dict to ours, for RGB in [0, 1].
+def convert_syncnet(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert a SyncNet state dict to ours, which takes RGB in [0, 1].
 
-    RuntimeError names what does not fit.
+    Args:
+        state_dict: tensors by upstream name, as `read_upstream` returns them.
+
+    Raises:
+        RuntimeError: names or shapes do not fit; the message lists them.
     """
     with torch.device("meta"):
         model = build(SyncNetConfig())
-    return convert_state(state_dict, model, upstream_name, _to_rgb)
+    return convert_state(state_dict, model, _upstream_name, _to_rgb)
 
 
-def upstream_name(name: str) -> str:
-    """The reference's name of a tensor of ours."""
+def _upstream_name(name: str) -> str:
     stream, rest = name.split(".", 1)
     short = {"visual": "lip", "audio": "aud"}[stream]
     if rest.startswith("head."):

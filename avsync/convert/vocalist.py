@@ -1,6 +1,7 @@
-"""The published VocaLiST checkpoints (vocalist_5f_lrs2.pth and others) -> ours.
+"""Convert the published VocaLiST and MTDVocaLiST checkpoints (`vocalist_5f_lrs2.pth` and others).
 
-Theirs eat BGR in [0, 1], with time on the innermost axis of the 3-D convolutions.
+VocaLiST takes BGR frames in [0, 1], MTDVocaLiST RGB frames in [0, 255]; both have time on the
+innermost axis of their 3-D convolutions.
 """
 
 import re
@@ -11,9 +12,9 @@ from einops import rearrange
 from torch import Tensor
 
 from avsync.convert.upstream import convert_state
-from avsync.tasks.vocalist import VocalistConfig, build
+from avsync.tasks.sync.vocalist import MTDVOCALIST, VocalistConfig, build
 
-# First match wins; what no pattern names is called the same.
+# Pattern in our name -> its replacement in the upstream name; all that match are applied in order.
 NAMES = (
     (r"visual\.blocks\.", "vid_prenet."),
     (r"audio\.blocks\.", "aud_prenet."),
@@ -28,33 +29,58 @@ NAMES = (
     (r"\.in_proj\.", ".self_attn.in_proj_"),
     (r"\.out_proj\.", ".self_attn.out_proj."),
 )
-# Buffers of fairseq's modules that carry nothing.
+# Endings of buffers of fairseq's modules that carry no information.
 IGNORED = (".version", ".embed_positions._float_tensor")
+FIRST_KERNEL = "visual.blocks.0.conv.weight"
 
 
-def convert(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Maps a VocaLiST state dict to ours, for RGB in [0, 1] and time on the outer axis.
+def convert_vocalist(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert a VocaLiST state dict to ours, which takes RGB in [0, 1] and time on the outer axis.
 
-    The number of frames that it was trained for is in no tensor: give it as `window_frames` of
-    `VocalistConfig`. RuntimeError names what does not fit.
+    No tensor holds the number of frames the checkpoint was trained for: pass it as `window_frames`
+    of `VocalistConfig`.
+
+    Args:
+        state_dict: tensors by upstream name, as `read_upstream` returns them.
+
+    Raises:
+        RuntimeError: names or shapes do not fit; the message lists them.
     """
     with torch.device("meta"):
         model = build(VocalistConfig())
-    return convert_state(state_dict, model, upstream_name, _to_rgb, IGNORED)
+    return convert_state(state_dict, model, _upstream_name, _to_rgb, IGNORED)
 
 
-def upstream_name(name: str) -> str:
-    """The reference's name of a tensor of ours."""
-    for pattern, theirs in NAMES:
-        name = re.sub(pattern, theirs, name)
+def convert_mtdvocalist(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert an MTDVocaLiST state dict to ours, as `convert_vocalist` does.
+
+    Args:
+        state_dict: tensors by upstream name, as `read_upstream` returns them.
+
+    Raises:
+        RuntimeError: names or shapes do not fit; the message lists them.
+    """
+    with torch.device("meta"):
+        model = build(MTDVOCALIST)
+    return convert_state(state_dict, model, _upstream_name, _to_unit_range, IGNORED)
+
+
+def _upstream_name(name: str) -> str:
+    for pattern, replacement in NAMES:
+        name = re.sub(pattern, replacement, name)
     return name
 
 
-def time_outside(tensor: Tensor) -> Tensor:
-    """A 3-D kernel over (H, W, T) as one over (T, H, W); other tensors as they are."""
-    return rearrange(tensor, "o i h w t -> o i t h w") if tensor.ndim == 5 else tensor
-
-
 def _to_rgb(name: str, tensor: Tensor) -> Tensor:
-    tensor = time_outside(tensor)
-    return tensor.flip(1) if name == "visual.blocks.0.conv.weight" else tensor
+    tensor = _time_to_front(tensor)
+    return tensor.flip(1) if name == FIRST_KERNEL else tensor
+
+
+def _to_unit_range(name: str, tensor: Tensor) -> Tensor:
+    tensor = _time_to_front(tensor)
+    return 255 * tensor if name == FIRST_KERNEL else tensor
+
+
+def _time_to_front(tensor: Tensor) -> Tensor:
+    """Return a 3-D kernel over (H, W, T) as one over (T, H, W), any other tensor unchanged."""
+    return rearrange(tensor, "o i h w t -> o i t h w") if tensor.ndim == 5 else tensor

@@ -1,8 +1,8 @@
-"""The published Y-Net checkpoints (y_net_m7.pth, y_net_mr7.pth, y_net_g7.pth, y_net_gr7.pth) and
-their audio-only U-Net -> ours.
+"""Convert the published Y-Net checkpoints and their audio-only U-Net.
 
-Their tensors are ours under other names. What they carry besides is named here and left out: three
-tables of spectra that nothing reads, and the end of MC3-18, which never runs.
+The files are `y_net_m7.pth`, `y_net_mr7.pth`, `y_net_g7.pth` and `y_net_gr7.pth`. Their tensors
+differ from ours in their names only. They also hold three spectral tables that no code reads and
+the last layers of MC3-18, which never run: these are listed here and left out.
 """
 
 import re
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from avsync.convert.upstream import convert_state
 from avsync.encoders.mc3 import Mc3Encoder
-from avsync.tasks.unet import UNetConfig
-from avsync.tasks.unet import build as build_unet
-from avsync.tasks.ynet_variants import YNetGConfig, YNetMConfig, build_g, build_m
+from avsync.tasks.separation.unet import UNetConfig
+from avsync.tasks.separation.unet import build as build_unet
+from avsync.tasks.separation.ynet_variants import YNetGConfig, YNetMConfig, build_g, build_m
 
-# First match wins for a part of a name; what no pattern names is called the same.
+# Pattern in our name -> its replacement in the upstream name. The first match wins; a name that no
+# pattern matches is the same upstream.
 NAMES = (
     (r"^unet\.head\.", "final_conv."),
     (r"^unet\.(\w+\.\d)\.conv\.", r"\1.layer.0."),
@@ -32,37 +33,43 @@ NAMES = (
     (r"^visual\.blocks\.(\d)\.frames\.", r"graph_net.st_gcn_networks.\1.tcn."),
     (r"^visual\.blocks\.(\d)\.past\.", r"graph_net.st_gcn_networks.\1.residual."),
 )
-# The last two change their shape, and the second its content, with the version of torchaudio.
+# The shapes of the last two, and the values of the second, depend on the version of torchaudio.
 UNUSED_TABLES = ("wav2sp_train.window", "sp2mel.fb", "mel2sp.fb")
 
 
 def convert_unet(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Maps the state dict of the audio-only U-Net to ours; RuntimeError names what does not fit."""
+    """Convert the state dict of the audio-only U-Net to ours.
+
+    Args:
+        state_dict: tensors by upstream name, as `read_upstream` returns them.
+
+    Raises:
+        RuntimeError: names or shapes do not fit; the message lists them.
+    """
     with torch.device("meta"):
         model = build_unet(UNetConfig())
-    return convert_state(state_dict, model, upstream_name, ignored=UNUSED_TABLES)
+    return convert_state(state_dict, model, _upstream_name, ignored=UNUSED_TABLES)
 
 
-def convert_m(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Maps the state dict of a Y-Net-m or -mr to ours; RuntimeError names what does not fit."""
+def convert_ynet_m(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert the state dict of a Y-Net-m or Y-Net-mr to ours, as `convert_unet` does."""
     with torch.device("meta"):
-        model, whole = build_m(YNetMConfig()), Mc3Encoder()
-    never_run = [name for name in whole.trunk.state_dict() if name.startswith("layer4.")]
+        model, full_encoder = build_m(YNetMConfig()), Mc3Encoder()
+    never_run = [name for name in full_encoder.trunk.state_dict() if name.startswith("layer4.")]
     layers = [f"motion_net.{name}" for name in (*never_run, "fc.weight", "fc.bias")]
-    return convert_state(state_dict, model, upstream_name, ignored=[*UNUSED_TABLES, *layers])
+    return convert_state(state_dict, model, _upstream_name, ignored=[*UNUSED_TABLES, *layers])
 
 
-def convert_g(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Maps the state dict of a Y-Net-g or -gr to ours; RuntimeError names what does not fit."""
+def convert_ynet_g(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert the state dict of a Y-Net-g or Y-Net-gr to ours, as `convert_unet` does."""
     with torch.device("meta"):
         model = build_g(YNetGConfig())
-    return convert_state(state_dict, model, upstream_name, ignored=UNUSED_TABLES)
+    return convert_state(state_dict, model, _upstream_name, ignored=UNUSED_TABLES)
 
 
-def upstream_name(name: str) -> str:
-    """The reference's name of a tensor of ours."""
-    for pattern, theirs in NAMES:
-        name, changes = re.subn(pattern, theirs, name)
+def _upstream_name(name: str) -> str:
+    for pattern, replacement in NAMES:
+        name, changes = re.subn(pattern, replacement, name)
         if changes:
             return name
     return name

@@ -1,7 +1,7 @@
-"""Face pyramid: pictures of a face -> maps at every size from 96x96 to 1x1, for a generator.
+"""Face encoder of Wav2Lip's generator: feature maps at every size from 96x96 to 1x1.
 
-Prajwal, Mukhopadhyay, Namboodiri and Jawahar, A Lip Sync Expert Is All You Need for Speech to Lip
-Generation In the Wild (ACM Multimedia 2020); TalkLip and SyncTalklip have it unchanged.
+Source: Prajwal, Mukhopadhyay, Namboodiri and Jawahar, A Lip Sync Expert Is All You Need for Speech
+to Lip Generation In the Wild (ACM Multimedia 2020); TalkLip and SyncTalklip use it unchanged.
 """
 
 from torch import Tensor, nn
@@ -9,44 +9,49 @@ from torch import Tensor, nn
 from avsync.encoders.conv_block import ConvBlock, conv_block_2d
 
 SIZE = 96
-# Residual blocks behind the one that halves the map, from 48x48 to 3x3.
+# Residual blocks after each halving block, for the maps from 48x48 to 3x3.
 RESIDUALS = (2, 3, 2, 2, 1)
 
 
 class FacePyramid(nn.Module):
-    """Turns pairs of face crops into seven maps, each half as large as the one before.
+    """Wav2Lip's face encoder: face crops to seven feature maps, each half the size of the last.
 
     Args:
-        channels: widths of the maps of 96, 48, 24, 12, 6 and 3 pixels; that of one pixel is as wide
-            as that of 3.
-        pictures: channels of the input; the paper's 6 are a frame without its lower half and
-            another frame that tells whose face it is.
+        channels: widths of the maps of 96, 48, 24, 12, 6 and 3 pixels; the map of one pixel is as
+            wide as that of 3.
+        in_channels: channels of the input; the paper's 6 are a frame without its lower half and a
+            reference frame of the same person.
     """
 
     def __init__(
         self,
         channels: tuple[int, int, int, int, int, int] = (16, 32, 64, 128, 256, 512),
-        pictures: int = 6,
+        in_channels: int = 6,
     ) -> None:
         super().__init__()
         if len(channels) != 1 + len(RESIDUALS):
             raise ValueError(f"channels must be 6 widths, got {channels}")
-        self.channels, self.pictures = channels, pictures
-        stages = [nn.Sequential(conv_block_2d(pictures, channels[0], 7, padding=3))]
-        for before, width, count in zip(channels[:-1], channels[1:], RESIDUALS, strict=True):
-            halve = conv_block_2d(before, width, 3, stride=2, padding=1)
-            stages.append(nn.Sequential(halve, *(same_size(width) for _ in range(count))))
+        self.channels, self.in_channels = channels, in_channels
+        stages = [nn.Sequential(conv_block_2d(in_channels, channels[0], 7, padding=3))]
+        for previous, width, count in zip(channels[:-1], channels[1:], RESIDUALS, strict=True):
+            halve = conv_block_2d(previous, width, 3, stride=2, padding=1)
+            stages.append(nn.Sequential(halve, *(residual_block_2d(width) for _ in range(count))))
         last = channels[-1]
         stages.append(nn.Sequential(conv_block_2d(last, last, 3), conv_block_2d(last, last, 1)))
         self.stages = nn.ModuleList(stages)
 
     def forward(self, faces: Tensor) -> list[Tensor]:
-        """Maps faces `(B, pictures, 96, 96)` in [0, 1] to maps `(B, C, S, S)`, S = 96, 48, 24, 12,
-        6, 3, 1.
+        """Map face crops to feature maps, the largest first.
+
+        Args:
+            faces: face crops `(B, in_channels, 96, 96)` in [0, 1].
+
+        Returns:
+            Seven maps `(B, C, S, S)`, S = 96, 48, 24, 12, 6, 3 and 1.
         """
-        if faces.ndim != 4 or faces.shape[1:] != (self.pictures, SIZE, SIZE):
-            wanted = f"(B, {self.pictures}, {SIZE}, {SIZE})"
-            raise ValueError(f"faces must be {wanted}, got {tuple(faces.shape)}")
+        if faces.ndim != 4 or faces.shape[1:] != (self.in_channels, SIZE, SIZE):
+            expected = f"(B, {self.in_channels}, {SIZE}, {SIZE})"
+            raise ValueError(f"faces must be {expected}, got {tuple(faces.shape)}")
         maps = []
         for stage in self.stages:
             faces = stage(faces)
@@ -54,6 +59,6 @@ class FacePyramid(nn.Module):
         return maps
 
 
-def same_size(channels: int) -> ConvBlock:
-    """A residual block of 3x3 over `(B, C, H, W)`."""
+def residual_block_2d(channels: int) -> ConvBlock:
+    """Build a residual 3x3 block over `(B, C, H, W)`."""
     return conv_block_2d(channels, channels, 3, padding=1, residual=True)

@@ -1,10 +1,12 @@
-"""MC3: convolutions that see motion first and pictures after, of torchvision's blocks.
+"""MC3-18 visual encoder: 3-D convolutions in the first stages, 2-D after, of torchvision's blocks.
 
-Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition (CVPR 2018).
-VocaLiST's paper tried MC3-18 in place of its own visual encoder.
+Source: Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition (CVPR
+2018). VocaLiST's paper tried MC3-18 in place of its own visual encoder.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -12,26 +14,26 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
-from avsync.encoders.fetching import fetching
-from avsync.encoders.folded_conv import FoldedConv3d
+from avsync.encoders.conv_block import FoldedConv3d
 
-# Windows that go through the convolutions together.
+# Windows that pass the convolutions together.
 BATCH_WINDOWS = 8
-# Kinetics-400, as torchvision normalises it.
+# Mean and standard deviation of Kinetics-400, as in torchvision.
 MEAN, SPREAD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+# Widths of the stages of MC3-18.
 PUBLISHED = (64, 128, 256, 512)
 
 
 class Mc3Encoder(nn.Module):
-    """Turns a clip of crops of any size into one token per video frame, never negative.
+    """MC3 encoder: a clip of crops of any size to one non-negative token per video frame.
 
-    Only the stem and the first stage span time, 5 frames to either side in all, and pad it with
-    zeros; no layer strides it. A token depends on where its frame stands in the window.
+    Only the stem and the first stage convolve over time, 5 frames to either side in all, and pad it
+    with zeros; no layer strides it. A token depends on the position of its frame in the window.
 
     Args:
-        channels: widths of the stages, one to four of them; each but the first halves height and
-            width; the last width is that of the tokens. MC3-18's by default.
-        pretrained: begin with torchvision's weights, of Kinetics-400, which are fetched.
+        channels: widths of one to four stages; each but the first halves height and width; the last
+            is that of the tokens. The default is MC3-18.
+        pretrained: start from torchvision's Kinetics-400 weights, which are downloaded.
     """
 
     mean: Tensor
@@ -43,20 +45,26 @@ class Mc3Encoder(nn.Module):
             raise ValueError(f"channels must be 1 to 4 widths, got {channels}")
         self.trunk = _trunk(channels)
         if pretrained:
-            self._fetch(channels)
+            self._load_pretrained(channels)
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1, 1), persistent=False)
         self.register_buffer("spread", torch.tensor(SPREAD).view(3, 1, 1, 1), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Maps RGB frames `(B, 3, T, H, W)` in [0, 1] to tokens `(B, T, channels[-1])`."""
+        """Map RGB frames `(B, 3, T, H, W)` in [0, 1] to tokens `(B, T, channels[-1])`."""
         if frames.ndim != 5 or frames.shape[1] != 3:
             raise ValueError(f"frames must be (B, 3, T, H, W), got {tuple(frames.shape)}")
         x = self.trunk((frames - self.mean) / self.spread)
         return reduce(x, "b c t h w -> b t c", "mean")
 
     def windows(self, frames: Tensor, length: int) -> Tensor:
-        """Maps frames `(B, 3, T, H, W)` to tokens `(B, T - length + 1, length, D)` of every window
-        of `length` frames.
+        """Encode every window of `length` frames.
+
+        Args:
+            frames: RGB frames `(B, 3, T, H, W)` in [0, 1].
+            length: frames of a window.
+
+        Returns:
+            Tokens `(B, T - length + 1, length, D)`.
         """
         if frames.ndim != 5 or frames.shape[2] < length:
             raise ValueError(
@@ -66,12 +74,12 @@ class Mc3Encoder(nn.Module):
         tokens = torch.cat([self(batch) for batch in windows.split(BATCH_WINDOWS)])
         return rearrange(tokens, "(b n) t d -> b n t d", b=len(frames))
 
-    def _fetch(self, channels: tuple[int, ...]) -> None:
+    def _load_pretrained(self, channels: tuple[int, ...]) -> None:
         from torchvision.models.video import MC3_18_Weights
 
         if channels != PUBLISHED[: len(channels)]:
             raise ValueError(f"pretrained weights are of channels {PUBLISHED}, got {channels}")
-        with fetching("MC3-18"):
+        with explain_download_errors("MC3-18"):
             state = MC3_18_Weights.KINETICS400_V1.get_state_dict(check_hash=True)
         self.trunk.load_state_dict({name: state[name] for name in self.trunk.state_dict()})
 
@@ -81,33 +89,46 @@ def _trunk(channels: tuple[int, ...]) -> nn.Sequential:
         from torchvision.models.video.resnet import Conv3DNoTemporal, Conv3DSimple
     except ImportError as error:
         raise RuntimeError("MC3 needs torchvision: pip install 'avsync[train]'") from error
-    # torchvision's own has one width only; names are its own, so that its weights fit.
+    # torchvision's model has fixed widths; the names are torchvision's, so that its weights load.
     first = channels[0]
     stem = nn.Sequential(
         FoldedConv3d(3, first, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False),
         nn.BatchNorm3d(first),
         nn.ReLU(inplace=True),
     )
-    parts: OrderedDict[str, nn.Module] = OrderedDict(stem=stem)
-    parts["layer1"] = _stage(first, first, Conv3DSimple)
-    for number, (before, after) in enumerate(pairwise(channels), start=2):
-        parts[f"layer{number}"] = _stage(before, after, Conv3DNoTemporal, stride=2)
-    trunk = nn.Sequential(parts)
+    stages: OrderedDict[str, nn.Module] = OrderedDict(stem=stem)
+    stages["layer1"] = _stage(first, first, Conv3DSimple)
+    for number, (previous, width) in enumerate(pairwise(channels), start=2):
+        stages[f"layer{number}"] = _stage(previous, width, Conv3DNoTemporal, stride=2)
+    trunk = nn.Sequential(stages)
     for module in trunk.modules():
         if isinstance(module, nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return trunk
 
 
-def _stage(before: int, after: int, conv: Any, stride: int = 1) -> nn.Sequential:
+def _stage(in_channels: int, out_channels: int, conv: Any, stride: int = 1) -> nn.Sequential:
     from torchvision.models.video.resnet import BasicBlock
 
-    past = None
+    shortcut = None
     if stride != 1:
-        past = nn.Sequential(
-            nn.Conv3d(before, after, 1, conv.get_downsample_stride(stride), bias=False),
-            nn.BatchNorm3d(after),
+        shortcut = nn.Sequential(
+            nn.Conv3d(in_channels, out_channels, 1, conv.get_downsample_stride(stride), bias=False),
+            nn.BatchNorm3d(out_channels),
         )
     return nn.Sequential(
-        BasicBlock(before, after, conv, stride, past), BasicBlock(after, after, conv)
+        BasicBlock(in_channels, out_channels, conv, stride, shortcut),
+        BasicBlock(out_channels, out_channels, conv),
     )
+
+
+@contextmanager
+def explain_download_errors(name: str) -> Iterator[None]:
+    """Turn a failed download of a model's weights into a RuntimeError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise RuntimeError(
+            f"the weights of {name} could not be downloaded ({error}); without pretrained=True it "
+            "starts from scratch"
+        ) from error

@@ -1,6 +1,6 @@
-"""FiLM: what is seen scales and shifts the channels of what is heard.
+"""FiLM: condition an audio feature map on visual tokens by scaling and shifting its channels.
 
-Perez et al., FiLM: Visual Reasoning with a General Conditioning Layer (AAAI 2018), as in
+Source: Perez et al., FiLM: Visual Reasoning with a General Conditioning Layer (AAAI 2018), as in
 Montesinos, Kadandale and Haro, A cappella (BMVC 2021).
 """
 
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 
 class Film(nn.Module):
-    """Scales and shifts a feature map by tokens, the same over all frequencies, step by step in
-    time.
+    """Feature-wise linear modulation (FiLM) of a feature map, per time step and channel.
 
-    Tokens come at their own rate: they are averaged over the steps of the map, or, where they are
-    fewer than its steps, repeated. Both layers begin as any linear layer: not at one and zero.
+    Scale and shift are equal over all frequencies. Tokens may have another rate than the map: they
+    are averaged over its steps or, if there are fewer tokens than steps, repeated. Both linear
+    layers have the default initialisation, so the scale does not start at one.
 
     Args:
         token_dim: width of the tokens.
-        channels: of the feature map.
+        channels: channels of the feature map.
     """
 
     def __init__(self, token_dim: int = 256, channels: int = 256) -> None:
@@ -27,20 +27,37 @@ class Film(nn.Module):
         self.shift = nn.Linear(token_dim, channels)
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
-        """Maps a feature map `(B, C, F, S)` and tokens `(B, L, D)` to `(B, C, F, S)`."""
+        """Scale and shift a feature map by tokens.
+
+        Args:
+            x: feature map `(B, C, F, S)`.
+            tokens: tokens `(B, L, D)` over the same time.
+
+        Returns:
+            Feature map `(B, C, F, S)`.
+
+        Raises:
+            ValueError: the tokens have another batch size or width.
+        """
         width = self.scale.in_features
         if tokens.ndim != 3 or len(tokens) != len(x) or tokens.shape[2] != width:
             raise ValueError(f"tokens must be ({len(x)}, L, {width}), got {tuple(tokens.shape)}")
-        steps = at_steps(tokens.to(self.scale.weight.dtype), x.shape[-1])
+        steps = resample_tokens(tokens.to(self.scale.weight.dtype), x.shape[-1])
         scale, shift = (
             rearrange(layer(steps), "b s c -> b c 1 s") for layer in (self.scale, self.shift)
         )
         return x * scale + shift
 
 
-def at_steps(tokens: Tensor, steps: int) -> Tensor:
-    """Maps tokens `(B, L, D)` to `(B, steps, D)`: averages where there are more, the nearest where
-    there are fewer.
+def resample_tokens(tokens: Tensor, steps: int) -> Tensor:
+    """Resample tokens in time, by averages if there are more than steps, else by the nearest.
+
+    Args:
+        tokens: tokens `(B, L, D)`.
+        steps: time steps wanted.
+
+    Returns:
+        Tokens `(B, steps, D)`.
     """
     x = rearrange(tokens, "b l d -> b d l")
     if tokens.shape[1] < steps:

@@ -1,7 +1,8 @@
-"""Adversarial loss: a critic that tells real from made, and a maker that is to deceive it.
+"""Adversarial (GAN) loss of a discriminator and a generator.
 
-Goodfellow et al., Generative Adversarial Networks (2014), in the form that Wav2Lip and TalkLip
-have: binary cross-entropy on either side, the maker's against the label `real`.
+Source: Goodfellow et al., Generative Adversarial Networks (2014), in the form of Wav2Lip and
+TalkLip: binary cross-entropy on both sides, the generator's against the label `real`
+(non-saturating).
 """
 
 import math
@@ -11,24 +12,41 @@ from torch import Tensor, nn
 
 
 class AdversarialLoss(nn.Module):
-    """Binary cross-entropy of a critic's logits; `chance` is what either side pays for each picture
-    where it cannot tell them apart.
+    """Binary cross-entropy of a discriminator's logits, for the generator and the discriminator.
+
+    `chance` is the loss per image on either side if the discriminator cannot tell generated images
+    from real ones.
     """
 
     chance = math.log(2)
 
-    def maker(self, made: Tensor) -> Tensor:
-        """Maps the critic's logits `(B,)` of what was made to what its maker pays."""
-        return F.softplus(-_logits("made", made)).mean()
+    def generator(self, generated: Tensor) -> Tensor:
+        """Compute the generator's loss.
 
-    def critic(self, real: Tensor, made: Tensor) -> Tensor:
-        """Maps the critic's logits of real `(B,)` and of made `(B',)` to what the critic pays; made
-        must come without a way back to its maker.
+        Args:
+            generated: the discriminator's logits `(B,)` of generated images.
+
+        Returns:
+            A scalar.
         """
-        return F.softplus(-_logits("real", real)).mean() + F.softplus(_logits("made", made)).mean()
+        return F.softplus(-_check_logits("generated", generated)).mean()
+
+    def discriminator(self, real: Tensor, generated: Tensor) -> Tensor:
+        """Compute the discriminator's loss.
+
+        Args:
+            real: logits `(B,)` of real images.
+            generated: logits `(B',)` of generated images, which must be detached from the
+                generator.
+
+        Returns:
+            A scalar.
+        """
+        on_real = F.softplus(-_check_logits("real", real)).mean()
+        return on_real + F.softplus(_check_logits("generated", generated)).mean()
 
 
-def _logits(name: str, logits: Tensor) -> Tensor:
+def _check_logits(name: str, logits: Tensor) -> Tensor:
     if logits.ndim != 1 or not len(logits):
         raise ValueError(f"{name} must be (B,) logits, got {tuple(logits.shape)}")
     return logits

@@ -1,27 +1,27 @@
-"""Bounded-mask loss: complex masks compared after a tanh, where there is sound to mask.
+"""Loss on bounded complex ratio masks, weighted by the loudness of the mixture.
 
-Montesinos, Kadandale and Haro, A cappella: Audio-visual Singing Voice Separation (BMVC 2021). Its
-public code bounds with 10 tanh(x), not with the 10 tanh(0.05 x) of the complex ratio mask of
-Williamson, Wang and Wang (2016), which it cites.
+Source: Montesinos, Kadandale and Haro, A cappella: Audio-visual Singing Voice Separation (BMVC
+2021). Its public code bounds masks by 10 tanh(x), not by the 10 tanh(0.05 x) of the complex ratio
+mask of Williamson, Wang and Wang (2016), which it cites.
 """
 
 import torch
 from torch import Tensor, nn
 
-# Loud bins count up to this many times as much as those of loudness e - 1.
+# Limits of a bin's weight, which is 1 at magnitude e - 1.
 MIN_WEIGHT, MAX_WEIGHT = 1e-3, 10.0
 
 
 class BoundedMaskLoss(nn.Module):
-    """Mean squared difference of bounded masks, each bin weighted by the logarithm of its loudness.
+    """Mean squared error of bounded complex masks, each bin weighted by its log magnitude.
 
-    The mask to be found is the target's spectrum over the mixture's, real and imaginary part each
-    bounded alone.
+    The target mask is the spectrum of the target over that of the mixture, with its real and
+    imaginary part bounded separately.
 
     Args:
-        sources: the mixture is divided by this, as before it enters the network; weights follow
-            the loudness that is left.
-        bound: masks lie between minus this and this.
+        sources: number of sources; the mixture is divided by it, as at the network's input, before
+            its magnitudes are taken.
+        bound: masks lie in [-bound, bound].
     """
 
     def __init__(self, sources: int = 2, bound: float = 10.0) -> None:
@@ -33,8 +33,15 @@ class BoundedMaskLoss(nn.Module):
         self.sources, self.bound = sources, bound
 
     def forward(self, logits: Tensor, target: Tensor, mixture: Tensor) -> Tensor:
-        """Maps the logits of a mask `(B, 2, F, S)` and the complex spectra `(B, F, S)` of target
-        and mixture, the sum of all sources, to a scalar.
+        """Compare the mask given by logits with the target's.
+
+        Args:
+            logits: real and imaginary part of the mask before the tanh, `(B, 2, F, S)`.
+            target: complex spectra of the target `(B, F, S)`.
+            mixture: complex spectra of the sum of all sources `(B, F, S)`.
+
+        Returns:
+            A scalar.
         """
         batch, parts, *bins = logits.shape
         if parts != 2 or not target.shape == mixture.shape == (batch, *bins):
@@ -43,19 +50,17 @@ class BoundedMaskLoss(nn.Module):
                 f"{tuple(logits.shape)} for {tuple(target.shape)} and {tuple(mixture.shape)}"
             )
         precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        error = self.bound * precise.tanh() - self.wanted(target, mixture)
+        error = self.bound * precise.tanh() - self.target_mask(target, mixture)
         weight = (mixture / self.sources).abs().log1p().clamp(MIN_WEIGHT, MAX_WEIGHT)
         return (weight[:, None] * error.square()).mean()
 
-    def wanted(self, target: Tensor, mixture: Tensor) -> Tensor:
-        """Maps the complex spectra `(B, F, S)` of target and mixture to the bounded mask `(B, 2, F,
-        S)` that the logits should give; silence gives zero.
-        """
-        heard = mixture / self.sources
-        eps = torch.finfo(heard.real.dtype).eps
-        # As the public code, which is not a number where the mixture is minus eps: that happens, in
-        # bins of rounding errors.
-        divisor = heard + eps
+    def target_mask(self, target: Tensor, mixture: Tensor) -> Tensor:
+        """Compute the bounded mask `(B, 2, F, S)` of complex spectra `(B, F, S)`; 0 in silence."""
+        scaled = mixture / self.sources
+        eps = torch.finfo(scaled.real.dtype).eps
+        # As in the public code, except that it gives NaN where the mixture is -eps, which happens
+        # in bins that hold rounding errors only.
+        divisor = scaled + eps
         divisor = torch.where(divisor.abs() < eps**2, eps, divisor)
         ratio = target / divisor / self.sources
         return self.bound * torch.stack([ratio.real, ratio.imag], dim=1).tanh()

@@ -1,7 +1,7 @@
-"""Binary cross-entropy of cosines: the cosine of a pair is the probability that it is in sync.
+"""Binary cross-entropy with the cosine similarity of a pair as its probability to be in sync.
 
-Prajwal, Mukhopadhyay, Namboodiri and Jawahar, A Lip Sync Expert Is All You Need for Speech to Lip
-Generation In the Wild (ACM Multimedia 2020), equation 1.
+Source: Prajwal, Mukhopadhyay, Namboodiri and Jawahar, A Lip Sync Expert Is All You Need for Speech
+to Lip Generation In the Wild (Wav2Lip, ACM Multimedia 2020), equation 1.
 """
 
 import math
@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 
 class CosineBceLoss(nn.Module):
-    """Cross-entropy with `p = v . s / (|v| |s|)`, which lies in [0, 1] where both embeddings come
-    out of a ReLU: `E = -1 / N sum_n y_n ln p_n + (1 - y_n) ln(1 - p_n)`.
+    """Binary cross-entropy of cosine similarities, the loss of Wav2Lip's lip-sync expert.
+
+    `E = -1 / N sum_n y_n ln p_n + (1 - y_n) ln(1 - p_n)`, with `p = v . s / (|v| |s|)`, which lies
+    in [0, 1] if both embeddings come out of a ReLU.
 
     Args:
-        floor: cosines nearer than this to 0 or 1 count as that near, and get no gradient. It has no
-            bound there: one wrong pair whose embedding is all zeros would drown the batch.
+        floor: cosines are clamped to [floor, 1 - floor], where they get no gradient. Without it the
+            loss is unbounded: one wrong pair with an all-zero embedding would dominate the batch.
     """
 
     chance = math.log(2)
@@ -28,9 +30,14 @@ class CosineBceLoss(nn.Module):
         self.floor = floor
 
     def forward(self, cosine: Tensor, in_sync: Tensor) -> Tensor:
-        """Maps cosines `(B,)`, none negative, and labels `(B,)`, 1 in sync and 0 not, to a scalar.
+        """Compute the loss in float32 or float64, also under autocast.
 
-        In float32 at least, also under autocast.
+        Args:
+            cosine: non-negative cosine similarities `(B,)`.
+            in_sync: float labels `(B,)`, 1 for pairs in sync and 0 for the others.
+
+        Returns:
+            A scalar.
         """
         if in_sync.shape != cosine.shape or not in_sync.is_floating_point():
             raise ValueError(

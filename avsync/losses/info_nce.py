@@ -1,8 +1,8 @@
-"""InfoNCE: the pair in sync must score highest of all pairs that share its window of lips.
+"""InfoNCE: cross-entropy that makes the pair in sync score highest among its candidates.
 
-van den Oord, Li and Vinyals, Representation Learning with Contrastive Predictive Coding (2018),
-equation 4, as AVST uses it on the scores of a joint transformer: Chen, Xie, Afouras, Nagrani,
-Vedaldi and Zisserman, Audio-Visual Synchronisation in the Wild (BMVC 2021).
+Source: van den Oord, Li and Vinyals, Representation Learning with Contrastive Predictive Coding
+(2018), equation 4, as AVST uses it on the scores of a joint transformer (Chen, Xie, Afouras,
+Nagrani, Vedaldi and Zisserman, Audio-Visual Synchronisation in the Wild, BMVC 2021).
 """
 
 import torch.nn.functional as F
@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 
 class InfoNceLoss(nn.Module):
-    """Cross-entropy over K candidates: `E = -1 / B sum_b ln(exp(s_b+ / t) / sum_k exp(s_bk / t))`.
+    """InfoNCE over K candidates: `E = -1 / B sum_b ln(exp(s_b+ / t) / sum_k exp(s_bk / t))`.
 
-    A model that knows nothing costs ln K.
+    The loss at chance level is ln K.
 
     Args:
-        temperature: t. Scores of a learned head find their own scale: 1. For cosines, about 0.07.
+        temperature: t, which divides the scores: 1 for the scores of a learned head, which learns
+            their scale; about 0.07 for cosine similarities.
     """
 
     def __init__(self, temperature: float = 1.0) -> None:
@@ -25,8 +26,14 @@ class InfoNceLoss(nn.Module):
         self.temperature = temperature
 
     def forward(self, scores: Tensor, in_sync: Tensor) -> Tensor:
-        """Maps scores `(B, K)`, -inf for candidates that are not to be counted, and the places
-        `(B,)` in [0, K) of those in sync to a scalar.
+        """Compute the cross-entropy of the candidates in sync.
+
+        Args:
+            scores: scores `(B, K)`; -inf excludes a candidate.
+            in_sync: index `(B,)` in [0, K) of the candidate in sync.
+
+        Returns:
+            A scalar.
         """
         if scores.ndim != 2 or in_sync.shape != scores.shape[:1]:
             shapes = f"{tuple(scores.shape)} and {tuple(in_sync.shape)}"

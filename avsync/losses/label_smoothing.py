@@ -1,7 +1,7 @@
-"""Label-smoothed cross-entropy, as fairseq defines it and AV-HuBERT's lip reading is trained with.
+"""Label-smoothed cross-entropy as defined by fairseq, which trains AV-HuBERT's lip reading.
 
-Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, Rethinking the Inception Architecture for Computer
-Vision (CVPR 2016), section 7.
+Source: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, Rethinking the Inception Architecture for
+Computer Vision (CVPR 2016), section 7.
 """
 
 from typing import Literal
@@ -11,15 +11,14 @@ from torch import Tensor, nn
 
 
 class LabelSmoothedCrossEntropy(nn.Module):
-    """Of V symbols the right one is given the weight 1 - e, the others share e.
+    """Cross-entropy with target probability 1 - e for the right symbol and e shared by the others.
 
-    torch's own `label_smoothing` gives the right one a share of e as well.
+    torch's own `label_smoothing` gives the right symbol a share of e as well.
 
     Args:
         smoothing: e.
-        reduction: `sum` over the symbols, as the published generators add it to their losses, or
-            `mean`.
-        ignored: target of places that do not count.
+        reduction: `sum` over the symbols, as in the losses of the published generators, or `mean`.
+        ignored: target of positions to ignore.
     """
 
     def __init__(
@@ -36,7 +35,18 @@ class LabelSmoothedCrossEntropy(nn.Module):
         self.smoothing, self.reduction, self.ignored = smoothing, reduction, ignored
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Maps logits `(B, L, V)` and targets `(B, L)` to a scalar."""
+        """Map logits `(B, L, V)` and targets `(B, L)` to a scalar.
+
+        Args:
+            logits: logits of V symbols.
+            targets: the right symbols, or `ignored`.
+
+        Returns:
+            A scalar, computed in float32.
+
+        Raises:
+            ValueError: logits and targets differ in batch size or length.
+        """
         if logits.shape[:-1] != targets.shape:
             shapes = f"{tuple(logits.shape)} and {tuple(targets.shape)}"
             raise ValueError(f"logits and targets must be (B, L, V) and (B, L), got {shapes}")

@@ -1,9 +1,11 @@
-"""N-way matching: each window of lips must find its own voice among N windows of the same clip.
+"""N-way matching (Perfect Match): each video window must match one of N audio windows of its clip.
 
-Chung, Chung and Kang, Perfect Match: Improved Cross-Modal Embeddings for Audio-Visual
-Synchronisation (ICASSP 2019). The paper compares by the inverse of the Euclidean distance; the
-authors' later code (Nagrani et al., Disentangled Speech Embeddings Using Cross-Modal
-Self-Supervision, ICASSP 2020) by a learned multiple of the cosine, which is the default here.
+The paper compares by the inverse of the Euclidean distance. The authors' later code (Nagrani et
+al., Disentangled Speech Embeddings Using Cross-Modal Self-Supervision, ICASSP 2020) uses a learned
+multiple of the cosine similarity, which is the default here.
+
+Source: Chung, Chung and Kang, Perfect Match: Improved Cross-Modal Embeddings for Audio-Visual
+Synchronisation (ICASSP 2019).
 """
 
 import torch
@@ -12,14 +14,14 @@ from torch import Tensor, nn
 
 
 class NWayMatchingLoss(nn.Module):
-    """Cross-entropy over the audio windows of a clip: one is in sync, N - 1 are not.
+    """Cross-entropy over the N audio windows of a clip, of which one is in sync.
 
     `E = -1 / (B T) sum_bt ln(exp s(v_bt, a_bt) / sum_j exp s(v_bt, a_bj))`, with s the similarity.
-    Candidates come from the same clip, so speaker and room cannot give the answer away.
+    Candidates come from the same clip, so speaker and room do not reveal the answer.
 
     Args:
-        similarity: video `(B, T, D)` and audio `(B, N, D)` -> `(B, T, N)`; `ScaledCosine` where not
-            given, `InverseDistance` for the paper's.
+        similarity: maps video `(B, T, D)` and audio `(B, N, D)` to `(B, T, N)`; `ScaledCosine` if
+            None, `InverseDistance` in the paper.
     """
 
     def __init__(self, similarity: nn.Module | None = None) -> None:
@@ -27,10 +29,16 @@ class NWayMatchingLoss(nn.Module):
         self.similarity = ScaledCosine() if similarity is None else similarity
 
     def forward(self, video: Tensor, audio: Tensor, in_sync: Tensor | None = None) -> Tensor:
-        """Maps video `(B, T, D)` and audio `(B, N, D)` to a scalar.
+        """Compute the cross-entropy of the audio windows in sync.
 
-        `in_sync` `(T,)` or `(B, T)` says which of the N belongs to each t; where it is not given, N
-        is T and each t belongs to its like.
+        Args:
+            video: video embeddings `(B, T, D)`.
+            audio: audio embeddings `(B, N, D)`.
+            in_sync: index of the audio window in sync with each video window, `(T,)` or `(B, T)`;
+                if None, N is T and equal indices are in sync.
+
+        Returns:
+            A scalar.
         """
         if video.ndim != 3 or audio.ndim != 3 or video.shape[::2] != audio.shape[::2]:
             shapes = f"{tuple(video.shape)} and {tuple(audio.shape)}"
@@ -47,11 +55,12 @@ class NWayMatchingLoss(nn.Module):
 
 
 class ScaledCosine(nn.Module):
-    """A learned multiple of the cosine. (The authors' code adds a learned number to all, which a
-    softmax does not see.)
+    """Cosine similarity times a learned scale.
+
+    The authors' code also adds a learned bias, which does not change a softmax.
 
     Args:
-        scale: the multiple at the start.
+        scale: initial scale.
     """
 
     def __init__(self, scale: float = 10.0) -> None:
@@ -59,15 +68,15 @@ class ScaledCosine(nn.Module):
         self.scale = nn.Parameter(torch.tensor(float(scale)))
 
     def forward(self, video: Tensor, audio: Tensor) -> Tensor:
-        """Maps `(B, T, D)` and `(B, N, D)` to `(B, T, N)`."""
+        """Map `(B, T, D)` and `(B, N, D)` to `(B, T, N)`."""
         return self.scale * (F.normalize(video, dim=-1) @ F.normalize(audio, dim=-1).mT)
 
 
 class InverseDistance(nn.Module):
-    """One over the Euclidean distance.
+    """Inverse of the Euclidean distance.
 
     Args:
-        nearest: distances below this count as this: it bounds the similarity.
+        nearest: smaller distances are clamped to this, which bounds the similarity.
     """
 
     def __init__(self, nearest: float = 1e-3) -> None:
@@ -77,7 +86,7 @@ class InverseDistance(nn.Module):
         self.nearest = nearest
 
     def forward(self, video: Tensor, audio: Tensor) -> Tensor:
-        """Maps `(B, T, D)` and `(B, N, D)` to `(B, T, N)`."""
-        # Differences taken one by one: the quick way by products loses small distances to rounding.
+        """Map `(B, T, D)` and `(B, N, D)` to `(B, T, N)`."""
+        # Not by matrix products, which lose small distances to rounding.
         distance = torch.cdist(video, audio, compute_mode="donot_use_mm_for_euclid_dist")
         return 1 / distance.clamp(min=self.nearest)

@@ -14,19 +14,19 @@ from av.stream import Discard, Disposition, Stream
 
 Unreadable = Literal["no_video_stream", "no_audio_stream", "damaged"]
 
-# Containers of real media. FFmpeg also "plays" text, single pictures, and playlists that name
+# Containers of real media. FFmpeg also "plays" text, single frames, and playlists that name
 # other files.
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,flv,live_flv,asf,mxf,ogg,"
     "nut,rm,dv,gxf,wtv,h264,hevc,m4v,ivf,obu,mjpeg,wav,w64,aiff,caf,au,mp3,aac,ac3,eac3,flac,amr"
 )
-# A picture is refused before it is allocated: a few bytes of header can ask for gigabytes, and a
-# decoder holds up to 16 pictures and one a thread. 8K, 8192 x 4320, is 35.4 million pixels.
+# A frame is refused before it is allocated: a few bytes of header can ask for gigabytes, and a
+# decoder holds up to 16 frames and one a thread. 8K, 8192 x 4320, is 35.4 million pixels.
 MAX_PIXELS = 36_000_000
-# Decoders of pictures larger than HD's do with these threads, each of which holds pictures.
+# Decoders of frames larger than HD's do with these threads, each of which holds frames.
 LARGE_PIXELS, LARGE_THREADS = 4_000_000, 4
-# Sound outside these is a damaged header; resampling 1 Hz would make 16000 samples of each.
-SOUND_RATES = (1000, 768_000)
+# Audio outside these is a damaged header; resampling 1 Hz would make 16000 samples of each.
+AUDIO_RATES = (1000, 768_000)
 MAX_CHANNELS = 64
 # A timestamp this far after the one before it is a broken one, not an hour of nothing.
 MAX_GAP_S = 3600.0
@@ -48,7 +48,7 @@ class UnreadableMedia(RuntimeError):
 
 
 def open_media(path: str | os.PathLike[str]) -> InputContainer:
-    """Opens a media file for reading; UnreadableMedia with the cause where it is none."""
+    """Open a media file for reading; UnreadableMedia with the cause where it is none."""
     name = os.fspath(path)
     if not Path(name).is_file():
         what = "is a folder, not a file" if Path(name).is_dir() else "does not exist"
@@ -71,7 +71,7 @@ def open_media(path: str | os.PathLike[str]) -> InputContainer:
 
 
 def video_stream(container: InputContainer) -> av.VideoStream:
-    """The first stream of moving pictures, set up to be decoded; covers are not video."""
+    """Return the first stream of moving frames, set up to be decoded; covers are not video."""
     still = Disposition.attached_pic | Disposition.timed_thumbnails
     streams = [stream for stream in container.streams.video if not stream.disposition & still]
     if not streams:
@@ -83,7 +83,7 @@ def video_stream(container: InputContainer) -> av.VideoStream:
     if context.width * context.height > MAX_PIXELS:
         size = f"{context.width}x{context.height}"
         limit = f"the limit of {MAX_PIXELS // 10**6} megapixels"
-        raise UnreadableMedia("damaged", f"its pictures of {size} are beyond {limit}")
+        raise UnreadableMedia("damaged", f"its frames of {size} are beyond {limit}")
     context.options = {"max_pixels": str(MAX_PIXELS)}
     stream.thread_type = "AUTO"
     if context.width * context.height > LARGE_PIXELS:
@@ -107,7 +107,7 @@ def audio_stream(container: InputContainer, index: int = 0) -> av.AudioStream:
 
 
 def decoded(container: InputContainer, stream: AnyStream) -> Iterator[AnyFrame]:
-    """Yields the frames of a stream as its decoder gives them; what is damaged is passed over."""
+    """Yield the frames of a stream as its decoder gives them; what is damaged is passed over."""
     for packet in packets(container, stream):
         try:
             yield from stream.decode(packet)
@@ -120,7 +120,7 @@ def decoded(container: InputContainer, stream: AnyStream) -> Iterator[AnyFrame]:
 
 
 def packets(container: InputContainer, *streams: Stream) -> Iterator[av.Packet | None]:
-    """The packets of streams as far as the file can be read, then empty ones or None.
+    """Yield the packets of streams as far as the file can be read, then empty ones or None.
 
     Decoding those gives the frames that a decoder holds back.
     """
@@ -145,6 +145,6 @@ def _read_only(container: InputContainer, wanted: Stream) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """What an error of FFmpeg says, without the numbers and names around it."""
+    """Return what an error of FFmpeg says, without the numbers and names around it."""
     text = getattr(error, "strerror", None) or str(error)
     return text.splitlines()[0] if text else type(error).__name__

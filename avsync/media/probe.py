@@ -1,4 +1,4 @@
-"""What a media file holds, read from its header, its first packets and its first picture."""
+"""What a media file holds, read from its header, its first packets and its first frame."""
 
 import os
 from itertools import islice
@@ -10,7 +10,7 @@ from av.stream import Stream
 
 from avsync.media.container import UnreadableMedia as UnreadableMedia
 from avsync.media.container import open_media, packets, video_stream
-from avsync.media.video import MAX_LENGTH_S, Turn, decoded_frames, pixel_ratio
+from avsync.media.video_reader import MAX_LENGTH_S, Turn, decoded_frames, pixel_ratio
 
 # Packets looked at for the average frame rate, about ten seconds of video.
 RATE_PACKETS = 300
@@ -19,7 +19,7 @@ REORDER_PACKETS = 16
 
 
 class AudioStream(NamedTuple):
-    """One sound track; `index` counts them from 0, times are seconds on the file's clock."""
+    """One audio track; `index` counts them from 0, times are seconds on the file's clock."""
 
     index: int  # type: ignore[assignment]
     codec: str
@@ -30,11 +30,11 @@ class AudioStream(NamedTuple):
 
 
 class MediaInfo(NamedTuple):
-    """What a file holds; times are seconds on the file's clock, sizes those of the upright picture
+    """What a file holds; times are seconds on the file's clock, sizes those of the upright frame
     with square pixels.
 
     `fps` is the mean over the first seconds, by timestamps. `rotation` says by how many degrees the
-    stored picture is turned clockwise to stand upright. `video_start_s` is when the first picture
+    stored frame is turned clockwise to stand upright. `video_start_s` is when the first frame
     is shown. `duration_s` is None where the file does not say.
     """
 
@@ -52,7 +52,7 @@ class MediaInfo(NamedTuple):
 
 
 def probe(path: str | os.PathLike[str]) -> MediaInfo:
-    """Describes a file, decoding its first picture only; UnreadableMedia where there is none."""
+    """Describe a file, decoding its first frame only; UnreadableMedia where there is none."""
     with open_media(path) as container:
         stream = video_stream(container)
         time_s, frame = next(decoded_frames(container, stream))
@@ -86,7 +86,7 @@ def _audio(index: int, stream: av.AudioStream) -> AudioStream:
 
 
 def _mean_rate(path: str | os.PathLike[str]) -> float | None:
-    """Frames a second over the first packets: the rate fields of VFR files are no clock."""
+    """Return frames a second over the first packets: the rate fields of VFR files are no clock."""
     times = []
     with open_media(path) as container:
         stream = video_stream(container)

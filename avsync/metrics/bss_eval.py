@@ -1,9 +1,13 @@
-"""BSS Eval: signal to distortion, interference and artefacts of separated sound, in dB.
+"""BSS Eval v3 and v4: SDR, ISR, SIR and SAR of separated audio, in dB.
 
-Version 3 is `bss_eval_sources` (Vincent, Gribonval and Fevotte, 2006): an estimate counts as right
-up to a filter of 512 taps, fitted anew in every window. Version 4 (Stoter, Liutkus and Ito, 2018)
-forgives no filter in SDR, and fits those of the other figures once, over the whole sound. Both
-equal `museval.metrics` to 1e-6 dB where a figure is below 60 dB.
+SDR, SIR and SAR are the ratios of the signal to distortion, interference and artefacts. Version 3,
+`bss_eval_sources`, allows an estimate to differ from its source by a filter of 512 taps, which is
+fitted in every window. Version 4 allows no filter in SDR, and fits those of the other ratios once,
+over all samples. Both equal `museval.metrics` to 1e-6 dB for ratios below 60 dB.
+
+Source: Vincent, Gribonval and Fevotte, Performance Measurement in Blind Audio Source Separation
+(2006), for version 3; Stoter, Liutkus and Ito, The 2018 Signal Separation Evaluation Campaign
+(2018), for version 4.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,23 +17,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avsync.metrics.distortion_filters import (
-    DistortionFilters,
-    apply_filters,
-    fit_filters,
-)
+from avsync.metrics.distortion_filters import DistortionFilters, apply_filters, fit_filters
 
 FILTER_LENGTH = 512
-# What the matrices and spectra of the items that are worked on at once may take.
+# Memory for the matrices and spectra of the items that are processed at once.
 STEP_BYTES = 2**28
 
 
 class BssEval(NamedTuple):
-    """Figures `(B, E, W)` in dB for each item, estimate and window.
+    """Ratios `(B, E, W)` in dB for each item, estimate and window.
 
-    `isr`, the image to spatial distortion ratio, is of version 4 and NaN in version 3. Where any
-    reference or estimate of an item is silent, all figures of that window are NaN, as in museval;
-    `silent_references` and `silent_estimates` `(B, W)` say how many are.
+    If any reference or estimate of an item is silent in a window, all ratios of that window are
+    NaN, as in museval.
+
+    Args:
+        sdr: signal to distortion ratio.
+        isr: image to spatial distortion ratio, of version 4; NaN in version 3.
+        sir: signal to interference ratio.
+        sar: signal to artefacts ratio.
+        silent_references: number of silent references `(B, W)`.
+        silent_estimates: number of silent estimates `(B, W)`.
     """
 
     sdr: Tensor
@@ -49,28 +56,29 @@ def bss_eval_v3(
     targets: Sequence[int] | None = None,
     filter_length: int = FILTER_LENGTH,
 ) -> BssEval:
-    """BSS Eval v3, `bss_eval_sources`, without permutations; computed in float64.
+    """Compute BSS Eval v3, `bss_eval_sources`, without permutations, in float64.
 
     Args:
-        references: sources `(B, R, N)`, or `(B, R, C, N)` with C channels. Those that no estimate
-            is of count as interference.
-        estimates: `(B, E, N)`, or `(B, E, C, N)`.
-        window: samples of a window; the whole sound where it is not given. Sound after the last
-            full window is left out; sound shorter than a window is one window.
-        hop: samples from one window to the next; a window where it is not given.
-        targets: which reference each estimate is of; 0 to E - 1 where it is not given.
+        references: sources `(B, R, N)`, or `(B, R, C, N)` with C channels. References that are no
+            estimate's target count as interference.
+        estimates: estimates `(B, E, N)`, or `(B, E, C, N)`.
+        window: samples of a window; all samples if None. Samples after the last full window are
+            left out; audio shorter than a window is one window.
+        hop: samples from one window to the next; `window` if None.
+        targets: index of each estimate's reference; 0 to E - 1 if None.
         filter_length: taps of the distortion filters.
     """
-    sound = _sound(references, estimates, targets, filter_length)
-    windows = _windows(sound.samples, window, hop)
-    figures = sound.blank(len(windows))
-    for items in sound.steps(filter_length):
-        for place, cut in enumerate(windows):
-            sources, guesses = sound.references[items, ..., cut], sound.estimates[items, ..., cut]
-            filters = fit_filters(sources, guesses, sound.targets, filter_length)
-            parts = _parts(sources, guesses, sound.targets, filters)
-            figures[:, items, :, place] = _criteria_v3(parts)
-    return _without_silence(figures, sound, windows)
+    inputs = _check_inputs(references, estimates, targets, filter_length)
+    windows = _windows(inputs.samples, window, hop)
+    ratios = inputs.empty_ratios(len(windows))
+    for items in inputs.item_steps(filter_length):
+        for index, cut in enumerate(windows):
+            sources = inputs.references[items, ..., cut]
+            estimated = inputs.estimates[items, ..., cut]
+            filters = fit_filters(sources, estimated, inputs.targets, filter_length)
+            energies = _energies(sources, estimated, inputs.targets, filters)
+            ratios[:, items, :, index] = _ratios_v3(energies)
+    return _mask_silence(ratios, inputs, windows)
 
 
 def bss_eval_v4(
@@ -82,28 +90,28 @@ def bss_eval_v4(
     targets: Sequence[int] | None = None,
     filter_length: int = FILTER_LENGTH,
 ) -> BssEval:
-    """BSS Eval v4, without permutations; computed in float64.
+    """Compute BSS Eval v4, without permutations, in float64.
 
     museval's command and SiSEC take windows and hops of 1 s and the median over them; museval's
-    `bss_eval` itself 2 s with hops of 1.5 s, at 44.1 kHz. The arguments are those of `bss_eval_v3`;
-    with no `window` this is museval's `bss_eval_images`, which is also version 3's.
+    `bss_eval` itself takes 2 s with hops of 1.5 s, at 44.1 kHz. The arguments are those of
+    `bss_eval_v3`; without `window` this is museval's `bss_eval_images`, which is also version 3's.
     """
-    sound = _sound(references, estimates, targets, filter_length)
-    windows = _windows(sound.samples, window, hop)
-    figures = sound.blank(len(windows))
-    for items in sound.steps(filter_length):
-        sources, guesses = sound.references[items], sound.estimates[items]
-        filters = fit_filters(sources, guesses, sound.targets, filter_length)
-        for place, cut in enumerate(windows):
-            source, guess = sources[..., cut], guesses[..., cut]
-            parts = _parts(source, guess, sound.targets, filters)
-            its_own = source[:, list(sound.targets)]
-            figures[:, items, :, place] = _criteria_v4(parts, its_own, guess)
-    return _without_silence(figures, sound, windows)
+    inputs = _check_inputs(references, estimates, targets, filter_length)
+    windows = _windows(inputs.samples, window, hop)
+    ratios = inputs.empty_ratios(len(windows))
+    for items in inputs.item_steps(filter_length):
+        sources, estimated = inputs.references[items], inputs.estimates[items]
+        filters = fit_filters(sources, estimated, inputs.targets, filter_length)
+        for index, cut in enumerate(windows):
+            source, estimate = sources[..., cut], estimated[..., cut]
+            energies = _energies(source, estimate, inputs.targets, filters)
+            own = source[:, list(inputs.targets)]
+            ratios[:, items, :, index] = _ratios_v4(energies, own, estimate)
+    return _mask_silence(ratios, inputs, windows)
 
 
-class _Sound(NamedTuple):
-    """References `(B, R, C, N)`, estimates `(B, E, C, N)`, float64, and the reference of each."""
+class _Inputs(NamedTuple):
+    """Checked references `(B, R, C, N)` and estimates `(B, E, C, N)` in float64, with targets."""
 
     references: Tensor
     estimates: Tensor
@@ -113,21 +121,23 @@ class _Sound(NamedTuple):
     def samples(self) -> int:
         return self.references.shape[-1]
 
-    def blank(self, windows: int) -> Tensor:
-        """Room `(4, B, E, W)` for SDR, ISR, SIR and SAR."""
+    def empty_ratios(self, windows: int) -> Tensor:
+        """Allocate `(4, B, E, W)` for SDR, ISR, SIR and SAR."""
         return self.references.new_empty(4, *self.estimates.shape[:2], windows)
 
-    def steps(self, length: int) -> Iterator[slice]:
-        """Items that are worked on at once."""
+    def item_steps(self, length: int) -> Iterator[slice]:
+        """Yield slices of items that are processed at once."""
         rows = self.references.shape[1] * self.references.shape[2]
         step = max(1, STEP_BYTES // (16 * (rows * length) ** 2))
         for start in range(0, len(self.references), step):
             yield slice(start, start + step)
 
 
-class _Parts(NamedTuple):
-    """Energies `(B, E)`, over all channels, of what an estimate is taken apart into: `own` is what
-    its filters make of its source, `every` what theirs make of all sources; then differences.
+class _Energies(NamedTuple):
+    """Energies `(B, E)`, over all channels, of an estimate's components.
+
+    `own` is the estimate's source through its own filters, `every` is all sources through their
+    joint filters; the others are differences of these, the estimate and the source.
     """
 
     own: Tensor
@@ -138,57 +148,58 @@ class _Parts(NamedTuple):
     own_less_source: Tensor
 
 
-def _parts(
+def _energies(
     sources: Tensor, estimates: Tensor, targets: tuple[int, ...], filters: DistortionFilters
-) -> _Parts:
-    """Differences are formed before they are squared: small ones keep their digits."""
-    total = estimates.new_zeros(len(_Parts._fields), *estimates.shape[:2])
-    of_each = sources[:, list(targets)]
+) -> _Energies:
+    """Compute the energies of an estimate's components."""
+    total = estimates.new_zeros(len(_Energies._fields), *estimates.shape[:2])
+    target_sources = sources[:, list(targets)]
     for start, own, every in apply_filters(filters, sources, targets):
-        stretch = slice(start, start + own.shape[-1])
-        estimate, source = estimates[..., stretch], of_each[..., stretch]
+        segment = slice(start, start + own.shape[-1])
+        estimate, source = estimates[..., segment], target_sources[..., segment]
         missing = own.shape[-1] - estimate.shape[-1]
         if missing:
-            # Both end before the last echo does.
+            # Filtered sources are longer than both, by the length of the filters.
             estimate, source = F.pad(estimate, (0, missing)), F.pad(source, (0, missing))
-        parts = _Parts(own, every, estimate - own, estimate - every, every - own, own - source)
-        total += torch.stack([_energy(part) for part in parts])
-    return _Parts(*total)
+        # Differences are taken before squaring, so that small ones keep their precision.
+        components = (own, every, estimate - own, estimate - every, every - own, own - source)
+        total += torch.stack([_energy(component) for component in components])
+    return _Energies(*total)
 
 
-def _criteria_v3(parts: _Parts) -> Tensor:
-    sdr = _decibels(parts.own, parts.estimate_less_own)
-    sir = _decibels(parts.own, parts.every_less_own)
-    sar = _decibels(parts.every, parts.estimate_less_every)
+def _ratios_v3(energies: _Energies) -> Tensor:
+    sdr = _decibels(energies.own, energies.estimate_less_own)
+    sir = _decibels(energies.own, energies.every_less_own)
+    sar = _decibels(energies.every, energies.estimate_less_every)
     return torch.stack([sdr, torch.full_like(sdr, torch.nan), sir, sar])
 
 
-def _criteria_v4(parts: _Parts, source: Tensor, estimate: Tensor) -> Tensor:
-    """Source and estimate `(B, E, C, N)` as they are."""
+def _ratios_v4(energies: _Energies, source: Tensor, estimate: Tensor) -> Tensor:
+    """Compute the ratios of version 4, given the unfiltered signals `(B, E, C, N)` as well."""
     sdr = _decibels(_energy(source), _energy(estimate - source))
-    isr = _decibels(_energy(source), parts.own_less_source)
-    sir = _decibels(parts.own, parts.every_less_own)
-    sar = _decibels(parts.every, parts.estimate_less_every)
+    isr = _decibels(_energy(source), energies.own_less_source)
+    sir = _decibels(energies.own, energies.every_less_own)
+    sar = _decibels(energies.every, energies.estimate_less_every)
     return torch.stack([sdr, isr, sir, sar])
 
 
-def _energy(part: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(part, dim=(-2, -1)).square()
+def _energy(component: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(component, dim=(-2, -1)).square()
 
 
 def _decibels(signal: Tensor, noise: Tensor) -> Tensor:
     return 10 * torch.log10(signal / noise)
 
 
-def _without_silence(figures: Tensor, sound: _Sound, windows: list[slice]) -> BssEval:
-    """The figures `(4, B, E, W)`, NaN where something is silent: channels that cancel are too."""
+def _mask_silence(ratios: Tensor, inputs: _Inputs, windows: list[slice]) -> BssEval:
+    """Set ratios `(4, B, E, W)` to NaN in windows where a signal's channels sum to silence."""
     counts = []
-    for sources in (sound.references, sound.estimates):
-        mono = sources.sum(2)
+    for signals in (inputs.references, inputs.estimates):
+        mono = signals.sum(2)
         silent = [(mono[..., cut] == 0).all(-1).sum(1) for cut in windows]
         counts.append(torch.stack(silent, -1))
-    unheard = (counts[0] + counts[1] > 0)[None, :, None]
-    return BssEval(*figures.masked_fill(unheard, torch.nan), *counts)
+    any_silent = (counts[0] + counts[1] > 0)[None, :, None]
+    return BssEval(*ratios.masked_fill(any_silent, torch.nan), *counts)
 
 
 def _windows(samples: int, window: int | None, hop: int | None) -> list[slice]:
@@ -203,16 +214,16 @@ def _windows(samples: int, window: int | None, hop: int | None) -> list[slice]:
     return [slice(start, start + window) for start in range(0, samples - window + 1, hop)]
 
 
-def _sound(
+def _check_inputs(
     references: Tensor, estimates: Tensor, targets: Sequence[int] | None, filter_length: int
-) -> _Sound:
+) -> _Inputs:
     if references.ndim == estimates.ndim == 3:
         references, estimates = references[:, :, None], estimates[:, :, None]
     shapes = f"{tuple(references.shape)} and {tuple(estimates.shape)}"
-    alike = references.ndim == estimates.ndim == 4 and (
+    shapes_fit = references.ndim == estimates.ndim == 4 and (
         (references.shape[0], *references.shape[2:]) == (estimates.shape[0], *estimates.shape[2:])
     )
-    if not alike or 0 in references.shape or 0 in estimates.shape:
+    if not shapes_fit or 0 in references.shape or 0 in estimates.shape:
         raise ValueError(
             "references and estimates must be (B, R, N) and (B, E, N), or (B, R, C, N) and "
             f"(B, E, C, N), got {shapes}"
@@ -220,12 +231,13 @@ def _sound(
     for name, tensor in (("references", references), ("estimates", estimates)):
         if not tensor.isfinite().all():
             raise ValueError(f"{name} must be finite, got NaN or infinity")
-    of = tuple(range(estimates.shape[1]) if targets is None else targets)
-    if len(of) != estimates.shape[1] or not all(0 <= each < references.shape[1] for each in of):
+    count, found = estimates.shape[1], references.shape[1]
+    indices = tuple(range(count) if targets is None else targets)
+    if len(indices) != count or not all(0 <= index < found for index in indices):
         raise ValueError(
-            f"targets must name one of {references.shape[1]} references for each of "
-            f"{estimates.shape[1]} estimates, got {of}"
+            f"targets must name one of {found} references for each of {count} estimates, "
+            f"got {indices}"
         )
     if filter_length < 1:
         raise ValueError(f"filter_length must be at least 1, got {filter_length}")
-    return _Sound(references.double(), estimates.double(), of)
+    return _Inputs(references.double(), estimates.double(), indices)

@@ -1,8 +1,11 @@
-"""The least-squares filters of BSS Eval (Vincent, Gribonval and Fevotte, 2006): what of an estimate
-is its own source, filtered, and what is the other sources, filtered.
+"""Least-squares distortion filters of BSS Eval: fit sources to estimates, and apply the filters.
 
-Sound is cut into overlapping blocks whose transforms stay in the processor's cache: both the
-correlations and the filtering cost less so than by transforms of the whole sound.
+They split an estimate into its own source, filtered, and the other sources, filtered. Signals are
+processed in overlapping blocks whose Fourier transforms fit the processor's cache: correlations and
+filtering are faster this way than by one transform over all samples.
+
+Source: Vincent, Gribonval and Fevotte, Performance Measurement in Blind Audio Source Separation
+(2006).
 """
 
 from collections.abc import Iterator
@@ -14,19 +17,21 @@ from einops import rearrange
 from scipy.linalg.lapack import dposv
 from torch import Tensor
 
-# As museval has it: added to the diagonal of the Gram matrix, in the units of the sound's energy.
+# Added to the diagonal of the Gram matrix as in museval, in units of the signals' energy.
 RIDGE = torch.finfo(torch.float64).eps
 BLOCK = 4096
-# Blocks, of all sounds together, that are transformed at once: some megabytes.
+# Blocks, of all signals together, that are transformed at once: some megabytes.
 STEP_BLOCKS = 64
 
 
 class DistortionFilters(NamedTuple):
-    """Filters from sources to estimates, of `length` taps: delays of 0 to `length` - 1 samples.
+    """Fourier transforms, of F bins, of the filters from sources to estimates.
 
-    They are Fourier transforms of F bins. `own` `(B, E, C, C, F)` is to an estimate's channel from
-    those of its own source, with no other source in play; `every` `(B, E, C, R C, F)` from all
-    channels of all sources at once.
+    Args:
+        own: filters to each channel of an estimate from the channels of its own source, fitted
+            without other sources, `(B, E, C, C, F)`.
+        every: filters from all channels of all sources, fitted jointly, `(B, E, C, R C, F)`.
+        length: taps of the filters, which delay by 0 to `length` - 1 samples.
     """
 
     own: Tensor
@@ -34,8 +39,8 @@ class DistortionFilters(NamedTuple):
     length: int
 
 
-class Filtered(NamedTuple):
-    """A stretch `(B, E, C, n)` of what `DistortionFilters` make of the sources, from `start` on."""
+class FilteredSegment(NamedTuple):
+    """Segment `(B, E, C, n)` of the sources after `DistortionFilters`, from sample `start` on."""
 
     start: int
     own: Tensor
@@ -45,29 +50,34 @@ class Filtered(NamedTuple):
 def fit_filters(
     sources: Tensor, estimates: Tensor, targets: tuple[int, ...], length: int
 ) -> DistortionFilters:
-    """Filters of `length` taps that bring sources `(B, R, C, N)` nearest to each of the estimates
-    `(B, E, C, N)`, float64. Estimate e is of source `targets[e]`.
+    """Fit the least-squares filters from sources to estimates.
 
-    Sound is zero beyond its ends, as in museval: filtered, it is `length` - 1 samples longer.
+    Signals are zero beyond their ends, as in museval, so filtered ones are `length` - 1 longer.
+
+    Args:
+        sources: sources `(B, R, C, N)`, float64.
+        estimates: estimates `(B, E, C, N)`, float64.
+        targets: index of each estimate's source.
+        length: taps of the filters.
     """
     channels = sources.shape[2]
-    among, against = _correlations(sources.flatten(1, 2), estimates.flatten(1, 2), length)
-    every = rearrange(_solve(among, against), "b s (e d) l -> b e d s l", d=channels)
+    auto, cross = _correlations(sources.flatten(1, 2), estimates.flatten(1, 2), length)
+    every = rearrange(_solve(auto, cross), "b s (e d) l -> b e d s l", d=channels)
     own = every.new_empty(*every.shape[:3], channels, length)
-    columns = rearrange(against, "b s (e d) l -> b s e d l", d=channels)
+    columns = rearrange(cross, "b s (e d) l -> b s e d l", d=channels)
     for target in set(targets):
-        its = [estimate for estimate, of in enumerate(targets) if of == target]
+        matching = [estimate for estimate, index in enumerate(targets) if index == target]
         part = slice(target * channels, (target + 1) * channels)
-        solved = _solve(among[:, part, part], columns[:, part, its].flatten(2, 3))
-        own[:, its] = rearrange(solved, "b c (e d) l -> b e d c l", d=channels)
-    size = _size(length)
+        solved = _solve(auto[:, part, part], columns[:, part, matching].flatten(2, 3))
+        own[:, matching] = rearrange(solved, "b c (e d) l -> b e d c l", d=channels)
+    size = _fft_size(length)
     return DistortionFilters(torch.fft.rfft(own, size), torch.fft.rfft(every, size), length)
 
 
 def apply_filters(
     filters: DistortionFilters, sources: Tensor, targets: tuple[int, ...]
-) -> Iterator[Filtered]:
-    """Filters sources `(B, R, C, N)`, in stretches, from the first sample to the last echo."""
+) -> Iterator[FilteredSegment]:
+    """Filter sources `(B, R, C, N)`, in segments, from the first sample to the last echo."""
     length = filters.length
     own, every = filters.own[..., None, :], filters.every[..., None, :]
     for start, blocks in _blocks(sources.flatten(1, 2), length):
@@ -77,82 +87,92 @@ def apply_filters(
             (own * source[:, list(targets), None]).sum(3),
             (every * spectra[:, None, None]).sum(3),
         )
-        # What has wrapped round lies in the overlap.
-        stretches = [torch.fft.irfft(part, _size(length))[..., length - 1 :] for part in spectra_of]
-        yield Filtered(start, *(part.flatten(-2) for part in stretches))
+        # Samples that wrapped around are in the overlap.
+        size = _fft_size(length)
+        segments = [torch.fft.irfft(part, size)[..., length - 1 :] for part in spectra_of]
+        yield FilteredSegment(start, *(part.flatten(-2) for part in segments))
 
 
-def _size(length: int) -> int:
+def _fft_size(length: int) -> int:
     return max(BLOCK, 8 * 2 ** (length - 1).bit_length())
 
 
-def _blocks(sounds: Tensor, length: int) -> Iterator[tuple[int, Tensor]]:
-    """Blocks `(B, S, k, size)` of sounds `(B, S, N)`, some at a time, that overlap by `length` - 1;
-    and where the first one begins after its overlap. The last ends no earlier than the last echo.
+def _blocks(signals: Tensor, length: int) -> Iterator[tuple[int, Tensor]]:
+    """Yield blocks `(B, S, k, size)` of signals `(B, S, N)`, with the start of the first one.
+
+    Blocks overlap by `length` - 1 samples; the start is after the overlap. The last block ends no
+    earlier than the last echo.
     """
-    size = _size(length)
+    size = _fft_size(length)
     hop = size - length + 1
-    samples = sounds.shape[-1]
+    samples = signals.shape[-1]
     count = -(-(samples + length - 1) // hop)
-    step = max(1, STEP_BLOCKS // (sounds.shape[0] * sounds.shape[1]))
+    step = max(1, STEP_BLOCKS // (signals.shape[0] * signals.shape[1]))
     for first in range(0, count, step):
         last = min(first + step, count)
         low, high = first * hop - length + 1, last * hop
-        held = F.pad(sounds[..., max(0, low) : high], (max(0, -low), max(0, high - samples)))
-        yield first * hop, held.unfold(-1, size, hop)
+        padded = F.pad(signals[..., max(0, low) : high], (max(0, -low), max(0, high - samples)))
+        yield first * hop, padded.unfold(-1, size, hop)
 
 
 def _correlations(sources: Tensor, estimates: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Of sources `(B, S, N)` with themselves, `(B, S, S, length)`, and with estimates `(B, X, N)`,
-    `(B, S, X, length)`: the sum over n of the source at n and of the other at n + lag.
+    """Correlate sources `(B, S, N)` with themselves and with estimates `(B, X, N)`.
+
+    Returns:
+        Sums over n of source[n] and other[n + lag], for lags below `length`: `(B, S, S, length)`
+        and `(B, S, X, length)`.
     """
     count = sources.shape[1]
     total: Tensor | int = 0
     for _, blocks in _blocks(torch.cat([sources, estimates], 1), length):
         earlier = torch.fft.rfft(blocks[:, :count]).conj()
-        # Without its overlap each sample counts once.
-        now = torch.fft.rfft(F.pad(blocks[..., length - 1 :], (length - 1, 0)))
-        total = total + (earlier[:, :, None] * now[:, None]).sum(-2)
-    correlations = torch.fft.irfft(total, _size(length))[..., :length]
+        # Without the overlap, so that a sample counts once.
+        current = torch.fft.rfft(F.pad(blocks[..., length - 1 :], (length - 1, 0)))
+        total = total + (earlier[:, :, None] * current[:, None]).sum(-2)
+    correlations = torch.fft.irfft(total, _fft_size(length))[..., :length]
     return correlations[:, :, :count], correlations[:, :, count:]
 
 
-def _gram(among: Tensor) -> Tensor:
-    """Inner products `(B, S L, S L)` of all delayed versions of S sounds, from their correlations
-    `(B, S, S, L)`.
-    """
-    batch, count, _, length = among.shape
-    # Between sounds i and j delayed by a and b it is that of lag a - b; a negative lag is a
-    # positive one of j with i. Rows are windows on the lags in falling order, the last one first.
-    lags = torch.cat([among.flip(-1), among.transpose(1, 2)[..., 1:]], -1)
+def _gram(auto: Tensor) -> Tensor:
+    """Build the Gram matrix `(B, S L, S L)` of all delayed signals from `(B, S, S, L)`."""
+    batch, count, _, length = auto.shape
+    # The product of signals i and j delayed by a and b is their correlation at lag a - b; a
+    # negative lag is a positive one of j with i. Rows are windows on the lags in falling order,
+    # the last one first.
+    lags = torch.cat([auto.flip(-1), auto.transpose(1, 2)[..., 1:]], -1)
     windows = rearrange(lags.unfold(-1, length, 1), "b i j a l -> b i a j l")
-    rising = torch.arange(length - 1, -1, -1, device=among.device)
+    rising = torch.arange(length - 1, -1, -1, device=auto.device)
     gram = windows.index_select(2, rising).view(batch, count * length, count * length)
     gram.diagonal(dim1=-2, dim2=-1).add_(RIDGE)
     return gram
 
 
-def _solve(among: Tensor, against: Tensor) -> Tensor:
-    """The filters `(B, S, X, L)` that bring S sounds nearest to each of X others, from the
-    correlations `(B, S, S, L)` and `(B, S, X, L)`.
+def _solve(auto: Tensor, cross: Tensor) -> Tensor:
+    """Solve for the filters `(B, S, X, L)` from S signals to X others.
 
-    By Cholesky; where rounding leaves a matrix no longer positive, as with band-limited sound, as
-    museval does: by LU, and by least squares at the last.
+    By Cholesky decomposition. Where rounding leaves a matrix that is not positive definite, as with
+    band-limited audio, by LU and finally by least squares, as in museval.
+
+    Args:
+        auto: correlations `(B, S, S, L)` of the signals with each other.
+        cross: correlations `(B, S, X, L)` with the others.
     """
-    right = rearrange(against, "b s x l -> b (s l) x")
-    if among.shape[1] == 1 and among.shape[-1] % 2 == 0:
-        solved, failed = _cholesky_of_halves(among[:, 0, 0], right)
+    right = rearrange(cross, "b s x l -> b (s l) x")
+    if auto.shape[1] == 1 and auto.shape[-1] % 2 == 0:
+        solved, failed = _cholesky_toeplitz(auto[:, 0, 0], right)
     else:
-        solved, failed = _cholesky(_gram(among), right)
+        solved, failed = _cholesky(_gram(auto), right)
     for item in failed.nonzero().flatten().tolist():
-        solved[item] = _solve_singular(_gram(among[item : item + 1])[0], right[item])
-    return rearrange(solved, "b (s l) x -> b s x l", s=among.shape[1])
+        solved[item] = _solve_singular(_gram(auto[item : item + 1])[0], right[item])
+    return rearrange(solved, "b (s l) x -> b s x l", s=auto.shape[1])
 
 
-def _cholesky_of_halves(lags: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """`_cholesky` of a single sound's Gram matrix by its correlations `(B, L)`, at a quarter of the
-    cost: a symmetric Toeplitz matrix maps vectors that read the same backwards to such, and those
-    that change their sign.
+def _cholesky_toeplitz(lags: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Solve like `_cholesky` for the Gram matrix of one signal, at a quarter of the cost.
+
+    The matrix is symmetric Toeplitz, given by its correlations `(B, L)`: it maps symmetric vectors
+    to symmetric and antisymmetric vectors to antisymmetric ones, so the system splits into two of
+    half the size.
     """
     half = lags.shape[-1] // 2
     corner = _gram(lags[:, None, None, :half])
@@ -164,13 +184,15 @@ def _cholesky_of_halves(lags: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _cholesky(gram: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """Solves positive `(B, S, S)` for `(B, S, X)`, and says which items failed; may write over
-    `gram`.
+    """Solve positive definite systems `(B, S, S)` for `(B, S, X)`; may overwrite `gram`.
+
+    Returns:
+        The solutions, and the items that failed, as non-zero `(B,)`.
     """
     if gram.is_cuda:
         factor, failed = torch.linalg.cholesky_ex(gram)
         return torch.cholesky_solve(right, factor), failed
-    # torch would copy the factor and clear its other half, in as much time as it takes.
+    # torch would copy the factor and clear its other half, which takes as long as the rest.
     answers = [
         dposv(matrix.numpy().T, columns.numpy(), lower=1, overwrite_a=1)[1:]
         for matrix, columns in zip(gram, right, strict=True)
@@ -183,5 +205,5 @@ def _solve_singular(gram: Tensor, right: Tensor) -> Tensor:
     solved, failed = torch.linalg.solve_ex(gram, right)
     if not failed:
         return solved
-    # Only the CPU's driver knows matrices of less than full rank.
+    # Only the CPU driver supports rank-deficient matrices.
     return torch.linalg.lstsq(gram.cpu(), right.cpu(), driver="gelsd").solution.to(right)

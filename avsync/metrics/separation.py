@@ -1,4 +1,4 @@
-"""A separated voice measured as papers on audio-visual separation do, and as it would be fairer."""
+"""Scores of separated voices: SI-SDR, and BSS Eval with and without a second voice as reference."""
 
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
@@ -7,12 +7,45 @@ import torch
 from torch import Tensor
 
 from avsync.metrics.bss_eval import BssEval, bss_eval_v3, bss_eval_v4
-from avsync.metrics.si_sdr import si_sdr
+
+
+def si_sdr(references: Tensor, estimates: Tensor) -> Tensor:
+    """Compute the scale-invariant SDR in dB, in float64.
+
+    Means are not subtracted.
+
+    Args:
+        references: true waveforms `(..., N)`.
+        estimates: estimated waveforms `(..., N)`.
+
+    Returns:
+        SI-SDR `(...)` in dB; NaN where the reference or the estimate is silent.
+
+    Source: Le Roux, Wisdom, Erdogan and Hershey, SDR - Half-baked or Well Done? (ICASSP 2019).
+    """
+    if references.shape != estimates.shape:
+        raise ValueError(
+            "references and estimates must be (..., N) of the same shape, "
+            f"got {tuple(references.shape)} and {tuple(estimates.shape)}"
+        )
+    reference, estimate = references.double(), estimates.double()
+    power = reference.square().sum(-1)
+    # 0 / 0 if either is silent.
+    scale = (reference * estimate).sum(-1) / power
+    signal = scale[..., None] * reference
+    noise = (estimate - signal).square().sum(-1)
+    ratio = 10 * (signal.square().sum(-1) / noise).log10()
+    silent = (power == 0) | (estimate.square().sum(-1) == 0)
+    return ratio.masked_fill(silent, torch.nan)
 
 
 class BssOptions(NamedTuple):
-    """Which BSS Eval: `v3`, or `v4`, whose figures are medians over windows of `window` samples
-    from `hop` to `hop`; with no window, the whole sound is one.
+    """Version and windows of BSS Eval; values are medians over windows.
+
+    Args:
+        version: `v3` or `v4`.
+        window: samples of a window; one window over all samples if None.
+        hop: samples from one window to the next.
     """
 
     version: Literal["v3", "v4"] = "v3"
@@ -20,14 +53,14 @@ class BssOptions(NamedTuple):
     hop: int | None = None
 
 
-class VoiceScores(NamedTuple):
-    """Figures `(B,)` in dB of separated voices; NaN where the voice or its estimate is silent.
+class SeparationScores(NamedTuple):
+    """Scores `(B,)` in dB of separated voices; NaN where the voice or its estimate is silent.
 
     `sdr`, `sir` and `sar` have the voice and the accompaniment as references, as in the published
-    evaluation: what leaks of a second voice is an artefact there. `sir_with_second` and
-    `sar_with_second` have the second voice among the references: its leakage is interference. An
-    SIR is NaN where nothing but the voice is among the references. `..._gain` is what is gained
-    over the mixture taken for an estimate.
+    evaluation, in which leakage of a second voice counts as an artefact. `sir_with_second` and
+    `sar_with_second` also have the second voice as a reference, so its leakage counts as
+    interference. An SIR is NaN if the voice is the only reference. `..._gain` is the improvement
+    over the mixture as the estimate.
     """
 
     sdr: Tensor
@@ -42,78 +75,83 @@ class VoiceScores(NamedTuple):
     si_sdr_gain: Tensor
 
     def silent(self) -> int:
-        """How many voices or estimates are silent."""
+        """Count the items whose voice or estimate is silent."""
         return int(self.si_sdr.isnan().sum())
 
     def means(self) -> dict[str, float]:
-        """The mean of each figure over the items that have one."""
-        return {name: float(each.nanmean()) for name, each in self._asdict().items()}
+        """Return the mean of each score over the items that have one."""
+        return {name: float(scores.nanmean()) for name, scores in self._asdict().items()}
 
 
-def score_voices(
+def score_sources(
     estimates: Tensor,
     voices: Tensor,
     accompaniment: Tensor | None = None,
     second: Tensor | None = None,
     mixture: Tensor | None = None,
     options: BssOptions = BssOptions(),  # noqa: B008
-) -> VoiceScores:
-    """Measures estimates `(B, N)` of voices `(B, N)`.
+) -> SeparationScores:
+    """Score estimates of voices in mixtures.
 
     Args:
-        accompaniment: what else is in the mixture and no voice, `(B, N)`, or `(B, A, N)` where it
-            is known in parts. Silent ones are left out, item by item.
-        second: the other voices, likewise.
-        mixture: `(B, N)`; the sum of all these where it is not given.
-        options: which BSS Eval.
+        estimates: separated waveforms `(B, N)`.
+        voices: true waveforms `(B, N)`.
+        accompaniment: other sources in the mixture that are no voices, `(B, N)`, or `(B, A, N)` if
+            its A parts are known. Silent ones are left out, item by item.
+        second: other voices in the mixture, in the same form.
+        mixture: mixtures `(B, N)`; the sum of all sources if None.
+        options: version and windows of BSS Eval.
+
+    Raises:
+        ValueError: the shapes do not fit together.
     """
-    music = _parts("accompaniment", accompaniment, voices)
-    others = _parts("second", second, voices)
-    heard = voices + music.sum(1) + others.sum(1) if mixture is None else mixture
-    for name, sound in (("estimates", estimates), ("voices", voices), ("mixture", heard)):
-        if sound.ndim != 2 or sound.shape != voices.shape:
-            shapes = f"{tuple(sound.shape)} for voices {tuple(voices.shape)}"
+    music = _source_parts("accompaniment", accompaniment, voices)
+    others = _source_parts("second", second, voices)
+    mixed = voices + music.sum(1) + others.sum(1) if mixture is None else mixture
+    for name, wav in (("estimates", estimates), ("voices", voices), ("mixture", mixed)):
+        if wav.ndim != 2 or wav.shape != voices.shape:
+            shapes = f"{tuple(wav.shape)} for voices {tuple(voices.shape)}"
             raise ValueError(f"{name} must be (B, N) as voices are, got {shapes}")
-    rows = []
+    scores = []
     for item in range(len(voices)):
-        guesses = torch.stack([estimates[item], heard[item]])
-        rows.append(_score(guesses, voices[item], music[item], others[item], options))
-    return VoiceScores(*torch.stack(rows, 1))
+        pair = torch.stack([estimates[item], mixed[item]])
+        scores.append(_score(pair, voices[item], music[item], others[item], options))
+    return SeparationScores(*torch.stack(scores, 1))
 
 
 def _score(
-    guesses: Tensor, voice: Tensor, music: Tensor, others: Tensor, options: BssOptions
+    pair: Tensor, voice: Tensor, music: Tensor, others: Tensor, options: BssOptions
 ) -> Tensor:
-    """The figures of an item as in `VoiceScores`; guesses `(2, N)` are estimate and mixture."""
+    """Score one item's estimate and mixture `(2, N)`, in the order of `SeparationScores`."""
     music, others = (part[(part != 0).any(-1)] for part in (music, others))
     published = torch.cat([voice[None], music])
-    sdr, sir, sar = _bss_eval(published, guesses, options)
+    sdr, sir, sar = _bss_eval(published, pair, options)
     _, sir_all, sar_all = sdr, sir, sar
     if len(others):
-        _, sir_all, sar_all = _bss_eval(torch.cat([published, others]), guesses, options)
-    ratio = si_sdr(voice.expand_as(guesses), guesses)
-    figures = [sdr[0], sir[0], sar[0], sir_all[0], sar_all[0], ratio[0]]
-    return torch.stack([*figures, *(each[0] - each[1] for each in (sdr, sir, sir_all, ratio))])
+        _, sir_all, sar_all = _bss_eval(torch.cat([published, others]), pair, options)
+    ratio = si_sdr(voice.expand_as(pair), pair)
+    scores = [sdr[0], sir[0], sar[0], sir_all[0], sar_all[0], ratio[0]]
+    return torch.stack([*scores, *(score[0] - score[1] for score in (sdr, sir, sir_all, ratio))])
 
 
-def _bss_eval(references: Tensor, guesses: Tensor, options: BssOptions) -> Iterable[Tensor]:
-    """SDR, SIR and SAR `(2,)` of two estimates of the first reference, medians over windows."""
+def _bss_eval(references: Tensor, pair: Tensor, options: BssOptions) -> Iterable[Tensor]:
+    """Compute median SDR, SIR and SAR `(2,)` of two estimates of the first reference."""
     measure = {"v3": bss_eval_v3, "v4": bss_eval_v4}[options.version]
     window, hop = options.window, options.hop
-    found: BssEval = measure(references[None], guesses[None], window, hop, targets=(0, 0))
+    found: BssEval = measure(references[None], pair[None], window, hop, targets=(0, 0))
     sdr, sir, sar = (
-        torch.nanquantile(each[0], 0.5, -1) for each in (found.sdr, found.sir, found.sar)
+        torch.nanquantile(ratios[0], 0.5, -1) for ratios in (found.sdr, found.sir, found.sar)
     )
     return sdr, sir if len(references) > 1 else torch.full_like(sir, torch.nan), sar
 
 
-def _parts(name: str, sound: Tensor | None, voices: Tensor) -> Tensor:
-    """`(B, A, N)` of what is `(B, N)`, `(B, A, N)` or nothing."""
+def _source_parts(name: str, sources: Tensor | None, voices: Tensor) -> Tensor:
+    """Return sources `(B, A, N)` given as `(B, N)`, `(B, A, N)` or None."""
     batch, samples = len(voices), voices.shape[-1]
-    if sound is None:
+    if sources is None:
         return voices.new_zeros(batch, 0, samples)
-    parts = sound[:, None] if sound.ndim == 2 else sound
+    parts = sources[:, None] if sources.ndim == 2 else sources
     if parts.ndim != 3 or (len(parts), parts.shape[-1]) != (batch, samples):
-        wanted = f"({batch}, {samples}) or ({batch}, A, {samples})"
-        raise ValueError(f"{name} must be {wanted}, got {tuple(sound.shape)}")
+        expected = f"({batch}, {samples}) or ({batch}, A, {samples})"
+        raise ValueError(f"{name} must be {expected}, got {tuple(sources.shape)}")
     return parts

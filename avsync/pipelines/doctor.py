@@ -6,9 +6,9 @@ import warnings
 from importlib import metadata
 from typing import NamedTuple
 
-import avsync.registry as registry
-from avsync.media.faces import find_detector
-from avsync.models.row import ModelRow
+import avsync.tasks.registry as registry
+from avsync.faces.detector import find_detector
+from avsync.tasks.card import ModelCard
 from avsync.weights import cache_folder, sha256_of
 
 CORE = (
@@ -40,7 +40,7 @@ class Finding(NamedTuple):
 
 
 def doctor() -> tuple[Finding, ...]:
-    """Looks at the machine; installs nothing, but the face detector may be fetched."""
+    """Look at the machine; installs nothing, but the face detector may be fetched."""
     return (*_packages(), _device(), _detector(), *_models(), *_surroundings())
 
 
@@ -94,7 +94,7 @@ def _models() -> list[Finding]:
     return [Finding(f"model {row.name}", *_weights(row)) for row in registry.list_models()]
 
 
-def _weights(row: ModelRow) -> tuple[bool | None, str]:
+def _weights(row: ModelCard) -> tuple[bool | None, str]:
     if row.train is not None:
         return None, f"no weights are published: `avsync train {row.train}`"
     if row.file is None:

@@ -32,7 +32,7 @@ class ProgressBar:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Takes the bar off the terminal while something else is written there."""
+        """Take the bar off the terminal while something else is written there."""
         if self.shown is not None:
             self.shown.stop()
         try:
@@ -42,7 +42,7 @@ class ProgressBar:
                 self.shown.start()
 
     def close(self) -> None:
-        """Takes the bar away for good."""
+        """Take the bar away for good."""
         if self.shown is not None:
             self.shown.stop()
         self.on, self.shown = False, None
@@ -66,7 +66,7 @@ class ProgressBar:
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[ProgressBar]:
-    """Gives a bar to be told the share done; without a terminal it is never seen."""
+    """Give a bar to be told the share done; without a terminal it is never seen."""
     bar = ProgressBar(label, sys.stderr.isatty())
     try:
         yield bar

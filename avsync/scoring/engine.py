@@ -1,7 +1,7 @@
-"""The encode-once engine: every window of picture and sound is encoded once, then compared over the
+"""The encode-once engine: every window of frame and audio is encoded once, then compared over the
 search range.
 
-It streams: crops come in tick by tick, sound is asked for as it is needed, and what stays is a row
+It streams: crops come in tick by tick, audio is asked for as it is needed, and what stays is a row
 of scores per bin of `BIN_WINDOWS` windows, whatever the length of the file.
 """
 
@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avsync.scoring.entries import Entries, bytes_of, count, each, joined, place_of
-from avsync.scoring.track_scores import TrackScores, TrackSums
-from avsync.tasks.clip_spec import ClipSpec
+from avsync.scoring.embeddings import Entries, bytes_of, count, each, joined, place_of
+from avsync.scoring.score_sums import TrackScores, TrackSums
+from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FRAME_MS, SAMPLE_RATE, exact_div
 
 # Ticks that are encoded together: large enough to fill the cores, small enough for any memory.
 BLOCK_TICKS = 250
-# Windows that are compared together, each with every offset; fewer where the entries of their sound
+# Windows that are compared together, each with every offset; fewer where the entries of their audio
 # are large.
 COMPARED_WINDOWS = 50
 COMPARED_BYTES = 2**26
@@ -64,10 +64,10 @@ class CroppedTick(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What `score_tracks` found: tracks by number, and the sound's level in dB of full scale at
+    """What `score_tracks` found: tracks by number, and the audio's level in dB of full scale at
     every tick.
 
-    The level is NaN where no face called for sound.
+    The level is NaN where no face called for audio.
     """
 
     tracks: dict[int, TrackScores]
@@ -75,7 +75,7 @@ class Scores(NamedTuple):
 
 
 class Sound(Protocol):
-    """Mono sound at 16 kHz that can be asked for by time; `end_s` is None until the end has been
+    """Mono audio at 16 kHz that can be asked for by time; `end_s` is None until the end has been
     read.
     """
 
@@ -87,22 +87,22 @@ class Sound(Protocol):
 def score_tracks(
     model: SyncModel,
     ticks: Iterable[CroppedTick],
-    sound: Sound,
+    audio: Sound,
     reach_s: float,
     on_block: Callable[[int], None] | None = None,
     far_s: float = 0.0,
 ) -> Scores:
-    """Scores every face at every offset within `reach_s` seconds to both sides.
+    """Score every face at every offset within `reach_s` seconds to both sides.
 
     Args:
         model: a sync task in eval mode.
         ticks: crops in order; numbers may be missing.
-        sound: the file's sound on the video's clock.
+        audio: the file's audio on the video's clock.
         reach_s: how far offsets go.
         on_block: told the tick reached after each block, for a progress bar.
         far_s: where larger than `reach_s`, a track's evidence as a whole is summed this far too.
     """
-    engine = _Engine(model, sound, reach_s, max(far_s, reach_s))
+    engine = _Engine(model, audio, reach_s, max(far_s, reach_s))
     number = -1
     for tick in ticks:
         if tick.number > number + 1:
@@ -127,10 +127,10 @@ def level_db(wav: np.ndarray, samples: int) -> np.ndarray:
 
 
 class _Engine:
-    def __init__(self, model: SyncModel, sound: Sound, reach_s: float, far_s: float) -> None:
+    def __init__(self, model: SyncModel, audio: Sound, reach_s: float, far_s: float) -> None:
         self.model, self.spec, self.step = model, model.spec, Step(model.spec.step_ms)
         self.place = place_of(model)
-        self.audio = _AudioEntries(model, sound)
+        self.audio = _AudioEntries(model, audio)
         reach, far = round(reach_s / self.step.seconds), round(far_s / self.step.seconds)
         self.steps = torch.arange(-far, far + 1)
         self.near = self.steps.abs() <= reach
@@ -151,7 +151,7 @@ class _Engine:
 
     @torch.inference_mode()
     def score_block(self) -> None:
-        """Scores all windows that are complete; what the next windows overlap stays."""
+        """Score all windows that are complete; what the next windows overlap stays."""
         for track, piece in self.pieces.items():
             self._score_piece(piece, self.found[track])
         done = max((piece.end for piece in self.pieces.values()), default=0)
@@ -164,12 +164,12 @@ class _Engine:
         self.audio.forget(self._earliest_step(done))
 
     def end_pieces(self) -> None:
-        """Scores what waits before ticks that are missing: nobody asks for the sound in between."""
+        """Score what waits before ticks that are missing: nobody asks for the audio in between."""
         self.score_block()
         self.pieces = {}
 
     def _earliest_step(self, default: int) -> int:
-        """The first step of sound that a window still waiting may ask for."""
+        """Return the first step of audio that a window still waiting may ask for."""
         start = min((piece.start for piece in self.pieces.values()), default=default)
         return self.step.per_frame * start - int(self.steps[-1])
 
@@ -179,7 +179,7 @@ class _Engine:
         crops = np.stack(piece.crops)
         found.add_motion(piece.start, crops)
         frames = to_frames(crops).to(self.place.device, self.place.dtype)
-        video = each(lambda entries: entries[0], self.model.encode_video(frames))
+        video = each(lambda embeddings: embeddings[0], self.model.encode_video(frames))
         windows, per_frame = count(video), self.step.per_frame
         first = per_frame * piece.start - int(self.steps[-1])
         last = per_frame * (piece.start + windows - 1) - int(self.steps[0])
@@ -188,17 +188,17 @@ class _Engine:
         some = max(1, min(COMPARED_WINDOWS, room))
         for low in range(0, windows, some):
             high = min(low + some, windows)
-            # Audio that leads by k steps starts k steps before the picture.
+            # Audio that leads by k steps starts k steps before the frame.
             starts = per_frame * torch.arange(low, high)
             index = starts[:, None] - self.steps + int(self.steps[-1])
             scores = self._compare(video, audio, low, index).float().cpu()
             found.add_scores(piece.start + low, evidence_of(scores, known[index], self.near))
 
     def _compare(self, video: Entries, audio: Entries, low: int, index: Tensor) -> Tensor:
-        """Scores of the windows from `low` on, each with its row of `index` `(W, K)`."""
+        """Score of the windows from `low` on, each with its row of `index` `(W, K)`."""
         places = index.to(self.place.device)
-        one = each(lambda entries: entries[low : low + len(index), None], video)
-        return self.model.compare(one, each(lambda entries: entries[places], audio))
+        one = each(lambda embeddings: embeddings[low : low + len(index), None], video)
+        return self.model.compare(one, each(lambda embeddings: embeddings[places], audio))
 
     def result(self, ticks: int) -> Scores:
         offsets_ms = self.step.ms * self.steps.numpy().astype(np.float64)
@@ -212,7 +212,7 @@ def to_frames(crops: np.ndarray) -> Tensor:
 
 
 def evidence_of(scores: Tensor, known: Tensor, near: Tensor) -> Tensor:
-    """Scores `(W, F)` less each window's mean over the known offsets that are `near` `(F,)`; 0
+    """Score `(W, F)` less each window's mean over the known offsets that are `near` `(F,)`; 0
     where unknown, and all 0 for a window that knows none of these.
     """
     asked = known & near
@@ -238,41 +238,41 @@ class _Piece:
 
 
 class _AudioEntries:
-    """The sound's entries on the grid of offsets, encoded once as the windows move on."""
+    """The audio's entries on the grid of offsets, encoded once as the windows move on."""
 
-    def __init__(self, model: SyncModel, sound: Sound) -> None:
-        self.model, self.spec, self.sound = model, model.spec, sound
+    def __init__(self, model: SyncModel, audio: Sound) -> None:
+        self.model, self.spec, self.audio = model, model.spec, audio
         self.step, self.device = Step(model.spec.step_ms), place_of(model).device
         self.first = 0
-        self.entries: Entries | None = None
+        self.embeddings: Entries | None = None
         self.levels_db: dict[int, np.ndarray] = {}
 
     def between(self, first: int, last: int, earliest: int) -> tuple[Entries, Tensor]:
         """Entries `(n, ...)` at steps first to last, and which of them `(n,)` lie wholly inside the
-        file's sound. Steps from `earliest` on are kept until they are forgotten.
+        file's audio. Steps from `earliest` on are kept until they are forgotten.
         """
-        if self.entries is None or earliest > self.first + count(self.entries):
-            self.first, self.entries = earliest, self._encode(earliest, last)
-        elif last >= (end := self.first + count(self.entries)):
-            self.entries = joined(self.entries, self._encode(end, last))
+        if self.embeddings is None or earliest > self.first + count(self.embeddings):
+            self.first, self.embeddings = earliest, self._encode(earliest, last)
+        elif last >= (end := self.first + count(self.embeddings)):
+            self.embeddings = joined(self.embeddings, self._encode(end, last))
         offset = first - self.first
         starts_s, half_s = torch.arange(first, last + 1) * self.step.seconds, self.step.seconds / 2
         known: Tensor = starts_s + self.spec.audio_from_s > -half_s
-        if self.sound.end_s is not None:
-            known &= starts_s + self.spec.audio_until_s < self.sound.end_s + half_s
+        if self.audio.end_s is not None:
+            known &= starts_s + self.spec.audio_until_s < self.audio.end_s + half_s
         stop = offset + last - first + 1
-        return each(lambda entries: entries[offset:stop], self.entries), known
+        return each(lambda embeddings: embeddings[offset:stop], self.embeddings), known
 
     def forget(self, before: int) -> None:
-        """Lets go of the entries before a step."""
-        if self.entries is not None and before > self.first:
+        """Let go of the entries before a step."""
+        if self.embeddings is not None and before > self.first:
             # A copy, so that what is let go is freed.
             skip = before - self.first
-            self.entries = each(lambda entries: entries[skip:].clone(), self.entries)
+            self.embeddings = each(lambda embeddings: embeddings[skip:].clone(), self.embeddings)
             self.first = before
 
     def levels(self, ticks: int) -> np.ndarray:
-        """The sound's level at every tick in dB of full scale, NaN where it was not needed."""
+        """Return the audio's level at every tick in dB of full scale, NaN where it was not needed."""
         steps = np.full(ticks * self.step.per_frame, np.nan)
         for first, level in self.levels_db.items():
             low, high = max(first, 0), min(first + len(level), len(steps))
@@ -284,8 +284,8 @@ class _AudioEntries:
         begin_s = first * step.seconds + self.spec.audio_from_s
         end_s = last * step.seconds + self.spec.audio_until_s
         # One step more at the end: rounding of seconds to samples must not cost the last window.
-        wav = self.sound.window(begin_s, end_s + step.seconds)
+        wav = self.audio.window(begin_s, end_s + step.seconds)
         self.levels_db[first] = level_db(wav[: (last - first + 1) * step.samples], step.samples)
         starts_s = torch.arange(last - first + 1) * step.seconds - self.spec.audio_from_s
         batch = torch.from_numpy(wav)[None].to(self.device)
-        return each(lambda entries: entries[0], self.model.encode_audio(batch, starts_s))
+        return each(lambda embeddings: embeddings[0], self.model.encode_audio(batch, starts_s))

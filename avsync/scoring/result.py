@@ -1,10 +1,9 @@
 """What a check says of a file, and the JSON form of it (schema 1, described in docs/json.md)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
+from avsync.scoring.score_map import ScoreMap
 from avsync.timing import Verdict
 
 SCHEMA = 1
@@ -39,20 +38,9 @@ class TimelinePoint:
 
 
 @dataclass(frozen=True)
-class ScoreMap:
-    """Mean score of every stretch of time against every shift: `scores` `(len(t_s),
-    len(shift_ms))`, NaN where unknown.
-    """
-
-    t_s: np.ndarray
-    shift_ms: np.ndarray
-    scores: np.ndarray
-
-
-@dataclass(frozen=True)
 class TrackResult:
     """One face from its first frame to its last; `box` is its median x0, y0, x1, y1 in pixels of
-    the upright picture.
+    the upright frame.
 
     `speaking` are the stretches, in seconds of the file, in which the voice is this face's and no
     other's; empty where the file's offset is not known.
@@ -84,7 +72,7 @@ class Piece(NamedTuple):
     ppm: float
 
     def at(self, t_s: float) -> float:
-        """The offset in ms at `t_s` seconds of the file."""
+        """Return the offset in ms at `t_s` seconds of the file."""
         return self.offset_ms + self.ppm / 1000 * (t_s - self.start_s)
 
 
@@ -140,7 +128,7 @@ class CheckResult:
 
 
 def to_json(results: list[CheckResult]) -> dict[str, Any]:
-    """The results of one call of `check` as a JSON document of schema 1."""
+    """Return the results of one call of `check` as a JSON document of schema 1."""
     if not results:
         raise ValueError("results must hold at least one CheckResult, got an empty list")
     first = results[0]
@@ -216,3 +204,15 @@ def _numbers_json(result: CheckResult | TrackResult) -> dict[str, Any]:
 
 def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(float(value), digits)
+
+
+def thin_maps(result: CheckResult) -> CheckResult:
+    """Return the result with thinned score maps: at most 60 kB for each face of the whole file."""
+    end_s = max((track.end_s for track in result.tracks), default=0.0)
+    tracks = tuple(
+        track
+        if track.score_map is None
+        else replace(track, score_map=track.score_map.thinned(end_s))
+        for track in result.tracks
+    )
+    return replace(result, tracks=tracks)

@@ -26,8 +26,8 @@ from typing import Any, get_args
 
 import torch
 
-from avsync.media.faces import find_detector
-from avsync.pipelines.check import check, load_model
+from avsync.faces.detector import find_detector
+from avsync.pipelines.check.check_file import check, load_model
 from avsync.scoring.result import CheckResult, Reason, Status, to_json
 from benchmarks.media.mutations import mutate
 from benchmarks.media.transcode import Variant, load, write

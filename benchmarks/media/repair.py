@@ -25,12 +25,12 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 
-from avsync.media.audio import read_audio
+from avsync.media.audio_reader import read_audio
 from avsync.media.probe import probe
-from avsync.media.re_time import retime_audio
-from avsync.media.synthetic import render_clip
-from avsync.media.warp import Stretch
-from avsync.pipelines.fix import FixRefused, fix
+from avsync.media.writers.retime import retime_audio
+from avsync.media.writers.time_map import Stretch
+from avsync.pipelines.fix.fix_file import FixRefused, fix
+from avsync.synthetic import render_clip
 from benchmarks.media.stream_diff import (
     RATE,
     describe,
@@ -240,8 +240,10 @@ def kill(folder: Path, times: int, seed: int) -> dict[str, int]:
     render_clip(clip, seed=SEED + 2, duration_s=20.0, size=(320, 240))
     target.write_bytes(b"an earlier output")
     code = (
-        "import sys\nfrom pathlib import Path\nfrom avsync.media.re_time import retime_audio\n"
-        "from avsync.media.remux import shift_audio\nfrom avsync.media.warp import Stretch\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from avsync.media.writers.retime import retime_audio\n"
+        "from avsync.media.writers.remux import shift_audio\n"
+        "from avsync.media.writers.time_map import Stretch\n"
         "print('started', flush=True)\n"
         "while True:\n"
         "    shift_audio(sys.argv[1], sys.argv[2], 120.0, overwrite=True)\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from avsync.media.audio import read_audio
+from avsync.media.audio_reader import read_audio
 from avsync.media.probe import probe
 
 RATE = 48000

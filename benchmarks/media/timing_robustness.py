@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from avsync.media.synthetic import render_clip
-from avsync.pipelines.check import check
+from avsync.pipelines.check.check_file import check
+from avsync.synthetic import render_clip
 from benchmarks.media.transcode import DROP_SEED, Clip, Variant, load, write
 from benchmarks.record import machine, write_record
 

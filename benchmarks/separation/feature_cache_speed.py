@@ -18,20 +18,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avsync.data.face_voices import FaceSource, FaceVoices
-from avsync.data.feature_cache import FeatureCache, encoder_key
-from avsync.data.mixtures import MixtureLevels, Mixtures
-from avsync.data.sound_cache import SoundCache
-from avsync.data.store import CROP_SIZE, Store
-from avsync.data.store_writer import SourceWriter, write_tables
-from avsync.registry import create_model
-from avsync.tasks.ynet import YNet
+from avsync.data.cache.audio import AudioCache
+from avsync.data.cache.features import FeatureCache, encoder_key
+from avsync.data.sampling.mixtures import MixtureLevels, Mixtures
+from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
+from avsync.data.store.reader import CROP_SIZE, Store
+from avsync.data.store.writer import SourceWriter, write_tables
+from avsync.tasks.registry import create_model
+from avsync.tasks.separation.ynet import YNet
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
-from avsync.training.batches import Parts, as_floats
-from avsync.training.mask_step import MaskStep
-from avsync.training.mixture_batches import mixture_batches
-from avsync.training.schedule import make_optimizer
-from avsync.training.settings import LoopSettings
+from avsync.training.data.mixtures import mixture_batches
+from avsync.training.engine.batches import Parts, as_floats
+from avsync.training.engine.optimizer import make_optimizer
+from avsync.training.engine.settings import LoopSettings
+from avsync.training.steps.mask import MaskStep
 from benchmarks.record import machine, write_record
 
 CLIPS, FRAMES = 2, 110
@@ -60,9 +60,9 @@ def measure(work: Path, batch: int, steps: int) -> dict[str, object]:
     """Time both loops on the same mixtures; the first step opens files and does not count."""
     model = create_model("ynet_v", config={"sources": 3, "frozen": True}).train()
     assert isinstance(model, YNet)
-    audio = SoundCache(work / "sounds", model.spec.sample_rate)
+    audio = AudioCache(work / "sounds", model.spec.sample_rate)
     store = noise_store(work / "store")
-    faces = FaceVoices([FaceSource(store, range(CLIPS))], model.spec, audio)
+    faces = SeparationTargets([FaceSource(store, range(CLIPS))], model.spec, audio)
     mixtures = Mixtures(faces, levels=MixtureLevels(second_share=1.0))
     key = encoder_key(model.visual, {"model": "ynet_v"})
     features = FeatureCache(work / "features", key, model.spec)

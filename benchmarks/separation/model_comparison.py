@@ -22,20 +22,18 @@ import torch
 from torch import Tensor
 
 from avsync import weights as checkpoints
-from avsync.data.feature_cache import FeatureCache
-from avsync.data.mixtures import MixtureRow, Mixtures
-from avsync.data.sound_cache import SoundCache
-from avsync.metrics.separation import VoiceScores, score_voices
-from avsync.registry import create_model
-from avsync.signal import resample
-from avsync.tasks.lip_mask import LipMask
-from avsync.tasks.separation_spec import SAMPLE_RATE, SeparationSpec, chunk
-from avsync.tasks.unet import UNet
-from avsync.training.batches import as_floats
-from avsync.training.frozen_tokens import frozen_tokens
-from avsync.training.mixture_batches import collated
-from avsync.training.mixture_data import MixtureData
-from avsync.training.separators import SeparationModel, about_eyes
+from avsync.audio.features import resample
+from avsync.data.cache.audio import AudioCache
+from avsync.data.cache.features import FeatureCache
+from avsync.data.sampling.mixtures import MixtureRow, Mixtures
+from avsync.metrics.separation import SeparationScores, score_sources
+from avsync.tasks.registry import create_model
+from avsync.tasks.separation.input_spec import SAMPLE_RATE, SeparationSpec, chunk
+from avsync.tasks.separation.lip_mask import LipMask
+from avsync.tasks.separation.unet import UNet
+from avsync.training.data.mixtures import MixtureData, collated, frozen_tokens
+from avsync.training.engine.batches import as_floats
+from avsync.training.steps.separator_config import SeparationModel, describe_visual_encoder
 from benchmarks.record import machine, record_path, write_record
 from benchmarks.separation.model_comparison_sets import SETS, TestData, rows_of
 from benchmarks.separation.model_comparison_systems import (
@@ -186,7 +184,7 @@ def measure(
         options.landmarks,
     )
     cache = options.work / "cache"
-    audio = SoundCache(cache / "sounds", SAMPLE_RATE)
+    audio = AudioCache(cache / "sounds", SAMPLE_RATE)
     found = {}
     for test_set in SETS:
         rows = rows_of(test_set, data, spec, audio, options.mixtures)
@@ -194,12 +192,12 @@ def measure(
         features = None
         if getattr(model, "frozen", isinstance(model, LipMask)):
             config = {} if weights is None else checkpoints.load(weights).config
-            about = about_eyes(system.model, config)
+            about = describe_visual_encoder(system.model, config)
             clips, folder = mixtures.crop_files(rows), cache / "features"
             features = frozen_tokens(model.visual, about, spec, clips, folder)
         starts = range(0, len(rows), BATCH)
         batches = [scores(model, mixtures, rows[k : k + BATCH], features) for k in starts]
-        merged = VoiceScores(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
+        merged = SeparationScores(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
         found[test_set.title] = {
             # The published SIR is not defined for voices without accompaniment.
             **{name: round(mean, 3) for name, mean in merged.means().items() if mean == mean},
@@ -212,7 +210,7 @@ def measure(
 @torch.no_grad()
 def scores(
     model: Model, mixtures: Mixtures, rows: list[MixtureRow], features: FeatureCache | None
-) -> VoiceScores:
+) -> SeparationScores:
     """Separate a batch of mixtures and score it; BSS Eval v3 is over the whole chunk."""
     drawn = [mixtures.make(row) for row in rows]
     device = next(model.parameters()).device
@@ -223,7 +221,7 @@ def scores(
     if features is None and not isinstance(model, UNet):
         tokens = [model.encode_video(frames) for frames in tokens]
     voices = separated(model, mixture.to(device), tokens).cpu()
-    return score_voices(voices, target, accompaniment, second, mixture)
+    return score_sources(voices, target, accompaniment, second, mixture)
 
 
 def separated(model: Model, mixture: Tensor, tokens: list[Tensor]) -> Tensor:

@@ -8,14 +8,14 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from avsync.data.face_voices import FaceSource, FaceVoices
-from avsync.data.mixture_manifest import draw_rows, read_manifest, write_manifest
-from avsync.data.mixtures import MixtureLevels, MixtureRow, Mixtures
-from avsync.data.sound_cache import SoundCache
-from avsync.data.sounds import list_mir1k, list_sounds, sounds_of_split
-from avsync.data.splits import clips_of_split
-from avsync.data.store import Store
-from avsync.tasks.separation_spec import SeparationSpec
+from avsync.data.cache.audio import AudioCache
+from avsync.data.corpora.audio_files import audio_files_of_split, list_audio_files, list_mir1k
+from avsync.data.sampling.mixture_manifest import draw_rows, read_manifest, write_manifest
+from avsync.data.sampling.mixtures import MixtureLevels, MixtureRow, Mixtures
+from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
+from avsync.data.store.reader import Store
+from avsync.data.store.splits import clips_of_split
+from avsync.tasks.separation.input_spec import SeparationSpec
 
 FOLDER = Path(__file__).parent / "mixtures"
 SEED, DRAWN = 0, 40
@@ -85,7 +85,7 @@ class TestData(NamedTuple):
     landmarks: Path | None = None
 
     def mixtures(
-        self, spec: SeparationSpec, audio: SoundCache, levels: MixtureLevels | None = None
+        self, spec: SeparationSpec, audio: AudioCache, levels: MixtureLevels | None = None
     ) -> Mixtures:
         """Return the mixtures of all test clips, interfering speakers and accompaniment.
 
@@ -106,15 +106,15 @@ class TestData(NamedTuple):
             split = "test" if name == SEEN else "train"
             indices = clips_of_split(store, self.splits if name == SEEN else None, split)
             sources.append(FaceSource(store, indices, zero_ms))
-        listed = list_mir1k(self.mir1k, "music"), list_sounds(self.music)
-        music = [file for files in listed for file in sounds_of_split(files, "test")]
-        singers = sounds_of_split(list_mir1k(self.mir1k, "voice"), "test")
-        faces = FaceVoices(sources, spec, audio, self.landmarks if spec.landmarks else None)
+        listed = list_mir1k(self.mir1k, "music"), list_audio_files(self.music)
+        music = [file for files in listed for file in audio_files_of_split(files, "test")]
+        singers = audio_files_of_split(list_mir1k(self.mir1k, "voice"), "test")
+        faces = SeparationTargets(sources, spec, audio, self.landmarks if spec.landmarks else None)
         return Mixtures(faces, music, singers, levels)
 
 
 def rows_of(
-    test_set: MixtureSet, data: TestData, spec: SeparationSpec, audio: SoundCache, count: int
+    test_set: MixtureSet, data: TestData, spec: SeparationSpec, audio: AudioCache, count: int
 ) -> list[MixtureRow]:
     """Read the first `count` mixtures of a set; draw and write its manifest if there is none."""
     if not test_set.file.is_file():

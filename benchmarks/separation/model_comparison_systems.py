@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from avsync.data.mixtures import MixtureLevels
-from avsync.training import ynet
-from avsync.training.loop import LoopSettings
-from avsync.training.mixture_data import MixtureData
-from avsync.training.separators import Kind
-from avsync.training.ynet import YNetRecipe
+from avsync.data.sampling.mixtures import MixtureLevels
+from avsync.training.data.mixtures import MixtureData
+from avsync.training.engine.loop import LoopSettings
+from avsync.training.recipes import ynet
+from avsync.training.recipes.ynet import YNetRecipe
+from avsync.training.steps.separator_config import Kind
 
 # Length of a mixture; clips of GRID last 3 s.
 SECONDS = 2

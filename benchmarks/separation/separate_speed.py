@@ -15,16 +15,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from avsync.media.synthetic import render_clip
+from avsync.synthetic import render_clip
 from benchmarks.record import machine, write_record
 
 PART_S = 20.0
 CHILD = """
 import json, resource, sys, time
-from avsync.pipelines.separate import load_separator, separate
-from avsync.registry import create_model, model_row
+from avsync.pipelines.separate.separate_file import load_separator, separate
+from avsync.tasks.registry import create_model, model_card
 path, output, name, weights = sys.argv[1:]
-known = weights or model_row(name).file
+known = weights or model_card(name).file
 model = load_separator(name, weights or None)[1] if known else create_model(name).eval()
 started, before_s = time.time(), time.process_time()
 result = separate(path, output, model=model)

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 import avsync
-from avsync.media.audio import read_audio
-from avsync.metrics.si_sdr import si_sdr
+from avsync.media.audio_reader import read_audio
+from avsync.metrics.separation import si_sdr
 from avsync.timing import SAMPLES_PER_FRAME
 from benchmarks.clip_file import Clip, read_clip, write_clip
 from benchmarks.record import machine, write_record

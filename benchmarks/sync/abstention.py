@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from avsync.data.clip_crops import crops_for
-from avsync.data.store import PreparedClip, Store
-from avsync.pipelines.check import check, load_model
-from avsync.pipelines.prepare import prepare
-from avsync.scoring.accuracy import answer_clip
-from avsync.scoring.calibrations import calibration_of
+from avsync.data.sampling.crops import crops_for
+from avsync.data.store.reader import PreparedClip, Store
+from avsync.evaluation.sync_accuracy import answer_clip
+from avsync.pipelines.check.check_file import check, load_model
+from avsync.pipelines.prepare.prepare_store import prepare
+from avsync.scoring.peak import calibration_of
 from benchmarks.clip_file import Clip, read_clip, write_clip
 from benchmarks.record import machine, write_record
 from benchmarks.sync.corruption_fixtures import (

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
-from avsync.pipelines.check import load_model
-from avsync.pipelines.clip_offsets import clean_rows, measure_offsets
-from avsync.scoring.calibrations import calibration_of
+from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.splits import clips_of_split
+from avsync.pipelines.audit.findings import clean_rows, measure_offsets
+from avsync.pipelines.check.check_file import load_model
+from avsync.scoring.peak import calibration_of
 from avsync.timing import SAMPLE_RATE
 from benchmarks.record import write_record
 

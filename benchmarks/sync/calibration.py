@@ -4,7 +4,7 @@
 
 Segments of 1 to 4 s are cut from clips that no test uses. Their audio is shifted by up to 0.9 s,
 and every second segment gets the audio of another clip (in GRID s1, of the same speaker). The
-printed row goes into `avsync/scoring/calibrations.py`. One half of the clips fits the confidence,
+printed row goes into `avsync/scoring/peak.py`. One half of the clips fits the confidence,
 the other half is reported.
 """
 
@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from avsync.data.clip_crops import crops_for
-from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
-from avsync.pipelines.check import load_model
-from avsync.scoring.accuracy import score_clip
-from avsync.scoring.offset import (
+from avsync.data.sampling.crops import crops_for
+from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.splits import clips_of_split
+from avsync.evaluation.sync_accuracy import score_clip
+from avsync.pipelines.check.check_file import load_model
+from avsync.scoring.peak import (
     ENOUGH_HEIGHT,
     HOLDS,
     TALL,

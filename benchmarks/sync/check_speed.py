@@ -14,14 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from avsync.media.synthetic import render_clip
+from avsync.synthetic import render_clip
 from benchmarks.record import machine, write_record
 
 CHILD = """
 import json, resource, sys, time
 started = float(sys.argv[3])
 import avsync
-from avsync.pipelines.check import check
+from avsync.pipelines.check.check_file import check
 imported = time.time()
 result = check(sys.argv[1], detector=sys.argv[2])
 ended = time.time()

@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from avsync.media.audio import read_audio
-from avsync.media.faces import find_detector
+from avsync.faces.detector import find_detector
+from avsync.media.audio_reader import read_audio
 from avsync.timing import SAMPLE_RATE
 from benchmarks.clip_file import Clip
 

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from avsync.pipelines.evaluate import read_words
-from avsync.registry import create_model
-from avsync.training.dense_sync import DenseSyncRecipe, train
+from avsync.pipelines.evaluate.sync import read_words
+from avsync.tasks.registry import create_model
+from avsync.training.recipes.dense_sync import DenseSyncRecipe, train
 from benchmarks.markdown_tables import mean_of, put_in, row
 from benchmarks.record import machine, read_records, record_path, write_record
 from benchmarks.short_run import short_run

@@ -9,17 +9,17 @@ import numpy as np
 from scipy.signal import resample_poly
 from torch import Tensor
 
-from avsync.data.clip_crops import crops_for
-from avsync.data.store import Store
-from avsync.media.synthetic import render_clip
-from avsync.media.video import at_rate, read_frames
-from avsync.pipelines.prepare import prepare
-from avsync.scoring.accuracy import score_clip
+from avsync.data.sampling.crops import crops_for
+from avsync.data.store.reader import Store
+from avsync.evaluation.sync_accuracy import score_clip
+from avsync.media.video_reader import at_rate, read_frames
+from avsync.pipelines.prepare.prepare_store import prepare
+from avsync.scoring.embeddings import Entries
 from avsync.scoring.engine import SyncModel
-from avsync.scoring.entries import Entries
-from avsync.scoring.offset import find_peak
+from avsync.scoring.peak import find_peak
 from avsync.scoring.result import FaultKind, Piece
-from avsync.scoring.track_scores import BIN_WINDOWS
+from avsync.scoring.score_sums import BIN_WINDOWS
+from avsync.synthetic import render_clip
 from avsync.timing import FPS, SAMPLE_RATE, tolerance
 
 LENGTH_S = 120.0

@@ -20,16 +20,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.data.splits import clips_of_split
-from avsync.data.store import Store
-from avsync.pipelines.check import check, load_model
-from avsync.scoring.accuracy import score_clip
-from avsync.scoring.calibrations import calibration_of
-from avsync.scoring.course import rejudge
-from avsync.scoring.fault import find_fault
+from avsync.data.store.reader import Store
+from avsync.data.store.splits import clips_of_split
+from avsync.evaluation.sync_accuracy import score_clip
+from avsync.pipelines.check.check_file import check, load_model
+from avsync.scoring.decision import judge_evidence
+from avsync.scoring.peak import calibration_of
 from avsync.scoring.result import Fault, Piece, TrackResult
-from avsync.scoring.track_scores import TrackScores
-from avsync.scoring.verdict import judge_evidence
+from avsync.scoring.score_sums import TrackScores
+from avsync.scoring.trajectory.fault import find_fault
+from avsync.scoring.trajectory.model_selection import rejudge
 from avsync.timing import FPS
 from benchmarks.record import machine, write_record
 from benchmarks.sync.drift_and_jump_fixtures import (

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 from avsync import weights as checkpoints
-from avsync.data.clip_crops import crops_for
-from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
-from avsync.metrics.pri import chance_index, ranking_index
+from avsync.data.sampling.crops import crops_for
+from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.splits import clips_of_split
+from avsync.evaluation.score_matrix import clip_band
 from avsync.metrics.sync_accuracy import MAX_SHIFT, best_offsets
-from avsync.registry import create_model
-from avsync.scoring.clip_band import clip_band
-from avsync.tasks.av_syncnet import AvSyncNet
+from avsync.metrics.sync_embeddings import chance_primacy_index, primacy_index
+from avsync.tasks.registry import create_model
+from avsync.tasks.sync.av_syncnet import AvSyncNet
 from benchmarks.record import write_record
 
 
@@ -48,8 +48,8 @@ def measure(model: AvSyncNet, clips: list[PreparedClip], zero_ms: float) -> dict
         crops, wav = crops_for(model.spec, clip), np.asarray(clip.wav_16k)
         scored = clip_band(model, crops, wav, zero_ms, empty_windows=False)
         assert scored.video is not None and scored.audio is not None
-        indices.append(ranking_index(scored.video, scored.audio))
-        chances.append(chance_index(len(scored.video)))
+        indices.append(primacy_index(scored.video, scored.audio))
+        chances.append(chance_primacy_index(len(scored.video)))
         offset = int(best_offsets(scored.band.nanmean(0, keepdim=True)))
         right.append(abs(offset) <= 1)
     return {

@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
-from avsync.data.store_writer import SourceWriter, write_tables
+from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.splits import clips_of_split
+from avsync.data.store.writer import SourceWriter, write_tables
 from avsync.timing import SAMPLE_RATE
-from avsync.training.clip_data import ClipData
-from avsync.training.fine_tune import FIGURES_FILE, FineTuneRecipe, train
-from avsync.training.loop import LoopSettings
+from avsync.training.data.sync import ClipData
+from avsync.training.engine.loop import LoopSettings
+from avsync.training.recipes.fine_tune import FIGURES_FILE, FineTuneRecipe, train
 from benchmarks.record import write_record
 
 SMALL_PX, CROP_PX = 14, 96

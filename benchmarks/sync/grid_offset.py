@@ -29,10 +29,10 @@ import cv2
 import numpy as np
 from scipy.stats import spearmanr
 
-from avsync.media.audio import read_audio
-from avsync.media.faces import YuNetDetector
-from avsync.media.synthetic.clip import render
-from avsync.media.video import read_frames
+from avsync.faces.detector import YuNetDetector
+from avsync.media.audio_reader import read_audio
+from avsync.media.video_reader import read_frames
+from avsync.synthetic.clip import render
 from avsync.timing import FRAME_MS, SAMPLE_RATE
 from benchmarks.record import record_path
 from benchmarks.sync.mouth_opening import (

@@ -2,8 +2,8 @@
 
 A clip is stored as `CLIP/0.jpg`, `CLIP/1.jpg`, ... and `CLIP/audio.wav`. For every item the folder
 is listed and sorted, the frames are decoded, resized and converted to floats, and the audio is read
-from its file. Pairs are drawn by the rule of `avsync.data.sync_pairs`: if the matching audio is
-quiet, the audio of a negative pair must be loud.
+from its file. Pairs are drawn by the rule of `avsync.data.sampling.sync_pairs`: if the matching
+audio is quiet, the audio of a negative pair must be loud.
 """
 
 import wave
@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from avsync.data.store import PreparedClip
-from avsync.data.sync_pairs import LOUD, TRIES, rms
+from avsync.data.sampling.sync_pairs import LOUD, TRIES, rms
+from avsync.data.store.reader import PreparedClip
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 SIZE = 96

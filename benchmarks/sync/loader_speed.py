@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 import torch
 
-from avsync.data.store import Store
-from avsync.registry import create_model
-from avsync.tasks.vocalist import Vocalist
-from avsync.training.clip_data import ClipData
-from avsync.training.pair_batches import Negatives, cut_sound, pair_batches
+from avsync.data.store.reader import Store
+from avsync.tasks.registry import create_model
+from avsync.tasks.sync.vocalist import Vocalist
+from avsync.training.data.sync import ClipData
+from avsync.training.data.sync_batches import Negatives, cut_audio_windows, pair_batches
 from benchmarks.record import machine, write_record
 from benchmarks.sync.jpeg_folder import JpegFolderPairs, write_folder
 
@@ -78,7 +78,7 @@ def store_batches(data: Path, clips: int, work: Path) -> Callable[[np.random.Gen
     model = create_model("vocalist", config={"channels": (2, 3, 4, 5, 8), "depth": 1, "heads": 2})
     assert isinstance(model, Vocalist)
     recipe = ClipData((part,), batch=BATCH)
-    batches = pair_batches(recipe, Negatives(), model.spec, cut_sound(5))
+    batches = pair_batches(recipe, Negatives(), model.spec, cut_audio_windows(5))
     generator = torch.Generator()
     return lambda rng: batches.at(1.0)(rng, generator)
 

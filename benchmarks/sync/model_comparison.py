@@ -18,9 +18,11 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from avsync.data.clip_crops import crops_for
-from avsync.data.splits import clips_of_split
-from avsync.data.store import PreparedClip, Store
+from avsync.data.sampling.crops import crops_for
+from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.splits import clips_of_split
+from avsync.evaluation.score_matrix import clip_band
+from avsync.evaluation.sync_accuracy import Words
 from avsync.metrics.sync_accuracy import (
     CANDIDATES,
     MAX_SHIFT,
@@ -28,13 +30,11 @@ from avsync.metrics.sync_accuracy import (
     best_offsets,
     candidate_windows,
 )
-from avsync.pipelines.evaluate import read_words
-from avsync.registry import create_model
-from avsync.scoring.accuracy import Words
-from avsync.scoring.clip_band import clip_band
+from avsync.pipelines.evaluate.sync import read_words
+from avsync.tasks.registry import create_model
 from avsync.timing import FRAME_MS
-from avsync.training.clip_data import ClipData
-from avsync.training.recipes import RECIPES
+from avsync.training.catalog import RECIPES
+from avsync.training.data.sync import ClipData
 from benchmarks.record import machine, record_path, write_record
 from benchmarks.short_run import short_run
 from benchmarks.sync.model_comparison_systems import (

@@ -4,21 +4,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from avsync.tasks.avst import AvstConfig
-from avsync.tasks.lip_expert import LipExpertConfig
-from avsync.tasks.perfect_match import PerfectMatchConfig
-from avsync.tasks.syncnet import SyncNetConfig
-from avsync.tasks.vocalist import MTDVOCALIST, VocalistConfig
-from avsync.training.avst import AvstRecipe
-from avsync.training.clip_data import ClipData
-from avsync.training.dense_sync import DenseSyncRecipe
-from avsync.training.lip_expert import LipExpertRecipe
-from avsync.training.loop import LoopSettings
-from avsync.training.mtdvocalist import MtdVocalistRecipe
-from avsync.training.pair_batches import Negatives
-from avsync.training.perfect_match import PerfectMatchRecipe
-from avsync.training.syncnet import SyncNetRecipe
-from avsync.training.vocalist import VocalistRecipe
+from avsync.tasks.sync.avst import AvstConfig
+from avsync.tasks.sync.lip_expert import LipExpertConfig
+from avsync.tasks.sync.perfect_match import PerfectMatchConfig
+from avsync.tasks.sync.syncnet import SyncNetConfig
+from avsync.tasks.sync.vocalist import MTDVOCALIST, VocalistConfig
+from avsync.training.data.sync import ClipData
+from avsync.training.data.sync_batches import Negatives
+from avsync.training.engine.loop import LoopSettings
+from avsync.training.recipes.avst import AvstRecipe
+from avsync.training.recipes.dense_sync import DenseSyncRecipe
+from avsync.training.recipes.lip_expert import LipExpertRecipe
+from avsync.training.recipes.mtdvocalist import MtdVocalistRecipe
+from avsync.training.recipes.perfect_match import PerfectMatchRecipe
+from avsync.training.recipes.syncnet import SyncNetRecipe
+from avsync.training.recipes.vocalist import VocalistRecipe
 
 # Contexts in frames of the two published tables: accuracy within 1 frame, and within 5.
 LRS2_CONTEXTS = (5, 7, 9, 11, 13, 15)

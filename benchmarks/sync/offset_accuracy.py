@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from avsync.media.remux import shift_audio
-from avsync.media.synthetic import render_clip
-from avsync.pipelines.check import check
+from avsync.media.writers.remux import shift_audio
+from avsync.pipelines.check.check_file import check
+from avsync.synthetic import render_clip
 from avsync.timing import FRAME_MS
 from benchmarks.media.transcode import Variant, load, write
 from benchmarks.record import machine, write_record

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from avsync.media.crops import cut_mouth
-from avsync.media.faces import FaceDetector
+from avsync.faces.crops import cut_mouth
+from avsync.faces.detector import FaceDetector
 from avsync.timing import SAMPLE_RATE, exact_div
 from benchmarks.sync.mouth_opening import Curve
 

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from avsync.encoders.conv_block import fold_norms
+from avsync.encoders.conv_block import fold_batch_norms
+from avsync.evaluation.score_matrix import clip_band
 from avsync.metrics.sync_accuracy import MAX_SHIFT, candidate_windows
-from avsync.registry import create_model
-from avsync.scoring.clip_band import clip_band
+from avsync.tasks.registry import create_model
 from avsync.timing import SAMPLES_PER_FRAME
 from benchmarks.record import machine, write_record
 
@@ -175,7 +175,7 @@ def measure(name: str, device: str, rows: int | None, repeats: int) -> dict[str,
     loop_s *= count / len(chosen)
     folded = create_model(name).eval()
     folded.load_state_dict(model.state_dict())
-    fold_norms(folded)
+    fold_batch_norms(folded)
     folded.to(device)
     band, engine_s = best_of(repeats, lambda: clip_band(folded, *clip).band)
     difference = float((band[list(chosen)] - loop).abs().max())

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.media.remux import shift_audio
-from avsync.media.synthetic import render_clip
-from avsync.pipelines.check import check
-from avsync.pipelines.fix import FixRefused, fix
-from avsync.registry import create_model
+from avsync.media.writers.remux import shift_audio
+from avsync.pipelines.check.check_file import check
+from avsync.pipelines.fix.fix_file import FixRefused, fix
+from avsync.synthetic import render_clip
+from avsync.tasks.registry import create_model
 from benchmarks.record import machine, write_record
 
 SHIFTS_MS = (-480, -200, 120, 360)

@@ -15,9 +15,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from avsync.metrics.word_errors import total_errors, word_errors
-from avsync.pipelines.evaluate_lipread import LipreadEvaluation, evaluate_lipread, lipread_table
-from avsync.registry import create_model
+from avsync.metrics.word_error_rate import count_word_errors, sum_word_errors
+from avsync.pipelines.evaluate.lipreading import LipreadEvaluation, evaluate_lipread, lipread_table
+from avsync.tasks.registry import create_model
 from benchmarks.record import write_record
 
 INPUTS = {"video": "the video", "audio": "the audio", "both": "video and audio"}
@@ -63,12 +63,11 @@ def measure(options: argparse.Namespace, stream: Any, weights: Path) -> dict[str
     names = ("clips", "words", "wer", "interval", "substitutions", "deletions", "insertions")
     transcripts = [row["said"] for row in figures["per_clip"]]
     constant = most_frequent_words(transcripts)
+    baseline = [count_word_errors(transcript, constant) for transcript in transcripts]
     model = create_model("lip_reader", weights=weights)
     return {
         **{name: figures[name] for name in (*names, "whole_clips", "confused")},
-        "knowing_nothing": round(
-            total_errors([word_errors(transcript, constant) for transcript in transcripts]).rate, 4
-        ),
+        "knowing_nothing": round(sum_word_errors(baseline).rate, 4),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         **read_log(weights.parent / "log.csv"),
     }

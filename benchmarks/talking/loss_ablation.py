@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from avsync.pipelines.evaluate_talking import TalkingEvaluation, evaluate_talking
-from avsync.tasks.synctalklip import SyncTalklipConfig
-from avsync.tasks.talking_face import SMALL
-from avsync.training.clip_data import ClipData
-from avsync.training.loop import LoopSettings
-from avsync.training.synctalklip import SyncTalklipRecipe, train
-from avsync.training.talking_step import LossWeights
+from avsync.pipelines.evaluate.talking import TalkingEvaluation, evaluate_talking
+from avsync.tasks.talking.generator import SMALL
+from avsync.tasks.talking.synctalklip import SyncTalklipConfig
+from avsync.training.data.sync import ClipData
+from avsync.training.engine.loop import LoopSettings
+from avsync.training.recipes.synctalklip import SyncTalklipRecipe, train
+from avsync.training.steps.talking import LossWeights
 from benchmarks.record import machine, read_records, record_path, write_record
 
 FOLDER = "talking/loss_ablation"

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from avsync.metrics.word_errors import word_errors
+from avsync.metrics.word_error_rate import count_word_errors
 from benchmarks.record import write_record
 
 DRAWS = 10_000
@@ -36,7 +36,7 @@ def read(file: Path) -> dict[str, tuple[int, int]]:
     """Count edits and words of every clip."""
     found = {}
     for row in json.loads(file.read_text(encoding="utf-8"))["per_clip"]:
-        errors = word_errors(row["said"], row["read"])
+        errors = count_word_errors(row["said"], row["read"])
         found[row["clip"]] = (errors.edits, errors.words)
     return found
 

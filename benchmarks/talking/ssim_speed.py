@@ -11,7 +11,7 @@ import argparse
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from avsync.metrics.ssim import ssim
+from avsync.metrics.image import ssim
 from benchmarks.cpu_time import least_cpu_seconds
 from benchmarks.record import machine, write_record
 

@@ -3,9 +3,9 @@
 import pytest
 from pipelines.red_detector import RedDetector
 
-from avsync.media.audio import read_audio
+from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia, packets
-from avsync.pipelines.check import check
+from avsync.pipelines.check.check_file import check
 from benchmarks.media.fuzzing import invalidity
 from benchmarks.media.mutations import KINDS, mutate
 
@@ -47,7 +47,7 @@ def test_audio_at_an_impossible_rate_is_not_decoded(make_clip):
     assert data[at : at + 4] == bytes.fromhex("bb800000")
     data[at : at + 4] = bytes.fromhex("00010000")
     clip.write_bytes(data)
-    with pytest.raises(UnreadableMedia, match="no sound of the audio stream could be decoded"):
+    with pytest.raises(UnreadableMedia, match="no audio of the audio stream could be decoded"):
         list(read_audio(clip, 0.0))
 
 

@@ -9,8 +9,8 @@ from data.made_store import loud, made_store, moving
 from data.sound_files import write_sound
 
 from avsync import create_model, weights
-from avsync.data.mixture_manifest import read_manifest
-from avsync.tasks.separation_spec import SeparationSpec, chunk
+from avsync.data.sampling.mixture_manifest import read_manifest
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk
 from benchmarks.separation import (
     model_comparison,
     model_comparison_sets,
@@ -92,10 +92,10 @@ def test_the_old_spelling_of_a_flag_is_accepted(options, monkeypatch, flag):
 
 
 def test_the_end_to_end_network_is_the_frozen_one_with_a_trainable_visual_encoder(tmp_path):
-    from avsync.data.mixtures import MixtureLevels
-    from avsync.training.loop import LoopSettings
-    from avsync.training.mixture_data import MixtureData
-    from avsync.training.ynet import start_separator
+    from avsync.data.sampling.mixtures import MixtureLevels
+    from avsync.training.data.mixtures import MixtureData
+    from avsync.training.engine.loop import LoopSettings
+    from avsync.training.recipes.ynet import start_separator
 
     systems, sync = model_comparison_systems, sync_systems
     clips, loop = MixtureData((tmp_path,)), LoopSettings(tmp_path)

@@ -109,9 +109,9 @@ def test_tables_are_put_between_their_marks(page_with_marks):
 
 
 def test_every_system_has_its_recipe_at_both_sizes(tmp_path):
-    from avsync.training.clip_data import ClipData
-    from avsync.training.loop import LoopSettings
-    from avsync.training.recipes import RECIPES
+    from avsync.training.catalog import RECIPES
+    from avsync.training.data.sync import ClipData
+    from avsync.training.engine.loop import LoopSettings
 
     systems = model_comparison_systems
     loop = LoopSettings(tmp_path)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pipelines.separators import FixedFaces, LowHalf
 
-from avsync.media.synthetic import render
-from avsync.tasks.separation_spec import SeparationSpec
+from avsync.synthetic import render
+from avsync.tasks.separation.input_spec import SeparationSpec
 from benchmarks.separation import two_faces
 
 BOXES = (16, 24, 64, 88), (112, 24, 160, 88)

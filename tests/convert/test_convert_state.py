@@ -1,4 +1,4 @@
-"""Matching an upstream state dict to a model of ours, on two layers."""
+"""Matching an upstream state dict to our model, with two layers."""
 
 import pytest
 import torch
@@ -43,7 +43,7 @@ def convert(given, ours, **options):
     return convert_state(given, ours, upstream_of, time_first, **options)
 
 
-def test_what_comes_out_loads_strictly_and_nothing_else_moved(given, ours):
+def test_the_converted_state_loads_strictly_and_other_tensors_are_unchanged(given, ours):
     converted = convert(given, ours)
     model = Ours()
     model.load_state_dict(converted, strict=True)
@@ -52,7 +52,7 @@ def test_what_comes_out_loads_strictly_and_nothing_else_moved(given, ours):
     assert torch.equal(converted["norm.running_var"], given["net.1.running_var"])
 
 
-def test_names_wrapped_by_data_parallel_are_the_same_model(given, ours):
+def test_the_data_parallel_prefix_is_removed(given, ours):
     wrapped = {f"module.{name}": tensor for name, tensor in given.items()}
     torch.testing.assert_close(convert(wrapped, ours), convert(given, ours), rtol=0, atol=0)
 
@@ -89,26 +89,26 @@ def test_adapting_rounds_once(given, ours):
     torch.testing.assert_close(converted["conv.weight"], exact, rtol=0, atol=0)
 
 
-def test_missing_and_unexpected_names_are_told_as_upstream_has_them(given, ours):
+def test_missing_and_unexpected_tensors_are_listed_by_upstream_name(given, ours):
     given["net.9.weight"] = given.pop("net.1.weight")
     match = r"another model: 1 missing: net\.1\.weight; 1 unexpected: net\.9\.weight"
     with pytest.raises(RuntimeError, match=match):
         convert(given, ours)
 
 
-def test_of_many_wrong_names_five_are_told(ours):
+def test_of_many_wrong_names_five_are_listed(ours):
     with pytest.raises(RuntimeError) as caught:
         convert({f"k{i}": torch.zeros(1) for i in range(9)} | {"num": torch.zeros(1)}, ours)
     assert "10 unexpected: k0, k1, k2, k3, k4 and 5 more" in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
-def test_a_name_missing_twice_is_told_once_and_names_cannot_write_on_the_terminal(ours):
+def test_a_missing_name_is_listed_once_and_names_cannot_write_on_the_terminal(ours):
     with pytest.raises(RuntimeError, match=r"1 missing: w; 1 unexpected: \?\[2J$"):
         convert_state({"\x1b[2J": torch.zeros(1)}, ours, lambda name: "w")
 
 
-def test_no_key_is_left_over_unless_it_is_known_to_carry_nothing(given, ours):
+def test_no_key_is_left_over_unless_it_is_ignored(given, ours):
     given["net.version"] = torch.tensor([float("nan")])
     with pytest.raises(RuntimeError, match=r"1 unexpected: net\.version"):
         convert(given, ours)
@@ -116,21 +116,23 @@ def test_no_key_is_left_over_unless_it_is_known_to_carry_nothing(given, ours):
 
 
 @pytest.mark.parametrize("shape", [(4, 3, 1, 2, 4), (4, 3, 5, 1, 2), (4, 3, 2), ()])
-def test_another_shape_is_told_as_upstream_has_it(given, ours, shape):
+def test_another_shape_is_reported_by_upstream_name(given, ours, shape):
     given["net.0.weight"] = torch.zeros(shape)
-    with pytest.raises(RuntimeError, match=r"does not fit: 1 misshapen: net\.0\.weight \(") as told:
+    with pytest.raises(
+        RuntimeError, match=r"does not fit: 1 misshapen: net\.0\.weight \("
+    ) as caught:
         convert(given, ours)
-    assert f"{shape}, which does not give (4, 3, 5, 1, 2)" in str(told.value)
+    assert f"{shape}, which does not give (4, 3, 5, 1, 2)" in str(caught.value)
 
 
-def test_whole_numbers_in_place_of_weights_are_refused(given, ours):
+def test_integer_weights_are_refused(given, ours):
     given["net.1.weight"] = torch.ones(4, dtype=torch.int64)
     with pytest.raises(RuntimeError, match=r"misshapen: net\.1\.weight torch\.int64"):
         convert(given, ours)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_refused(given, ours, value):
+def test_weights_that_are_not_finite_are_refused(given, ours, value):
     given["net.0.weight"][0, 0, 0, 0, 0] = value
     with pytest.raises(RuntimeError, match=r"1 not finite: net\.0\.weight"):
         convert(given, ours)
@@ -148,7 +150,7 @@ def test_one_counter_missing_among_others_is_missing(given, ours):
         convert(given, ours)
 
 
-def test_the_checkpoint_given_stays_as_it_was(given, ours):
+def test_the_given_checkpoint_is_not_modified(given, ours):
     before = {name: tensor.clone() for name, tensor in given.items()}
     convert(given, ours)
     torch.testing.assert_close(given, before, rtol=0, atol=0)

@@ -1,12 +1,12 @@
-"""The published networks, weights made from sines, against what the public code gave on them."""
+"""The published networks with weights from sines, against outputs of the public code."""
 
 import pytest
 import torch
 from golden import ynets
 from golden.recipe import numbers
 
-from avsync.convert.ynet import convert_g, convert_m, convert_unet
-from avsync.fusion.film import at_steps
+from avsync.convert.ynet import convert_unet, convert_ynet_g, convert_ynet_m
+from avsync.fusion.film import resample_tokens
 from avsync.losses.bounded_mask import BoundedMaskLoss
 
 GOLDEN = numbers("golden_ynet")
@@ -14,7 +14,7 @@ GOLDEN = numbers("golden_ynet")
 
 @pytest.fixture(scope="module", params=ynets.MODELS)
 def known(request):
-    """A model and what the public code gave."""
+    """Return a model and the outputs of the public code."""
     return ynets.golden_model(request.param), GOLDEN[request.param]
 
 
@@ -26,12 +26,12 @@ def tokens(known):
     with torch.inference_mode():
         if model.spec.landmarks:
             return model.encode_video(ynets.landmarks())
-        eyes = model.visual.encoder  # shown lips, already cut out
-        return eyes(ynets.normal_video() * eyes.spread + eyes.mean)
+        encoder = model.visual.encoder  # takes mouth crops
+        return encoder(ynets.normal_video() * encoder.spread + encoder.mean)
 
 
 @torch.inference_mode()
-def test_masks_and_voices_are_those_of_the_public_code(known, tokens):
+def test_masks_and_waveforms_match_the_public_code(known, tokens):
     model, golden = known
     spectrum = model.stft(ynets.mixture())
     logits = model(spectrum, tokens)
@@ -46,18 +46,18 @@ def test_masks_and_voices_are_those_of_the_public_code(known, tokens):
 
 @pytest.mark.parametrize("known", ["ynet_m", "ynet_g"], indirect=True)
 @torch.inference_mode()
-def test_what_is_seen_is_what_the_public_code_saw(known, tokens):
+def test_visual_features_match_the_public_code(known, tokens):
     model, golden = known
     latent, _ = model.unet.encode(
         model.stft.as_channels(model.stft.even_bins(model.stft(ynets.mixture()) / 2))
     )
     ynets.assert_stats(latent, golden["audio_latent"])
     ynets.assert_stats(model.film(latent, tokens), golden["film_out"])
-    ynets.assert_stats(at_steps(tokens, 16), golden["visual_features"])
+    ynets.assert_stats(resample_tokens(tokens, 16), golden["visual_features"])
 
 
 @torch.inference_mode()
-def test_losses_are_those_of_the_public_code():
+def test_losses_match_the_public_code():
     model = ynets.golden_model("unet")
     a, b, golden = ynets.mixture(), ynets.second(), GOLDEN["loss"]
     # Spectra are added up, not waveforms: in bins of rounding errors alone that is not the same.
@@ -69,23 +69,23 @@ def test_losses_are_those_of_the_public_code():
         halves = model.stft.even_bins(voice), model.stft.even_bins(mixture)
         assert loss(model(mixture), *halves).item() == pytest.approx(golden[name], rel=5e-6)
         # The public code keeps the two parts of a mask on the last axis.
-        wanted = loss.wanted(*halves).movedim(1, -1)
+        wanted = loss.target_mask(*halves).movedim(1, -1)
         ynets.assert_stats(wanted, golden[f"gt_mask_{name[:2]}"])
 
 
 @pytest.mark.parametrize("name", ynets.MODELS)
-def test_a_checkpoint_without_its_unused_tables_will_do(name):
+def test_a_checkpoint_without_its_unused_tables_is_accepted(name):
     convert, _ = ynets.MODELS[name]
     state = ynets.upstream_state(name)
     used = {k: v for k, v in state.items() if "sp2mel" not in k and ".layer4." not in k}
     assert convert(used).keys() == convert(state).keys()
 
 
-def test_nothing_is_invented_and_nothing_left_over():
+def test_no_tensor_is_invented_and_none_left_over():
     state = ynets.upstream_state("unet")
     with pytest.raises(RuntimeError, match=r"1 missing: final_conv\.bias"):
         convert_unet({k: v for k, v in state.items() if k != "final_conv.bias"})
     with pytest.raises(RuntimeError, match=r"1 unexpected: motion_net\.layer5"):
-        convert_m(ynets.upstream_state("ynet_m") | {"motion_net.layer5": torch.zeros(1)})
+        convert_ynet_m(ynets.upstream_state("ynet_m") | {"motion_net.layer5": torch.zeros(1)})
     with pytest.raises(RuntimeError, match=r"missing: graph_net\.A"):
-        convert_g(state)
+        convert_ynet_g(state)

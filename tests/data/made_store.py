@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from avsync.data.store import CROP_SIZE, Store
-from avsync.data.store_writer import SourceWriter, write_tables
+from avsync.data.store.reader import CROP_SIZE, Store
+from avsync.data.store.writer import SourceWriter, write_tables
 from avsync.timing import SAMPLE_RATE
 
 
 def made_store(path: Path, clips: dict[str, tuple[np.ndarray, np.ndarray]], **row) -> Store:
-    """A store of crops `(T, 96, 96, 3)`, taken for face and mouth, and sound, by `SPEAKER/NAME`."""
+    """A store of crops `(T, 96, 96, 3)`, taken for face and mouth, and audio, by `SPEAKER/NAME`."""
     records = {}
     for place, (crops, wav) in clips.items():
         speaker, name = place.split("/")

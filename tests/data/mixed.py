@@ -6,12 +6,12 @@ from data.made_store import moving
 from data.sound_files import tone, write_sound
 from torch import nn
 
-from avsync.data.face_voices import FaceSource, FaceVoices
-from avsync.data.mixtures import Mixtures
-from avsync.data.sound_cache import SoundCache
-from avsync.data.sounds import list_sounds
-from avsync.encoders.lip_volume import LipVolumeEncoder
-from avsync.tasks.separation_spec import SeparationSpec, chunk
+from avsync.data.cache.audio import AudioCache
+from avsync.data.corpora.audio_files import list_audio_files
+from avsync.data.sampling.mixtures import Mixtures
+from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
+from avsync.encoders.vocalist import VocalistVisualEncoder
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk
 
 SAMPLES, FRAMES = chunk(1)
 SPEC = SeparationSpec(SAMPLES, FRAMES, "face", 48, 96, lower_half=True)
@@ -34,19 +34,19 @@ def music_folder(path):
 
 
 def faces_of(store, tmp_path, spec=SPEC, places=range(3), zero_ms=0.0):
-    cache = SoundCache(tmp_path / "cache", spec.sample_rate)
-    return FaceVoices([FaceSource(store, places, zero_ms)], spec, cache)
+    cache = AudioCache(tmp_path / "cache", spec.sample_rate)
+    return SeparationTargets([FaceSource(store, places, zero_ms)], spec, cache)
 
 
 def mixtures_of(store, tmp_path, **options):
-    music = list_sounds(music_folder(tmp_path / "music"))
+    music = list_audio_files(music_folder(tmp_path / "music"))
     return Mixtures(**{"faces": faces_of(store, tmp_path), "music": music, **options})
 
 
 def lively_encoder():
     """A small lip encoder whose tokens differ from frame to frame; fresh ones hardly do."""
     torch.manual_seed(1)
-    encoder = LipVolumeEncoder((2, 2, 3, 3, 4))
+    encoder = VocalistVisualEncoder((2, 2, 3, 3, 4))
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm3d):
             module.momentum = 1.0
@@ -56,6 +56,6 @@ def lively_encoder():
 
 
 def loudest_hz(wav):
-    """The frequency that holds most of a sound."""
+    """The frequency that holds most of an audio."""
     spectrum = np.abs(np.fft.rfft(wav * np.hanning(len(wav))))
     return round(spectrum.argmax() * 16384 / len(wav))

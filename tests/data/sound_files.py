@@ -1,4 +1,4 @@
-"""Sound files made for a test."""
+"""Audio files made for a test."""
 
 import wave
 from pathlib import Path

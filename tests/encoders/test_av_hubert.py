@@ -3,9 +3,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from avsync.encoders.av_hubert import BASE, LARGE, AvHubertConfig, AvHubertEncoder
+from avsync.encoders.av_hubert import (
+    BASE,
+    LARGE,
+    AvHubertConfig,
+    AvHubertEncoder,
+    MouthResnetEncoder,
+)
 
 TINY = AvHubertConfig(12, 2, 2, 16, channels=(3, 4, 5, 6), position_frames=5, dropout=0.0)
+WIDTHS = (4, 5, 6, 7)
 
 
 @pytest.fixture
@@ -29,57 +36,56 @@ def test_any_stream_gives_a_token_per_frame(encoder, speech):
 
 
 @torch.no_grad()
-def test_a_stream_that_is_not_there_is_zeros_after_its_projection(encoder, speech):
-    heard = encoder.hear(speech[0])
-    expected = encoder.join(heard, torch.zeros_like(heard))
+def test_a_missing_stream_is_zeros_after_its_projection(encoder, speech):
+    audio = encoder.encode_audio(speech[0])
+    expected = encoder.fuse(audio, torch.zeros_like(audio))
     torch.testing.assert_close(encoder(speech[0], None), expected)
 
 
 @torch.no_grad()
-def test_sound_comes_before_pictures_where_they_meet(encoder, speech):
+def test_audio_is_concatenated_before_video(encoder, speech):
     fused = {}
-    encoder.fused_norm.register_forward_pre_hook(lambda _, given: fused.update(x=given[0]))
-    heard = encoder.hear(speech[0])
+    encoder.fused_norm.register_forward_pre_hook(lambda _, inputs: fused.update(x=inputs[0]))
+    audio = encoder.encode_audio(speech[0])
     encoder(speech[0], None)
-    torch.testing.assert_close(fused["x"], torch.cat([heard, 0 * heard], dim=-1))
+    torch.testing.assert_close(fused["x"], torch.cat([audio, 0 * audio], dim=-1))
 
 
 @torch.no_grad()
 def test_frames_beyond_a_clips_length_change_nothing(encoder, speech):
-    audio, video = speech
     lengths = torch.tensor([9, 6, 4])
-    whole = encoder(audio, video, lengths)
+    padded = encoder(*speech, lengths)
+    # The front end sees two frames ahead, so features are computed before the clip is cut.
+    audio, video = encoder.encode_audio(speech[0]), encoder.encode_video(speech[1])
     for clip, length in enumerate(lengths.tolist()):
-        # The mouth sees two frames ahead: what follows must be the same.
-        heard, seen = encoder.hear(audio)[clip, :length], encoder.see(video)[clip, :length]
-        alone = encoder.join(heard[None], seen[None])
-        torch.testing.assert_close(whole[clip, :length], alone[0], atol=1e-5, rtol=1e-5)
+        alone = encoder.fuse(audio[clip, None, :length], video[clip, None, :length])
+        torch.testing.assert_close(padded[clip, :length], alone[0], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_tokens_that_are_kept_are_those_of_the_whole_clip(encoder, speech, training):
+def test_a_subset_of_tokens_equals_those_of_the_whole_clip(encoder, speech, training):
     encoder.train(training).config = replace(TINY, modality_dropout=0.0)
     lengths = torch.tensor([9, 6, 5])
-    heard, seen = encoder.hear(speech[0]), encoder.see(speech[1], lengths)
-    whole = encoder.join(heard, seen, lengths)[:, 3:5]
-    kept = encoder.join(heard, seen, lengths, kept=slice(3, 5))
-    torch.testing.assert_close(kept, whole, atol=1e-5, rtol=1e-5)
-    slopes = [
-        torch.autograd.grad(tokens.square().sum(), heard, retain_graph=True)[0]
-        for tokens in (kept, whole)
+    audio, video = encoder.encode_audio(speech[0]), encoder.encode_video(speech[1], lengths)
+    whole = encoder.fuse(audio, video, lengths)[:, 3:5]
+    subset = encoder.fuse(audio, video, lengths, keep=slice(3, 5))
+    torch.testing.assert_close(subset, whole, atol=1e-5, rtol=1e-5)
+    gradients = [
+        torch.autograd.grad(tokens.square().sum(), audio, retain_graph=True)[0]
+        for tokens in (subset, whole)
     ]
-    torch.testing.assert_close(*slopes, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)
 
 
-def test_half_of_the_clips_lose_a_stream_in_training():
+def test_modality_dropout_drops_either_stream_with_its_probability():
     torch.manual_seed(0)
     encoder = AvHubertEncoder(replace(TINY, modality_dropout=0.5, audio_dropout=0.25)).train()
-    heard = torch.ones(4000, 1, 12)
-    heard, seen = encoder._drop_streams(heard, 2 * heard)
-    lost_sound, lost_picture = (heard[:, 0, 0] == 0), (seen[:, 0, 0] == 0)
-    assert not (lost_sound & lost_picture).any()
-    assert lost_sound.float().mean().item() == pytest.approx(0.125, abs=0.02)
-    assert lost_picture.float().mean().item() == pytest.approx(0.375, abs=0.02)
+    audio = torch.ones(4000, 1, 12)
+    audio, video = encoder._drop_modalities(audio, 2 * audio)
+    lost_audio, lost_video = (audio[:, 0, 0] == 0), (video[:, 0, 0] == 0)
+    assert not (lost_audio & lost_video).any()
+    assert lost_audio.float().mean().item() == pytest.approx(0.125, abs=0.02)
+    assert lost_video.float().mean().item() == pytest.approx(0.375, abs=0.02)
 
 
 @torch.no_grad()
@@ -92,15 +98,15 @@ def test_clips_of_a_batch_do_not_mix(encoder, speech):
 def test_parameters_of_the_published_sizes(config, d, depth, ffn):
     layer = 4 * d * d + 4 * d + 2 * d * ffn + ffn + d + 4 * d
     fused = 4 * d + 2 * d * d + d
-    places = d * d // 16 * 128 + d
+    positions = d * d // 16 * 128 + d
     with torch.device("meta"):
         encoder = AvHubertEncoder(config)
     mouth = sum(p.numel() for p in encoder.mouth.parameters())
-    expected = mouth + 105 * d + 513 * d + fused + places + depth * layer + 2 * d
+    expected = mouth + 105 * d + 513 * d + fused + positions + depth * layer + 2 * d
     assert sum(p.numel() for p in encoder.parameters()) == expected
 
 
-def test_the_large_one_is_as_published():
+def test_the_large_config_is_the_published_one():
     assert (LARGE.dim, LARGE.depth, LARGE.heads, LARGE.ffn) == (1024, 24, 16, 4096)
 
 
@@ -110,7 +116,7 @@ def test_wrong_input_is_named(encoder, speech):
         encoder(None, None)
     with pytest.raises(ValueError, match=r"audio must be \(B, T, 104\), got \(3, 9, 103\)"):
         encoder(audio[..., 1:], None)
-    with pytest.raises(ValueError, match="as many frames, got 8 and 9"):
+    with pytest.raises(ValueError, match="equally many frames, got 8 and 9"):
         encoder(audio[:, 1:], video)
 
 
@@ -118,3 +124,65 @@ def test_wrong_input_is_named(encoder, speech):
 def test_wrong_sizes_are_named(wrong):
     with pytest.raises(ValueError, match="must"):
         AvHubertEncoder(replace(TINY, **wrong))
+
+
+@pytest.fixture
+def mouth():
+    torch.manual_seed(0)
+    return MouthResnetEncoder(WIDTHS).eval()
+
+
+@torch.no_grad()
+def test_the_stem_is_a_3d_convolution(mouth):
+    grey = torch.rand(2, 7, 32, 40)
+    captured = {}
+    mouth.stem_norm.register_forward_pre_hook(lambda _, inputs: captured.update(x=inputs[0]))
+    mouth(grey)
+    normalised = (grey[:, None] - 0.421) / 0.165
+    weight = mouth.stem.weight
+    whole = torch.nn.functional.conv3d(normalised, weight, stride=(1, 2, 2), padding=(2, 3, 3))
+    expected = whole.transpose(1, 2).flatten(0, 1)
+    torch.testing.assert_close(captured["x"], expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_a_token_sees_two_frames_to_either_side(mouth):
+    grey = torch.rand(1, 11, 24, 24)
+    changed = grey.clone()
+    changed[:, 5] = 0
+    difference = (mouth(changed) - mouth(grey)).abs().amax(-1)[0]
+    assert (difference > 1e-6).nonzero()[:, 0].tolist() == [3, 4, 5, 6, 7]
+
+
+@torch.no_grad()
+def test_frames_beyond_the_length_are_not_computed(mouth):
+    grey, lengths = torch.rand(2, 6, 24, 24), torch.tensor([6, 3])
+    batch_sizes = []
+    mouth.trunk.register_forward_pre_hook(lambda _, inputs: batch_sizes.append(len(inputs[0])))
+    tokens = mouth(grey, lengths)
+    assert batch_sizes == [9] and not tokens[1, 3:].any()
+    whole = mouth(grey)
+    torch.testing.assert_close(tokens[0], whole[0])
+    torch.testing.assert_close(tokens[1, :3], whole[1, :3])
+
+
+def test_an_88_pixel_crop_ends_as_a_3_by_3_map(mouth):
+    sizes = []
+    mouth.trunk.register_forward_hook(lambda _, __, out: sizes.append(tuple(out.shape)))
+    assert mouth(torch.rand(1, 3, 88, 88)).shape == (1, 3, 7)
+    assert sizes == [(3, 7, 3, 3)]
+
+
+def test_parameters_are_those_of_the_published_front_end():
+    # Stem 64 * 5 * 49 + 64 * 2 + 64; the trunk is ResNet-18's of 11 166 976 with the norms of its
+    # stem, 128, apart, and a learned PReLU slope for each channel of two activations in each block.
+    stem = 64 * 5 * 49 + 3 * 64
+    trunk = 11_176_512 - 64 * 3 * 49 - 128 + 2 * 2 * (64 + 128 + 256 + 512)
+    assert sum(p.numel() for p in MouthResnetEncoder().parameters()) == stem + trunk
+
+
+def test_frames_that_are_not_grey_or_too_small_are_named(mouth):
+    with pytest.raises(ValueError, match=r"video must be grey \(B, T, H, W\) of at least 16"):
+        mouth(torch.rand(1, 3, 5, 88, 88))
+    with pytest.raises(ValueError, match=r"got \(1, 5, 8, 88\)"):
+        mouth(torch.rand(1, 5, 8, 88))

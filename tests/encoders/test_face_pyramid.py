@@ -7,9 +7,9 @@ TINY = (2, 3, 4, 5, 6, 7)
 
 
 @torch.no_grad()
-def test_maps_halve_row_by_row_of_the_table():
+def test_maps_have_the_published_sizes():
     maps = FacePyramid().eval()(torch.rand(1, 6, 96, 96))
-    assert [tuple(each.shape[1:]) for each in maps] == [
+    assert [tuple(feature_map.shape[1:]) for feature_map in maps] == [
         (16, 96, 96),
         (32, 48, 48),
         (64, 24, 24),
@@ -20,7 +20,7 @@ def test_maps_halve_row_by_row_of_the_table():
     ]
 
 
-def test_the_published_size():
+def test_the_number_of_parameters_is_the_published_one():
     assert sum(p.numel() for p in FacePyramid().parameters()) == 8_171_056
 
 
@@ -33,7 +33,7 @@ def test_faces_of_a_batch_do_not_mix():
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 96, 96), (1, 6, 88, 88), (6, 96, 96)])
-def test_pictures_of_another_shape_are_named(shape):
+def test_faces_of_another_shape_are_named(shape):
     with pytest.raises(ValueError, match=r"faces must be \(B, 6, 96, 96\), got"):
         FacePyramid(TINY)(torch.zeros(shape))
     with pytest.raises(ValueError, match="channels must be 6 widths"):

@@ -4,9 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from avsync.fusion.cross_modal import CrossModalTransformer, KeysValues, band_mask
-from avsync.fusion.few_keys import attend_few
-from avsync.fusion.positions import Positions, ZeroChannelPositions, sinusoids
+from avsync.fusion.cross_modal import (
+    CrossModalTransformer,
+    KeysValues,
+    SinusoidalPositions,
+    ZeroChannelPositions,
+    band_mask,
+    capture_attention,
+    folded_attention,
+    sinusoidal_positions,
+)
 
 B, Q, K, D = 3, 12, 5, 16
 
@@ -26,29 +33,29 @@ def streams():
     return (torch.randn(B, n, D, generator=g, dtype=torch.float64).relu() for n in (Q, K))
 
 
-def test_attention_is_torchs_own(transformer, streams):
+def test_attention_equals_that_of_torch(transformer, streams):
     queries, context = streams
     mask = band_mask(Q, K, queries)
     x, context_x = transformer.embed(queries), transformer.embed(context)
     for layer in transformer.layers:
-        theirs = nn.MultiheadAttention(D, layer.heads, batch_first=True).double()
-        theirs.in_proj_weight, theirs.in_proj_bias = layer.in_proj.weight, layer.in_proj.bias
-        theirs.out_proj = layer.out_proj
+        reference = nn.MultiheadAttention(D, layer.heads, batch_first=True).double()
+        reference.in_proj_weight, reference.in_proj_bias = layer.in_proj.weight, layer.in_proj.bias
+        reference.out_proj = layer.out_proj
         norm = layer.attention_norm
-        attended, _ = theirs(norm(x), norm(context_x), norm(context_x), attn_mask=mask)
+        attended, _ = reference(norm(x), norm(context_x), norm(context_x), attn_mask=mask)
         x = layer.feed_forward(x + attended)
     expected = transformer.norm(x)
     got = transformer(queries, context, mask)
-    # Ours takes the softmax in float32.
+    # Ours computes the softmax in float32.
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(got, transformer(queries, context.flip(0), mask), atol=1e-3)
 
 
-def test_few_keys_folded_give_the_same_tokens(transformer, streams):
+def test_folded_attention_gives_the_same_tokens(transformer, streams):
     queries, context = streams
     x, cache = transformer.embed(queries), transformer.keys_values(transformer.embed(context))
     torch.testing.assert_close(
-        attend_few(transformer, x, cache), transformer.attend(x, cache), atol=1e-5, rtol=1e-5
+        folded_attention(transformer, x, cache), transformer.attend(x, cache), atol=1e-5, rtol=1e-5
     )
 
 
@@ -67,7 +74,7 @@ def test_batch_items_do_not_mix(transformer, streams):
     torch.testing.assert_close(transformer(queries, context), torch.stack(alone))
 
 
-def test_a_masked_key_has_no_say(transformer, streams):
+def test_a_masked_key_does_not_matter(transformer, streams):
     queries, context = streams
     mask = torch.zeros(Q, K, dtype=torch.float64)
     mask[:, 3] = -torch.inf
@@ -79,7 +86,7 @@ def test_a_masked_key_has_no_say(transformer, streams):
     assert not torch.allclose(transformer(queries, context), transformer(queries, other))
 
 
-def test_the_mask_bars_keys_well_after_the_query():
+def test_the_band_mask_masks_keys_well_after_the_query():
     like = torch.zeros(1)
     assert (band_mask(16, 5, like) == 0).all()
     assert (band_mask(5, 16, like)[0] == -torch.inf).nonzero()[:, 0].tolist() == [12, 13, 14, 15]
@@ -88,19 +95,19 @@ def test_the_mask_bars_keys_well_after_the_query():
     torch.testing.assert_close(band_mask(4, 4, like), causal)
 
 
-def test_keys_and_values_drop_different_numbers_in_training():
+def test_dropout_differs_between_keys_and_values():
     torch.manual_seed(0)
     transformer = CrossModalTransformer(D, depth=1, heads=2, embed_dropout=0.5).train()
-    seen = []
+    calls = []
     layer = transformer.layers[0]
     keys_values = layer.keys_values
-    layer.keys_values = lambda k, v: seen.append((k, v)) or keys_values(k, v)
+    layer.keys_values = lambda k, v: calls.append((k, v)) or keys_values(k, v)
     transformer(torch.randn(1, Q, D), torch.randn(1, K, D))
-    (for_keys, for_values), *_ = seen
+    (for_keys, for_values), *_ = calls
     assert not torch.equal(for_keys == 0, for_values == 0)
 
 
-def test_linear_layers_start_as_xavier_with_zero_biases():
+def test_linear_layers_have_xavier_weights_and_zero_biases():
     layer = CrossModalTransformer(64, depth=1).layers[0]
     for linear in (layer.in_proj, layer.out_proj, layer.fc1, layer.fc2):
         rows, columns = linear.weight.shape
@@ -110,31 +117,31 @@ def test_linear_layers_start_as_xavier_with_zero_biases():
 
 
 def test_positions_are_sines_then_cosines_from_position_one():
-    table = sinusoids(3, 6)
+    table = sinusoidal_positions(3, 6)
     rates = [1.0, 10000**-0.5, 10000**-1.0]
     for step in range(3):
         expected = [math.sin((step + 1) * r) for r in rates]
         expected += [math.cos((step + 1) * r) for r in rates]
         torch.testing.assert_close(table[step], torch.tensor(expected), atol=1e-6, rtol=1e-5)
-    assert (sinusoids(3, 7)[:, -1] == 0).all()
+    assert (sinusoidal_positions(3, 7)[:, -1] == 0).all()
 
 
-def test_a_step_whose_first_number_is_zero_has_no_position():
+def test_a_step_whose_channel_0_is_zero_has_no_position():
     tokens = torch.ones(2, 4, D)
     tokens[0, 1, 0] = 0
     positions = ZeroChannelPositions()(tokens)
     assert (positions[0, 1] == 0).all()
     # The steps after it keep their own positions.
-    torch.testing.assert_close(positions[0, 2:], sinusoids(4, D)[2:])
-    torch.testing.assert_close(positions[1], sinusoids(4, D))
-    torch.testing.assert_close(Positions()(tokens), sinusoids(4, D))
+    torch.testing.assert_close(positions[0, 2:], sinusoidal_positions(4, D)[2:])
+    torch.testing.assert_close(positions[1], sinusoidal_positions(4, D))
+    torch.testing.assert_close(SinusoidalPositions()(tokens), sinusoidal_positions(4, D))
 
 
-def test_positions_can_be_exchanged(streams):
+def test_position_embeddings_can_be_replaced(streams):
     queries, context = streams
     queries[:, :, 0] = 0
     torch.manual_seed(0)
-    plain = CrossModalTransformer(D, depth=1, positions=Positions()).double().eval()
+    plain = CrossModalTransformer(D, depth=1, positions=SinusoidalPositions()).double().eval()
     torch.manual_seed(0)
     quirk = CrossModalTransformer(D, depth=1).double().eval()
     assert not torch.allclose(plain(queries, context), quirk(queries, context), atol=1e-3)
@@ -143,3 +150,61 @@ def test_positions_can_be_exchanged(streams):
 def test_heads_that_do_not_divide_are_named():
     with pytest.raises(ValueError, match="heads must divide dim, got 3 heads for dim 16"):
         CrossModalTransformer(D, heads=3)
+
+
+@pytest.fixture
+def hooked():
+    torch.manual_seed(0)
+    return CrossModalTransformer(D, depth=2, heads=4).eval()
+
+
+@pytest.fixture
+def pair():
+    g = torch.Generator().manual_seed(1)
+    return torch.randn(B, 6, D, generator=g), torch.randn(B, K, D, generator=g)
+
+
+def test_captured_attention_is_the_attention_used(hooked, pair):
+    with capture_attention(hooked) as captured:
+        hooked(*pair, band_mask(6, K, pair[0]))
+    first, second = captured
+    layer, x = hooked.layers[0], hooked.embed(pair[0])
+    context = hooked.embed(pair[1])
+    torch.testing.assert_close(first.values, layer.keys_values(context, context)[1])
+    heads = first.logits.softmax(-1) @ first.values
+    joined = heads.transpose(1, 2).flatten(2)
+    after = layer.feed_forward(x + layer.out_proj(joined))
+    keys, values = hooked.layers[1].keys_values(context, context)
+    logits = hooked.layers[1].logits(hooked.layers[1].attention_norm(after), keys)
+    torch.testing.assert_close(second.logits, logits + band_mask(6, K, logits))
+    torch.testing.assert_close(second.values, values)
+
+
+def test_captured_logits_are_masked(hooked, pair):
+    queries, context = pair
+    with capture_attention(hooked) as captured:
+        hooked(queries, context.repeat(1, 3, 1), band_mask(6, 3 * K, queries))
+    masked = captured[0].logits == -torch.inf
+    assert masked[0, 0].sum(1).tolist() == [5, 4, 3, 2, 1, 0]
+
+
+def test_capturing_changes_no_output_and_leaves_no_hooks(hooked, pair):
+    before = hooked(*pair)
+    with capture_attention(hooked) as captured:
+        torch.testing.assert_close(hooked(*pair), before, atol=0, rtol=0)
+    hooked(*pair)
+    assert len(captured) == 2
+    assert not any(module._forward_pre_hooks for module in hooked.modules())
+
+
+def test_gradients_flow_through_captured_attention(hooked, pair):
+    with capture_attention(hooked) as captured:
+        hooked(*pair)
+    (captured[1].logits.sum() + captured[1].values.sum()).backward()
+    assert hooked.layers[0].fc1.weight.grad.abs().sum() > 0
+
+
+def test_a_failed_pass_leaves_no_hooks(hooked, pair):
+    with pytest.raises(RuntimeError), capture_attention(hooked):
+        hooked(pair[0][..., :-1], pair[1])
+    assert not any(module._forward_pre_hooks for module in hooked.modules())

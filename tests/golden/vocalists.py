@@ -3,8 +3,8 @@
 from einops import rearrange
 from golden.recipe import make_input, numbers, upstream_keys, weights
 
-from avsync.convert import mtdvocalist, vocalist
-from avsync.tasks.vocalist import MTDVOCALIST, VocalistConfig, build
+from avsync.convert.vocalist import convert_mtdvocalist, convert_vocalist
+from avsync.tasks.sync.vocalist import MTDVOCALIST, VocalistConfig, build
 
 GAINS = {"vid_prenet.16.": 0.3, "aud_prenet.13.": 0.05}
 
@@ -15,12 +15,12 @@ def golden_model(name, dtype):
         lambda key: next((gain for start, gain in GAINS.items() if key.startswith(start)), 1.0),
     )
     state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
-    converter, config = {
-        "vocalist": (vocalist, VocalistConfig()),
-        "mtdvocalist": (mtdvocalist, MTDVOCALIST),
+    convert, config = {
+        "vocalist": (convert_vocalist, VocalistConfig()),
+        "mtdvocalist": (convert_mtdvocalist, MTDVOCALIST),
     }[name]
     model = build(config).to(dtype).eval()
-    model.load_state_dict(converter.convert(state), strict=True)
+    model.load_state_dict(convert(state), strict=True)
     return model
 
 

@@ -10,17 +10,17 @@ import torch
 from golden.recipe import upstream_keys
 from torch import Tensor
 
-from avsync.convert.ynet import UNUSED_TABLES, convert_g, convert_m, convert_unet
-from avsync.encoders.graph import face_adjacency
-from avsync.tasks.unet import UNetConfig
-from avsync.tasks.unet import build as build_unet
-from avsync.tasks.ynet_variants import YNetGConfig, YNetMConfig, build_g, build_m
+from avsync.convert.ynet import UNUSED_TABLES, convert_unet, convert_ynet_g, convert_ynet_m
+from avsync.encoders.st_gcn import face_adjacency
+from avsync.tasks.separation.unet import UNetConfig
+from avsync.tasks.separation.unet import build as build_unet
+from avsync.tasks.separation.ynet_variants import YNetGConfig, YNetMConfig, build_g, build_m
 
 RATE, SAMPLES = 16384, 65535
 MODELS = {
     "unet": (convert_unet, lambda: build_unet(UNetConfig())),
-    "ynet_m": (convert_m, lambda: build_m(YNetMConfig())),
-    "ynet_g": (convert_g, lambda: build_g(YNetGConfig())),
+    "ynet_m": (convert_ynet_m, lambda: build_m(YNetMConfig())),
+    "ynet_g": (convert_ynet_g, lambda: build_g(YNetGConfig())),
 }
 
 

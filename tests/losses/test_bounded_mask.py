@@ -31,27 +31,27 @@ def test_one_bin_by_hand():
 
 def test_the_number_of_sources_changes_the_weights_but_not_the_mask(spectra):
     two, three = BoundedMaskLoss(2), BoundedMaskLoss(3)
-    torch.testing.assert_close(two.wanted(*spectra), three.wanted(*spectra))
+    torch.testing.assert_close(two.target_mask(*spectra), three.target_mask(*spectra))
     assert two(torch.zeros(2, 2, 5, 4), *spectra) > three(torch.zeros(2, 2, 5, 4), *spectra)
 
 
-def test_silence_asks_for_nothing_and_hardly_counts():
+def test_silence_has_a_zero_mask_and_the_least_weight():
     silence = torch.zeros(1, 3, 2, dtype=torch.complex64)
     loss = BoundedMaskLoss()(torch.full((1, 2, 3, 2), 9.0), silence, silence)
     assert loss.item() == pytest.approx(1e-3 * 100, rel=1e-3)
 
 
-def test_a_bin_that_is_minus_the_smallest_number_added_is_a_number_too():
+def test_a_bin_equal_to_minus_eps_is_finite():
     eps = torch.finfo(torch.float32).eps
     mixture = torch.full((1, 1, 1), complex(-2 * eps))
     loss = BoundedMaskLoss(sources=2)(torch.zeros(1, 2, 1, 1), 1j * mixture, mixture)
     assert loss.isfinite()
 
 
-def test_a_mask_that_overshoots_the_bound_costs_no_more(spectra):
+def test_logits_beyond_the_bound_cost_no_more(spectra):
     loss = BoundedMaskLoss()
-    far, farther = (loss(torch.full((2, 2, 5, 4), x), *spectra) for x in (20.0, 2000.0))
-    torch.testing.assert_close(far, farther)
+    large, larger = (loss(torch.full((2, 2, 5, 4), x), *spectra) for x in (20.0, 2000.0))
+    torch.testing.assert_close(large, larger)
 
 
 def test_half_precision_logits_are_compared_in_float32(spectra):
@@ -64,6 +64,6 @@ def test_spectra_of_another_shape_are_named(spectra):
 
 
 @pytest.mark.parametrize("arguments", [{"sources": 0}, {"bound": 0.0}])
-def test_a_loss_that_cannot_be_is_refused(arguments):
+def test_invalid_arguments_are_rejected(arguments):
     with pytest.raises(ValueError, match="sources must be at least 1 and bound positive"):
         BoundedMaskLoss(**arguments)

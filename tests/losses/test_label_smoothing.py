@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from avsync.losses.label_smoothing import LabelSmoothedCrossEntropy
 
 
-def test_a_value_known_on_paper():
+def test_a_value_worked_out_by_hand():
     # Probabilities 1/2, 1/4, 1/4: 0.9 ln 2 + 0.05 ln 4 + 0.05 ln 4.
     logits = torch.tensor([[[math.log(2), 0.0, 0.0]]])
     loss = LabelSmoothedCrossEntropy(0.1)(logits, torch.tensor([[0]]))
@@ -20,14 +20,14 @@ def test_without_smoothing_it_is_cross_entropy():
     torch.testing.assert_close(LabelSmoothedCrossEntropy(0.0)(logits, targets), expected)
 
 
-def test_torchs_own_smoothing_is_another():
-    # Its share of 1 / V goes to the right symbol too: e / V of torch is e / (V - 1) less of it.
+def test_torchs_smoothing_is_defined_differently():
+    # torch gives every symbol e / V, the right one too; without it the others share e / (V - 1).
     logits, targets = torch.randn(3, 4, 7), torch.randint(7, (3, 4))
-    theirs = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), label_smoothing=0.1 * 7 / 6)
-    torch.testing.assert_close(LabelSmoothedCrossEntropy(0.1)(logits, targets), theirs)
+    expected = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), label_smoothing=0.1 * 7 / 6)
+    torch.testing.assert_close(LabelSmoothedCrossEntropy(0.1)(logits, targets), expected)
 
 
-def test_the_sum_counts_symbols_and_leaves_out_what_is_ignored():
+def test_the_sum_skips_ignored_positions():
     logits, targets = torch.zeros(2, 3, 5), torch.tensor([[1, 2, -100], [0, -100, -100]])
     loss = LabelSmoothedCrossEntropy(0.1, "sum")(logits, targets)
     assert loss.item() == pytest.approx(3 * math.log(5))

@@ -13,10 +13,10 @@ def test_three_pairs_worked_out_by_hand():
     )
 
 
-def test_only_pairs_that_are_wrong_are_moved():
+def test_only_misplaced_pairs_get_a_gradient():
     distance = torch.tensor([0.0, 1.0, 0.5, 1.2], requires_grad=True)
     MarginContrastiveLoss()(distance, torch.tensor([1.0, 1.0, 0.0, 0.0])).backward()
-    # In sync: d; out of sync: d - margin, or nothing beyond it; each over the number of pairs.
+    # In sync: d; out of sync: d - margin, or 0 beyond it; each over the number of pairs.
     torch.testing.assert_close(distance.grad, torch.tensor([0.0, 1.0, -0.5, 0.0]) / 4)
 
 
@@ -27,7 +27,7 @@ def test_no_constant_distance_costs_less_than_chance():
     assert costs.index(min(costs)) == 15
 
 
-def test_labels_and_margins_that_do_not_fit_are_named():
+def test_invalid_labels_and_margins_are_named():
     with pytest.raises(ValueError, match=r"shape of distance \(2,\), got \(3,\)"):
         MarginContrastiveLoss()(torch.ones(2), torch.ones(3))
     with pytest.raises(ValueError, match=r"in_sync must be floats .* of torch.int64"):

@@ -8,7 +8,7 @@ import pytest
 
 from avsync.media.container import UnreadableMedia
 from avsync.media.probe import probe
-from avsync.media.video import read_frames
+from avsync.media.video_reader import read_frames
 
 
 def test_a_clip_is_described(make_clip):
@@ -46,8 +46,8 @@ def test_a_cover_is_no_video_stream(make_clip, tmp_path):
         cover = target.add_stream("mjpeg", rate=1)
         cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
         cover.disposition = av.stream.Disposition.attached_pic
-        picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")
-        target.mux(cover.encode(picture) + cover.encode(None))
+        frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")
+        target.mux(cover.encode(frame) + cover.encode(None))
         for packet in source.demux(audio=0):
             if packet.dts is not None:
                 packet.stream = audio
@@ -63,7 +63,7 @@ def test_a_cover_is_no_video_stream(make_clip, tmp_path):
     ("content", "cause"),
     [
         (b"", r"the file is empty \(0 bytes\)"),
-        (b"Dear diary, this is no film.\n" * 200, "not a media file"),
+        (b"Dear diary, this is no video.\n" * 200, "not a media file"),
         (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom", "header is damaged or missing"),
         (b"#EXTM3U\n#EXTINF:10,\n/etc/passwd\n#EXT-X-ENDLIST\n", "not a media file"),
     ],
@@ -86,7 +86,7 @@ def test_a_file_cut_before_its_index_is_unreadable(make_clip):
 def test_pictures_beyond_all_measure_are_refused_before_they_are_made(make_clip):
     clip = make_clip("clip.mov", video_codec="mjpeg", duration_s=0.2)
     data = clip.read_bytes()
-    # The picture's size in the sample description and in every JPEG's own header.
+    # The frame's size in the sample description and in every JPEG's own header.
     data = data.replace(b"\x00\x60\x00\x40\x00\x48", b"\x4e\x20\x17\x70\x00\x48")
     data = data.replace(b"\x00\x40\x00\x60\x03", b"\x17\x70\x4e\x20\x03")
     clip.write_bytes(data)

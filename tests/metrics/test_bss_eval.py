@@ -4,39 +4,39 @@ import numpy as np
 import pytest
 import torch
 
-from avsync.media.audio import read_audio
+from avsync.media.audio_reader import read_audio
 from avsync.metrics import distortion_filters
 from avsync.metrics.bss_eval import BssEval, bss_eval_v3, bss_eval_v4
 from benchmarks.separation.museval_metrics import load_museval_metrics
 
 SAMPLES = 6000
-# Short filters are solved quickly; the usual 512 taps are tried once.
+# Short filters are fast to solve; the default of 512 taps is tested once.
 TAPS = 48
 
 
 @pytest.fixture
 def museval():
-    """Load museval's functions."""
+    """Return the functions of museval."""
     return load_museval_metrics()
 
 
 def coloured(*shape, seed=0):
-    """Sounds of uneven spectra."""
+    """Return signals with uneven spectra."""
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return noise + 0.9 * noise.roll(1, -1) + 0.5 * noise.roll(7, -1)
 
 
 def leaky(references, seed=1):
-    """Estimates with some of the other sources, an echo and some noise in each."""
+    """Return estimates with leakage of the other sources, an echo and noise."""
     others = references.roll(1, 1)
     echo = torch.nn.functional.pad(references, (40, 0))[..., :-40]
     return references + 0.2 * others + 0.3 * echo + 0.05 * coloured(*references.shape, seed=seed)
 
 
-def assert_equal_to_museval(ours: BssEval, item: int, theirs, names):
-    """To 1e-6 dB where a figure is below 60 dB, and NaN at the same places."""
+def assert_equal_to_museval(ours: BssEval, item: int, expected, names):
+    """Assert equality to 1e-6 dB for ratios below 60 dB, and equal NaNs."""
     compared = 0
-    for name, figures in zip(names, theirs, strict=True):
+    for name, figures in zip(names, expected, strict=True):
         own = getattr(ours, name)[item].numpy()
         figures = figures.reshape(own.shape)
         np.testing.assert_array_equal(np.isnan(own), np.isnan(figures), name)
@@ -46,100 +46,103 @@ def assert_equal_to_museval(ours: BssEval, item: int, theirs, names):
     assert compared
 
 
-def as_museval(sounds, item):
-    """`(B, R, N)` or `(B, R, C, N)` as museval's `(R, N, C)`."""
-    sounds = sounds if sounds.ndim == 4 else sounds[:, :, None]
-    return sounds[item].transpose(1, 2).numpy()
+def as_museval(signals, item):
+    """Convert an item of `(B, R, N)` or `(B, R, C, N)` to museval's `(R, N, C)`."""
+    signals = signals if signals.ndim == 4 else signals[:, :, None]
+    return signals[item].transpose(1, 2).numpy()
 
 
-# One, two and three sources; several channels; more blocks than are transformed at once; and sound
-# that fills its last block, so that only an echo lies in one more.
+# One, two and three sources; several channels; more blocks than are transformed at once; and audio
+# that fills its last block, so that one more block holds only an echo.
 SHAPES = [(1, 1, SAMPLES), (2, 2, SAMPLES), (1, 3, SAMPLES), (1, 2, 2, SAMPLES)]
 LONG = [(1, 2, 150_000), (1, 1, 3 * (distortion_filters.BLOCK - TAPS + 1))]
 
 
 @pytest.mark.parametrize("shape", SHAPES + LONG)
-def test_version_3_is_musevals(museval, shape):
+def test_version_3_equals_musevals(museval, shape):
     references = coloured(*shape)
     estimates = leaky(references)
     ours = bss_eval_v3(references, estimates, filter_length=TAPS)
     as_sources = {"framewise_filters": True, "bsseval_sources_version": True, "window": np.inf}
     for item in range(len(references)):
-        sounds = as_museval(references, item), as_museval(estimates, item)
-        sdr, _, sir, sar, _ = museval.bss_eval(*sounds, **as_sources, filters_len=TAPS)
+        signals = as_museval(references, item), as_museval(estimates, item)
+        sdr, _, sir, sar, _ = museval.bss_eval(*signals, **as_sources, filters_len=TAPS)
         assert_equal_to_museval(ours, item, (sdr, sir, sar), ("sdr", "sir", "sar"))
 
 
-def test_filters_are_as_long_as_musevals(museval):
+def test_the_default_filter_length_is_musevals(museval):
     references = coloured(1, 2, SAMPLES)
     estimates = leaky(references)
-    sounds = as_museval(references, 0), as_museval(estimates, 0)
-    theirs = museval.bss_eval_sources(*sounds, compute_permutation=False)[:3]
+    signals = as_museval(references, 0), as_museval(estimates, 0)
+    expected = museval.bss_eval_sources(*signals, compute_permutation=False)[:3]
     ours = bss_eval_v3(references, estimates)
-    assert_equal_to_museval(ours, 0, theirs, ("sdr", "sir", "sar"))
+    assert_equal_to_museval(ours, 0, expected, ("sdr", "sir", "sar"))
 
 
 @pytest.mark.parametrize(("window", "hop"), [(2000, 2000), (2500, 700), (SAMPLES + 1, 3)])
-def test_version_3_in_windows_is_musevals(museval, window, hop):
+def test_version_3_in_windows_equals_musevals(museval, window, hop):
     references = coloured(1, 2, SAMPLES)
     estimates = leaky(references)
     # The first window is silent, and another has one silent estimate.
     references[0, 1, :2000] = 0
     estimates[0, 0, 4000:] = 0
     ours = bss_eval_v3(references, estimates, window, hop)
-    theirs = museval.bss_eval_sources_framewise(
+    expected = museval.bss_eval_sources_framewise(
         as_museval(references, 0), as_museval(estimates, 0), window=window, hop=hop
     )
-    assert_equal_to_museval(ours, 0, theirs[:3], ("sdr", "sir", "sar"))
+    assert_equal_to_museval(ours, 0, expected[:3], ("sdr", "sir", "sar"))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("window", "hop"), [(2000, 2000), (2500, 700)])
-def test_version_4_is_musevals(museval, shape, window, hop):
+def test_version_4_equals_musevals(museval, shape, window, hop):
     references = coloured(*shape)
     estimates = leaky(references)
     estimates[:, 0, ..., :2000] = 0
     ours = bss_eval_v4(references, estimates, window, hop, filter_length=TAPS)
     for item in range(len(references)):
-        sounds = as_museval(references, item), as_museval(estimates, item)
-        theirs = museval.bss_eval(*sounds, window=window, hop=hop, filters_len=TAPS)[:4]
-        assert_equal_to_museval(ours, item, theirs, ("sdr", "isr", "sir", "sar"))
+        signals = as_museval(references, item), as_museval(estimates, item)
+        expected = museval.bss_eval(*signals, window=window, hop=hop, filters_len=TAPS)[:4]
+        assert_equal_to_museval(ours, item, expected, ("sdr", "isr", "sir", "sar"))
 
 
-def test_version_4_in_one_window_is_musevals_images(museval):
+def test_version_4_in_one_window_equals_musevals_images(museval):
     references = coloured(1, 2, SAMPLES)
     estimates = leaky(references)
-    sounds = as_museval(references, 0), as_museval(estimates, 0)
-    theirs = museval.bss_eval_images(*sounds, compute_permutation=False)[:4]
+    signals = as_museval(references, 0), as_museval(estimates, 0)
+    expected = museval.bss_eval_images(*signals, compute_permutation=False)[:4]
     ours = bss_eval_v4(references, estimates)
-    assert_equal_to_museval(ours, 0, theirs, ("sdr", "isr", "sir", "sar"))
+    assert_equal_to_museval(ours, 0, expected, ("sdr", "isr", "sir", "sar"))
 
 
 @pytest.mark.real_data
-def test_voices_and_music_are_measured_as_museval_measures_them(museval, shared):
+def test_real_voices_and_music_are_scored_as_by_museval(museval, shared):
     clips = ("grid_s1/bbaf2n.mkv", "music_cc/carnatic.wav", "grid_s1/bbaf3s.mkv")
     cut = [np.concatenate(list(read_audio(shared / "data" / clip, 0.0)))[:47000] for clip in clips]
     voice, music, other = torch.from_numpy(np.stack(cut)).double()
     references = torch.stack([voice, music])[None]
     estimates = torch.stack([voice + 0.1 * music + 0.01 * other, music + 0.2 * voice])[None]
-    sounds = as_museval(references, 0), as_museval(estimates, 0)
-    theirs = museval.bss_eval_sources(*sounds, compute_permutation=False)[:3]
-    assert_equal_to_museval(bss_eval_v3(references, estimates), 0, theirs, ("sdr", "sir", "sar"))
+    signals = as_museval(references, 0), as_museval(estimates, 0)
+    expected = museval.bss_eval_sources(*signals, compute_permutation=False)[:3]
+    assert_equal_to_museval(bss_eval_v3(references, estimates), 0, expected, ("sdr", "sir", "sar"))
     ours = bss_eval_v4(references, estimates, 16000, 16000)
-    theirs = museval.bss_eval(*sounds, window=16000, hop=16000)[:4]
-    assert_equal_to_museval(ours, 0, theirs, ("sdr", "isr", "sir", "sar"))
+    expected = museval.bss_eval(*signals, window=16000, hop=16000)[:4]
+    assert_equal_to_museval(ours, 0, expected, ("sdr", "isr", "sir", "sar"))
 
 
-def apart():
-    """Two sources and a noise of energy 1 that do not overlap, so a filter of one tap is a gain."""
-    sounds = torch.zeros(3, 12, dtype=torch.float64)
+def disjoint_signals():
+    """Return two sources and a noise of energy 1 that do not overlap in time.
+
+    A filter of one tap is a gain.
+    """
+    signals = torch.zeros(3, 12, dtype=torch.float64)
     for row in range(3):
-        sounds[row, 4 * row : 4 * row + 4] = 0.5
-    return sounds
+        signals[row, 4 * row : 4 * row + 4] = 0.5
+    return signals
 
 
-def test_figures_known_on_paper():
-    first, second, noise = apart()
+def test_ratios_worked_out_by_hand():
+    first, second, noise = disjoint_signals()
     references = torch.stack([first, second])[None]
     estimates = torch.stack([2 * first + 0.5 * second + 0.25 * noise, 1.1 * second])[None]
     three = bss_eval_v3(references, estimates, filter_length=1)
@@ -154,31 +157,31 @@ def test_figures_known_on_paper():
     assert float(four.sdr[0, 1]) == pytest.approx(20)
 
 
-def test_an_echo_is_forgiven_by_version_3_and_not_by_version_4():
+def test_version_3_allows_an_echo_and_version_4_does_not():
     reference = coloured(1, 1, SAMPLES)
     reference[..., -100:] = 0
-    late = reference.roll(100, -1)
-    assert bss_eval_v3(reference, late).sdr > 60
-    assert bss_eval_v4(reference, late).sdr < 0
+    delayed = reference.roll(100, -1)
+    assert bss_eval_v3(reference, delayed).sdr > 60
+    assert bss_eval_v4(reference, delayed).sdr < 0
 
 
-def test_an_echo_beyond_the_filter_is_not_forgiven():
+def test_an_echo_longer_than_the_filter_is_distortion():
     reference = coloured(1, 1, SAMPLES)
     reference[..., -600:] = 0
     assert bss_eval_v3(reference, reference.roll(600, -1)).sdr < 1
 
 
-def test_a_source_among_the_references_turns_artefact_into_interference():
+def test_leakage_is_interference_if_its_source_is_a_reference_else_artefact():
     sources = coloured(1, 3, SAMPLES)
     estimate = sources[:, :1] + 0.3 * sources[:, 2:]
-    without = bss_eval_v3(sources[:, :2], estimate, targets=[0])
-    among = bss_eval_v3(sources, estimate, targets=[0])
-    torch.testing.assert_close(without.sdr, among.sdr)
-    assert without.sar < 15 < 60 < among.sar
-    assert among.sir < 15 < without.sir
+    excluded = bss_eval_v3(sources[:, :2], estimate, targets=[0])
+    included = bss_eval_v3(sources, estimate, targets=[0])
+    torch.testing.assert_close(excluded.sdr, included.sdr)
+    assert excluded.sar < 15 < 60 < included.sar
+    assert included.sir < 15 < excluded.sir
 
 
-def test_an_estimate_is_of_the_reference_it_is_said_to_be():
+def test_targets_give_the_reference_of_each_estimate():
     references = coloured(1, 2, SAMPLES)
     estimates = leaky(references)
     both = bss_eval_v3(references, estimates)
@@ -190,7 +193,7 @@ def test_an_estimate_is_of_the_reference_it_is_said_to_be():
 
 
 @pytest.mark.parametrize("measure", [bss_eval_v3, bss_eval_v4])
-def test_items_do_not_mix_however_many_are_worked_on_at_once(measure, monkeypatch):
+def test_items_do_not_mix_at_any_step_size(measure, monkeypatch):
     references = coloured(3, 2, SAMPLES)
     estimates = leaky(references)
     together = measure(references, estimates, 2000, filter_length=TAPS)
@@ -203,7 +206,7 @@ def test_items_do_not_mix_however_many_are_worked_on_at_once(measure, monkeypatc
         torch.testing.assert_close(getattr(together, name)[1:2], getattr(alone, name))
 
 
-def test_sound_after_the_last_full_window_is_left_out():
+def test_samples_after_the_last_full_window_are_left_out():
     references = coloured(1, 1, SAMPLES)
     estimates = leaky(references)
     measured = bss_eval_v4(references, estimates, 2500, 1000)
@@ -212,7 +215,7 @@ def test_sound_after_the_last_full_window_is_left_out():
     torch.testing.assert_close(bss_eval_v4(references, estimates, 2500, 1000).sdr, measured.sdr)
 
 
-def test_silence_is_counted_and_is_no_number():
+def test_silent_windows_are_counted_and_nan():
     references = coloured(2, 2, SAMPLES)
     estimates = leaky(references)
     references[0, 0] = 0
@@ -220,12 +223,12 @@ def test_silence_is_counted_and_is_no_number():
     measured = bss_eval_v3(references, estimates, 3000)
     assert measured.silent_references.tolist() == [[1, 1], [0, 0]]
     assert measured.silent_estimates.tolist() == [[0, 0], [0, 2]]
-    for figure in (measured.sdr, measured.sir, measured.sar):
-        assert figure.isnan()[:, 0].tolist() == [[True, True], [False, True]]
+    for ratio in (measured.sdr, measured.sir, measured.sar):
+        assert ratio.isnan()[:, 0].tolist() == [[True, True], [False, True]]
 
 
-def test_a_source_given_twice_is_measured_like_once():
-    # Nothing tells one from the other, so the matrix that is solved has half its rank.
+def test_a_source_given_twice_is_scored_like_once():
+    # Both references are equal, so the Gram matrix has half its rank.
     source = coloured(1, 1, SAMPLES)
     estimate = source + 0.1 * coloured(1, 1, SAMPLES, seed=5)
     once = bss_eval_v3(source, estimate)
@@ -234,7 +237,7 @@ def test_a_source_given_twice_is_measured_like_once():
     torch.testing.assert_close(twice.sar, once.sar, atol=1e-3, rtol=0)
 
 
-def test_single_precision_is_measured_in_double():
+def test_float32_input_is_computed_in_float64():
     references = coloured(1, 2, SAMPLES).float()
     single = bss_eval_v3(references, leaky(references))
     double = bss_eval_v3(references.double(), leaky(references).double())
@@ -269,9 +272,9 @@ def test_wrong_input_is_named(change, message):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("measure", [bss_eval_v3, bss_eval_v4])
-def test_a_gpu_gets_the_same_figures(measure):
+def test_a_gpu_gives_the_same_ratios(measure):
     references = coloured(2, 2, SAMPLES)
-    # Of two equal references one matrix is singular.
+    # With two equal references one matrix is singular.
     references[1, 1] = references[1, 0]
     estimates = leaky(references)
     ours = measure(references.cuda(), estimates.cuda(), 3000)

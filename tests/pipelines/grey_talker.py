@@ -5,7 +5,7 @@ import math
 import torch
 
 from avsync import weights
-from avsync.registry import create_model
+from avsync.tasks.registry import create_model
 
 CONFIG = {
     "encoder": {

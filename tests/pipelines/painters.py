@@ -1,4 +1,4 @@
-"""Stand-ins for models of talking faces whose drawings are known, and films for them to draw on."""
+"""Stand-ins for models of talking faces whose drawings are known, and videos for them to draw on."""
 
 from fractions import Fraction
 
@@ -6,7 +6,7 @@ import av
 import numpy as np
 import torch
 
-from avsync.tasks.talking_face import FACE_SPEC
+from avsync.tasks.talking.generator import FACE_SPEC
 from avsync.timing import SAMPLES_PER_FRAME
 
 
@@ -27,7 +27,7 @@ class Hears:
 
 
 class Same(Hears):
-    """Draws the other picture of the person: in a film that stands still, the true one."""
+    """Draws the other frame of the person: in a video that stands still, the true one."""
 
     def __call__(self, tokens, faces):
         return faces[:, 3:]
@@ -52,7 +52,7 @@ class Loud(Hears):
 
 
 def texture(width, height):
-    """A smooth picture `(H, W, 3)` uint8 in which no two places look alike."""
+    """A smooth frame `(H, W, 3)` uint8 in which no two places look alike."""
     y, x = np.mgrid[0:height, 0:width]
     red = 120 + 50 * np.sin(x / 9 + y / 31) + 20 * np.cos(y / 7)
     green = 110 + 60 * np.cos(y / 11 - x / 40)
@@ -61,7 +61,7 @@ def texture(width, height):
 
 
 def write_pictures(path, images, fps=25, times=None, metadata=None, **context):
-    """A film without sound of pictures `(H, W, 3)`, shown at their times in seconds."""
+    """A video without audio of frames `(H, W, 3)`, shown at their times in seconds."""
     with av.open(str(path), "w") as container:
         container.metadata.update(metadata or {})
         stream = container.add_stream("libx264", rate=Fraction(fps), options={"qp": "1"})
@@ -80,7 +80,7 @@ def write_pictures(path, images, fps=25, times=None, metadata=None, **context):
 
 
 def write_voice(path, wav, rate=16000):
-    """A sound file of a wave `(N,)`: lossless where its container is."""
+    """An audio file of a wave `(N,)`: lossless where its container is."""
     codec = {".wav": "pcm_s16le", ".flac": "flac", ".m4a": "aac"}[path.suffix]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, layout="mono")

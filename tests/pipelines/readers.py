@@ -6,8 +6,8 @@ import torch
 from training.spoken import READER
 
 from avsync import weights
-from avsync.registry import create_model
-from avsync.tasks.vocabulary import END
+from avsync.tasks.lipreading.vocabulary import END
+from avsync.tasks.registry import create_model
 
 WORDS = ("bin", "blue", "now", "please")
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from avsync.media.crops import Face
+from avsync.faces.crops import Face
 
 PLACES = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
 
@@ -11,7 +11,7 @@ class RedDetector:
     """Finds the box of all that is red, from the `first`-th look to the `last`."""
 
     name = "red"
-    every = 5
+    stride = 5
 
     def __init__(self, first: int = 0, last: int = 10**9) -> None:
         self.first, self.last = first, last

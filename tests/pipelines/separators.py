@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from avsync.media.crops import Face
-from avsync.tasks.separation_spec import SeparationSpec, chunk
+from avsync.faces.crops import Face
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk
 
 PLACES = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
 
@@ -51,10 +51,10 @@ class Brightness:
 
 
 class FixedFaces:
-    """Finds faces in the same boxes `(x0, y0, x1, y1)` in every picture."""
+    """Finds faces in the same boxes `(x0, y0, x1, y1)` in every frame."""
 
     name = "fixed"
-    every = 5
+    stride = 5
 
     def __init__(self, *boxes: tuple[int, int, int, int]) -> None:
         self.boxes = [np.array(box, float) for box in boxes]

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from pipelines.red_detector import RedDetector
 
-from avsync.cli import main
-from avsync.data.splits import clips_of_split
-from avsync.data.store import Store
-from avsync.pipelines.prepare import prepare
+from avsync.cli.main import main
+from avsync.data.store.reader import Store
+from avsync.data.store.splits import clips_of_split
+from avsync.pipelines.prepare.prepare_store import prepare
 
 
 def rejected(store):
@@ -109,7 +109,7 @@ def test_heads_are_cut_where_they_are_asked_for(lrs2):
     store, _ = run(lrs2, "lrs2", lists=["test.txt"], crops=("head",))
     clip = Store(store)[0]
     assert clip.head.shape == (40, 224, 224, 3)
-    # The face's top left quarter is red; the head is wider, and grey beyond the picture.
+    # The face's top left quarter is red; the head is wider, and grey beyond the frame.
     red, green, _ = clip.head[3, 90:110, 90:110].mean(axis=(0, 1))
     assert red > 150 and green < 90
     assert abs(clip.head[3, :20, :20].astype(int) - 110).max() < 3

@@ -6,11 +6,11 @@ import pytest
 import torch
 from golden.recipe import upstream_keys, weights
 
-from avsync.cli import main
-from avsync.media.synthetic import render_clip
-from avsync.pipelines.check import check, load_model
-from avsync.registry import create_model
-from avsync.tasks.vocalist import Vocalist
+from avsync.cli.main import main
+from avsync.pipelines.check.check_file import check, load_model
+from avsync.synthetic import render_clip
+from avsync.tasks.registry import create_model
+from avsync.tasks.sync.vocalist import Vocalist
 from avsync.weights import save
 
 # What the reference weights of the tests need to stay in range.

@@ -5,11 +5,11 @@ import pytest
 import torch
 from pipelines.separators import FixedFaces
 from pipelines.two_faces import LEFT, RIGHT, tones, write_faces
-from tasks.test_lip_mask import TINY
+from tasks.separation.test_lip_mask import TINY
 
-from avsync.media.audio import read_audio
-from avsync.pipelines.separate import separate
-from avsync.tasks.lip_mask import build
+from avsync.media.audio_reader import read_audio
+from avsync.pipelines.separate.separate_file import separate
+from avsync.tasks.separation.lip_mask import build
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(16000, 2.9), (44100, 1.3)])
@@ -24,7 +24,7 @@ def test_voices_and_rest_add_up_to_the_file(tmp_path, rate, seconds):
         np.concatenate(list(read_audio(tmp_path / "out" / name, 0.0, None)))
         for name in ("voice_0.wav", "voice_1.wav", "rest.wav")
     ]
-    assert all(sound.shape == (wave.shape[1],) for sound in sounds)
+    assert all(audio.shape == (wave.shape[1],) for audio in sounds)
     np.testing.assert_allclose(sum(sounds), wave[0], atol=1e-6)
     # A network that has learnt next to nothing hears about half of the mixture in each face.
     for voice in sounds[:2]:

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from pipelines.separators import Brightness
 
-from avsync.media.audio import read_audio
-from avsync.media.faces import YuNetDetector
-from avsync.media.video import at_rate, read_frames
-from avsync.pipelines.separate import separate
+from avsync.faces.detector import YuNetDetector
+from avsync.media.audio_reader import read_audio
+from avsync.media.video_reader import at_rate, read_frames
+from avsync.pipelines.separate.separate_file import separate
 
 pytestmark = pytest.mark.real_data
 RATE = 16000
 
 
 def side_by_side(path, left, right, frames=75):
-    """A file of both pictures, and of the mean of both voices."""
+    """A file of both frames, and of the mean of both voices."""
     with ExitStack() as stack, av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
         video.width, video.height, video.pix_fmt = 720, 288, "yuv420p"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from avsync.scoring.track_scores import TrackScores
+from avsync.scoring.score_sums import TrackScores
 
 OFFSETS = np.arange(-2000, 2001, 20.0)
 LENGTH_S = 120.0

@@ -6,16 +6,16 @@ import torch
 
 from avsync.scoring import engine
 from avsync.scoring.engine import CroppedTick, level_db, score_tracks
-from avsync.scoring.track_scores import BIN_WINDOWS
-from avsync.tasks.clip_spec import ClipSpec
-from avsync.tasks.vocalist import VocalistConfig, build
+from avsync.scoring.score_sums import BIN_WINDOWS
+from avsync.tasks.input_spec import ClipSpec
+from avsync.tasks.sync.vocalist import VocalistConfig, build
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 REACH_S = 0.4
 
 
 class Brightness:
-    """A model that can be worked out by hand: brightness of a frame against level of its sound."""
+    """A model that can be worked out by hand: brightness of a frame against level of its audio."""
 
     spec = ClipSpec("mouth", 4, 4, window_frames=2, audio_from_s=0.0, audio_until_s=0.04)
 
@@ -35,7 +35,7 @@ class Brightness:
 
 
 class Memory:
-    """Sound that lies in memory and lets nobody look behind its end."""
+    """Audio that lies in memory and lets nobody look behind its end."""
 
     def __init__(self, wav):
         self.wav = wav
@@ -53,7 +53,7 @@ class Memory:
 
 
 def clip(ticks, lead_ms, seed=0):
-    """Grey frames, and sound whose level is the frames' brightness, `lead_ms` early."""
+    """Grey frames, and audio whose level is the frames' brightness, `lead_ms` early."""
     grey = np.random.default_rng(seed).integers(0, 256, ticks).astype(np.uint8)
     times_s = (np.arange(ticks * SAMPLES_PER_FRAME) / SAMPLE_RATE) + lead_ms / 1000
     wav = np.interp(times_s * FPS - 0.5, np.arange(ticks), grey / 255)
@@ -88,7 +88,7 @@ def test_blocks_do_not_show(monkeypatch):
 def test_evidence_is_the_plain_double_loop():
     frames, wav = clip(40, 0)
     track = score(frames, wav).tracks[0]
-    sound = Memory(wav)
+    audio = Memory(wav)
     grey = torch.tensor([frame[0, 0, 0] / 255 for frame in frames])
     expected = np.zeros_like(track.evidence)
     for i in range(len(frames) - 1):
@@ -96,7 +96,7 @@ def test_evidence_is_the_plain_double_loop():
         for k, offset_ms in enumerate(track.offsets_ms):
             start_s = i / FPS - offset_ms / 1000
             if start_s > -0.01 and start_s + 0.04 < len(wav) / SAMPLE_RATE + 0.01:
-                window = torch.tensor(sound.window(start_s, start_s + 0.04))
+                window = torch.tensor(audio.window(start_s, start_s + 0.04))
                 scores[k] = -((grey[i] - window.mean()) ** 2)
         expected[i // BIN_WINDOWS] += np.nan_to_num(scores - np.nanmean(scores))
     np.testing.assert_allclose(track.evidence, expected, atol=1e-4)
@@ -117,7 +117,7 @@ def test_sound_of_ticks_that_are_missing_is_not_encoded():
 def test_sound_outside_the_file_speaks_neither_for_nor_against():
     frames, wav = clip(12, 0)
     track = score(frames, wav).tracks[0]
-    # An offset of +400 ms asks every window of 12 frames but the last two for sound before 0.
+    # An offset of +400 ms asks every window of 12 frames but the last two for audio before 0.
     assert track.evidence[0, -1] == 0
     assert track.evidence[0, len(track.offsets_ms) // 2] > 0
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from avsync.scoring.far import lies_beyond
-from avsync.scoring.track_scores import Curve
+from avsync.scoring.peak import lies_beyond
+from avsync.scoring.score_sums import Curve
 
 OFFSETS = np.arange(-5000, 5001, 20.0)
 

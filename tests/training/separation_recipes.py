@@ -3,10 +3,10 @@
 import numpy as np
 from data.sound_files import tone, write_sound
 
-from avsync.data.mixtures import MixtureLevels
-from avsync.training.loop import LoopSettings
-from avsync.training.mixture_data import MixtureData
-from avsync.training.ynet import YNetRecipe
+from avsync.data.sampling.mixtures import MixtureLevels
+from avsync.training.data.mixtures import MixtureData
+from avsync.training.engine.loop import LoopSettings
+from avsync.training.recipes.ynet import YNetRecipe
 
 
 def sounds(folder):

@@ -18,7 +18,7 @@ import timm.utils.model_ema  # noqa: F401
 import torch
 from torch import nn
 
-from avsync.training.loop import LoopSettings, fit
+from avsync.training.engine.loop import LoopSettings, fit
 
 STEPS, SHARED_STEPS, KILLS = 100, 5, 4
 # Where a child says that it makes a batch.

@@ -1,7 +1,7 @@
 """Transcripts of the clips of the store that conftest makes, and sizes of models to train."""
 
 from avsync.encoders.av_hubert import AvHubertConfig
-from avsync.tasks.lip_reader import LipReaderConfig
+from avsync.tasks.lipreading.lip_reader import LipReaderConfig
 
 ENCODER = AvHubertConfig(8, 1, 2, 12, channels=(2, 3, 4, 5), position_frames=5)
 READER = LipReaderConfig(ENCODER, 1, "words", crop_size=24)

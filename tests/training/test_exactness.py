@@ -9,8 +9,8 @@ import pytest
 import torch
 from training import small_run
 
-from avsync.training.batches import Parts
-from avsync.training.loop import LOG_FILE, STATE_FILE, Curriculum
+from avsync.training.engine.batches import Parts
+from avsync.training.engine.loop import LOG_FILE, STATE_FILE, Curriculum
 
 # Starting processes takes long on a busy machine.
 pytestmark = pytest.mark.timeout(400)

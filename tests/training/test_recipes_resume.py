@@ -7,36 +7,37 @@ import torch
 from training.spoken import READER, write_transcripts
 
 from avsync import weights as checkpoints
-from avsync.data.mixtures import MixtureLevels
+from avsync.data.sampling.mixtures import MixtureLevels
 from avsync.encoders.av_hubert import AvHubertConfig
-from avsync.tasks.av_syncnet import AvSyncNetConfig
-from avsync.tasks.avst import AvstConfig
-from avsync.tasks.lip_expert import LipExpertConfig
-from avsync.tasks.perfect_match import PerfectMatchConfig
-from avsync.tasks.syncnet import SyncNetConfig
-from avsync.tasks.synctalklip import SyncTalklipConfig
-from avsync.tasks.talking_face import TalkingFaceConfig
-from avsync.tasks.vocalist import VocalistConfig, build
-from avsync.tasks.wav2lip import Wav2LipConfig
-from avsync.training.av_syncnet import AvSyncNetRecipe
-from avsync.training.avst import AvstRecipe
-from avsync.training.clip_data import ClipData
-from avsync.training.dense_sync import DenseSyncRecipe
-from avsync.training.fine_tune import FineTuneRecipe
-from avsync.training.lip_expert import LipExpertRecipe
-from avsync.training.lip_mask import LipMaskRecipe
-from avsync.training.lip_reader import LipReaderRecipe
-from avsync.training.loop import STATE_FILE, LoopSettings
-from avsync.training.mixture_data import MixtureData
-from avsync.training.mtdvocalist import MtdVocalistRecipe
-from avsync.training.perfect_match import PerfectMatchRecipe
-from avsync.training.recipes import RECIPES, run
-from avsync.training.syncnet import SyncNetRecipe
-from avsync.training.synctalklip import SyncTalklipRecipe
-from avsync.training.utterance_batches import Speech
-from avsync.training.vocalist import VocalistRecipe
-from avsync.training.wav2lip import Wav2LipRecipe
-from avsync.training.ynet import YNetRecipe
+from avsync.pipelines.train import train as run
+from avsync.tasks.sync.av_syncnet import AvSyncNetConfig
+from avsync.tasks.sync.avst import AvstConfig
+from avsync.tasks.sync.lip_expert import LipExpertConfig
+from avsync.tasks.sync.perfect_match import PerfectMatchConfig
+from avsync.tasks.sync.syncnet import SyncNetConfig
+from avsync.tasks.sync.vocalist import VocalistConfig, build
+from avsync.tasks.talking.generator import TalkingFaceConfig
+from avsync.tasks.talking.synctalklip import SyncTalklipConfig
+from avsync.tasks.talking.wav2lip import Wav2LipConfig
+from avsync.training.catalog import RECIPES
+from avsync.training.data.mixtures import MixtureData
+from avsync.training.data.sync import ClipData
+from avsync.training.data.utterances import Speech
+from avsync.training.engine.loop import STATE_FILE, LoopSettings
+from avsync.training.recipes.av_syncnet import AvSyncNetRecipe
+from avsync.training.recipes.avst import AvstRecipe
+from avsync.training.recipes.dense_sync import DenseSyncRecipe
+from avsync.training.recipes.fine_tune import FineTuneRecipe
+from avsync.training.recipes.lip_expert import LipExpertRecipe
+from avsync.training.recipes.lip_mask import LipMaskRecipe
+from avsync.training.recipes.lip_reader import LipReaderRecipe
+from avsync.training.recipes.mtdvocalist import MtdVocalistRecipe
+from avsync.training.recipes.perfect_match import PerfectMatchRecipe
+from avsync.training.recipes.syncnet import SyncNetRecipe
+from avsync.training.recipes.synctalklip import SyncTalklipRecipe
+from avsync.training.recipes.vocalist import VocalistRecipe
+from avsync.training.recipes.wav2lip import Wav2LipRecipe
+from avsync.training.recipes.ynet import YNetRecipe
 
 MEL_CHANNELS = (2, 3, 4, 5, 8)
 HEARS = AvHubertConfig(16, 1, 2, 32, channels=(2, 3, 4, 5), position_frames=5)

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from avsync.data.sync_clips import SyncClips
+from avsync.data.sampling.sync_sequences import MouthSequences
 from avsync.timing import SAMPLES_PER_FRAME
 
 
 @pytest.mark.parametrize("max_speed", [1.0, 1.5])
 def test_sound_stays_with_its_frames_at_every_speed(store, max_speed):
-    clips = SyncClips([store[0]], frames=20, size=24, max_speed=max_speed)
+    clips = MouthSequences([store[0]], frames=20, size=24, max_speed=max_speed)
     errors = []
     for seed in range(12):
         grey, wav = clips.draw(0, np.random.default_rng(seed))
@@ -21,8 +21,8 @@ def test_sound_stays_with_its_frames_at_every_speed(store, max_speed):
 
 
 def test_speeds_differ_and_one_is_among_them(store):
-    fixed = SyncClips([store[0]], frames=12, size=24, max_speed=1.0)
-    free = SyncClips([store[0]], frames=12, size=24, max_speed=1.3)
+    fixed = MouthSequences([store[0]], frames=12, size=24, max_speed=1.0)
+    free = MouthSequences([store[0]], frames=12, size=24, max_speed=1.3)
     assert len(fixed.draw(0, np.random.default_rng(1)).wav) == fixed.samples
     lengths = {len(free.draw(0, np.random.default_rng(s)).wav) for s in range(8)}
     assert lengths == {free.samples}
@@ -30,4 +30,4 @@ def test_speeds_differ_and_one_is_among_them(store):
 
 def test_clips_shorter_than_a_stretch_are_left_out(store):
     with pytest.raises(ValueError, match="clips must hold one of 50 frames or more, got 3"):
-        SyncClips(list(store), frames=50)
+        MouthSequences(list(store), frames=50)

@@ -1,0 +1,10 @@
+from .lip_expert import convert_lip_expert as convert_lip_expert
+from .syncnet import convert_syncnet as convert_syncnet
+from .torch_file import load_torch_file as load_torch_file
+from .upstream import convert_state as convert_state
+from .upstream import read_upstream as read_upstream
+from .vocalist import convert_mtdvocalist as convert_mtdvocalist
+from .vocalist import convert_vocalist as convert_vocalist
+from .ynet import convert_unet as convert_unet
+from .ynet import convert_ynet_g as convert_ynet_g
+from .ynet import convert_ynet_m as convert_ynet_m

@@ -1,0 +1,76 @@
+"""A list of mixtures small enough to publish: names, places and levels, a line of JSON for each.
+
+The first line says at what rate and of what length they are; whoever has the same sources makes the
+same mixtures of it, to the bit.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avsync.atomic import write_text
+from avsync.data.sampling.mixtures import MixtureRow, Mixtures
+from avsync.tasks.separation.input_spec import SeparationSpec
+
+KIND = "avsync mixtures 1"
+TYPES: dict[str, tuple[type, ...]] = {
+    "target": (str,),
+    "frame": (int,),
+    "accompaniment": (str, type(None)),
+    "accompaniment_at": (int,),
+    "second": (str, type(None)),
+    "second_at": (int,),
+    "level_db": (float, int),
+    "second_db": (float, int),
+}
+
+
+def draw_rows(mixtures: Mixtures, count: int, seed: int) -> list[MixtureRow]:
+    """Return the first `count` mixtures of a seed; more of them begin with the same."""
+    return [mixtures.draw(np.random.default_rng((seed, number))) for number in range(count)]
+
+
+def write_manifest(path: str | Path, rows: Sequence[MixtureRow], spec: SeparationSpec) -> None:
+    """Write the mixtures for a task of that rate and chunk, whole or not at all."""
+    lines = [_header(spec), *(row._asdict() for row in rows)]
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def read_manifest(path: str | Path, spec: SeparationSpec) -> list[MixtureRow]:
+    """Return the mixtures of a file; ValueError where it is damaged, or made for another rate or length.
+
+    What it names is looked up when a mixture is made, not here.
+    """
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    header = _parsed(path, lines[0] if lines else "", 1)
+    if header != _header(spec):
+        raise ValueError(f"{path} must begin with {_header(spec)}, got {header}")
+    return [_row(path, line, number) for number, line in enumerate(lines[1:], start=2)]
+
+
+def _header(spec: SeparationSpec) -> dict[str, Any]:
+    return {
+        "kind": KIND,
+        "sample_rate": spec.sample_rate,
+        "samples": spec.samples,
+        "fps": spec.fps,
+        "frames": spec.frames,
+    }
+
+
+def _row(path: str | Path, line: str, number: int) -> MixtureRow:
+    given = _parsed(path, line, number)
+    if set(given) != set(TYPES) or not all(isinstance(given[k], TYPES[k]) for k in TYPES):
+        raise ValueError(f"{path} is damaged in line {number}: expected {', '.join(TYPES)}")
+    return MixtureRow(**given)
+
+
+def _parsed(path: str | Path, line: str, number: int) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged in line {number}: {error}") from error
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,74 @@
+"""Which clips of a store belong to a split: a JSON file of names by split, as corpora give it."""
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from avsync.atomic import write_text
+from avsync.data.store.reader import Store
+
+SPLITS_FILE = "splits.json"
+
+
+def clips_of_split(store: Store, splits: str | Path | None, split: str) -> list[int]:
+    """Place in the store of the clips whose source file is named in `split`.
+
+    Args:
+        store: prepared clips.
+        splits: a JSON file `{"train": ["name", ...], ...}`; a name is a source without suffix, with
+            as many of its folders as tell it from others. None stands for all clips.
+        split: a key of that file.
+
+    ValueError where the file has no such split, or where no clip of it is in the store.
+    """
+    if splits is None:
+        return list(range(len(store)))
+    names = _read(splits)
+    if not isinstance(names.get(split), list):
+        known = ", ".join(names) or "none"
+        raise ValueError(f"split must be one of {known} of {splits}, got {split!r}")
+    wanted = set(names[split])
+    places = [i for i, row in enumerate(store.rows) if not wanted.isdisjoint(_names(row["source"]))]
+    if not places:
+        raise ValueError(f"store {store.path} holds no clip of split {split!r} of {splits}")
+    return places
+
+
+def splits_of(splits: str | Path) -> list[str]:
+    """Return the splits that a file has; ValueError where it is no file of splits."""
+    return list(_read(splits))
+
+
+def update_splits(store: Path, names: dict[str, list[str]]) -> Path:
+    """Write `splits.json` of a store: these splits are new, others stay as they are.
+
+    RuntimeError where there is one that cannot be read.
+    """
+    path = store / SPLITS_FILE
+    known: dict[str, list[str]] = {}
+    if path.exists():
+        try:
+            known = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise RuntimeError(f"{path} is damaged: {error}") from error
+    write_text(path, json.dumps(known | names, indent=1) + "\n")
+    return path
+
+
+def source_name(source: str) -> str:
+    """Return the name of a source in a file of splits: without its suffix."""
+    return PurePosixPath(source).with_suffix("").as_posix()
+
+
+def _names(source: str) -> set[str]:
+    """`a/b/c.mp4` is called `c`, `b/c` and `a/b/c`."""
+    parts = source_name(source).split("/")
+    return {"/".join(parts[place:]) for place in range(len(parts))}
+
+
+def _read(splits: str | Path) -> dict[str, Any]:
+    try:
+        names = json.loads(Path(splits).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"splits must be a JSON file of names, got {splits}: {error}") from error
+    return names if isinstance(names, dict) else {}

@@ -1,0 +1,32 @@
+"""Types of the public names, which are imported when first used (see `__init__.py`)."""
+
+from .av_hubert import AvHubertConfig as AvHubertConfig
+from .av_hubert import AvHubertEncoder as AvHubertEncoder
+from .av_hubert import MouthResnetEncoder as MouthResnetEncoder
+from .avst import AvstAudioEncoder as AvstAudioEncoder
+from .avst import AvstVisualEncoder as AvstVisualEncoder
+from .conv_block import ConvBlock as ConvBlock
+from .conv_block import FoldedConv3d as FoldedConv3d
+from .conv_block import conv_block_2d as conv_block_2d
+from .conv_block import conv_block_3d as conv_block_3d
+from .conv_block import fold_batch_norms as fold_batch_norms
+from .conv_block import upsample_block_2d as upsample_block_2d
+from .dense_sync import DenseSyncAudioEncoder as DenseSyncAudioEncoder
+from .dense_sync import DenseSyncVisualEncoder as DenseSyncVisualEncoder
+from .face_pyramid import FacePyramid as FacePyramid
+from .frame_tokens import CentreTokens as CentreTokens
+from .frame_tokens import FrameTokens as FrameTokens
+from .frame_tokens import LipCropEncoder as LipCropEncoder
+from .frame_tokens import WindowEncoder as WindowEncoder
+from .looking_to_listen import DilatedFrameEncoder as DilatedFrameEncoder
+from .looking_to_listen import DilatedSpectrumEncoder as DilatedSpectrumEncoder
+from .mc3 import Mc3Encoder as Mc3Encoder
+from .st_gcn import StGcnEncoder as StGcnEncoder
+from .st_gcn import face_adjacency as face_adjacency
+from .syncnet import SyncNetAudioEncoder as SyncNetAudioEncoder
+from .syncnet import SyncNetVisualEncoder as SyncNetVisualEncoder
+from .timm_backbone import TimmFrameEncoder as TimmFrameEncoder
+from .vocalist import VocalistAudioEncoder as VocalistAudioEncoder
+from .vocalist import VocalistVisualEncoder as VocalistVisualEncoder
+from .wav2lip_expert import Wav2LipAudioEncoder as Wav2LipAudioEncoder
+from .wav2lip_expert import Wav2LipVisualEncoder as Wav2LipVisualEncoder

@@ -1,0 +1,149 @@
+"""Encoding audio anew as it was: the same codec, rate, channels and bit rate where there are such
+encoders, and the nearest ones where there are not."""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import av
+import numpy as np
+from av.codec import Codec
+from av.container import OutputContainer
+
+from avsync.media.container import open_media
+
+# Codecs whose encoder has another name, and those whose own encoder is not fit for use.
+ENCODERS = {"mp3": "libmp3lame", "opus": "libopus", "vorbis": "libopus"}
+# What a container holds where the source's codec has no encoder.
+FALLBACKS = {"matroska": "flac", "webm": "libopus", "avi": "libmp3lame", "mpeg": "mp2"}
+LOSSLESS = ("flac", "alac", "pcm_")
+OPUS_RATE = 48000
+# Matroska does not say where the channels of PCM belong, and mp4 wants to know.
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+# Packets of audio whose size tells its bit rate where the header does not.
+RATE_PACKETS = 500
+CHANNEL_BIT_RATE = 96_000
+# Quiet beginnings take few bits; encoding audio a second time at so few would be heard.
+LEAST_CHANNEL_BIT_RATE = 32_000
+
+
+class AudioPlan(NamedTuple):
+    """How one audio stream is encoded anew; `bit_rate` is None where nothing is lost."""
+
+    codec: str
+    encoder: str
+    rate: int
+    layout: str
+    sample_format: str | None
+    bit_rate: int | None
+
+    def describe(self) -> str:
+        """`aac at 128 kb/s`, or `dts as flac`."""
+        name = Codec(self.encoder, "w").canonical_name
+        words = name if name == self.codec else f"{self.codec} as {name}"
+        return f"{words} at {round(self.bit_rate / 1000)} kb/s" if self.bit_rate else words
+
+
+def plan_audio_streams(source: Path, writing: OutputContainer) -> dict[int, AudioPlan]:
+    """Return how the audio streams of a file are encoded for a new container, by their index there.
+
+    ValueError where a stream cannot be decoded.
+    """
+    with open_media(source) as reading:
+        sounds = reading.streams.audio
+        for audio in sounds:
+            if audio.codec_context is None or not audio.codec_context.sample_rate:
+                raise ValueError(f"its audio (stream {audio.index}) cannot be decoded")
+        measured = _bit_rates(reading)
+        return {audio.index: _plan(audio, writing, measured[audio.index]) for audio in sounds}
+
+
+def add_encoder(writing: OutputContainer, plan: AudioPlan) -> av.AudioStream:
+    """Return a new stream of audio, ready to encode."""
+    stream = cast(
+        av.AudioStream, writing.add_stream(plan.encoder, rate=plan.rate, layout=plan.layout)
+    )
+    if plan.bit_rate is not None:
+        stream.bit_rate = plan.bit_rate
+    if plan.sample_format is not None:
+        cast(Any, stream.codec_context).format = plan.sample_format
+    return stream
+
+
+def encoded(
+    stream: av.AudioStream, blocks: Iterable[np.ndarray], plan: AudioPlan, start_s: Fraction
+) -> Iterator[av.Packet]:
+    """Map float blocks `(C, n)` to packets, the first sample at `start_s` on the file's clock."""
+    at = round(start_s * plan.rate)
+    for block in blocks:
+        # Packed: PyAV 18 makes no frames of more than seven planes.
+        packed = np.ascontiguousarray(block.T, np.float32).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, "flt", plan.layout)
+        frame.sample_rate, frame.time_base, frame.pts = plan.rate, Fraction(1, plan.rate), at
+        at += block.shape[1]
+        yield from stream.encode(frame)
+    yield from stream.encode(None)
+
+
+def _plan(audio: av.AudioStream, writing: OutputContainer, measured: int) -> AudioPlan:
+    context = audio.codec_context
+    codec = context.codec.canonical_name
+    encoder = ENCODERS.get(codec, codec)
+    if not _encodes(encoder, writing):
+        encoder = FALLBACKS.get(writing.format.name, "aac")
+    lossless = encoder.startswith(LOSSLESS)
+    rich = CHANNEL_BIT_RATE * context.channels
+    told = rich if codec.startswith(LOSSLESS) else context.bit_rate or measured or rich
+    return AudioPlan(
+        codec=codec,
+        encoder=encoder,
+        rate=OPUS_RATE if encoder == "libopus" else context.sample_rate,
+        layout=named_layout(context),
+        sample_format=_sample_format(encoder, context.format.name),
+        bit_rate=None if lossless else max(told, LEAST_CHANNEL_BIT_RATE * context.channels),
+    )
+
+
+def named_layout(context: av.AudioCodecContext) -> str:
+    """Return where the channels of an audio belong; the usual places where the file does not say."""
+    name = context.layout.name
+    return LAYOUTS.get(context.channels, name) if "channels" in name else name
+
+
+def _encodes(encoder: str, writing: OutputContainer) -> bool:
+    try:
+        codec = Codec(encoder, "w")
+        with av.open(BytesIO(), "w", format=writing.format.name) as attempt:
+            attempt.add_stream(codec.name, rate=OPUS_RATE)
+            attempt.start_encoding()
+    except (ValueError, av.error.FFmpegError):  # Also for codecs that are not known.
+        return False
+    return True
+
+
+def _sample_format(encoder: str, source: str) -> str | None:
+    """Wide samples where the source's are and the encoder has a choice."""
+    names = [each.name for each in Codec(encoder, "w").audio_formats or ()]
+    wide = [name for name in names if name.startswith("s32")]
+    return wide[0] if wide and source.startswith("s32") and encoder != "libmp3lame" else None
+
+
+def _bit_rates(reading: av.container.InputContainer) -> dict[int, int]:
+    """Bits a second by the packets of the file's beginning, 0 where they do not tell."""
+    bits: dict[int, int] = {}
+    length_s: dict[int, float] = {}
+    sounds = reading.streams.audio
+    for packet in islice(reading.demux(sounds), RATE_PACKETS * len(sounds)):
+        if packet.size and packet.duration and packet.time_base is not None:
+            index = packet.stream_index
+            bits[index] = bits.get(index, 0) + 8 * packet.size
+            length_s[index] = length_s.get(index, 0.0) + float(packet.duration * packet.time_base)
+    return {
+        audio.index: round(bits[audio.index] / length_s[audio.index])
+        if length_s.get(audio.index)
+        else 0
+        for audio in sounds
+    }

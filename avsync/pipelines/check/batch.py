@@ -1,0 +1,198 @@
+"""Many files: each gets its answer, whatever is wrong with the others, and in their order."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from glob import glob, has_magic
+from importlib import metadata
+from pathlib import Path
+
+import cv2
+import torch
+
+from avsync.faces.detector import FaceDetector, find_detector
+from avsync.pipelines.check.check_file import MAX_SEARCH_S, check, load_model
+from avsync.pipelines.check.jsonl import ResultsFile, stamp
+from avsync.pipelines.check.messages import printable
+from avsync.pipelines.check.workers import Ended, Work, in_processes
+from avsync.pipelines.progress import Report, progress_bar
+from avsync.scoring.result import CheckResult, thin_maps
+from avsync.tasks.registry import model_card
+from avsync.timing import DEFAULT_PROFILE, tolerance
+
+
+@dataclass(frozen=True)
+class Options:
+    """What files are checked with; arguments of `check`."""
+
+    model: str
+    weights: str | None
+    profile: str
+    search_s: float
+    detector: str
+
+
+def check_files(
+    files: Iterable[str | Path],
+    *,
+    model: str = "dense_sync",
+    weights: str | Path | None = None,
+    profile: str = DEFAULT_PROFILE,
+    search_s: float = 1.0,
+    detector: str | None = None,
+    workers: int = 0,
+    results: str | Path | None = None,
+    resume: bool = False,
+) -> Iterator[CheckResult]:
+    """Yield the result of each file, in the order of the files; arguments are those of `check`.
+
+    A file that cannot be read, whatever the cause, is a result and stops nothing. Of several files
+    the score maps are thinned to what a small frame shows.
+
+    Args:
+        files: videos, patterns, or folders, which stand for the videos in and below them.
+        workers: processes; 0 is this one, where a file that crashes a decoder ends the batch.
+        results: a file of JSON lines, one for each file as soon as it is checked; at the end in
+            the order of the files.
+        resume: take from `results` what is there, where neither file nor options have changed.
+
+    ValueError for arguments out of range, RuntimeError for weights that cannot be used.
+    """
+    tolerance(profile)
+    if not 0 < search_s <= MAX_SEARCH_S:
+        raise ValueError(f"search_s must lie in (0, {MAX_SEARCH_S}] seconds, got {search_s}")
+    if workers < 0:
+        raise ValueError(f"workers must be 0 or more, got {workers}")
+    if resume and results is None:
+        raise ValueError("results must name the file to resume from")
+    weights = None if weights is None else str(weights)
+    # What a user may have got wrong comes before the detector, which may have to be fetched.
+    videos = find_videos(files)
+    if not workers:
+        load_model(model, weights)
+    found = find_detector(detector).name
+    options = Options(model_card(model).name, weights, profile, float(search_s), found)
+    lines = None if results is None else ResultsFile(results, resume=resume)
+    return _in_order(videos, options, workers, lines)
+
+
+def _in_order(
+    videos: list[Path], options: Options, workers: int, lines: ResultsFile | None
+) -> Iterator[CheckResult]:
+    """Yield the result of each file in its turn; each new one is a line as soon as it is there."""
+    call = {**asdict(options), "version": metadata.version("avsync")}
+    if options.weights is not None:
+        call["weights_made_of"] = stamp(Path(options.weights))
+    made_of = {video: {**stamp(video), **call} for video in videos}
+    known = {v for v in videos if lines is not None and lines.has(str(v), made_of[v])}
+    todo = [video for video in videos if video not in known]
+    label = printable(videos[0].name) if len(videos) == 1 else f"{len(todo)} files"
+    ready: dict[Path, CheckResult] = {}
+    try:
+        with progress_bar(label) as bar:
+            work = _checked(todo, options, workers, bar, thin=len(videos) > 1)
+            for video in videos:
+                while video not in known and video not in ready:
+                    done, result = next(work)
+                    ready[done] = result
+                    if lines is not None:
+                        lines.add(result, made_of[done])
+                with bar.aside():
+                    if lines is not None and video in known:
+                        yield lines.result(str(video))
+                    else:
+                        yield ready.pop(video)
+        if lines is not None:
+            lines.finish(map(str, videos))
+    finally:
+        if lines is not None:
+            lines.close()
+
+
+def _checked(
+    videos: list[Path], options: Options, workers: int, report: Report, *, thin: bool
+) -> Iterator[tuple[Path, CheckResult]]:
+    """Files and their results, as they come."""
+    start = partial(_start, options, thin)
+    if workers:
+        ended = in_processes(partial(_alone, start), videos, workers, report)
+    else:
+        ended = _one_by_one(start, videos, report)
+    for number, outcome, died in ended:
+        video = videos[number]
+        cause = "reading it killed the process"
+        yield video, _unreadable(video, options, cause) if died else outcome
+
+
+def _one_by_one(start: Callable[[], Work], videos: list[Path], report: Report) -> Iterator[Ended]:
+    work = start()
+    for number, video in enumerate(videos):
+
+        def tell(share: float, before: int = number) -> None:
+            report((before + share) / len(videos))
+
+        yield Ended(number, work(video, tell))
+
+
+def _alone(start: Callable[[], Work]) -> Work:
+    """For one of several processes, which would be in each other's way with more threads."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    return start()
+
+
+def _start(options: Options, thin: bool) -> Work:
+    """Load what all files need; what is wrong with that is no fault of a file."""
+    load_model(options.model, options.weights)
+    return partial(_check, options, find_detector(options.detector), thin)
+
+
+def _check(
+    options: Options, detector: FaceDetector, thin: bool, video: Path, report: Report
+) -> CheckResult:
+    try:
+        result = check(video, **{**asdict(options), "detector": detector}, progress=report)
+    except Exception as error:  # A damaged file may fail anywhere in a decoder.
+        return _unreadable(video, options, f"{type(error).__name__}: {error}")
+    return thin_maps(result) if thin else result
+
+
+def _unreadable(video: Path, options: Options, detail: str) -> CheckResult:
+    return CheckResult(
+        file=str(video), status="unreadable", reason="damaged", detail=detail, verdict=None,
+        borderline=False, offset_ms=None, interval_ms=None, confidence=0.0, duration_s=None,
+        tracks=(), model=options.model, profile=options.profile, search_s=options.search_s,
+    )  # fmt: skip
+
+
+SUFFIXES = {
+    *(".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"),
+    *(".3gp", ".flv", ".m2ts", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".wmv"),
+}
+
+
+def find_videos(named: Iterable[str | Path]) -> list[Path]:
+    """Return the files named, in that order and each once; a folder stands for the videos in and below it.
+
+    Hidden files of a folder are left out. A name that is not there is kept, for the answer to say
+    so. ValueError for a folder without videos.
+    """
+    return list(dict.fromkeys(video for name in named for video in _videos(Path(name))))
+
+
+def _videos(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        videos = sorted(
+            p
+            for p in path.rglob("*")
+            # Hidden ones are no videos: `._a.mp4` is what a Mac leaves beside each a.mp4.
+            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
+        )
+        if not videos:
+            raise ValueError(f"there is no video in the folder {path}")
+        yield from videos
+    elif has_magic(str(path)) and not path.exists():
+        # A shell that does not expand patterns hands them over as they are.
+        yield from sorted(map(Path, glob(str(path), recursive=True))) or [path]
+    else:
+        yield path

@@ -1,0 +1,265 @@
+"""The accuracy of a sync model on prepared clips: `avsync evaluate sync --data STORE`."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+
+from avsync.atomic import write_text
+from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.splits import clips_of_split
+from avsync.evaluation.published_protocols import (
+    PUBLISHED,
+    ProtocolFigures,
+    Published,
+    measure_published,
+)
+from avsync.evaluation.sync_accuracy import (
+    Accuracy,
+    Windows,
+    Words,
+    measure_clips,
+    resampled_interval,
+)
+from avsync.metrics.sync_accuracy import CANDIDATES
+from avsync.pipelines.check.check_file import load_model
+from avsync.pipelines.progress import Report, progress_bar
+from avsync.scoring.peak import calibration_of
+
+CONTEXTS = (5, 9, 15, 25)
+TOLERANCES = (1, 5)
+# GRID's alignments count 25000 units a second.
+ALIGNMENT_RATE = 25000
+SILENT_WORDS = ("sil", "sp")
+CLIP_TOLERANCE_MS = 45.0
+
+
+@dataclass(frozen=True)
+class SyncEvaluation:
+    """Scores a sync model on clips whose offset is known.
+
+    Args:
+        data: a store of prepared clips (`avsync prepare`).
+        model: a name that `avsync models` lists.
+        weights: a checkpoint of that model instead of the released one.
+        splits: JSON file of clip names by split.
+        split: which split of that file to measure on.
+        alignments: folder of word alignments NAME.align as GRID has them; windows inside the words
+            are then scored on their own as well.
+        protocol: `clips` scores windows and whole clips as `avsync check` would; `lrs2` and
+            `acappella` are the published evaluations of these corpora, with their contexts.
+        truth_ms: the offset of all clips, such as the one their corpus carries; positive = the
+            audio leads.
+        contexts: lengths in frames over which scores are averaged by protocol `clips`.
+        json: write the figures here.
+    """
+
+    data: Annotated[Path, tyro.conf.arg(metavar="STORE")]
+    model: str = "dense_sync"
+    weights: Path | None = None
+    splits: Path | None = None
+    split: str = "test"
+    alignments: Path | None = None
+    protocol: Literal["clips", "lrs2", "acappella"] = "clips"
+    truth_ms: float = 0.0
+    contexts: tuple[int, ...] = CONTEXTS
+    json: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.protocol != "clips" and self.protocol not in PUBLISHED:
+            names = ", ".join(["clips", *PUBLISHED])
+            raise ValueError(f"protocol must be one of {names}, got {self.protocol!r}")
+        if self.protocol != "clips" and (self.alignments or self.contexts != CONTEXTS):
+            raise ValueError(
+                f"protocol {self.protocol} has contexts of its own and knows no words: contexts "
+                "and alignments are for protocol clips"
+            )
+
+
+def evaluate_sync(evaluation: SyncEvaluation) -> dict[str, Any]:
+    """Run the evaluation; figures as plain data, written to `json` where that is given."""
+    store = Store(evaluation.data)
+    places = clips_of_split(store, evaluation.splits, evaluation.split)
+    if not places:
+        raise ValueError(f"store {store.path} holds no clips")
+    with progress_bar(f"evaluating {evaluation.model}") as report:
+        figures = _measured(evaluation, _reported(store, places, report))
+    if evaluation.json is not None:
+        write_text(evaluation.json, json.dumps(figures, indent=2) + "\n")
+    return figures
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Return the figures as a table in plain text."""
+    protocol = figures["protocol"]
+    lines = [f"{figures['model']} on {figures['clips']} clips of {figures['data']}"]
+    if protocol != "clips":
+        lines[0] += f", protocol {protocol}"
+        return "\n".join(lines + published_lines(figures))
+    lines += accuracy_lines(figures["windows"])
+    for context, share in figures["touching_words"].items():
+        lines.append(f"{100 * share:.1f} % of windows touch the words at {context} frames")
+    clip = figures["clip_level"]
+    lines.append(
+        f"whole clips: {clip['within_45_ms']} of {figures['clips']} within 45 ms "
+        f"(chance {100 * clip['chance']:.1f} %), {clip['answered']} answered"
+    )
+    if clip["median_ms"] is not None:
+        median_ms, size_ms = clip["median_ms"], clip["mean_abs_ms"]
+        lines.append(f"their error: median {median_ms:+.0f} ms, mean size {size_ms:.0f} ms")
+    return "\n".join(lines)
+
+
+def read_words(folder: str | Path) -> Words:
+    """First and last second of the words of every NAME.align in a folder."""
+    paths = sorted(Path(folder).glob("*.align"))
+    if not paths:
+        raise ValueError(f"alignments must be a folder of .align files, got {folder}")
+    words = {}
+    for path in paths:
+        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+        spoken = [row for row in rows if len(row) == 3 and row[2] not in SILENT_WORDS]
+        if spoken:
+            first_s, last_s = int(spoken[0][0]), int(spoken[-1][1])
+            words[path.stem] = (first_s / ALIGNMENT_RATE, last_s / ALIGNMENT_RATE)
+    return words
+
+
+def _reported(store: Store, places: Sequence[int], report: Report) -> Iterator[PreparedClip]:
+    """Yield the clips, and each time the next one is asked for, the share of frames that are done."""
+    frames = [store.rows[place]["frames"] for place in places]
+    done = 0
+    for place, length in zip(places, frames, strict=True):
+        yield store[place]
+        done += length
+        report(done / sum(frames))
+
+
+def _measured(evaluation: SyncEvaluation, clips: Iterator[PreparedClip]) -> dict[str, Any]:
+    model = load_model(evaluation.model, evaluation.weights)
+    figures: dict[str, Any] = {
+        "model": evaluation.model,
+        "data": evaluation.data.name,
+        "split": evaluation.split if evaluation.splits else None,
+        "protocol": evaluation.protocol,
+        "truth_ms": evaluation.truth_ms,
+    }
+    if evaluation.protocol == "clips":
+        words = None if evaluation.alignments is None else read_words(evaluation.alignments)
+        calibration = calibration_of(evaluation.model)
+        accuracy = measure_clips(
+            model, clips, evaluation.contexts, calibration, evaluation.truth_ms, words
+        )
+        return figures | {"clips": len(accuracy.clips)} | _figures(evaluation, accuracy)
+    published = PUBLISHED[evaluation.protocol]
+    measured = measure_published(model, clips, published, evaluation.truth_ms)
+    rest = published_figures(measured, published, model.spec.window_frames)
+    return figures | {"clips": len(measured.clips)} | rest
+
+
+def _figures(evaluation: SyncEvaluation, accuracy: Accuracy) -> dict[str, Any]:
+    errors_ms = accuracy.errors_ms()
+    kinds: tuple[Windows, ...] = ("all", "away from the ends")
+    if evaluation.alignments:
+        kinds = (*kinds, "inside words", "touching words")
+    rows = [
+        accuracy_row(kind, context, tolerance, shares)
+        for kind in kinds
+        for context in evaluation.contexts
+        for tolerance in TOLERANCES
+        # Clips of under 31 windows have none away from their ends.
+        if (shares := accuracy.shares(context, tolerance, kind))
+    ]
+    return {
+        "windows": rows,
+        "touching_words": {
+            str(context): accuracy.touching_share(context)
+            for context in evaluation.contexts
+            if evaluation.alignments
+        },
+        "clip_level": {
+            "answered": len(errors_ms),
+            "within_45_ms": accuracy.clips_within(CLIP_TOLERANCE_MS),
+            "chance": CLIP_TOLERANCE_MS / 1000,
+            "median_ms": float(np.median(errors_ms)) if len(errors_ms) else None,
+            "mean_abs_ms": float(np.abs(errors_ms).mean()) if len(errors_ms) else None,
+            "errors_ms": {
+                clip.name: None if clip.error_ms is None else round(clip.error_ms, 1)
+                for clip in accuracy.clips
+            },
+        },
+    }
+
+
+Row = dict[str, Any]
+
+
+def published_figures(measured: ProtocolFigures, published: Published, window: int) -> Row:
+    """Rows of accuracy by context and tolerance for a model of `window` frames; LSE and PRI.
+
+    ValueError where no clip is long enough.
+    """
+    if not measured.clips:
+        raise ValueError(f"no clip is longer than the {window} frames this model sees at once")
+    means = measured.embedding_means()
+    return {
+        "window_frames": window,
+        "windows": [
+            accuracy_row("all", context, tolerance, measured.accuracies(context, tolerance))
+            | {"averaged": context > window}
+            for context in published.contexts_of(window)
+            for tolerance in published.tolerances
+        ],
+        "embedding": None if means is None else means._asdict(),
+        "too_short": list(measured.too_short),
+    }
+
+
+def accuracy_row(kind: str, context: int, tolerance: int, shares: Sequence[float]) -> Row:
+    """Return the mean over clips with its interval, and what chance gives."""
+    return {
+        "windows": kind,
+        "context": context,
+        "tolerance": tolerance,
+        "accuracy": float(np.mean(shares)),
+        "interval": list(resampled_interval(shares)),
+        "chance": (2 * tolerance + 1) / CANDIDATES,
+    }
+
+
+def accuracy_lines(rows: Sequence[Row]) -> list[str]:
+    """Return a table of accuracy rows."""
+    lines = ["windows             context  within   accuracy  95 % interval   chance"]
+    for row in rows:
+        low, high = row["interval"]
+        lines.append(
+            f"{row['windows']:<18}  {row['context']:>4} fr.  {row['tolerance']:>2} fr. "
+            f"{100 * row['accuracy']:>8.1f} %  {100 * low:5.1f} to {100 * high:5.1f}  "
+            f"{100 * row['chance']:>6.1f} %"
+        )
+    return lines
+
+
+def published_lines(figures: Row) -> list[str]:
+    """Return the figures of a published protocol in plain text."""
+    lines = accuracy_lines(figures["windows"])
+    if not any(row["averaged"] for row in figures["windows"]):
+        lines.append(f"the model's own context of {figures['window_frames']} frames, not averaged")
+    found = figures["embedding"]
+    if found is not None:
+        lines.append(
+            f"embeddings of {figures['model']}: LSE-D {found['lse_d']:.3f}, LSE-C "
+            f"{found['lse_c']:.3f}, PRI {found['pri']:.3f} (chance {found['pri_chance']:.3f})"
+        )
+        if figures["model"] != "syncnet":
+            lines.append("LSE as published is that of syncnet only: compare it with nothing else")
+    if figures["too_short"]:
+        names = ", ".join(figures["too_short"][:5])
+        more = len(figures["too_short"]) - 5
+        names += f" and {more} more" if more > 0 else ""
+        lines.append(f"left out, too short for one window: {names}")
+    return lines

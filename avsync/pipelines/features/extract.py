@@ -1,0 +1,244 @@
+"""Features of videos and stores as files: `avsync features FILE|STORE -o DIR --model NAME`."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+
+from avsync.atomic import replacing, write_text
+from avsync.data.store.reader import CLIPS_TABLE, PreparedClip, Store
+from avsync.faces.detector import FaceDetector, find_detector
+from avsync.media.container import UnreadableMedia
+from avsync.pipelines.check.batch import find_videos
+from avsync.pipelines.features.frozen import FrozenFeatures, Stream
+from avsync.pipelines.features.stream import Rows, of_clip, of_file
+from avsync.scoring.engine import SyncModel
+from avsync.tasks.registry import create_model, model_card
+from avsync.weights import sha256_of
+
+SETTINGS_FILE, INDEX_FILE = "features.json", "index.jsonl"
+NOTHING = {
+    "video": "no face stays in the frame for as long as a window of the model",
+    "audio": "the audio is shorter than a window of the model",
+}
+
+
+class Extracted(NamedTuple):
+    """What was written for a source: its files, and in plain words why there is none."""
+
+    source: str
+    files: tuple[Path, ...]
+    problem: str = ""
+
+    def describe(self) -> str:
+        """One line in plain words."""
+        return self.problem or ", ".join(str(path) for path in self.files)
+
+
+def extract(
+    sources: Iterable[str | Path],
+    output: str | Path,
+    *,
+    model: str = "dense_sync",
+    weights: str | Path | None = None,
+    stream: Stream = "video",
+    layer: str = "",
+    detector: str | FaceDetector | None = None,
+    say: Callable[[Extracted], None] | None = None,
+) -> list[Extracted]:
+    """Write the features of videos and of stores as safetensors; run again, it resumes.
+
+    A file holds `features` `(n, D)` and `times_s` `(n,)` of a clip, of a face in a video, or of a
+    video's audio. `index.jsonl` lists the files of each source, or what is wrong with it.
+
+    Args:
+        sources: videos, folders of videos, and stores of prepared clips.
+        output: folder for the files.
+        model: a name that `avsync models` lists.
+        weights: a checkpoint of that model instead of the released one.
+        stream: `video` or `audio`.
+        layer: a module of the model, by its dotted name; see `FrozenFeatures`.
+        detector: the face detector, by name or object; None for the best there is.
+        say: told of every source as it is done.
+
+    ValueError where the output holds features of another kind.
+    """
+    output = Path(output)
+    frozen = FrozenFeatures(_loaded(model, weights), stream, layer)
+    about = {"model": model, "stream": stream, "layer": frozen.layer}
+    about["weights"] = "released" if weights is None else sha256_of(Path(weights))
+    done = _resume(output, about)
+
+    @cache
+    def faces() -> FaceDetector:
+        named = detector is None or isinstance(detector, str)
+        return find_detector(detector) if named else detector  # type: ignore[arg-type,return-value]
+
+    results = []
+    for source in _listed(sources):
+        if source.key in done:
+            continue
+        done.add(source.key)
+        if isinstance(source.place, PreparedClip):
+            rows: Iterator[Rows] = iter([of_clip(frozen, source.place)])
+        else:
+            rows = of_file(frozen, source.place, faces() if stream == "video" else None)
+        results.append(_write(rows, source.name, output, about))
+        _note(output, source.key, results[-1])
+        if say is not None:
+            say(results[-1])
+    return results
+
+
+class _Source(NamedTuple):
+    """A clip or a video, its name under the output, and a key that changes with it."""
+
+    key: str
+    name: str
+    place: Path | PreparedClip
+
+
+def _listed(sources: Iterable[str | Path]) -> Iterator[_Source]:
+    keys: dict[str, str] = {}
+    for named in map(Path, sources):
+        if (named / CLIPS_TABLE).is_file():
+            found = (_Source(f"clip {clip.id}", clip.id, clip) for clip in Store(named))
+        else:
+            found = (_video(path, named) for path in find_videos([named]))
+        for source in found:
+            if keys.setdefault(source.name, source.key) != source.key:
+                raise ValueError(f"two sources would be written to {source.name}: do one at a time")
+            yield source
+
+
+def _video(path: Path, named: Path) -> _Source:
+    name = path.relative_to(named).as_posix() if named.is_dir() else path.name
+    stat = path.stat() if path.is_file() else None
+    state = "" if stat is None else f" {stat.st_size} {stat.st_mtime_ns}"
+    return _Source(f"{path.resolve()}{state}", name, path)
+
+
+def _write(rows: Iterator[Rows], name: str, output: Path, about: dict[str, str]) -> Extracted:
+    files: dict[int | None, FeatureFile] = {}
+    with ExitStack() as stack:
+        try:
+            for track, times_s, features in rows:
+                if track not in files and len(times_s):
+                    ending = "" if track is None else f".{track}"
+                    path = output / f"{name}{ending}.safetensors"
+                    files[track] = stack.enter_context(FeatureFile(path, about | {"source": name}))
+                if len(times_s):
+                    files[track].append(times_s, features)
+        except UnreadableMedia as error:
+            return Extracted(name, (), str(error))
+        for file in files.values():
+            file.finish()
+    problem = "" if files else NOTHING[about["stream"]]
+    return Extracted(name, tuple(file.path for file in files.values()), problem)
+
+
+def _resume(output: Path, about: dict[str, str]) -> set[str]:
+    """Return the keys of the sources that are done. ValueError where they were done otherwise."""
+    settings, index = output / SETTINGS_FILE, output / INDEX_FILE
+    if not settings.is_file():
+        write_text(settings, json.dumps(about, indent=1) + "\n")
+    try:
+        found = json.loads(settings.read_text(encoding="utf-8"))
+        lines = index.read_text(encoding="utf-8").splitlines() if index.is_file() else []
+        # What a killed run was writing last is done again.
+        whole = [line for line in lines if line.endswith("}")]
+        done = {json.loads(line)["key"] for line in whole}
+    except (ValueError, KeyError, TypeError) as error:
+        raise RuntimeError(f"{output} is damaged: {error}") from error
+    if found != about:
+        there, asked = (", ".join(f"{k} {v}" for k, v in e.items() if v) for e in (found, about))
+        raise ValueError(f"output {output} holds features of {there}, not of {asked}")
+    write_text(index, "".join(f"{line}\n" for line in whole))
+    return done
+
+
+def _note(output: Path, key: str, result: Extracted) -> None:
+    files = [path.relative_to(output).as_posix() for path in result.files]
+    row = {"key": key, "source": result.source, "files": files, "problem": result.problem}
+    with open(output / INDEX_FILE, "a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _loaded(name: str, weights: str | Path | None) -> SyncModel:
+    # Norms are not folded, unlike in `check`: a layer's output is what it was in training.
+    model_card(name, "sync")
+    model = create_model(name, pretrained=weights is None, weights=weights)
+    return cast(SyncModel, model.to("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+FEATURES, TIMES = "features", "times_s"
+
+
+class FeatureFile:
+    """Writes `features` `(n, D)` float32 and `times_s` `(n,)` float64, in seconds, to one file.
+
+    Rows wait on disk beside it, so hours need no memory; `finish` puts the file in its place.
+
+    Args:
+        path: the file, replaced.
+        about: what the features are of, kept in the file's header.
+    """
+
+    def __init__(self, path: Path, about: Mapping[str, str]) -> None:
+        self.path, self.about = path, dict(about)
+        self.times: list[np.ndarray] = []
+        self.dim = 0
+        self._rows = path.with_name(f".{path.name}.rows")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._rows.write_bytes(b"")
+
+    def __enter__(self) -> "FeatureFile":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._rows.unlink(missing_ok=True)
+
+    def append(self, times_s: np.ndarray, features: np.ndarray) -> None:
+        """Append vectors `(n, D)` with their times `(n,)`; D is that of the first ones."""
+        self.dim = self.dim or features.shape[-1]
+        if features.shape != (len(times_s), self.dim):
+            raise ValueError(f"features must be ({len(times_s)}, {self.dim}), got {features.shape}")
+        self.times.append(times_s)
+        # Opened anew each time: a video has more tracks than a process may have files open.
+        with open(self._rows, "ab") as file:
+            file.write(np.ascontiguousarray(features, "<f4").data)
+
+    @property
+    def length(self) -> int:
+        return sum(map(len, self.times))
+
+    def finish(self) -> None:
+        """Write the file."""
+        times = np.concatenate([np.zeros(0), *self.times]).astype("<f8")
+        embeddings = {
+            TIMES: ("F64", [len(times)], times.nbytes),
+            FEATURES: ("F32", [len(times), self.dim], 4 * len(times) * self.dim),
+        }
+        header: dict[str, object] = {"__metadata__": self.about}
+        at = 0
+        for name, (dtype, shape, size) in embeddings.items():
+            header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + size]}
+            at += size
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        with replacing(self.path) as beside, open(beside, "wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text + times.tobytes())
+            with open(self._rows, "rb") as rows:
+                shutil.copyfileobj(rows, file)

@@ -1,0 +1,226 @@
+"""From a folder of videos to a store of prepared clips: resumable, and no bad file stops it."""
+
+import errno
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import cv2
+
+from avsync.data.store.reader import OPTIONAL
+from avsync.data.store.splits import update_splits
+from avsync.data.store.writer import SourceWriter, finished_sources, forget_source, write_tables
+from avsync.faces.detector import FaceDetector, find_detector
+from avsync.media.container import UnreadableMedia
+from avsync.pipelines.prepare.prepare_file import Rules, prepare_file, rejection
+from avsync.pipelines.prepare.sources import Layout, Source, plan
+from avsync.pipelines.progress import progress_bar
+
+TABLE_EVERY_S = 10.0
+Record = dict[str, Any]
+
+
+class PrepareSummary(NamedTuple):
+    """Files prepared now and found done before, and what the store holds of all of them."""
+
+    files: int
+    skipped: int
+    clips: int
+    rejected: int
+    duration_s: float
+
+    def describe(self) -> str:
+        """One line in plain words."""
+        return (
+            f"{self.files} files prepared, {self.skipped} were done before: {self.clips} clips, "
+            f"{self.duration_s / 60:.1f} minutes; {self.rejected} rejected (see rejected.csv)"
+        )
+
+
+def prepare(
+    folder: str | Path,
+    store: str | Path,
+    *,
+    layout: Layout = "folder",
+    lists: Sequence[str | Path] = (),
+    crops: Sequence[Literal["head"]] = (),
+    detector: str | FaceDetector | None = None,
+    workers: int = 1,
+    min_face_px: float = 32,
+    min_duration_s: float = 1.0,
+) -> PrepareSummary:
+    """Turn the videos in and below a folder into prepared clips; run again, it resumes.
+
+    A file is done again when it has changed, or when it was done by other rules. A file that cannot
+    be used, or that a list names and that is not there, is a line in `rejected.csv` and stops
+    nothing.
+
+    Args:
+        folder: searched for videos; its name and theirs become the clips' `source`.
+        store: the folder to write, made if missing; `avsync.data.store.reader.Store` reads it.
+        layout: how the folder is laid out: as a `folder` of videos, or as `lrs2` or `acappella` are
+            distributed, whose lists say which videos count; the store then has a `splits.json`.
+        lists: lists of that corpus, files or names in the folder; without any, all that are there.
+        crops: further crops: `head`, 224 x 224 pixels as SyncNet takes them, 226 MB a minute.
+        detector: the face detector, by name, or None for the best there is; an object needs one
+            worker.
+        workers: processes.
+        min_face_px: narrower faces are rejected, in pixels of the source.
+        min_duration_s: shorter tracks are rejected.
+    """
+    folder, store = Path(folder).resolve(), Path(store)
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    if workers > 1 and not (detector is None or isinstance(detector, str)):
+        raise ValueError("detector must be a name, not an object, where there are several workers")
+    if not folder.is_dir():
+        raise ValueError(f"folder must be a folder with videos, got {folder}")
+    if unknown := set(crops) - set(OPTIONAL):
+        raise ValueError(f"crops must be {', '.join(OPTIONAL)}, got {', '.join(sorted(unknown))}")
+    found = find_detector(detector) if detector is None or isinstance(detector, str) else detector
+    rules = Rules(found.name, float(min_face_px), float(min_duration_s), "head" in crops)
+    sources, splits = plan(folder, layout, lists, rules)
+    records = finished_sources(store)
+    todo = _todo(sources, records)
+    store.mkdir(parents=True, exist_ok=True)
+    if splits:
+        update_splits(store, splits)
+    work: Iterator[tuple[Source, Record]]
+    if workers == 1:
+        work = ((source, _prepare_source(source, store, found, rules)) for source in todo)
+    else:
+        work = _in_processes(todo, store, rules, workers)
+    with progress_bar(f"preparing {folder.name}") as report:
+        _collect(work, records, store, lambda done: report(done / len(todo)))
+    return _summary(sources, todo, records)
+
+
+def _todo(sources: Sequence[Source], records: Mapping[str, Record]) -> list[Source]:
+    """Return the sources that have no record yet; a file that was prepared and is gone counts as done."""
+    done = {record["source"] for record in records.values() if record["clips"]}
+    return [
+        source
+        for source in sources
+        if source.key not in records and (source.path.is_file() or source.name not in done)
+    ]
+
+
+def _collect(
+    work: Iterator[tuple[Source, Record]],
+    records: dict[str, Record],
+    store: Path,
+    report: Callable[[int], None],
+) -> None:
+    """Take in what is finished and keeps the tables up to date."""
+    written_s = time.monotonic()
+    try:
+        for number, (source, record) in enumerate(work, start=1):
+            _replace_older(records, source, store)
+            records[source.key] = record
+            report(number)
+            if time.monotonic() - written_s > TABLE_EVERY_S:
+                write_tables(store, records)
+                written_s = time.monotonic()
+    finally:
+        write_tables(store, records)
+
+
+def _prepare_source(source: Source, store: Path, detector: FaceDetector, rules: Rules) -> Record:
+    """Prepare one file as a whole; whatever is wrong with it becomes a rejection."""
+    with SourceWriter(store, source.key) as writer:
+        try:
+            if source.path.is_file():
+                record = prepare_file(
+                    source.path, source.name, writer, detector, rules, source.spans
+                )
+            else:
+                record = _nothing(source, "missing", f"{source.path} is not there")
+        except UnreadableMedia as error:
+            writer.clear()
+            record = _nothing(source, error.reason, str(error))
+        except Exception as error:  # a damaged file may fail anywhere in a decoder
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # the disk is full: that is not the file's fault
+            writer.clear()
+            record = _nothing(source, "damaged", f"{type(error).__name__}: {error}")
+        writer.finish(record)
+    return record
+
+
+def _nothing(source: Source, reason: str, detail: str) -> Record:
+    row = rejection(source.name, reason, detail)
+    return {"source": source.name, "clips": [], "rejected": [row]}
+
+
+def _in_processes(
+    todo: list[Source], store: Path, rules: Rules, workers: int
+) -> Iterator[tuple[Source, Record]]:
+    """Prepare files in several processes; a file that kills its process is rejected."""
+    left = {source.key: source for source in todo}
+    while left:
+        for key, record in _until_one_dies(list(left.values()), store, rules, workers):
+            yield left.pop(key), record
+        # A process has died, in one of the first files that are left: each of them gets one of its
+        # own.
+        for source in list(left.values())[: workers + 1]:
+            for key, record in _until_one_dies([source], store, rules, workers=1):
+                yield left.pop(key), record
+            if left.pop(source.key, None):
+                record = _nothing(source, "damaged", "reading it killed the process")
+                with SourceWriter(store, source.key) as writer:
+                    writer.finish(record)
+                yield source, record
+
+
+def _until_one_dies(
+    sources: list[Source], store: Path, rules: Rules, workers: int
+) -> Iterator[tuple[str, Record]]:
+    pool = ProcessPoolExecutor(
+        workers,
+        # A fork would copy the locks of OpenCV's and FFmpeg's threads, but not the threads.
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=cv2.setNumThreads,
+        initargs=(1,),
+    )
+    try:
+        futures = [pool.submit(_prepare_by_name, source, store, rules) for source in sources]
+        for future in as_completed(futures):
+            yield future.result()
+    except BrokenProcessPool:
+        return
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _prepare_by_name(source: Source, store: Path, rules: Rules) -> tuple[str, Record]:
+    return source.key, _prepare_source(source, store, _detector(rules.detector), rules)
+
+
+_detector = cache(find_detector)
+
+
+def _replace_older(records: dict[str, Record], source: Source, store: Path) -> None:
+    """Remove what an older version of the file, or other rules, gave."""
+    for key in [key for key, record in records.items() if record["source"] == source.name]:
+        del records[key]
+        forget_source(store, key)
+
+
+def _summary(
+    sources: list[Source], todo: list[Source], records: Mapping[str, Record]
+) -> PrepareSummary:
+    by_name = {record["source"]: record for record in records.values()}
+    ours = [by_name[source.name] for source in sources]
+    clips = [row for record in ours for row in record["clips"]]
+    return PrepareSummary(
+        files=len(todo),
+        skipped=len(sources) - len(todo),
+        clips=len(clips),
+        rejected=sum(len(record["rejected"]) for record in ours),
+        duration_s=sum(row["duration_s"] for row in clips),
+    )

@@ -1,0 +1,74 @@
+"""What a lip reader writes with: characters or words, as numbers."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+Unit = Literal["characters", "words"]
+CHARACTERS = " abcdefghijklmnopqrstuvwxyz0123456789'"
+# Begins and ends every text, as in fairseq.
+END = 0
+# Of targets beyond a text's end, which no loss counts.
+IGNORED = -100
+
+
+class TextBatch(NamedTuple):
+    """Texts as a decoder is taught: inputs `(B, L)` from END on, targets `(B, L)` up to END."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+class Vocabulary:
+    """Turns texts into numbers and back; 0 is the end of a text.
+
+    Texts are compared in lower case.
+
+    Args:
+        unit: of what the symbols are.
+        symbols: in order: the first has number 1. The characters of English by default.
+    """
+
+    def __init__(self, unit: Unit = "characters", symbols: Sequence[str] = ()) -> None:
+        if unit not in ("characters", "words"):
+            raise ValueError(f"unit must be characters or words, got {unit!r}")
+        if unit == "words" and not symbols:
+            raise ValueError("symbols must list the words of a vocabulary of words, got none")
+        self.unit, self.symbols = unit, tuple(symbols or CHARACTERS)
+        self._numbers = {symbol: number for number, symbol in enumerate(self.symbols, start=1)}
+        if len(self._numbers) < len(self.symbols):
+            raise ValueError("symbols must differ from each other, got one twice")
+
+    def __len__(self) -> int:
+        return 1 + len(self.symbols)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the numbers of a text, without END; ValueError names what is not in the vocabulary."""
+        words = text.lower().split()
+        parts = words if self.unit == "words" else list(" ".join(words))
+        if unknown := sorted(set(parts) - set(self._numbers)):
+            raise ValueError(f"text must be made of the {self.unit} known, got {unknown} as well")
+        return [self._numbers[part] for part in parts]
+
+    def decode(self, numbers: Iterable[int]) -> str:
+        """Return the text of numbers, up to the first END."""
+        parts = []
+        for number in numbers:
+            if number == END:
+                break
+            parts.append(self.symbols[number - 1])
+        text = (" " if self.unit == "words" else "").join(parts)
+        return " ".join(text.split())
+
+    def batch(self, texts: Sequence[str]) -> TextBatch:
+        """Texts for a decoder that is told what came before, and asked what comes next."""
+        encoded = [self.encode(text) for text in texts]
+        length = 1 + max(map(len, encoded))
+        inputs = torch.full((len(texts), length), END)
+        targets = torch.full((len(texts), length), IGNORED)
+        for row, numbers in enumerate(encoded):
+            inputs[row, 1 : 1 + len(numbers)] = torch.tensor(numbers, dtype=torch.long)
+            targets[row, : 1 + len(numbers)] = torch.tensor([*numbers, END])
+        return TextBatch(inputs, targets)

@@ -1,0 +1,80 @@
+"""Learning rates: what the rate of a step is, from its number alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from avsync.training.engine.settings import LoopSettings
+
+# Decay of Adam's mean squared gradient: torch's own.
+SECOND_BETA = 0.999
+
+
+def make_optimizer(task: nn.Module, settings: LoopSettings) -> torch.optim.Optimizer:
+    """Return the optimiser of the parameters that are not frozen; ValueError where all of them are."""
+    parameters = [each for each in task.parameters() if each.requires_grad]
+    if not parameters:
+        raise ValueError("the task has no parameter to train: all of them are frozen")
+    betas = (settings.beta, SECOND_BETA)
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=settings.lr, betas=betas)
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
+    return torch.optim.AdamW(
+        parameters, lr=settings.lr, betas=betas, weight_decay=settings.weight_decay
+    )
+
+
+def make_schedule(
+    optimizer: torch.optim.Optimizer, settings: LoopSettings
+) -> Callable[[int], None]:
+    """Return what sets the optimiser's rate for a step, counted from 0."""
+    if settings.schedule == "linear":
+        return lambda step: _set(optimizer, learning_rate(settings, step))
+    scheduler = _of_timm(optimizer, settings)
+    return lambda step: scheduler.step_update(step)
+
+
+def learning_rate(settings: LoopSettings, step: int) -> float:
+    """Up over the warm-up, level, then down to zero over the last `decay` of the steps."""
+    up = (step + 1) / max(1, settings.warmup)
+    down = (settings.steps - step) / max(1.0, settings.decay * settings.steps)
+    return settings.lr * min(1.0, up, down)
+
+
+def _set(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _of_timm(optimizer: torch.optim.Optimizer, settings: LoopSettings) -> Any:
+    from timm.scheduler.cosine_lr import CosineLRScheduler
+    from timm.scheduler.step_lr import StepLRScheduler
+
+    # timm's warm-up starts from this rate, which must not be 0: the first step would do nothing.
+    first = settings.lr / max(1, settings.warmup)
+    if settings.schedule == "cosine":
+        return CosineLRScheduler(
+            optimizer,
+            t_initial=max(1, settings.steps - settings.warmup),
+            warmup_t=settings.warmup,
+            warmup_lr_init=first,
+            warmup_prefix=True,
+            t_in_epochs=False,
+        )
+    return StepLRScheduler(
+        optimizer,
+        decay_t=settings.drop_every,
+        decay_rate=settings.drop_to,
+        warmup_t=settings.warmup,
+        warmup_lr_init=first,
+        warmup_prefix=True,
+        t_in_epochs=False,
+    )

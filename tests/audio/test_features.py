@@ -1,0 +1,191 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from golden.recipe import hash_u, numbers
+from golden.summary import assert_summary, close
+
+from avsync.audio.fbank import StackedFbank
+from avsync.audio.features import DecibelMel, LogMel, Mfcc
+
+GOLDEN = numbers("golden_mel")
+
+
+def golden_wave() -> np.ndarray:
+    """The waveform that the golden features were computed from: two tones, a sweep and noise."""
+    n = np.arange(16000)
+    beat = 0.3 * np.sin(2 * np.pi * 440 * n / 16000) * np.sin(2 * np.pi * 3 * n / 16000)
+    sweep = 0.1 * np.sin(2 * np.pi * (200 + 1500 * n / 16000) * n / 16000)
+    return beat + sweep + 0.02 * (2 * hash_u("wave", 16000) - 1)
+
+
+@pytest.fixture(scope="module")
+def wave():
+    return torch.from_numpy(golden_wave().astype(np.float32))[None]
+
+
+@pytest.fixture(scope="module")
+def wave_int16():
+    return torch.from_numpy((golden_wave() * 20000).astype(np.int16) / 32768)[None]
+
+
+def test_a_tone_is_loudest_in_the_band_that_holds_it():
+    # Slaney's scale is linear below 1 kHz: 66.7 Hz a mel.
+    seconds = torch.arange(16000) / 16000
+    front_end = LogMel(n_mels=64)
+    for hz in (312.5, 1000.0, 4000.0):
+        mel = front_end(torch.sin(2 * np.pi * hz * seconds)[None])[0].mean(-1)
+        band = front_end.mel.mel_scale.fb[round(hz / 31.25)].argmax()
+        assert mel.argmax() == band
+
+
+def test_ten_times_the_amplitude_is_a_hundredfold_power():
+    wav = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
+    difference = LogMel()(10 * wav) - LogMel()(wav)
+    torch.testing.assert_close(
+        difference, torch.full_like(difference, np.log(100)), atol=0.02, rtol=0
+    )
+
+
+def test_columns_do_not_depend_on_where_the_sound_was_cut():
+    wav = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(LogMel()(wav[:, 1600:]), LogMel()(wav)[:, :, 10:])
+
+
+def test_silence_is_finite():
+    assert LogMel()(torch.zeros(1, 4000)).isfinite().all()
+
+
+def test_too_short_a_waveform_is_named():
+    with pytest.raises(ValueError, match=r"wav must be \(B, N\) with N >= 512, got \(1, 100\)"):
+        LogMel()(torch.zeros(1, 100))
+    for front_end, least in ((DecibelMel(), 800), (DecibelMel(0.97), 801), (Mfcc(), 401)):
+        with pytest.raises(ValueError, match=rf"with N >= {least}, got \(1, 100\)"):
+            front_end.columns(torch.zeros(1, 100))
+    with pytest.raises(ValueError, match=r"with N >= 401, got \(400,\)"):
+        DecibelMel()(torch.zeros(400))
+
+
+def test_the_filters_are_the_reference_ones():
+    filters, golden = DecibelMel().filters.double(), GOLDEN["filters"]
+    assert filters.argmax(0).tolist() == golden["argmax_col"]
+    close(filters.sum(), golden["sum"], 1e-6)
+    close(filters.max(), golden["max"], 1e-9)
+    lowest = {str(bin): value for bin, value in enumerate(filters[:, 0].tolist()) if value}
+    assert lowest == pytest.approx(golden["col0_nonzero"], abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_vocalists_mel_of_a_whole_clip(wave, dtype):
+    mel = DecibelMel()(wave.to(dtype))
+    assert mel.dtype == dtype
+    assert_summary(mel[0], GOLDEN["vocalist_full"], 5e-6)
+    close(mel[0, :, 40], GOLDEN["vocalist_full_frame40"], 5e-6)
+
+
+def test_vocalists_mel_of_a_training_window(wave):
+    mel = DecibelMel()(wave[:, 3200:6400])[0, :, :-1]
+    assert_summary(mel, GOLDEN["vocalist_chunk_3200_6400_train"], 5e-6)
+    close(mel[:, 0], GOLDEN["vocalist_chunk_frame0"], 5e-6)
+
+
+def test_training_and_testing_differ_in_the_outer_columns_only(wave):
+    whole = DecibelMel()(wave)[0, :, 16:32]
+    cut = DecibelMel()(wave[:, 3200:6400])[0, :, :-1]
+    apart = (whole - cut).abs().amax(0)
+    assert (apart[[0, 1, 15]] > 0.1).all() and apart.max() < 8 / 3
+    assert (apart[2:15] < 1e-5).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_lip_experts_mel(wave, dtype):
+    mel = DecibelMel(preemphasis=0.97)(wave.to(dtype))
+    assert_summary(mel[0], GOLDEN["wav2lip_full_reflect"], 5e-6)
+    close(mel[0, :, 40], GOLDEN["wav2lip_frame40"], 5e-6)
+
+
+def test_the_two_mels_cannot_be_exchanged(wave):
+    apart = (DecibelMel()(wave) - DecibelMel(preemphasis=0.97)(wave)).abs()
+    assert 0.5 < apart.mean() < 0.7 and apart.max() > 2
+
+
+def test_decibels_span_minus_80_to_20(wave):
+    assert (DecibelMel()(torch.zeros(1, 4000)) == -4).all()
+    assert DecibelMel()(1e6 * wave).max() == 4
+    softer = DecibelMel()(wave / 10) - DecibelMel()(wave)
+    close(softer, torch.full_like(softer, -8 * 20 / 100), 1e-5)
+
+
+@pytest.mark.parametrize("preemphasis", [0.0, 0.97])
+def test_unpadded_mel_columns_are_those_of_the_whole_clip(wave, preemphasis):
+    front_end = DecibelMel(preemphasis)
+    whole = front_end(wave)
+    cut = front_end.columns(wave[:, 2000 - 400 - front_end.samples_before : 8000])
+    close(cut, whole[..., 10 : 10 + cut.shape[-1]], 5e-6)
+    assert cut.shape[-1] == 1 + (8000 - 1600 - 800) // 200
+
+
+def test_mfcc_rows(wave_int16):
+    for dtype, atol in ((torch.float64, 1e-10), (torch.float32, 5e-6)):
+        mfcc, golden = Mfcc()(wave_int16.to(dtype)), GOLDEN["mfcc_int16_scale20000"]
+        assert mfcc.dtype == dtype
+        assert list(mfcc[0].T.shape) == golden["shape"]
+        for row, name in ((0, "first_row"), (50, "row50"), (98, "row98")):
+            close(mfcc[0, :, row], golden[name], atol)
+
+
+def test_cepstra_of_the_published_package_are_cosines_of_these_energies(wave_int16):
+    bands = StackedFbank().columns(F.pad(wave_int16, (1, 0)))[0, :, 50]
+    order = torch.arange(1, 13, dtype=torch.float64)
+    turns = math.pi / 26 * order[:, None] * (torch.arange(26) + 0.5)
+    cepstra = (turns.cos() * math.sqrt(2 / 26)) @ bands
+    lifted = cepstra * (1 + 11 * torch.sin(math.pi / 22 * order))
+    expected = GOLDEN["mfcc_int16_scale20000"]["row50"][1:]
+    close(lifted, expected, 1e-10)
+
+
+def test_unpadded_mfcc_columns_are_those_of_the_whole_clip(wave_int16):
+    columns = Mfcc().columns(wave_int16[:, 1599:])
+    close(columns, Mfcc()(wave_int16)[..., 10 : 10 + columns.shape[-1]], 1e-10)
+    assert columns.shape[-1] == 1 + (16000 - 1600 - 400) // 160
+
+
+def test_loudness_moves_only_the_first_cepstrum(wave_int16):
+    moved = Mfcc()(wave_int16 / 10) - Mfcc()(wave_int16)
+    close(moved[:, 0], torch.full((1, 99), -math.log(100), dtype=torch.float64), 1e-10)
+    close(moved[:, 1:], torch.zeros(1, 12, 99), 1e-10)
+
+
+@pytest.mark.parametrize("front_end", [DecibelMel(), DecibelMel(0.97), Mfcc()])
+def test_features_keep_their_precision_in_a_model_of_another(wave, front_end):
+    expected = front_end(wave)
+    torch.testing.assert_close(front_end.bfloat16()(wave), expected, atol=0, rtol=0)
+    assert front_end(wave.bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("kind", [DecibelMel, Mfcc])
+def test_features_are_whole_in_a_model_built_on_the_meta_device(wave, kind):
+    with torch.device("meta"):
+        front_end = kind()
+    torch.testing.assert_close(front_end(wave), kind()(wave), atol=0, rtol=0)
+
+
+def test_clips_of_a_batch_do_not_mix(wave):
+    both = torch.cat([wave, 0.1 * wave.flip(1)])
+    for front_end in (DecibelMel(0.97), Mfcc()):
+        alone = torch.cat([front_end(clip[None]) for clip in both])
+        torch.testing.assert_close(front_end(both), alone)
+
+
+def test_digital_silence_has_finite_cepstra():
+    assert Mfcc()(torch.zeros(1, 16000)).isfinite().all()
+
+
+@pytest.mark.parametrize("front_end", [LogMel(), DecibelMel(), DecibelMel(0.97), Mfcc()])
+def test_autocast_leaves_the_features_whole(front_end):
+    wav = torch.randn(1, 8000)
+    expected = front_end(wav)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(front_end(wav), expected, atol=0, rtol=0)

@@ -1,0 +1,21 @@
+import pytest
+
+from avsync.cli.demo import LEAD_MS, demo
+from avsync.tasks.registry import model_card
+from avsync.timing import FRAME_MS
+
+
+@pytest.mark.skipif(model_card("dense_sync").sha256 is None, reason="no weights are released yet")
+def test_the_demo_finds_and_repairs_the_shift_and_says_so(tmp_path, monkeypatch):
+    # Without a network: with the detector that is always there.
+    monkeypatch.setenv("AVSYNC_YUNET", str(tmp_path / "none.onnx"))
+    lines = []
+    with pytest.warns(RuntimeWarning, match="Haar"):
+        done = demo(tmp_path / "out", say=lines.append)
+    assert done.found
+    assert done.before.offset_ms == pytest.approx(LEAD_MS, abs=FRAME_MS)
+    assert done.after.offset_ms == pytest.approx(0, abs=FRAME_MS)
+    assert lines[-1] == "The shift was found and repaired."
+    assert any(f"audio leads by {LEAD_MS:.0f} ms" in line for line in lines)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"clip.mp4", "shifted.mp4", "fixed.mp4", "report.html"}

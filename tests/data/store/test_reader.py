@@ -1,0 +1,244 @@
+import io
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avsync.data.store.reader import CLIPS_TABLE, Store, clip_folder, samples_in
+from avsync.data.store.writer import (
+    GrowingArray,
+    SourceWriter,
+    finished_sources,
+    forget_source,
+    write_tables,
+)
+
+FRAMES, RATE = 30, 44100
+
+
+def arrays(seed: int, frames: int = FRAMES) -> dict[str, np.ndarray]:
+    g = np.random.default_rng(seed)
+    return {
+        "face": g.integers(0, 256, (frames, 96, 96, 3), np.uint8),
+        "mouth": g.integers(0, 256, (frames, 96, 96, 3), np.uint8),
+        "boxes": g.normal(size=(frames, 4)).astype(np.float32),
+        "points": g.normal(size=(frames, 5, 2)).astype(np.float32),
+        "wav_16k": g.normal(size=frames * 640).astype(np.float32),
+        "wav": g.normal(size=frames * RATE // 25).astype(np.float32),
+    }
+
+
+def row(key: str, **changes: object) -> dict:
+    clip = {"id": f"{key}.0", "source": f"videos/{key}.mp4", "speaker": "videos", "track": 0}
+    clip |= {"start_s": 1.2, "duration_s": FRAMES / 25, "frames": FRAMES, "fps": 25}
+    return clip | {"face_px": 80.5, "score": 0.9, "sample_rate": RATE} | changes
+
+
+def write_source(store: Path, key: str, seed: int = 0, **changes: object) -> None:
+    record = {"source": f"videos/{key}.mp4", "clips": [row(key, **changes)], "rejected": []}
+    with SourceWriter(store, key) as writer:
+        for name, values in arrays(seed).items():
+            array = writer.array(0, name)
+            array.append(values[:7])
+            array.append(values[7:])
+            array.close()
+        writer.finish(record)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A store of two clips."""
+    write_source(tmp_path, "b", seed=2)
+    write_source(tmp_path, "a", seed=1)
+    write_tables(tmp_path, finished_sources(tmp_path))
+    return tmp_path
+
+
+def damage(folder: Path, name: str, array: np.ndarray) -> None:
+    np.save(clip_folder(folder, "a.0") / f"{name}.npy", array)
+
+
+def test_what_was_written_is_read_back(folder):
+    store = Store(folder)
+    assert [clip.id for clip in store] == ["a.0", "b.0"] and len(store) == 2
+    clip = store["a.0"]
+    for name, values in arrays(1).items():
+        np.testing.assert_array_equal(getattr(clip, name), values)
+    assert (clip.source, clip.speaker, clip.sample_rate) == ("videos/a.mp4", "videos", RATE)
+    assert clip.duration_s == FRAMES / 25
+    np.testing.assert_allclose(clip.times_s[[0, 1, -1]], [1.2, 1.24, 1.2 + 29 / 25])
+
+
+def test_arrays_stay_on_disk_and_cannot_be_written(folder):
+    clip = Store(folder)[1]
+    assert isinstance(clip.face, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        clip.face[0] = 0
+
+
+def test_there_is_nothing_before_a_source_is_finished(folder):
+    with pytest.raises(KeyboardInterrupt), SourceWriter(folder, "c") as writer:
+        writer.array(0, "boxes").append(np.zeros((3, 4), np.float32))
+        raise KeyboardInterrupt
+    assert sorted(finished_sources(folder)) == ["a", "b"]
+    assert sorted(p.name for p in (folder / "clips").iterdir()) == ["a", "b"]
+
+
+def test_what_a_killed_writer_left_does_not_count_and_is_written_over(folder):
+    left = folder / "clips" / ".c.part"
+    (left / "0").mkdir(parents=True)
+    (left / "0" / "old.npy").touch()
+    (left / "source.json").write_text('{"source": "c", "clips": [], "rejected": []}')
+    assert sorted(finished_sources(folder)) == ["a", "b"]
+    write_source(folder, "c")
+    assert not left.exists()
+    assert not (folder / "clips" / "c" / "0" / "old.npy").exists()
+
+
+def test_a_damaged_record_counts_as_not_there(folder):
+    (folder / "clips" / "a" / "source.json").write_text('{"source": "a", "clips": 3')
+    assert list(finished_sources(folder)) == ["b"]
+
+
+def test_a_forgotten_source_is_gone(folder):
+    forget_source(folder, "a")
+    assert list(finished_sources(folder)) == ["b"]
+
+
+def test_rejections_are_a_table_with_a_reason_each(tmp_path):
+    rejected = {"source": 'odd,"name".mp4', "reason": "no_face", "detail": "none\nfound"}
+    write_tables(tmp_path, {"k": {"source": "x", "clips": [], "rejected": [rejected]}})
+    text = (tmp_path / "rejected.csv").read_text()
+    assert text.startswith("source,track,start_s,duration_s,reason,detail\n")
+    assert '"odd,""name"".mp4",,,,no_face,"none\nfound"' in text
+    assert len(Store(tmp_path)) == 0
+
+
+def test_a_growing_array_is_what_numpy_saves(tmp_path):
+    values = np.random.default_rng(0).normal(size=(1234, 5, 2)).astype(np.float32)
+    array = GrowingArray(tmp_path / "x.npy", (5, 2), np.float32)
+    for start in range(0, 1234, 100):
+        array.append(values[start : start + 100])
+    array.close()
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), values)
+
+
+def test_a_growing_array_can_be_cut(tmp_path):
+    array = GrowingArray(tmp_path / "x.npy", (3,), np.uint8)
+    array.append(np.arange(30, dtype=np.uint8).reshape(10, 3))
+    array.cut(4)
+    array.close()
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy").ravel(), np.arange(12))
+
+
+def test_a_growing_array_refuses_other_shapes(tmp_path):
+    array = GrowingArray(tmp_path / "x.npy", (3,), np.uint8)
+    with pytest.raises(ValueError, match=r"items must be \(n, \*\(3,\)\), got \(4, 2\)"):
+        array.append(np.zeros((4, 2)))
+    array.close()
+
+
+def test_a_folder_that_is_no_store_is_named(tmp_path):
+    with pytest.raises(
+        RuntimeError, match=r"is no store of prepared clips: it has no clips\.jsonl"
+    ):
+        Store(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "no json",
+        "[1]",
+        '{"id": "a.0"}',
+        json.dumps(row("a", id="../../a.0")),
+        json.dumps(row("a", id="a/b.0")),
+        json.dumps(row("a", id="a.x")),
+        json.dumps(row("a", frames=0)),
+        json.dumps(row("a", frames="30")),
+    ],
+)
+def test_a_damaged_or_evil_line_of_the_table_is_refused(folder, line):
+    good = (folder / CLIPS_TABLE).read_text()
+    (folder / CLIPS_TABLE).write_text(good + line + "\n")
+    with pytest.raises(RuntimeError, match=r"clips\.jsonl is damaged in line 3"):
+        Store(folder)
+
+
+def test_pickled_arrays_are_never_unpickled(folder):
+    boxes = clip_folder(folder, "a.0") / "boxes.npy"
+    for evil in (pickle.dumps(Evil(folder / "ran")), object_array(Evil(folder / "ran"))):
+        boxes.write_bytes(evil)
+        with pytest.raises(RuntimeError, match=r"boxes\.npy is missing or damaged"):
+            Store(folder)["a.0"]
+    assert not (folder / "ran").exists()
+
+
+class Evil:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def object_array(thing: object) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.array([thing], dtype=object), allow_pickle=True)
+    return file.getvalue()
+
+
+def test_arrays_of_a_wrong_shape_or_type_are_refused(folder):
+    damage(folder, "face", np.zeros((FRAMES, 96, 96), np.uint8))
+    with pytest.raises(RuntimeError, match=r"must be \(T, 96, 96, 3\) uint8, got \(30, 96, 96\)"):
+        Store(folder)["a.0"]
+    damage(folder, "face", np.zeros((FRAMES, 96, 96, 3), np.int8))
+    with pytest.raises(RuntimeError, match=r"got .* int8"):
+        Store(folder)["a.0"]
+
+
+def test_arrays_that_do_not_belong_together_are_refused(folder):
+    damage(folder, "wav_16k", np.zeros(FRAMES * 640 - 1, np.float32))
+    with pytest.raises(RuntimeError, match=r"clip a\.0 is damaged: wav_16k must have 19200 items"):
+        Store(folder)["a.0"]
+
+
+def test_a_missing_or_truncated_array_is_named(folder):
+    mouth = clip_folder(folder, "a.0") / "mouth.npy"
+    mouth.write_bytes(mouth.read_bytes()[:5000])
+    with pytest.raises(RuntimeError, match=r"mouth\.npy is missing or damaged"):
+        Store(folder)["a.0"]
+    mouth.unlink()
+    with pytest.raises(RuntimeError, match=r"mouth\.npy is missing or damaged"):
+        Store(folder)["a.0"]
+
+
+def test_a_clip_that_is_not_there_is_a_key_or_index_error(folder):
+    with pytest.raises(KeyError):
+        Store(folder)["c.0"]
+    with pytest.raises(IndexError):
+        Store(folder)[2]
+
+
+def test_keys_must_be_plain_names(tmp_path):
+    with pytest.raises(ValueError, match="source_key must be a plain name"):
+        SourceWriter(tmp_path, "../x")
+
+
+def test_samples_of_rates_that_do_not_divide_are_rounded_down():
+    assert samples_in(3, 16000) == 1920
+    assert samples_in(1, 22050 + 1) == 882
+
+
+def test_head_crops_are_there_where_they_were_asked_for(folder):
+    assert Store(folder)["a.0"].head is None
+    damage(folder, "head", np.zeros((FRAMES, 224, 224, 3), np.uint8))
+    assert Store(folder)["a.0"].head.shape == (FRAMES, 224, 224, 3)
+    damage(folder, "head", np.zeros((FRAMES - 1, 224, 224, 3), np.uint8))
+    with pytest.raises(RuntimeError, match=r"clip a\.0 is damaged: head must have 30 items"):
+        Store(folder)["a.0"]

@@ -1,0 +1,186 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from avsync.pipelines.check import batch
+from avsync.pipelines.check.batch import Options, check_files
+from avsync.tasks.registry import create_model
+from avsync.weights import save
+
+TINY = {"dim": 8, "mouth_channels": [4, 4, 4, 4], "mel_channels": [4, 4, 4, 4, 4]}
+NAMES = ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
+
+
+@pytest.fixture
+def offline(tmp_path):
+    """Options that need no network: a model that has learnt nothing."""
+    torch.manual_seed(0)
+    path = tmp_path / "weights" / "untrained.safetensors"
+    save(path, create_model("dense_sync", config=TINY).state_dict(), TINY)
+    return {"weights": path, "detector": "haar"}
+
+
+@pytest.fixture
+def clips(tmp_path, make_clip):
+    """Two clips without a face, one that is no video and one that is mute."""
+    (tmp_path / "in").mkdir()
+    make_clip("in/a.mp4")
+    (tmp_path / "in" / "b.mp4").write_text("this is no video")
+    make_clip("in/c.mp4", audio=False)
+    make_clip("in/d.mp4")
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    """The names of the files that were really checked, in the order of that."""
+    names = []
+    check = batch.check
+
+    def listed(path, **options):
+        names.append(Path(path).name)
+        return check(path, **options)
+
+    monkeypatch.setattr(batch, "check", listed)
+    return names
+
+
+def told(results):
+    return [(Path(result.file).name, result.reason) for result in results]
+
+
+EXPECTED = list(zip(NAMES, ["no_face", "damaged", "no_audio_stream", "no_face"], strict=True))
+
+
+def test_processes_give_the_same_in_the_same_order(clips, offline):
+    alone = list(check_files([clips], **offline))
+    assert told(alone) == EXPECTED
+    assert list(check_files([clips], workers=2, **offline)) == alone
+
+
+class DeadlyPath(type(Path())):
+    """Kills the process that it is handed to, as a crash in a decoder would."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_a_file_that_kills_its_process_is_a_row_and_the_rest_goes_on(clips, offline):
+    options = Options("dense_sync", str(offline["weights"]), "ebu", 1.0, "haar")
+    videos = [clips / "a.mp4", DeadlyPath(clips / "b.mp4"), clips / "c.mp4"]
+    results = list(batch._in_order(videos, options, 1, None))
+    assert told(results) == EXPECTED[:3]
+    assert results[1].status == "unreadable"
+    assert results[1].detail == "reading it killed the process"
+
+
+def test_an_error_of_a_decoder_is_a_row(clips, offline, monkeypatch):
+    def broken(path, **options):
+        raise ArithmeticError("impossible frame")
+
+    monkeypatch.setattr(batch, "check", broken)
+    (result,) = check_files([clips / "a.mp4"], **offline)
+    assert (result.status, result.reason) == ("unreadable", "damaged")
+    assert result.detail == "ArithmeticError: impossible frame"
+
+
+def test_a_batch_that_is_stopped_goes_on_where_it_was(clips, offline, checked, tmp_path):
+    results = tmp_path / "results.jsonl"
+    first = check_files([clips], results=results, **offline)
+    assert told([next(first), next(first)]) == EXPECTED[:2]
+    first.close()
+    assert results.read_text().count("\n") == 2
+    assert told(check_files([clips], results=results, resume=True, **offline)) == EXPECTED
+    assert checked == NAMES
+
+
+def test_what_is_done_before_is_the_same_in_the_end(clips, offline, checked, tmp_path):
+    results = tmp_path / "results.jsonl"
+    once = list(check_files([clips], results=results, **offline))
+    written = results.read_text()
+    assert list(check_files([clips], results=results, resume=True, **offline)) == once
+    assert results.read_text() == written
+    assert checked == NAMES
+
+
+def test_a_changed_file_is_done_again(clips, offline, checked, tmp_path, make_clip):
+    results = tmp_path / "results.jsonl"
+    list(check_files([clips], results=results, **offline))
+    make_clip("in/b.mp4", video=False)
+    os.utime(clips / "d.mp4", (1, 1))
+    again = list(check_files([clips], results=results, resume=True, **offline))
+    assert checked[4:] == ["b.mp4", "d.mp4"]
+    assert again[1].reason == "no_video_stream"
+    reasons = [json.loads(line)["reason"] for line in results.read_text().splitlines()]
+    assert reasons == [result.reason for result in again]
+
+
+@pytest.mark.parametrize("change", [{"profile": "film"}, {"search_s": 0.5}])
+def test_other_options_do_it_again(clips, offline, checked, tmp_path, change):
+    results, clip = tmp_path / "results.jsonl", [clips / "a.mp4"]
+    list(check_files(clip, results=results, **offline))
+    list(check_files(clip, results=results, resume=True, **offline, **change))
+    assert checked == ["a.mp4", "a.mp4"]
+
+
+def test_other_weights_do_it_again(clips, offline, checked, tmp_path):
+    results, clip = tmp_path / "results.jsonl", [clips / "a.mp4"]
+    list(check_files(clip, results=results, **offline))
+    os.utime(offline["weights"], (1, 1))
+    list(check_files(clip, results=results, resume=True, **offline))
+    assert checked == ["a.mp4", "a.mp4"]
+
+
+def test_a_name_that_is_no_text_survives_it_all(clips, offline, tmp_path):
+    odd = Path(os.fsdecode(os.fsencode(clips) + b"/caf\xe9 \n=1.mp4"))
+    try:
+        (clips / "a.mp4").rename(odd)
+    except OSError:
+        pytest.skip("this file system takes only names that are text")
+    results = tmp_path / "results.jsonl"
+    (first,) = check_files([odd], results=results, workers=1, **offline)
+    (again,) = check_files([odd], results=results, resume=True, **offline)
+    assert first == again
+    assert first.file == str(odd)
+
+
+def test_a_kill_leaves_whole_lines_and_a_rerun_ends_the_batch(offline, tmp_path, make_clip):
+    for number in range(8):
+        make_clip(f"{number}.mp4")
+    results = tmp_path / "results.jsonl"
+    options = f"--weights={offline['weights']}", "--detector=haar", f"--jsonl={results}"
+    command = [sys.executable, "-m", "avsync", "check", str(tmp_path), *options, "--resume"]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not (results.exists() and results.stat().st_size) and time.monotonic() < until:
+        time.sleep(0.01)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert 1 <= results.read_bytes().count(b"\n") < 8
+    assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 11
+    files = [json.loads(line)["file"] for line in results.read_text().splitlines()]
+    assert files == [str(tmp_path / f"{number}.mp4") for number in range(8)]
+
+
+def test_wrong_arguments_are_named_before_anything_is_read(clips, offline):
+    with pytest.raises(ValueError, match="workers must be 0 or more, got -1"):
+        check_files([clips], workers=-1, **offline)
+    with pytest.raises(ValueError, match=r"search_s must lie in \(0, 5.0\] seconds, got 9"):
+        check_files([clips], search_s=9, **offline)
+    with pytest.raises(ValueError, match="results must name the file to resume from"):
+        check_files([clips], resume=True, **offline)
+
+
+def test_weights_that_cannot_be_used_end_the_batch(clips, tmp_path):
+    page = tmp_path / "page.safetensors"
+    page.write_text("<html>")
+    for workers in (0, 1):
+        with pytest.raises(RuntimeError, match="is not a safetensors file but a web page"):
+            list(check_files([clips], weights=page, detector="haar", workers=workers))

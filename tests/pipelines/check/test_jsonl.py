@@ -1,0 +1,155 @@
+import json
+import os
+from dataclasses import replace
+
+import pytest
+
+from avsync.pipelines.check.jsonl import ResultsFile, stamp
+from avsync.scoring.result import CheckResult, Fault, Piece, TimelinePoint, TrackResult, to_json
+
+MADE_OF = {"size": 3, "mtime_ns": 5, "model": "dense_sync"}
+
+
+@pytest.fixture
+def result():
+    point, blind = TimelinePoint(1.0, 83.0, 0.9), TimelinePoint(1.4, None, 0.1)
+    track = TrackResult(
+        track=2,
+        start_s=0.5,
+        end_s=7.5,
+        box=(1.0, 2.0, 3.0, 4.0),
+        status="ok",
+        reason=None,
+        offset_ms=83.0,
+        interval_ms=(79.0, 88.0),
+        confidence=0.97,
+        timeline=(point, blind),
+        speaking=((0.5, 2.5), (4.0, 7.5)),
+    )
+    return CheckResult(
+        file="caf\udce9 [1]\n.mp4",
+        status="ok",
+        reason=None,
+        detail="",
+        verdict="audio_leads",
+        borderline=False,
+        offset_ms=83.0,
+        interval_ms=(79.0, 88.0),
+        confidence=0.97,
+        duration_s=8.0,
+        tracks=(track,),
+        model="dense_sync",
+        profile="ebu",
+        search_s=1.0,
+        fault=Fault(
+            "drift", (Piece(0.0, 8.0, 2.0, 500.0),), 500.0, "made at 24 fps", 4.0, 8.0, 6.0
+        ),
+    )
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "out" / "results.jsonl"
+
+
+def written(path, *results):
+    lines = ResultsFile(path)
+    for result in results:
+        lines.add(result, MADE_OF)
+    lines.close()
+
+
+def blank(result, name):
+    empty = {"interval_ms": None, "duration_s": None, "tracks": (), "fault": None}
+    return replace(
+        result,
+        file=name,
+        status="unreadable",
+        reason="damaged",
+        verdict=None,
+        offset_ms=None,
+        **empty,
+    )
+
+
+def test_a_result_comes_back_as_it_was(path, result):
+    written(path, result, blank(result, "b.mp4"))
+    lines = ResultsFile(path, resume=True)
+    assert lines.result(result.file) == result
+    assert lines.result("b.mp4") == blank(result, "b.mp4")
+
+
+def test_a_line_is_the_entry_of_the_json_with_its_call(path, result):
+    written(path, result)
+    document = to_json([result])
+    embedding = {**document["files"][0], **document, "made_of": MADE_OF}
+    del embedding["files"]
+    assert json.loads(path.read_text()) == embedding
+
+
+def test_a_line_is_on_the_disk_before_the_next_file_is_begun(path, result):
+    lines = ResultsFile(path)
+    lines.add(result, MADE_OF)
+    assert path.read_bytes().count(b"\n") == 1
+
+
+def test_only_what_was_made_of_the_same_counts(path, result):
+    written(path, result)
+    lines = ResultsFile(path, resume=True)
+    assert lines.has(result.file, MADE_OF)
+    assert not lines.has(result.file, {**MADE_OF, "mtime_ns": 6})
+    assert not lines.has("other.mp4", MADE_OF)
+
+
+def test_a_line_cut_by_a_kill_is_cut_off_and_the_others_stay(path, result):
+    written(path, result, blank(result, "b.mp4"))
+    whole = path.read_bytes()
+    for size in range(len(whole) - 1, whole.index(b"\n"), -37):
+        path.write_bytes(whole[:size])
+        lines = ResultsFile(path, resume=True)
+        assert list(lines.lines) == [result.file]
+        lines.add(blank(result, "b.mp4"), MADE_OF)
+        lines.close()
+        assert path.read_bytes() == whole
+
+
+def test_at_the_end_each_file_has_one_line_in_order_and_others_stay(path, result):
+    b, a, other = (blank(result, name) for name in ("b.mp4", "a.mp4", "other.mp4"))
+    written(path, other, b, a)
+    lines = ResultsFile(path, resume=True)
+    lines.add(replace(b, detail="newer"), MADE_OF)
+    lines.finish(["a.mp4", "b.mp4"])
+    embeddings = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [embedding["file"] for embedding in embeddings] == ["a.mp4", "b.mp4", "other.mp4"]
+    assert embeddings[1]["detail"] == "newer"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_results_are_not_written_over_unasked(path, result):
+    written(path, result)
+    with pytest.raises(ValueError, match="holds something already"):
+        ResultsFile(path)
+    assert ResultsFile(path, resume=True).lines
+
+
+@pytest.mark.parametrize(
+    "content", [b"a video\nof two lines\n", b"\0\1\2", b'{"file": 1}\n{"fi\nno']
+)
+def test_a_file_of_something_else_is_left_as_it_is(tmp_path, content):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="holds something else than results"):
+        ResultsFile(path, resume=True)
+    assert path.read_bytes() == content
+
+
+def test_a_stamp_changes_with_the_file(tmp_path):
+    clip = tmp_path / "a.mp4"
+    assert stamp(clip) == {}
+    clip.write_bytes(b"a")
+    first = stamp(clip)
+    os.utime(clip, (1, 1))
+    second = stamp(clip)
+    clip.write_bytes(b"ab")
+    os.utime(clip, (1, 1))
+    assert len({json.dumps(each) for each in (first, second, stamp(clip))}) == 3

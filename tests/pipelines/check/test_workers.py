@@ -1,0 +1,87 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pipelines import jobs
+
+from avsync.pipelines.check.workers import in_processes
+
+
+def ended(todo, workers=2, start=jobs.start, report=lambda share: None):
+    return list(in_processes(start, todo, workers, report))
+
+
+def test_every_job_is_done_once():
+    assert sorted(ended([1, 2, 3, 4, 5])) == [(k, (k + 1) ** 2, False) for k in range(5)]
+
+
+def test_a_job_that_kills_its_process_costs_only_itself():
+    assert sorted(ended([3, "die", "die", 4])) == [
+        (0, 9, False),
+        (1, None, True),
+        (2, None, True),
+        (3, 16, False),
+    ]
+
+
+def test_a_process_does_many_jobs_and_none_outlives_them():
+    pids = {outcome for _, outcome, _ in ended(["pid"] * 6)}
+    assert 1 <= len(pids) <= 2
+    assert os.getpid() not in pids
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_an_error_is_raised_here():
+    with pytest.raises(ValueError, match="this is no number"):
+        ended([1, "fail", 2])
+    with pytest.raises(RuntimeError, match="no weights"):
+        ended([1, 2], start=jobs.refuse)
+
+
+def test_processes_that_cannot_start_blame_no_job():
+    with pytest.raises(RuntimeError, match="a worker process ended before it had begun"):
+        ended([1, 2], start=jobs.start_badly)
+
+
+def test_leaving_early_waits_for_nobody():
+    work = in_processes(jobs.start, [2, Path("asleep for a minute"), 3], 2, lambda share: None)
+    began_s = time.monotonic()
+    next(work)
+    work.close()
+    assert time.monotonic() - began_s < 30
+
+
+def test_the_share_done_rises_to_all_of_it():
+    shares = []
+    ended([1, 2, 3, 4], report=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signals to block here")
+def test_a_terminals_interrupt_is_for_who_started_them():
+    code = (
+        "from pipelines import jobs; from avsync.pipelines.check.workers import in_processes\n"
+        "if __name__ == '__main__':\n"
+        " print([e.outcome for e in in_processes(jobs.start, ['interrupt'] * 3, 2, print)][-1])"
+    )
+    tests = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": tests},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.endswith("deaf\n")
+    assert done.stderr == ""
+
+
+def test_nothing_to_do_starts_nothing():
+    assert list(in_processes(jobs.start_badly, [], 2, lambda share: None)) == []

@@ -1,0 +1,168 @@
+import json
+import resource
+
+import numpy as np
+import pytest
+import torch
+from pipelines.red_detector import RedDetector
+from safetensors.numpy import load_file
+
+from avsync import weights
+from avsync.faces.detector import find_detector
+from avsync.pipelines.features.extract import INDEX_FILE, FeatureFile, extract
+from avsync.pipelines.features.frozen import FrozenFeatures
+from avsync.pipelines.features.stream import of_clip, of_file
+from avsync.tasks.registry import create_model
+
+TINY = {"dim": 8, "mouth_channels": [4, 4, 4, 4], "mel_channels": [4, 4, 4, 4, 4]}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    weights.save(path, create_model("dense_sync", config=TINY).state_dict(), TINY)
+    return path
+
+
+@pytest.fixture
+def frozen(tiny):
+    return FrozenFeatures(create_model("dense_sync", weights=tiny))
+
+
+def test_every_clip_of_a_store_gets_its_features_and_their_times(store, tiny, tmp_path, frozen):
+    done = extract([store.path], tmp_path, weights=tiny)
+    assert [each.source for each in done] == ["one.0", "three.0", "two.0"]
+    found = load_file(tmp_path / "one.0.safetensors")
+    expected = of_clip(frozen, store["one.0"])
+    np.testing.assert_allclose(found["features"], expected.features, atol=1e-6)
+    np.testing.assert_allclose(found["times_s"], 0.1 + np.arange(36) / 25)
+    heard = of_clip(FrozenFeatures(frozen.model, "audio"), store["one.0"])
+    np.testing.assert_array_equal(heard.times_s, expected.times_s)
+
+
+def test_blocks_join_without_a_seam(make_clip, frozen, monkeypatch):
+    path = make_clip("a.mkv", duration_s=3.0, silence=(1.0, 1.2))
+    whole = list(of_file(frozen, path, RedDetector()))
+    monkeypatch.setattr("avsync.pipelines.features.stream.BLOCK_FRAMES", 20)
+    blocks = list(of_file(frozen, path, RedDetector()))
+    assert len(whole) == 1 < len(blocks)
+    times_s = np.concatenate([each.times_s for each in blocks])
+    np.testing.assert_array_equal(times_s, whole[0].times_s)
+    features = np.concatenate([each.features for each in blocks])
+    np.testing.assert_allclose(features, whole[0].features, atol=1e-5)
+
+
+@pytest.mark.parametrize("duration_s", [3.0, 3.36, 3.5])
+def test_sound_has_features_up_to_its_end(make_clip, frozen, monkeypatch, duration_s):
+    path = make_clip("a.mkv", duration_s=duration_s, audio_codec="pcm_s16le")
+    monkeypatch.setattr("avsync.pipelines.features.stream.BLOCK_FRAMES", 20)
+    heard = list(of_file(FrozenFeatures(frozen.model, "audio"), path))
+    assert sum(len(each.times_s) for each in heard) == int(duration_s * 25 + 1e-6) - 4
+    assert sum(len(each.features) for each in heard) == int(duration_s * 25 + 1e-6) - 4
+
+
+def test_a_face_that_is_lost_has_no_features_there(make_clip, frozen):
+    path = make_clip("a.mkv", duration_s=4.0, flashes=())
+    looks = RedDetector()
+
+    class Blinking:
+        name, stride = "blinking", 5
+
+        def __call__(self, image):
+            faces = looks(image)
+            return [] if looks.looks in (8, 9) else faces
+
+    times_s = np.concatenate([rows.times_s for rows in of_file(frozen, path, Blinking())])
+    steps = np.diff(times_s)
+    # No window reaches over the gap: five frames and the lost ones lie between two rows.
+    assert steps.max() >= 0.24 and np.sum(steps > 0.041) == 1
+
+
+def test_a_second_run_does_only_what_is_left(store, tiny, tmp_path, make_clip):
+    clip = make_clip("film.mp4")
+    extract([store.path], tmp_path / "out", weights=tiny)
+    index = tmp_path / "out" / INDEX_FILE
+    lines = index.read_text().splitlines()
+    index.write_text("\n".join(lines[:2]) + '\n{"key": "cl')
+    done = extract([store.path, clip], tmp_path / "out", weights=tiny, detector=RedDetector())
+    assert [each.source for each in done] == ["two.0", "film.mp4"]
+    assert [path.name for path in done[1].files] == ["film.mp4.0.safetensors"]
+    rows = [json.loads(line) for line in index.read_text().splitlines()]
+    assert [row["source"] for row in rows] == ["one.0", "three.0", "two.0", "film.mp4"]
+
+
+def test_features_of_another_kind_are_refused(store, tiny, tmp_path):
+    extract([store.path], tmp_path, weights=tiny)
+    with pytest.raises(ValueError, match=r"holds features of .* stream video.*not of .*audio"):
+        extract([store.path], tmp_path, weights=tiny, stream="audio")
+
+
+def test_a_bad_file_is_named_and_stops_nothing(tiny, tmp_path, make_clip):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"nothing")
+    mute = make_clip("mute.mp4", audio=False)
+    good = make_clip("good.mp4")
+    done = extract([bad, mute, good], tmp_path / "out", weights=tiny, stream="audio")
+    assert done[0].problem and not done[0].files
+    assert done[1].problem == "the file has no audio"
+    assert done[2].files[0].name == "good.mp4.safetensors"
+    dark = extract([good], tmp_path / "faces", weights=tiny, detector=RedDetector(last=0))
+    assert dark[0].problem.startswith("no face stays in the frame")
+
+
+def test_two_files_of_one_name_are_refused(tiny, tmp_path, make_clip):
+    (tmp_path / "other").mkdir()
+    one = make_clip("a.mp4")
+    other = one.rename(tmp_path / "other" / "a.mp4")
+    one = make_clip("a.mp4")
+    with pytest.raises(ValueError, match=r"two sources would be written to a\.mp4"):
+        extract([one, other], tmp_path / "out", weights=tiny, stream="audio")
+
+
+def test_a_file_of_features_is_whole_or_not_there(tmp_path):
+    with FeatureFile(tmp_path / "a.safetensors", {"model": "m"}) as file:
+        file.append(np.array([0.1]), np.ones((1, 3), np.float32))
+        assert not (tmp_path / "a.safetensors").exists()
+        file.append(np.array([0.14, 0.18]), np.zeros((2, 3), np.float32))
+        with pytest.raises(ValueError, match=r"features must be \(1, 3\), got \(1, 2\)"):
+            file.append(np.array([0.2]), np.zeros((1, 2), np.float32))
+        file.finish()
+    found = load_file(tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(found["times_s"], [0.1, 0.14, 0.18])
+    np.testing.assert_array_equal(found["features"], [[1, 1, 1], [0, 0, 0], [0, 0, 0]])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_an_hour_of_features_is_not_held_in_memory(tmp_path):
+    rows = np.ones((25 * 60, 512), np.float32)
+    with FeatureFile(tmp_path / "a.safetensors", {}) as file:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for minute in range(60):
+            file.append(60 * minute + np.arange(1500) / 25, rows)
+        file.finish()
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert (tmp_path / "a.safetensors").stat().st_size > 180e6
+    assert grown < 30_000  # KiB
+
+
+@pytest.mark.real_data
+def test_lips_and_voice_of_one_time_belong_together(shared):
+    video = shared / "data" / "grid_other_speakers" / "bbad1n.mpg"
+    model = create_model("dense_sync", pretrained=True)
+    lips, voice = (
+        {
+            round(time_s, 2): row
+            for rows in of_file(FrozenFeatures(model, stream), video, find_detector("haar"))
+            for time_s, row in zip(rows.times_s, rows.features, strict=True)
+        }
+        for stream in ("video", "audio")
+    )
+    assert min(len(lips), len(voice)) >= 60
+
+    def match(shift):
+        """How well lips fit the voice so many frames later, on average over the clip."""
+        later = {t: round(t + shift / 25, 2) for t in lips}
+        return np.mean([lips[t] @ voice[s] for t, s in later.items() if s in voice])
+
+    assert max(range(-8, 9), key=match) == 0

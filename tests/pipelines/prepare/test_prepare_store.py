@@ -1,0 +1,191 @@
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pipelines.red_detector import RedDetector
+
+from avsync.data.store.reader import Store
+from avsync.faces.crops import Face
+from avsync.pipelines.prepare.prepare_file import MAX_SIDE, Rules
+from avsync.pipelines.prepare.prepare_store import PrepareSummary, _in_processes, prepare
+from avsync.pipelines.prepare.sources import Source
+
+FLASHES = (0.4, 1.2, 1.6)
+
+
+@pytest.fixture
+def videos(tmp_path, make_clip) -> Path:
+    (tmp_path / "anna").mkdir()
+    make_clip("anna/one.mp4")
+    make_clip("anna/two.mkv", sample_rate=44100, video_start_s=0.2, flashes=(0.6, 1.4, 1.8))
+    return tmp_path / "anna"
+
+
+def rejections(store: Path) -> dict[str, str]:
+    with open(store / "rejected.csv", newline="") as file:
+        return {row["source"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def tree(folder: Path) -> dict[str, int]:
+    return {str(p): p.stat().st_mtime_ns for p in sorted(folder.rglob("*.npy"))}
+
+
+def test_every_video_becomes_a_clip(videos, tmp_path):
+    summary = prepare(videos, tmp_path / "store", detector=RedDetector())
+    assert summary == PrepareSummary(2, 0, 2, 0, pytest.approx(3.8))
+    one, two = Store(tmp_path / "store")
+    assert (one.source, one.speaker, one.track, one.start_s) == ("anna/one.mp4", "anna", 0, 0.0)
+    assert one.face.shape == one.mouth.shape == (50, 96, 96, 3)
+    assert two.face.shape == (45, 96, 96, 3)
+    assert (one.sample_rate, two.sample_rate) == (48000, 44100)
+    np.testing.assert_allclose(one.boxes, np.tile([0, 0, 48, 32], (50, 1)), atol=2.5)
+    red, green, _ = one.face[3].mean(axis=(0, 1))
+    assert red > 150 and green < 90
+
+
+def test_sound_begins_with_the_first_picture(videos, tmp_path, hear_clicks):
+    prepare(videos, tmp_path / "store", detector=RedDetector())
+    one, two = Store(tmp_path / "store")
+    np.testing.assert_allclose(hear_clicks(one.wav_16k, 16000), FLASHES, atol=0.002)
+    np.testing.assert_allclose(hear_clicks(one.wav, 48000), FLASHES, atol=0.002)
+    # Its clicks are at the same times, but its first frame comes 0.2 s late.
+    np.testing.assert_allclose(hear_clicks(two.wav_16k, 16000), np.array(FLASHES) - 0.2, atol=0.002)
+    np.testing.assert_allclose(hear_clicks(two.wav, 44100), np.array(FLASHES) - 0.2, atol=0.002)
+
+
+def test_a_face_that_comes_late_has_the_sound_of_its_own_time(videos, tmp_path, hear_clicks):
+    (videos / "two.mkv").unlink()
+    prepare(videos, tmp_path / "store", detector=RedDetector(first=4))
+    clip = Store(tmp_path / "store")[0]
+    assert clip.start_s == 0.8 and len(clip.face) == 30
+    np.testing.assert_allclose(hear_clicks(clip.wav_16k, 16000), [0.4, 0.8], atol=0.002)
+    np.testing.assert_allclose(hear_clicks(clip.wav, 48000), [0.4, 0.8], atol=0.002)
+
+
+def test_a_second_run_does_nothing_and_a_changed_file_is_done_again(videos, tmp_path, make_clip):
+    store = tmp_path / "store"
+    prepare(videos, store, detector=RedDetector())
+    before = tree(store)
+    assert prepare(videos, store, detector=RedDetector())[:3] == (0, 2, 2)
+    assert tree(store) == before
+    make_clip("anna/two.mkv", duration_s=1.6, flashes=())
+    assert prepare(videos, store, detector=RedDetector())[:3] == (1, 1, 2)
+    assert [len(clip.face) for clip in Store(store)] == [50, 40]
+    os.utime(videos / "one.mp4", (1, 1))
+    assert prepare(videos, store, detector=RedDetector())[:3] == (1, 1, 2)
+    assert len(list((store / "clips").iterdir())) == 2
+
+
+def test_other_rules_do_everything_again(videos, tmp_path):
+    prepare(videos, tmp_path / "store", detector=RedDetector())
+    summary = prepare(videos, tmp_path / "store", detector=RedDetector(), min_face_px=60)
+    assert summary[:4] == (2, 0, 0, 2)
+    assert set(rejections(tmp_path / "store").values()) == {"face_too_small"}
+    assert not tree(tmp_path / "store")
+
+
+def test_a_run_that_is_stopped_goes_on_where_it_was(videos, tmp_path):
+    class Stopping(RedDetector):
+        def __call__(self, image: np.ndarray) -> list[Face]:
+            if self.looks == 14:
+                raise KeyboardInterrupt
+            return super().__call__(image)
+
+    store = tmp_path / "store"
+    with pytest.raises(KeyboardInterrupt):
+        prepare(videos, store, detector=Stopping())
+    assert [clip.source for clip in Store(store)] == ["anna/one.mp4"]
+    assert prepare(videos, store, detector=RedDetector())[:3] == (1, 1, 2)
+
+
+def test_a_bad_file_is_a_rejection_and_stops_nothing(videos, tmp_path, make_clip):
+    (videos / "text.mp4").write_text("this is no video")
+    (videos / "empty.mov").touch()
+    make_clip("anna/mute.mp4", audio=False)
+    make_clip("anna/silent.mp4", clicks=())
+    summary = prepare(videos, tmp_path / "store", detector=RedDetector())
+    assert (summary.clips, summary.rejected) == (2, 4)
+    assert rejections(tmp_path / "store") == {
+        "anna/empty.mov": "damaged",
+        "anna/text.mp4": "damaged",
+        "anna/mute.mp4": "no_audio_stream",
+        "anna/silent.mp4": "silence",
+    }
+    assert len(tree(tmp_path / "store")) == 12
+
+
+def test_an_error_of_a_decoder_is_a_rejection_too(videos, tmp_path):
+    class Breaking(RedDetector):
+        def __call__(self, image: np.ndarray) -> list[Face]:
+            if self.looks < 8:
+                return super().__call__(image)
+            self.looks = -(10**6)
+            raise ArithmeticError("broken frame")
+
+    summary = prepare(videos, tmp_path / "store", detector=Breaking())
+    assert (summary.files, summary.rejected) == (2, 2 - summary.clips)
+    assert rejections(tmp_path / "store")["anna/one.mp4"] == "damaged"
+
+
+def test_no_face_and_a_short_face_are_told_apart(videos, tmp_path):
+    prepare(videos, tmp_path / "none", detector=RedDetector(last=0))
+    assert set(rejections(tmp_path / "none").values()) == {"no_face"}
+    (videos / "two.mkv").unlink()
+    prepare(videos, tmp_path / "short", detector=RedDetector(last=4))
+    assert rejections(tmp_path / "short") == {"anna/one.mp4": "too_short"}
+
+
+def test_held_ticks_after_the_last_sight_are_left_out(tmp_path, make_clip):
+    (tmp_path / "anna").mkdir()
+    make_clip("anna/one.mp4", flashes=())
+    prepare(tmp_path / "anna", tmp_path / "store", detector=RedDetector(last=6))
+    assert len(Store(tmp_path / "store")[0].face) == 26
+
+
+def test_boxes_are_in_pixels_of_the_source(tmp_path, make_clip):
+    (tmp_path / "big").mkdir()
+    make_clip("big/one.mp4", size=(2 * MAX_SIDE, 400), duration_s=1.2, flashes=())
+    prepare(tmp_path / "big", tmp_path / "store", detector=RedDetector())
+    clip = Store(tmp_path / "store")[0]
+    np.testing.assert_allclose(clip.boxes[5], [0, 0, MAX_SIDE, 200], atol=8)
+
+
+def test_several_processes_do_the_same(videos, tmp_path):
+    for workers, name in ((1, "alone"), (2, "together")):
+        prepare(videos, tmp_path / name, detector="haar", workers=workers)
+    assert rejections(tmp_path / "alone") == rejections(tmp_path / "together")
+    assert len(rejections(tmp_path / "alone")) == 2
+
+
+class Deadly:
+    """Kills the process that unpickles it, as a crash in a decoder would."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_a_file_that_kills_its_process_is_rejected_and_the_rest_is_done(videos, tmp_path):
+    good = Source(videos / "one.mp4", "one.mp4", "one")
+    deadly = Source(Deadly(), "deadly.mp4", "deadly")  # type: ignore[arg-type]
+    work = _in_processes([deadly, good], tmp_path / "s", Rules("haar", 32, 1), 2)
+    reasons = {source.key: record["rejected"][0]["detail"] for source, record in work}
+    assert reasons == {
+        "deadly": "reading it killed the process",
+        "one": "no face was found in any frame",
+    }
+
+
+def test_wrong_arguments_are_named(videos, tmp_path):
+    with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
+        prepare(videos, tmp_path / "s", workers=0)
+    with pytest.raises(ValueError, match="detector must be a name, not an object"):
+        prepare(videos, tmp_path / "s", detector=RedDetector(), workers=2)
+    with pytest.raises(ValueError, match="folder must be a folder with videos"):
+        prepare(videos / "one.mp4", tmp_path / "s", detector="haar")
+
+
+def test_the_summary_is_a_sentence():
+    text = PrepareSummary(3, 1, 5, 2, 90.0).describe()
+    assert text.startswith("3 files prepared, 1 were done before: 5 clips, 1.5 minutes; 2 rejected")

@@ -1,0 +1,161 @@
+"""Voices of audio that comes in blocks: nothing of it is lost, and no chunk shows."""
+
+import numpy as np
+import pytest
+import torch
+from pipelines.separators import LowHalf, Share
+
+from avsync.pipelines.separate.overlap_add import Grid, Seen, separate_blocks
+from avsync.pipelines.separate.people import NoFaces
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+
+
+def noise(rate, seconds, channels=1, seed=0):
+    shape = (channels, round(rate * seconds))
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, shape).astype(np.float32)
+
+
+def smooth(rate, seconds, channels=1):
+    """Noise below 3 kHz, which goes to the task's rate and back whole."""
+    spectrum = np.fft.rfft(noise(rate, seconds, channels))
+    spectrum[:, round(3000 * seconds) :] = 0
+    return np.fft.irfft(spectrum, round(rate * seconds)).astype(np.float32)
+
+
+def separated(model, audio, rate, cut=5000, faces=None):
+    blocks = (audio[:, at : at + cut] for at in range(0, audio.shape[1], cut))
+    parts = list(separate_blocks(model, blocks, rate, faces or NoFaces()))
+    return (np.concatenate([getattr(p, name) for p in parts], -1) for name in ("mixture", "voices"))
+
+
+@pytest.mark.parametrize("rate", [8000, 16384, 44100, 48000])
+@pytest.mark.parametrize("seconds", [0.3, 2.0, 5.37])
+def test_a_share_of_the_mixture_is_that_share_everywhere(rate, seconds):
+    audio = smooth(rate, seconds)
+    mixture, voices = separated(Share(0.25), audio, rate)
+    np.testing.assert_array_equal(mixture, audio)
+    inner = slice(rate // 50, -rate // 50)
+    np.testing.assert_allclose(voices[0, :, inner], 0.25 * audio[:, inner], atol=2e-4)
+
+
+@pytest.mark.parametrize("rate", [16384, 44100])
+def test_how_the_sound_was_cut_changes_nothing(rate):
+    audio = noise(rate, 6.2)
+    _, whole = separated(LowHalf(), audio, rate, cut=10**7)
+    _, cut = separated(LowHalf(), audio, rate, cut=3331)
+    np.testing.assert_array_equal(cut, whole)
+
+
+def test_chunks_of_another_length_give_the_same():
+    audio = noise(16384, 6.5)
+    results = [list(separated(LowHalf(seconds), audio, 16384))[1] for seconds in (2, 3)]
+    whole = LowHalf().separate(torch.from_numpy(audio), None).numpy()
+    for voices in results:
+        # Where chunks end, the filter lacks what comes next; those samples hardly weigh.
+        assert abs(voices[0] - whole).max() < 1e-5
+
+
+def test_channels_are_separated_each_on_its_own():
+    audio = noise(16384, 4, channels=2)
+    _, both = separated(LowHalf(), audio, 16384)
+    _, right = separated(LowHalf(), audio[1:], 16384)
+    np.testing.assert_allclose(both[0, 1], right[0, 0], atol=1e-6)
+
+
+def test_channels_that_are_alike_are_separated_once():
+    class Counting(Share):
+        rows = 0
+
+        def separate(self, mixture, tokens):
+            self.rows += len(mixture)
+            return super().separate(mixture, tokens)
+
+    model, audio = Counting(), noise(16384, 1)
+    _, voices = separated(model, np.concatenate([audio, audio]), 16384)
+    assert model.rows == 1
+    np.testing.assert_array_equal(voices[0, 0], voices[0, 1])
+
+
+def test_a_task_hears_every_file_equally_loud_and_gives_it_back_as_loud_as_it_was():
+    class Limiter(Share):
+        def separate(self, mixture, tokens):
+            return mixture.clamp(-0.5, 0.5)
+
+    audio = noise(16384, 3)
+    _, loud = separated(Limiter(), audio, 16384)
+    _, quiet = separated(Limiter(), audio / 64, 16384)
+    np.testing.assert_allclose(64 * quiet, loud, atol=1e-6)
+
+
+def test_silence_stays_silence_and_no_sound_gives_nothing():
+    _, voices = separated(Share(), np.zeros((2, 40000), np.float32), 16384)
+    assert voices.shape == (1, 2, 40000) and not voices.any()
+    assert not list(separate_blocks(Share(), [], 16384, NoFaces()))
+
+
+def test_a_face_that_is_not_there_has_no_voice():
+    class Half(NoFaces):
+        def over(self, first, count, samples, rate):
+            seen = super().over(first, count, samples, rate)
+            return [None, Seen(None, (seen[0].kept * 0.5).astype(np.float32)), *seen]
+
+    audio = noise(16384, 3)
+    _, voices = separated(Share(), audio, 16384, faces=Half())
+    assert not voices[0].any()
+    np.testing.assert_allclose(2 * voices[1], voices[2], atol=1e-7)
+
+
+@pytest.mark.parametrize("seconds", range(1, 9))
+def test_every_sample_is_weighed_with_one_in_all(seconds):
+    grid = Grid.of(SeparationSpec(*chunk(seconds)))
+    assert (1 + grid.samples // 256) % 16 == 0, "a spectrum that the U-Net can halve"
+    assert grid.hop * 25 == grid.hop_frames * 16384
+    assert 2 * grid.hop >= grid.samples > grid.hop
+    total = np.zeros(4 * grid.samples)
+    for k in range(4):
+        total[k * grid.hop :][: grid.samples] += grid.weights(first=k == 0, last=k == 3)
+    np.testing.assert_allclose(total[: 3 * grid.hop + grid.samples], 1, atol=1e-6)
+
+
+def test_no_more_than_two_chunks_are_ever_held():
+    taken = 0
+
+    def blocks():
+        nonlocal taken
+        for _ in range(120):
+            taken += 4000
+            yield noise(8000, 0.5)
+
+    given = 0
+    for part in separate_blocks(Share(), blocks(), 8000, NoFaces()):
+        given += part.mixture.shape[1]
+        assert taken - given <= 2 * 2 * 8000
+    assert given == taken == 120 * 4000
+
+
+def test_faces_are_asked_for_going_forward_with_the_time_of_the_sound():
+    asked = []
+
+    class Listening(NoFaces):
+        def over(self, first, count, samples, rate):
+            asked.append((first, count, samples, rate))
+            return super().over(first, count, samples, rate)
+
+    list(separate_blocks(Share(), [noise(8000, 3.1)], 8000, Listening(), first_frame=-25))
+    assert asked == [(first, 50, 32767, 16384) for first in (-25, 0, 25)]
+
+
+@pytest.mark.parametrize(("seconds", "chunks"), [(0.1, 1), (2, 1), (2.01, 2), (3, 2), (3.01, 3)])
+def test_no_chunk_is_separated_for_nothing(seconds, chunks):
+    class Counting(Share):
+        count = 0
+
+        def separate(self, mixture, tokens):
+            self.count += 1
+            return mixture
+
+    model, audio = Counting(), smooth(16384, seconds)
+    _, voices = separated(model, audio, 16384)
+    assert model.count == chunks
+    # The last sample of four seconds is one more than the task hears.
+    np.testing.assert_allclose(voices[0, :, :-1], audio[:, :-1], atol=1e-6)

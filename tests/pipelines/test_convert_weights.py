@@ -1,0 +1,147 @@
+import json
+
+import pytest
+import torch
+from golden.recipe import upstream_keys
+
+from avsync.pipelines.convert_weights import CONVERTERS, convert_file
+from avsync.tasks.registry import MODELS, create_model
+from avsync.weights import load
+
+
+def state_of(name):
+    """A state dict with the names and shapes that were published, and numbers by chance."""
+    g = torch.Generator().manual_seed(0)
+    return {
+        key: torch.tensor(0) if key.endswith("tracked") else torch.rand(shape, generator=g)
+        for key, shape in upstream_keys(name).items()
+    }
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    path = tmp_path_factory.mktemp("published") / "pure_MTDVocaLiST.pth"
+    torch.save({"state_dict": state_of("mtdvocalist"), "global_step": 3}, path)
+    return path
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    """Writes a checkpoint of one tensor."""
+
+    def write(key, *shape):
+        torch.save({key: torch.zeros(shape)}, tmp_path / "foreign.pth")
+        return tmp_path / "foreign.pth"
+
+    return write
+
+
+def test_every_name_is_a_model_that_can_be_created():
+    assert set(CONVERTERS) < set(MODELS)
+
+
+@pytest.mark.parametrize("name", CONVERTERS)
+def test_each_model_takes_what_its_converter_gives(name):
+    published = {key: torch.zeros(shape) for key, shape in upstream_keys(name).items()}
+    counts = {key: t.long() for key, t in published.items() if key.endswith("num_batches_tracked")}
+    with torch.device("meta"):
+        model = create_model(name)
+    model.load_state_dict(CONVERTERS[name](published | counts), strict=True, assign=True)
+
+
+def test_a_published_checkpoint_becomes_weights_that_the_model_takes(published, tmp_path):
+    said = []
+    output = tmp_path / "made" / "my mtd.safetensors"
+    assert convert_file("mtdvocalist", published, output, 25, say=said.append) == output
+    model = create_model("mtdvocalist", weights=output)
+    assert not model.training
+    assert model.spec.window_frames == 25
+    assert torch.equal(model.state_dict()["fc.weight"], state_of("mtdvocalist")["fc.weight"])
+    assert said == [
+        f"mtdvocalist: 13,280,961 parameters are in '{output}'; next: avsync check VIDEO "
+        f"--model mtdvocalist --weights '{output}'"
+    ]
+    # What lies there now is kept, unless it may go.
+    before = load(output)
+    for taken in (output, output.with_suffix(".json")):
+        with pytest.raises(FileExistsError, match="is already there"):
+            convert_file("mtdvocalist", published, output)
+        taken.unlink()
+    assert before.config == {"window_frames": 25}
+    convert_file("mtdvocalist", published, output)
+    convert_file("mtdvocalist", published, output, overwrite=True)
+    assert json.loads(output.with_suffix(".json").read_text()) == {"window_frames": 5}
+
+
+def test_a_separator_goes_on_to_separate(tmp_path):
+    said, output = [], tmp_path / "unet.safetensors"
+    torch.save(state_of("unet"), tmp_path / "unet.pth")
+    convert_file("unet", tmp_path / "unet.pth", output, say=said.append)
+    following = f"avsync separate VIDEO -o FOLDER --model unet --weights {output}"
+    assert said == [f"unet: 8,099,394 parameters are in {output}; next: {following}"]
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "guess"),
+    [
+        ("module.vid_prenet.0.conv_block.0.bias", (32,), "vocalist"),
+        ("netcnnlip.0.weight", (2,), "syncnet"),
+        ("face_encoder.0.conv_block.0.weight", (2,), "lip_expert"),
+        ("face_encoder_blocks.0.0.conv_block.0.weight", (2,), "Wav2Lip's generator"),
+        ("graph_net.A", (3, 68, 68), "ynet_g"),
+        ("motion_net.stem.0.weight", (2,), "ynet_m"),
+        ("final_conv.bias", (2,), "unet"),
+    ],
+)
+def test_the_checkpoint_of_another_model_is_recognised(foreign, tmp_path, key, shape, guess):
+    file = foreign(key, *shape)
+    output = tmp_path / "x.safetensors"
+    with pytest.raises(RuntimeError, match=r"is no checkpoint of mtdvocalist: .* missing") as told:
+        convert_file("mtdvocalist", file, output)
+    assert f"; it looks like {guess}" in str(told.value)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(("key", "shape"), [("vid_prenet.0.conv_block.0.bias", 16), ("w", 1)])
+def test_no_other_model_is_named_where_none_is_recognised(foreign, tmp_path, key, shape):
+    with pytest.raises(RuntimeError, match="is no checkpoint of mtdvocalist") as told:
+        convert_file("mtdvocalist", foreign(key, shape), tmp_path / "x.safetensors")
+    assert "looks like" not in str(told.value)
+
+
+def test_wrong_arguments_are_named(tmp_path):
+    file, output = tmp_path / "x.pth", tmp_path / "x.safetensors"
+    with pytest.raises(ValueError, match=r"one of vocalist, mtdvocalist, .*, ynet_g, got"):
+        convert_file("dense_sync", file, output)
+    with pytest.raises(ValueError, match=r"must end in \.safetensors, got .*x\.pt"):
+        convert_file("syncnet", file, tmp_path / "x.pt")
+    with pytest.raises(ValueError, match="for vocalist and mtdvocalist only, not for syncnet"):
+        convert_file("syncnet", file, output, window_frames=5)
+    with pytest.raises(ValueError, match="window_frames must be at least 1, got 0"):
+        convert_file("vocalist", file, output, window_frames=0)
+
+
+def test_a_folder_or_the_input_is_never_the_output(tmp_path):
+    source = tmp_path / "x.safetensors"
+    source.write_bytes(b"theirs")
+    (tmp_path / "folder.safetensors").mkdir()
+    for output in (source, tmp_path / "folder.safetensors"):
+        with pytest.raises(ValueError, match="is a folder or the input"):
+            convert_file("syncnet", source, output, overwrite=True)
+    assert source.read_bytes() == b"theirs"
+
+
+def test_nothing_is_written_that_the_model_does_not_take(foreign, tmp_path, monkeypatch):
+    monkeypatch.setitem(CONVERTERS, "syncnet", dict)  # a converter that renames nothing
+    with pytest.raises(RuntimeError, match="is no checkpoint of syncnet: Error"):
+        convert_file("syncnet", foreign("w", 1), tmp_path / "x.safetensors")
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_a_file_that_cannot_be_read_leaves_the_old_weights_alone(tmp_path):
+    page, output = tmp_path / "page.pth", tmp_path / "x.safetensors"
+    page.write_text("<html>")
+    output.write_bytes(b"old")
+    with pytest.raises(RuntimeError, match=r"page\.pth is not a checkpoint but a web page"):
+        convert_file("syncnet", page, output, overwrite=True)
+    assert output.read_bytes() == b"old"

@@ -1,0 +1,224 @@
+import pytest
+import torch
+from einops import rearrange
+from golden.recipe import numbers
+from golden.vocalists import golden_inputs, golden_model
+
+from avsync.encoders.conv_block import ConvBlock, fold_batch_norms
+from avsync.scoring.embeddings import each
+from avsync.tasks.sync.vocalist import VocalistConfig, build
+from avsync.timing import SAMPLE_RATE
+
+# Attention's softmax is in float32 whatever the dtype. Over more than 16 keys its sum depends on
+# whether the machine adds 8 or 16 numbers at once, which moves float64 logits by up to 4e-8.
+EXACT_CASES = ("T5", "T16_M16")
+# What the reference calls the modules whose outputs are recorded.
+STAGES = {
+    "vid_prenet": "visual.blocks",
+    "aud_prenet": "audio.blocks",
+    "av_transformer": "audio_to_video",
+    "va_transformer": "video_to_audio",
+    "mem_transformer": "fusion",
+    "fc": "fc",
+}
+TINY = VocalistConfig(channels=(2, 2, 3, 4, 16), depth=2, heads=2)
+
+
+@pytest.fixture(scope="module", params=["vocalist", "mtdvocalist"])
+def exact(request):
+    """A model with golden weights in float64, and its name."""
+    return golden_model(request.param, torch.float64), request.param
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    torch.manual_seed(0)
+    return build(TINY).eval()
+
+
+@pytest.mark.parametrize("name", ["vocalist", "mtdvocalist"])
+def test_float32_logits_are_the_references(name):
+    model = golden_model(name, torch.float32)
+    known = numbers(f"golden_{name}")
+    assert sum(p.numel() for p in model.parameters()) == known["params"]
+    for case, values in known["cases"].items():
+        with torch.inference_mode():
+            logits = model(*golden_inputs(name, case, torch.float32))
+        expected = torch.tensor(values["float32"])
+        torch.testing.assert_close(logits, expected, atol=5e-6, rtol=0, msg=case)
+
+
+@pytest.mark.parametrize("case", ["T5", "T25", "T5_M80", "T5_M20", "T16_M16"])
+def test_float64_logits_and_every_stage_are_the_references(exact, case):
+    model, name = exact
+    known = numbers(f"golden_{name}")["cases"][case]
+    seen = {}
+    hooks = watch(model, seen)
+    with torch.inference_mode():
+        logits = model(*golden_inputs(name, case, torch.float64))
+    for hook in hooks:
+        hook.remove()
+    expected = torch.tensor(known["float64"], dtype=torch.float64)
+    exact_case = case in EXACT_CASES
+    torch.testing.assert_close(logits, expected, atol=1e-12 if exact_case else 1e-7, rtol=0)
+    for stage, figures in known["stages"].items():
+        if stage == "activ1":
+            continue  # tanh is no module here
+        got = figures_of(layout(stage, seen[stage]))
+        convolutions = "prenet" in stage
+        tolerance = 1e-9 if exact_case or convolutions else 5e-4
+        assert got == pytest.approx(figures, abs=tolerance, rel=1e-9), stage
+
+
+def test_steps_whose_first_channel_is_zero_are_the_references(exact):
+    model, name = exact
+    known = numbers(f"golden_{name}")["cases"]["T5"]
+    frames, mel = golden_inputs(name, "T5", torch.float64)
+    with torch.inference_mode():
+        for tokens, key in (
+            (model.visual(frames), "video_zero_steps"),
+            (model.audio(mel[:, 0]), "audio_zero_steps"),
+        ):
+            assert [row.nonzero()[:, 0].tolist() for row in tokens[..., 0] == 0] == known[key]
+
+
+def test_gradients_are_the_references():
+    model = golden_model("vocalist", torch.float64)
+    known = numbers("golden_vocalist")["gradients"]
+    logits = model(*golden_inputs("vocalist", "T5", torch.float64))
+    labels = torch.tensor([1.0, 0, 1, 0], dtype=torch.float64)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
+    loss.backward()
+    assert loss.item() == pytest.approx(known["bce_with_logits_loss"], abs=1e-7)
+    names = {**STAGES, "vid_prenet": "visual", "aud_prenet": "audio", "classifier": "classifier"}
+    for part, norm in known["grad_l2_per_part"].items():
+        squares = [p.grad.square().sum() for p in getattr(model, names[part]).parameters()]
+        assert float(torch.stack(squares).sum().sqrt()) == pytest.approx(norm, rel=1e-6), part
+
+
+def test_entries_compared_are_the_models_own_logits(tiny):
+    frames, mel = torch.rand(1, 3, 8, 48, 96), torch.randn(6, 80, 16)
+    with torch.inference_mode():
+        video, audio = tiny.encode_video(frames), tiny.encode_features(mel)
+        grid = tiny.compare(each(lambda e: e[0][:, None], video), each(lambda e: e[None], audio))
+        pairs = tiny.compare(each(lambda e: e[0], video), each(lambda e: e[:4], audio))
+        assert grid.shape == (4, 6)
+        for i in range(4):
+            window = frames[:, :, i : i + 5].expand(6, -1, -1, -1, -1)
+            torch.testing.assert_close(grid[i], tiny(window, mel), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(pairs, grid.diagonal(), atol=1e-5, rtol=1e-5)
+
+
+def test_a_longer_window_is_compared_alike():
+    torch.manual_seed(1)
+    model = build(VocalistConfig((2, 2, 3, 4, 16), depth=2, heads=2, window_frames=10)).eval()
+    frames, mel = torch.rand(1, 3, 10, 48, 96), torch.randn(3, 80, 32)
+    assert model.spec.audio_until_s == pytest.approx((31 * 200 + 400) / SAMPLE_RATE)
+    with torch.inference_mode():
+        video = each(lambda e: e[0][:, None], model.encode_video(frames))
+        scores = model.compare(video, each(lambda e: e[None], model.encode_features(mel)))
+        expected = model(frames.expand(3, -1, -1, -1, -1), mel)
+    torch.testing.assert_close(scores[0], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_windows_of_a_clip_are_columns_of_its_mel(tiny):
+    wav = torch.randn(1, SAMPLE_RATE)
+    mel = tiny.front_end(wav)
+    features = tiny.window_features(wav, 20)
+    for frame in (0, 1, 7, 19):
+        start = int(3.2 * frame)
+        torch.testing.assert_close(features[:, frame], mel[:, :, start : start + 16])
+
+
+def test_sound_cut_around_a_window_gives_the_clips_own_features(tiny):
+    wav = torch.randn(1, 2 * SAMPLE_RATE)
+    # Every fifth frame starts on a column of the clip's mel.
+    frames = torch.arange(5, 40, 5)
+    with torch.inference_mode():
+        cut = tiny.encode_audio(wav, frames / 25)
+        whole = tiny.encode_features(tiny.window_features(wav, 45)[0])
+    torch.testing.assert_close(cut.tokens[0], whole.tokens[frames], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(cut.values[0], whole.values[frames], atol=1e-4, rtol=1e-4)
+
+
+def test_folding_batch_norms_keeps_the_scores(tiny):
+    torch.manual_seed(2)
+    model = build(TINY)
+    model(torch.rand(4, 3, 5, 48, 96), torch.randn(4, 80, 16))  # gives the norms some statistics
+    model.eval()
+    frames, mel = torch.rand(2, 3, 5, 48, 96), torch.randn(2, 80, 16)
+    with torch.inference_mode():
+        before = model(frames, mel)
+        fold_batch_norms(model)
+        blocks = [m for m in model.modules() if isinstance(m, ConvBlock)]
+        assert all(isinstance(block.norm, torch.nn.Identity) for block in blocks)
+        torch.testing.assert_close(model(frames, mel), before, atol=1e-5, rtol=1e-5)
+
+
+def test_autocast_changes_scores_by_its_rounding_alone(tiny):
+    frames, mel = torch.rand(2, 3, 5, 48, 96), torch.randn(2, 80, 16)
+    with torch.inference_mode():
+        video, audio = tiny.encode_video(frames), tiny.encode_features(mel)
+        full = tiny.compare(each(lambda e: e[:, 0], video), audio)
+        with torch.autocast("cpu", torch.bfloat16):
+            video, audio = tiny.encode_video(frames), tiny.encode_features(mel)
+            half = tiny.compare(each(lambda e: e[:, 0], video), audio)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, full, atol=0.02, rtol=0)
+    assert not torch.equal(half, full)
+
+
+def test_autocast_takes_the_forward_pass_too(tiny):
+    frames, mel = torch.rand(2, 3, 5, 48, 96), torch.randn(2, 80, 16)
+    with torch.inference_mode():
+        full = tiny(frames, mel)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = tiny(frames, mel)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, full, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 5, 96, 96), (1, 5, 3, 48, 96), (3, 5, 48, 96)])
+def test_frames_of_another_shape_are_named(tiny, shape):
+    with pytest.raises(ValueError, match=r"frames must be \(B, 3, T, 48, 96\)"):
+        tiny(torch.zeros(shape), torch.zeros(1, 80, 16))
+
+
+def watch(model, seen):
+    """Hooks that put every recorded stage's output into `seen`, by the reference's names."""
+
+    def keep(stage):
+        return lambda _, __, output: seen.__setitem__(stage, output)
+
+    hooks = []
+    for stage, ours in STAGES.items():
+        module = model.get_submodule(ours)
+        if stage.endswith("_transformer"):
+            hooks.append(module.norm.register_forward_hook(keep(stage)))
+            inner = module.layers
+            names = [f"{stage}.layers.{i}" for i in range(len(inner))]
+        else:
+            hooks.append(module.register_forward_hook(keep(stage)))
+            inner = module if stage.endswith("_prenet") else ()
+            names = [f"{stage}.{i}" for i in range(len(inner))]
+        hooks += [
+            layer.register_forward_hook(keep(name))
+            for layer, name in zip(inner, names, strict=True)
+        ]
+    return hooks
+
+
+def layout(stage, output):
+    """An output in the reference's order of axes: time last in frames, first in tokens."""
+    if stage.startswith("vid_prenet"):
+        return rearrange(output, "b c t h w -> b c h w t")
+    if "transformer" in stage:
+        return rearrange(output, "b l d -> l b d")
+    return output
+
+
+def figures_of(output):
+    """Mean, standard deviation, and a sum with weights that no permutation keeps."""
+    x = output.reshape(-1).double()
+    order = torch.arange(1, len(x) + 1, dtype=torch.float64)
+    return [x.mean().item(), x.std(correction=0).item(), (x * order.cos()).sum().item()]

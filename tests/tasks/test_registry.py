@@ -1,0 +1,122 @@
+import math
+
+import pytest
+import torch
+
+import avsync
+from avsync.tasks.registry import MODELS, PRETRAINED, create_model, list_models, model_card
+from avsync.training.catalog import RECIPES
+from avsync.weights import load, save, sha256_of
+
+TINY = {"dim": 8, "mouth_channels": [4, 4, 4, 4], "mel_channels": [4, 4, 4, 4, 4]}
+RELEASED = [row for row in list_models() if row.sha256 is not None]
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "tiny.safetensors"
+    save(path, create_model("dense_sync", config=TINY).state_dict(), TINY)
+    return path
+
+
+def test_the_package_offers_the_registry():
+    assert avsync.create_model is create_model
+    assert avsync.list_models() == list_models()
+
+
+def test_every_row_says_what_a_user_must_know():
+    for name, row in MODELS.items():
+        assert name == row.name
+        assert row.licence and row.trained_on and row.summary
+        if row.file is None:
+            assert row.measured.startswith(("published: ", "not published")), "whose figure is it?"
+        else:
+            command = "avsync evaluate" in row.measured or "benchmarks/" in row.measured
+            assert command, "a figure without its command"
+
+
+@pytest.mark.parametrize("row", RELEASED, ids=lambda row: row.name)
+def test_released_weights_are_whole_and_small(row):
+    path = PRETRAINED / row.file
+    assert sha256_of(path) == row.sha256
+    assert path.stat().st_size <= 10 * 2**20
+
+
+@pytest.mark.parametrize("row", RELEASED, ids=lambda row: row.name)
+def test_released_weights_are_half_precision_and_load_as_float32(row):
+    floats = [t for t in load(PRETRAINED / row.file).state_dict.values() if t.is_floating_point()]
+    assert all(tensor.isfinite().all() for tensor in floats)
+    wide = [tensor for tensor in floats if tensor.dtype != torch.float16]
+    assert all(tensor.half().isinf().any() for tensor in wide), "half precision would do"
+    model = create_model(row.name, pretrained=True)
+    assert not model.training
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert sum(p.numel() for p in model.parameters()) <= 5_000_000
+
+
+def test_a_model_is_rebuilt_from_its_file(checkpoint):
+    model = create_model("dense_sync", weights=checkpoint)
+    assert not model.training
+    torch.testing.assert_close(model.state_dict(), load(checkpoint).state_dict)
+
+
+def test_a_field_of_the_config_can_be_chosen(checkpoint):
+    moved = create_model("dense_sync", weights=checkpoint, config={"zero_ms": 40.0})
+    assert math.isclose(moved.zero_s, 0.04)
+    assert create_model("dense_sync", weights=checkpoint).zero_s == 0.0
+
+
+def test_a_model_without_weights_is_ready_to_train():
+    assert create_model("dense_sync", config=TINY).training
+
+
+def test_an_unknown_name_lists_the_names():
+    with pytest.raises(ValueError, match=r"model must be one of dense_sync.*, got 'syncnot'"):
+        create_model("syncnot")
+
+
+def test_a_model_for_another_job_is_unknown():
+    assert model_card("unet", "separation").build
+    with pytest.raises(ValueError, match=r"one of dense_sync.*, got 'unet'") as error:
+        model_card("unet", "sync")
+    assert "ynet" not in str(error.value)
+
+
+def test_an_unknown_field_lists_the_fields():
+    with pytest.raises(ValueError, match=r"no field dims; its fields are dim, mouth_channels"):
+        create_model("dense_sync", config={"dims": 3})
+
+
+def test_weights_of_another_model_are_refused(checkpoint, tmp_path):
+    state = load(checkpoint).state_dict
+    lacking = {name: tensor for name, tensor in state.items() if name != "mouth.stem.0.weight"}
+    for other in (lacking, {**state, "more": torch.zeros(1)}):
+        save(tmp_path / "other.safetensors", other, TINY)
+        with pytest.raises(RuntimeError, match="the weights do not fit model dense_sync"):
+            create_model("dense_sync", weights=tmp_path / "other.safetensors")
+
+
+def test_a_model_without_released_weights_says_so(monkeypatch):
+    monkeypatch.setitem(MODELS, "bare", model_card("dense_sync")._replace(name="bare", file=None))
+    with pytest.raises(RuntimeError, match="avsync ships no weights for bare: turn the published"):
+        create_model("bare", pretrained=True)
+
+
+def test_what_nobody_has_weights_of_can_be_trained():
+    designs = [row for row in list_models() if row.train is not None]
+    assert {row.train.split()[0] for row in designs} <= set(RECIPES)
+    assert all(row.file is None for row in designs)
+
+
+def test_a_design_without_published_weights_says_how_to_get_some():
+    with pytest.raises(RuntimeError, match="train your own with `avsync train perfect-match`"):
+        create_model("perfect_match", pretrained=True)
+
+
+def test_released_weights_that_were_tampered_with_are_refused(monkeypatch, checkpoint):
+    monkeypatch.setattr("avsync.tasks.registry.PRETRAINED", checkpoint.parent)
+    row = model_card("dense_sync")._replace(file=checkpoint.name, sha256="0" * 64)
+    monkeypatch.setitem(MODELS, row.name, row)
+    with pytest.raises(RuntimeError, match="is not the expected file"):
+        create_model("dense_sync", pretrained=True)

@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Set-up runs again when what it installs has changed.
 SETTINGS := pyproject.toml constraints.txt
 
-.PHONY: demo test wheel-test structure lint format setup setup-dev clean
+.PHONY: demo test wheel-test structure lint format docs setup setup-dev setup-docs clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -13,6 +13,23 @@ demo: setup
 
 test: setup-dev
 	$(BIN)/python -m pytest -q
+
+# Each asks the matrix, convolution or vector library for the arithmetic of another processor or number of threads.
+CODE_PATHS := OMP_NUM_THREADS=1 OMP_NUM_THREADS=2 \
+  ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 \
+  MKL_ENABLE_INSTRUCTIONS=AVX2 MKL_ENABLE_INSTRUCTIONS=SSE4_2 MKL_CBWR=COMPATIBLE MKL_CBWR=AVX2 \
+  ONEDNN_MAX_CPU_ISA=AVX2 ONEDNN_MAX_CPU_ISA=SSE41
+
+.PHONY: test-arithmetic
+test-arithmetic: setup-dev
+	@failed=; for path in $(CODE_PATHS); do \
+	  echo "== $$path"; \
+	  env OMP_NUM_THREADS=1 $$path $(BIN)/python -m pytest -q -m arithmetic || failed="$$failed $$path"; \
+	done; \
+	for path in $(CODE_PATHS); do \
+	  case " $$failed " in *" $$path "*) echo "FAILED $$path";; *) echo "passed $$path";; esac; \
+	done; \
+	test -z "$$failed"
 
 wheel-test: setup-dev
 	$(BIN)/python -m pytest -q -m wheel tests/test_wheel.py
@@ -29,8 +46,13 @@ format: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The site, in docs/_build; a warning is an error.
+docs: setup-docs
+	$(BIN)/sphinx-build -W --keep-going -q -E docs docs/_build
+
 setup: $(VENV)/installed
 setup-dev: $(VENV)/installed-dev
+setup-docs: $(VENV)/installed-docs
 
 # The first interpreter that runs and is 3.11 to 3.13 (a name on the PATH may be a stub that does not run).
 $(BIN)/python:
@@ -53,5 +75,9 @@ $(VENV)/installed-dev: $(SETTINGS) | $(BIN)/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/installed
 
+$(VENV)/installed-docs: $(SETTINGS) | $(BIN)/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
+	@touch $@ $(VENV)/installed
+
 clean:
-	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache avsync-demo
+	rm -rf build dist docs/_build docs/api/generated .mypy_cache .pytest_cache .ruff_cache avsync-demo

@@ -1,6 +1,7 @@
 """Fetch, verify, load and save weights.
 
-A checkpoint is `x.safetensors` with its config, `x.json`, beside it.
+A checkpoint is `x.safetensors` with its config, `x.json`, beside it. The config of a sync model may
+also hold the `calibration` of its scores.
 """
 
 import hashlib
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CONVERT_FIRST = "run `avsync convert NAME FILE -o OUT.safetensors` on published weights first"
+# The key of the calibration in the config file; all other keys are fields of the config.
+CALIBRATION = "calibration"
 # First bytes of files that are not safetensors -> what such a file is.
 FOREIGN_STARTS = {
     b"PK\x03\x04": f"a PyTorch or zip archive, which could run code when read; {CONVERT_FIRST}",
@@ -30,10 +33,13 @@ FOREIGN_STARTS = {
 
 
 class Checkpoint(NamedTuple):
-    """The tensors of a model by name, and the config that its build function takes."""
+    """The tensors of a model by name, the config that its build function takes, and the calibration
+    of its scores, if one was fitted.
+    """
 
     state_dict: dict[str, "Tensor"]
     config: dict[str, Any]
+    calibration: dict[str, Any] | None = None
 
 
 def cache_folder() -> Path:
@@ -47,6 +53,17 @@ def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 of a file as 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_state(state_dict: Mapping[str, "Tensor"]) -> str:
+    """The SHA-256 of a model's tensors and their names, as 64 hex digits."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state_dict.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def fetch(url: str, sha256: str, destination: str | Path, timeout_s: float = 5.0) -> Path:
@@ -93,10 +110,7 @@ def save(
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"path must end in .safetensors, got {path}")
-    try:
-        text = json.dumps(dict(config), indent=2, allow_nan=False) + "\n"
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"config must be plain JSON: {error}") from error
+    text = _json_text(config)
     # Clones, because safetensors refuses tensors that share memory (tied weights, slices).
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in state_dict.items()}
     if half:
@@ -104,6 +118,17 @@ def save(
     with replacing(path) as beside:
         beside.write_bytes(to_bytes({k: tensor.contiguous() for k, tensor in tensors.items()}))
     write_text(path.with_suffix(".json"), text)
+
+
+def save_calibration(path: str | Path, calibration: Mapping[str, float]) -> None:
+    """Add the calibration of a model's scores to the config beside its weights, or replace it.
+
+    Args:
+        path: the weights (.safetensors), which stay as they are.
+        calibration: the fields of `avsync.scoring.peak.Calibration`.
+    """
+    beside = Path(path).with_suffix(".json")
+    write_text(beside, _json_text({**_read_config(beside), CALIBRATION: dict(calibration)}))
 
 
 def load(path: str | Path, sha256: str | None = None, as_float32: bool = False) -> Checkpoint:
@@ -124,7 +149,11 @@ def load(path: str | Path, sha256: str | None = None, as_float32: bool = False) 
             name: tensor.float() if tensor.is_floating_point() else tensor
             for name, tensor in tensors.items()
         }
-    return Checkpoint(tensors, _read_config(path.with_suffix(".json")))
+    config = _read_config(path.with_suffix(".json"))
+    calibration = config.pop(CALIBRATION, None)
+    if not isinstance(calibration, dict | None):
+        raise RuntimeError(f"the calibration in {path.with_suffix('.json')} must be a JSON object")
+    return Checkpoint(tensors, config, calibration)
 
 
 def read_tensors(path: str | Path) -> dict[str, "Tensor"]:
@@ -158,6 +187,13 @@ def _refuse_foreign(path: Path) -> None:
         # these; the header's `{` is at byte 8.
         if start.startswith(signature) and start[8:9] != b"{":
             raise RuntimeError(f"{path} is not a safetensors file but {meaning}")
+
+
+def _json_text(config: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(dict(config), indent=2, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"config must be plain JSON: {error}") from error
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 
 from avsync.cli.main import main
 from avsync.data.store.reader import CROP_SIZE, Store
+from avsync.data.store.records import ClipInfo, SourceRecord
 from avsync.data.store.writer import SourceWriter, write_tables
 from avsync.media.audio_reader import read_audio
 from avsync.media.video_reader import read_frames
@@ -108,9 +109,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         with SourceWriter(path, name) as writer:
             for array, values in arrays.items():
                 writer.array(0, array).append(values)
-            record = {"source": row["source"], "clips": [row], "rejected": []}
-            writer.finish(record)
-        records[name] = record
+            records[name] = SourceRecord(row["source"], (ClipInfo(**row),))
+            writer.finish(records[name])
     write_tables(path, records)
     (path / "splits.json").write_text(json.dumps({"train": ["one", "two"], "val": ["three"]}))
     return Store(path)

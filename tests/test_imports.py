@@ -1,5 +1,6 @@
 """The house stands: imports go down, never in a circle, and help costs no torch."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -26,11 +27,30 @@ def test_imports_do_not_go_in_a_circle():
     assert not circle(graph(ROOT / "avsync"))
 
 
-def test_only_signal_imports_torchaudio():
+def test_only_audio_imports_torchaudio():
     for name, path in modules(ROOT / "avsync").items():
-        if name != "avsync.audio.features":
+        if not name.startswith("avsync.audio."):
             text = path.read_text()
             assert not re.search(r"^\s*(import|from) torchaudio", text, re.MULTILINE), name
+
+
+# What hands out FFmpeg's own containers, streams and frames.
+RAW_READING = {"open_media", "video_stream", "audio_stream", "decoded", "packets", "decoded_frames"}
+
+
+# Besides `avsync.media`: rendered clips are written from arrays; FFmpeg's resampler reads no file.
+USE_PYAV = ("avsync.media", "avsync.synthetic.clip_file", "avsync.audio.resampling")
+
+
+def test_only_media_reads_and_writes_media_files():
+    for name, path in modules(ROOT / "avsync").items():
+        if name.startswith(USE_PYAV):
+            continue
+        text = path.read_text()
+        assert not re.search(r"^\s*(import av\b|from av[. ])", text, re.MULTILINE), name
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("avsync.media"):
+                assert not RAW_READING & {alias.name for alias in node.names}, name
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from avsync.atomic import replacing, write_text
-from avsync.weights import cache_folder, fetch, load, save, sha256_of
+from avsync.weights import cache_folder, fetch, load, save, save_calibration, sha256_of
 
 STATE = {"proj.weight": torch.arange(6.0).reshape(2, 3), "steps": torch.tensor(7)}
 CONFIG = {"dim": 24, "channels": [1, 2]}
@@ -80,6 +80,21 @@ def test_a_saved_checkpoint_is_loaded_unchanged(checkpoint):
 
 def test_the_config_is_saved_beside_the_weights_as_json(checkpoint):
     assert json.loads(checkpoint.with_suffix(".json").read_text()) == CONFIG
+
+
+def test_a_calibration_is_kept_beside_the_config_and_is_no_part_of_it(checkpoint):
+    assert load(checkpoint).calibration is None
+    before = sha256_of(checkpoint)
+    for bias in (-18.5, -20.0):
+        save_calibration(checkpoint, {"bias": bias})
+        assert load(checkpoint, before).calibration == {"bias": bias}
+        assert load(checkpoint).config == CONFIG
+
+
+def test_a_calibration_that_is_no_object_is_refused(checkpoint):
+    checkpoint.with_suffix(".json").write_text('{"calibration": [1, 2]}')
+    with pytest.raises(RuntimeError, match=r"the calibration in .*\.json must be a JSON object"):
+        load(checkpoint)
 
 
 def test_weights_have_the_permissions_of_other_files(checkpoint):

@@ -1,0 +1,1 @@
+"""The `avsync` command: `main` dispatches to one function per sub-command."""

@@ -1,21 +1,25 @@
 """Sub-commands on stores of clips: prepare, audit, features, landmarks.
 
-Each returns the exit code. What they do is imported inside them: torch takes seconds to load, and
-help must not.
+A function's signature is the command line; it returns the exit code. Pipelines are imported inside
+the functions, so that `--help` does not load torch.
 """
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import tyro
-
-from avsync.cli.arguments import Detector, Folder, Output, OutputPath, named, say
+from avsync.cli.arguments import (
+    CorpusOffset,
+    Detector,
+    Folder,
+    InputFolder,
+    Lists,
+    Output,
+    OutputPath,
+    Sources,
+    StorePath,
+    detector_name,
+    say,
+)
 from avsync.tasks.registry import model_card
-
-Sources = Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="FILE|STORE...")]
-Videos = Annotated[Path, tyro.conf.arg(metavar="DIR")]
-StorePath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
-Lists = Annotated[tuple[str, ...], tyro.conf.arg(name="list", metavar="FILE...")]
 
 
 def prepare(
@@ -32,17 +36,17 @@ def prepare(
 ) -> int:
     """Turn a folder of videos into a store of clips for training; run again to resume.
 
-    What is rejected, and why, is in rejected.csv in the store.
+    Rejected tracks and the reasons are listed in rejected.csv in the store.
 
     Args:
-        folder: searched with the folders below it.
+        folder: folder of videos, searched recursively.
         output: the store, a folder.
-        layout: a folder of videos, or a corpus as it is distributed; its lists say which videos
-            count, and the store gets a splits.json.
-        lists: lists of that corpus, files or names in the folder; all there are if not given.
+        layout: a folder of videos, or a corpus as it is distributed, whose lists name the videos
+            and give the store its splits.json.
+        lists: lists of that corpus, files or names in the folder; by default all that are found.
         crops: crops besides face and mouth: head, 224 x 224 pixels, for syncnet; 226 MB a minute.
-        detector: the face detector; `best` is YuNet where it can be had.
-        workers: processes.
+        detector: the face detector; `best` is YuNet where it is available.
+        workers: number of processes.
         min_face_px: narrower faces are rejected, in pixels of the source.
         min_duration_s: shorter tracks are rejected.
     """
@@ -54,7 +58,7 @@ def prepare(
         layout=layout,
         lists=lists,
         crops=crops,
-        detector=named(detector),
+        detector=detector_name(detector),
         workers=workers,
         min_face_px=min_face_px,
         min_duration_s=min_duration_s,
@@ -73,20 +77,20 @@ def features(
     layer: str = "",
     detector: Detector = "best",
 ) -> int:
-    """Write a model's features of videos or stores, 25 a second, as safetensors; resumes.
+    """Write a model's features of videos or stores, 25 per second, as safetensors; resumes.
 
-    Each file holds `features` and `times_s`, the middles of their windows. index.jsonl lists the
-    files, and what is wrong with a source that has none.
+    Each file contains `features` and `times_s`, the centres of their windows. index.jsonl lists the
+    files, and the error of each source that has none.
 
     Args:
         sources: videos, folders of videos, or stores of prepared clips.
         output: folder for the files.
         model: a name that `avsync models` lists.
         weights: a checkpoint of that model instead of the released one.
-        stream: of the faces, or of the audio.
-        layer: a module of the model by its dotted name, whose output is taken; without it, the
-            vectors that the model compares.
-        detector: the face detector; `best` is YuNet where it can be had.
+        stream: features of the faces, or of the audio.
+        layer: dotted name of the module whose output is written; by default the embeddings that the
+            model compares.
+        detector: the face detector; `best` is YuNet where it is available.
     """
     model_card(model, "sync")
     if not sources:
@@ -101,29 +105,29 @@ def features(
         weights=weights,
         stream=stream,
         layer=layer,
-        detector=named(detector),
-        say=lambda each: say(words.printable(f"{each.source}: {each.describe()}")),
+        detector=detector_name(detector),
+        say=lambda file: say(words.printable(f"{file.source}: {file.describe()}")),
     )
-    return words.UNREADABLE if any(each.problem for each in done) else 0
+    return words.UNREADABLE if any(file.problem for file in done) else 0
 
 
 def landmarks(
     store: StorePath,
     /,
-    videos: Videos,
+    videos: InputFolder,
     output: Output,
     model: OutputPath = None,
 ) -> int:
-    """Write the 68 landmarks of each clip of a store, for models that look at these; resumes.
+    """Write the 68 face landmarks of each clip of a store, for models that take them; resumes.
 
-    Each clip gets CLIP.npz, to be given to `avsync train ynet --kind g` as --landmarks.
-    Exit code: 12 where a video could not be read.
+    Each clip gets CLIP.npz; pass the folder to `avsync train ynet --kind g` as --landmarks.
+    Exit code: 12 if a video could not be read.
 
     Args:
         store: a store of prepared clips.
-        videos: the folder of videos that it was prepared from.
+        videos: the folder of videos that the store was prepared from.
         output: folder for the files.
-        model: MediaPipe's face_landmarker.task, instead of the one that is fetched.
+        model: a face_landmarker.task of MediaPipe instead of the one that is fetched.
     """
     from avsync.data.store.reader import Store
     from avsync.faces.landmarks import MediaPipeLandmarker
@@ -132,12 +136,12 @@ def landmarks(
 
     with MediaPipeLandmarker(model) as landmarker:
         done = store_landmarks(Store(store), videos, output, landmarker)
-    for each in done:
-        if each.problem or each.found < each.frames:
-            what = f"unreadable: {each.problem}" if each.problem else "no face in some frames"
-            say(printable(f"{each.source}: {what}, {each.found} of {each.frames} found"))
-    say(f"landmarks of {sum(not each.problem for each in done)} clips are in {output}")
-    return UNREADABLE if any(each.problem for each in done) else 0
+    for clip in done:
+        if clip.problem or clip.found < clip.frames:
+            what = f"unreadable: {clip.problem}" if clip.problem else "no face in some frames"
+            say(printable(f"{clip.source}: {what}, {clip.found} of {clip.frames} found"))
+    say(f"landmarks of {sum(not clip.problem for clip in done)} clips are in {output}")
+    return UNREADABLE if any(clip.problem for clip in done) else 0
 
 
 def audit(
@@ -149,33 +153,34 @@ def audit(
     measured: int = 30,
     model: str = "dense_sync",
     weights: OutputPath = None,
-    zero_ms: float = 0.0,
+    corpus_offset_ms: CorpusOffset = 0.0,
     clean: OutputPath = None,
     move: bool = True,
 ) -> int:
-    """Say what is in a store before a model is trained on it, and what training will suffer from.
+    """Report the contents of a store and the problems that training on it would have.
 
-    Lengths, faces, frames a second, silence, duplicates, speakers, offsets. Nothing is changed.
+    Checks lengths, faces, frame rates, silence, duplicates, speakers and offsets; changes nothing.
 
     Args:
         store: a store of prepared clips.
         splits: JSON file of clip names by split.
         split: a key of that file.
-        clips: how many clips are opened, evenly spread; 0 for all.
-        measured: how many of them a model measures the offset of; 0 for none.
+        clips: number of clips to open, evenly spread; 0 for all.
+        measured: number of these whose offset a model measures; 0 for none.
         model: a name that `avsync models` lists.
         weights: a checkpoint of that model instead of the released one.
-        zero_ms: offset that all clips are known to have; positive = the audio leads.
-        clean: measure every clip and write a table here that says which are dropped or moved, to be
-            given to `avsync train` as --clean.
-        move: move clips that are surely off by that table; otherwise they are dropped.
+        corpus_offset_ms: constant offset that the clips are known to have (positive = the audio
+            leads); clips are judged against it.
+        clean: measure every clip and write a table of clips to drop or shift here; pass it to
+            `avsync train` as --clean.
+        move: shift clips whose offset is certain; otherwise they are dropped.
     """
     model_card(model, "sync")
-    from avsync.pipelines.audit.audit_store import audit as look
+    from avsync.pipelines.audit.audit_store import audit as run
     from avsync.pipelines.progress import progress_bar
 
-    with progress_bar(f"looking at {store.name}") as progress:
-        found = look(
+    with progress_bar(f"auditing {store.name}") as progress:
+        found = run(
             store,
             splits=splits,
             split=split,
@@ -183,12 +188,12 @@ def audit(
             measured=measured,
             model=model,
             weights=weights,
-            zero_ms=zero_ms,
+            corpus_offset_ms=corpus_offset_ms,
             clean=clean,
             move=move,
             progress=progress,
         )
     say("\n".join(found.lines()))
     if clean is not None:
-        say(f"what becomes of each clip is in {clean}")
+        say(f"the clips to drop or shift are listed in {clean}")
     return 0

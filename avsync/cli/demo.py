@@ -1,7 +1,4 @@
-"""The main job on a clip made on the spot: shift the audio, find the shift, repair it.
-
-Needs no network.
-"""
+"""Demo: render a clip, shift its audio, measure the offset and repair it. Needs no network."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,19 +9,26 @@ from avsync.media.writers.remux import shift_audio
 from avsync.pipelines.check.check_file import check
 from avsync.pipelines.check.messages import answer
 from avsync.pipelines.fix.fix_file import fix
-from avsync.report import write_report
+from avsync.report.html import write_report
 from avsync.scoring.result import CheckResult
-from avsync.synthetic import render_clip
+from avsync.synthetic.clip_file import render_clip
 from avsync.timing import FRAME_MS, describe_offset
 
-# Early by five frames: a shift that anyone sees, and that no tolerance profile passes.
+# Five frames: visible to anyone, and outside every tolerance profile.
 LEAD_MS = 200.0
 CLIP_S = 8.0
 SEED = 1
 
 
 class Demo(NamedTuple):
-    """What the demo measured; `found`: the shift was found and repaired to within a frame."""
+    """Result of the demo.
+
+    Args:
+        before: check of the shifted clip.
+        after: check of the repaired clip.
+        report: path of the HTML report.
+        found: whether the shift was found and repaired to within a frame.
+    """
 
     before: CheckResult
     after: CheckResult
@@ -33,9 +37,11 @@ class Demo(NamedTuple):
 
 
 def demo(folder: str | Path = "avsync-demo", say: Callable[[str], None] = print) -> Demo:
-    """Render a talking face into `folder`, shifts its audio, checks, fixes and checks again.
+    """Render a talking face, shift its audio, check it, fix it and check it again.
 
-    `say` is told what happens, a line at a time. Files of an earlier demo in `folder` are replaced.
+    Args:
+        folder: output folder; files of an earlier demo in it are replaced.
+        say: called with each line of progress.
     """
     folder = Path(folder)
     clip, shifted, fixed = (folder / f"{name}.mp4" for name in ("clip", "shifted", "fixed"))

@@ -1,4 +1,4 @@
-"""The `avsync` command: finds the sub-command and turns errors into plain lines and exit codes."""
+"""The `avsync` command: dispatch to sub-commands, errors to messages and exit codes."""
 
 import os
 import sys
@@ -13,14 +13,18 @@ from avsync.cli.dataset_commands import audit, features, landmarks, prepare
 from avsync.cli.media_commands import check, demo, fix, separate, talk
 from avsync.cli.model_commands import convert, doctor, models
 
-DESCRIPTION = "Measures where the voice is against the lips in a video, and repairs it."
+DESCRIPTION = "Measure and repair the audio-video offset of talking faces."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and returns its exit code.
+    """Run the command.
 
-    0 in tolerance, 10 out of tolerance, 11 cannot tell, 12 unreadable: the worst of a batch.
-    1 where something went wrong, 2 for wrong usage.
+    Args:
+        arguments: command-line arguments; by default those of the process.
+
+    Returns:
+        The exit code: 0 in tolerance, 10 out of tolerance, 11 cannot tell, 12 unreadable (the
+        worst of a batch); 1 for an error, 2 for wrong usage, 130 if interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given == ["--version"]:
@@ -33,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return _complain(error, 2)
     except BrokenPipeError:
-        # The reader of our output has left (`avsync check * | head -1`); nothing more can be said.
+        # The reader of stdout has closed the pipe (`avsync check * | head -1`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (RuntimeError, OSError) as error:
@@ -44,15 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train() -> int:
     """Train a model on prepared clips: `avsync train dense-sync --data STORE`."""
-    raise ValueError("say which model to train: avsync train dense-sync --data STORE")
+    raise ValueError("name a recipe: avsync train dense-sync --data STORE")
 
 
 def evaluate() -> int:
-    """Measure a model on prepared clips, `avsync evaluate sync --model NAME --data STORE`, a lip
-    reader, `avsync evaluate lipread --data STORE --transcripts DIR --weights FILE`, talking faces,
-    `avsync evaluate talking --made DIR --references DIR`, or separated voices, `avsync evaluate
-    separation --references DIR --estimates DIR`."""
-    raise ValueError("say what to evaluate: avsync evaluate sync --model NAME --data STORE")
+    """Evaluate a model: `avsync evaluate sync|lipread|talking|separation --help`.
+
+    `sync` and `lipread` measure a model on prepared clips, `talking` generated videos against
+    references, `separation` separated voices against references.
+    """
+    raise ValueError("name an evaluation: avsync evaluate sync --model NAME --data STORE")
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
@@ -67,21 +72,20 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 
 def _train(arguments: Sequence[str]) -> int:
-    # The recipe is the command line, so only here does printing help load torch.
+    # The recipe's fields are the command line, so this help alone loads torch.
     from avsync.pipelines.train import train as run
     from avsync.training.catalog import RECIPES
 
     choices: dict[str, Callable[..., Any]] = {
         name: recipe.settings for name, recipe in RECIPES.items()
     }
-    weights = run(_asked("avsync train", choices, arguments))
+    weights = run(_parse("avsync train", choices, arguments))
     print(f"the weights are in {weights}")
     return 0
 
 
 def _evaluate(arguments: Sequence[str]) -> int:
-    from avsync.pipelines.evaluate import separation as separation
-    from avsync.pipelines.evaluate import talking as talking
+    from avsync.pipelines.evaluate import separation, talking
     from avsync.pipelines.evaluate.lipreading import (
         LipreadEvaluation,
         evaluate_lipread,
@@ -95,23 +99,23 @@ def _evaluate(arguments: Sequence[str]) -> int:
         "talking": talking.TalkingEvaluation,
         "separation": separation.SeparationEvaluation,
     }
-    asked = _asked("avsync evaluate", choices, arguments)
-    if isinstance(asked, SyncEvaluation):
-        print(table(evaluate_sync(asked)))
+    options = _parse("avsync evaluate", choices, arguments)
+    if isinstance(options, SyncEvaluation):
+        print(table(evaluate_sync(options)))
         return 0
-    if isinstance(asked, LipreadEvaluation):
-        print(lipread_table(evaluate_lipread(asked)))
+    if isinstance(options, LipreadEvaluation):
+        print(lipread_table(evaluate_lipread(options)))
         return 0
-    if isinstance(asked, talking.TalkingEvaluation):
-        figures = talking.evaluate_talking(asked)
+    if isinstance(options, talking.TalkingEvaluation):
+        figures = talking.evaluate_talking(options)
         print(talking.talking_table(figures))
         return talking.talking_exit_code(figures)
-    rows = separation.evaluate_separation(asked)
-    print(separation.separation_table(asked, rows))
+    rows = separation.evaluate_separation(options)
+    print(separation.separation_table(options, rows))
     return separation.exit_code(rows)
 
 
-def _asked(prog: str, choices: dict[str, Callable[..., Any]], arguments: Sequence[str]) -> Any:
+def _parse(prog: str, choices: dict[str, Callable[..., Any]], arguments: Sequence[str]) -> Any:
     return tyro.extras.subcommand_cli_from_dict(choices, prog=prog, args=arguments)
 
 

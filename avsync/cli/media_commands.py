@@ -1,22 +1,32 @@
-"""Sub-commands on videos as functions whose arguments are the command line: check, fix, demo.
+"""Sub-commands on media files: check, fix, separate, talk, demo.
 
-Each returns the exit code. What they do is imported inside them: torch takes seconds to load, and
-help must not.
+A function's signature is the command line; it returns the exit code. Pipelines are imported inside
+the functions, so that `--help` does not load torch.
 """
 
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
-from avsync.cli.arguments import Detector, File, Flag, Folder, Output, OutputPath, named, say
+from avsync.cli.arguments import (
+    Detector,
+    File,
+    Files,
+    Flag,
+    Folder,
+    InputFile,
+    JsonPath,
+    ModelName,
+    OptionalFolder,
+    Output,
+    OutputFolder,
+    OutputPath,
+    Who,
+    detector_name,
+    say,
+)
 from avsync.tasks.registry import model_card
 from avsync.timing import DEFAULT_PROFILE, tolerance
-
-Files = Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...")]
-JsonPath = Annotated[str | None, tyro.conf.arg(metavar="PATH|-")]
 
 
 def check(
@@ -35,31 +45,31 @@ def check(
     html: OutputPath = None,
     worst: int = 5,
 ) -> int:
-    """Say where the voice is against the lips, one line per file, and sum up a batch.
+    """Measure the audio-video offset of videos, one line per file, and summarise a batch.
 
     Exit code: 0 in tolerance, 10 out of tolerance, 11 cannot tell, 12 unreadable; the worst of all.
 
     Args:
-        files: videos, patterns, or folders, which stand for the videos in and below them.
-        profile: what is tolerated: ebu, itu, itu-acceptable, atsc or film.
+        files: videos, patterns, or folders, which are searched recursively for videos.
+        profile: tolerance profile: ebu, itu, itu-acceptable, atsc or film.
         model: a name that `avsync models` lists.
         weights: a checkpoint of that model instead of the released one.
-        search: seconds searched either way.
-        detector: the face detector; `best` is YuNet where it can be had.
-        workers: processes that check a file each; a file that crashes one costs only itself.
+        search: largest offset searched for, in seconds, either way.
+        detector: the face detector; `best` is YuNet where it is available.
+        workers: number of processes; a file that crashes one affects no other file.
         json: write the results here as JSON; `-` prints the JSON and nothing else.
-        jsonl: write one line of JSON per file here, each as soon as it is checked.
-        resume: go on with what is in the --jsonl file; what has changed is checked again.
+        jsonl: write one line of JSON per file here, as soon as the file is checked.
+        resume: continue the --jsonl file; files that have changed are checked again.
         csv: write the results here as a table.
         html: write one report page for all files here.
-        worst: how many files the summary of a batch names.
+        worst: number of files that the summary of a batch names.
     """
     tolerance(profile)
     model_card(model, "sync")
     if not files:
         raise ValueError("say which FILE to check")
     if resume and jsonl is None:
-        raise ValueError("--resume goes on with the results in a file: name it with --jsonl PATH")
+        raise ValueError("--resume continues a results file: name it with --jsonl PATH")
     from avsync.pipelines.check import export as tables
     from avsync.pipelines.check import messages as words
     from avsync.pipelines.check.batch import check_files
@@ -71,20 +81,20 @@ def check(
         weights=weights,
         profile=profile,
         search_s=search,
-        detector=named(detector),
+        detector=detector_name(detector),
         workers=workers,
         results=jsonl,
         resume=resume,
     )
     try:
         for result in found:
-            # Of ten thousand files only what is written in the end is kept.
+            # Tracks are large: of a long batch they are kept only if they are written at the end.
             results.append(result if json or html else replace(result, tracks=()))
             if json != "-":
                 say(words.sentence(result))
     except KeyboardInterrupt:
         if jsonl is not None:
-            print(f"avsync: what is done is in {jsonl}; --resume goes on", file=sys.stderr)
+            print(f"avsync: finished results are in {jsonl}; --resume continues", file=sys.stderr)
         raise
     if json != "-" and len(results) > 1:
         from avsync.pipelines.check.export import summary
@@ -117,24 +127,24 @@ def fix(
     dry_run: Flag = False,
     overwrite: Flag = False,
 ) -> int:
-    """Move the audio to the lips and measure the result.
+    """Shift the audio into sync and measure the result.
 
-    A constant offset is repaired without re-encoding. An audio that drifts is resampled, one that
-    jumps is moved piece by piece; both are encoded as they were. Refuses where the offset is
-    unsure, comes and goes, or would not get smaller. The input is never overwritten.
+    A constant offset is repaired without re-encoding. Drifting audio is resampled, audio that jumps
+    is shifted segment by segment; both are re-encoded with their codec. Refuses if the offset is
+    uncertain or intermittent, or would not get smaller. The input is never overwritten.
 
     Args:
         file: a video.
         output: the corrected file.
-        profile: what is tolerated: ebu, itu, itu-acceptable, atsc or film.
+        profile: tolerance profile: ebu, itu, itu-acceptable, atsc or film.
         model: a name that `avsync models` lists.
         weights: a checkpoint of that model instead of the released one.
-        search: seconds searched either way.
-        detector: the face detector; `best` is YuNet where it can be had.
-        min_confidence: refuse below this confidence; 0.8 where it is not given.
-        force: write even so.
-        dry_run: say what would be done, and write nothing.
-        overwrite: replace a file that is there.
+        search: largest offset searched for, in seconds, either way.
+        detector: the face detector; `best` is YuNet where it is available.
+        min_confidence: refuse below this confidence; default 0.8.
+        force: write even if the repair would be refused.
+        dry_run: print the repair, write nothing.
+        overwrite: replace an existing file.
     """
     tolerance(profile)
     model_card(model, "sync")
@@ -152,7 +162,7 @@ def fix(
                 weights=weights,
                 profile=profile,
                 search_s=search,
-                detector=named(detector),
+                detector=detector_name(detector),
                 min_confidence=min_confidence,
                 force=force,
                 dry_run=dry_run,
@@ -173,18 +183,14 @@ def fix(
 
 
 def demo(folder: Folder = Path("avsync-demo"), /) -> int:
-    """Render a talking face, shift its audio, then find and repair that. Works offline.
+    """Render a talking face, shift its audio, then measure and repair the offset. Works offline.
 
     Args:
-        folder: where the clips and the report page go.
+        folder: output folder for the clips and the report page.
     """
     from avsync.cli.demo import demo as run
 
     return 0 if run(folder, say=say).found else 1
-
-
-OutputFolder = Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")]
-ModelName = Annotated[str, tyro.conf.arg(metavar="NAME")]
 
 
 def separate(
@@ -197,25 +203,25 @@ def separate(
     detector: Detector = "best",
     mux: Flag = False,
     html: OutputPath = None,
-    references: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    references: OptionalFolder = None,
     overwrite: Flag = False,
 ) -> int:
-    """Write the voice of each face in a video as a WAV file, and what is left of the audio.
+    """Write the voice of each face in a video as a WAV file, and the rest of the audio.
 
     voice_0.wav, voice_1.wav, ... from left to right and rest.wav add up to the audio of the file;
-    separation.json says what was done. Exit code: 0 separated, 11 cannot tell, 12 unreadable.
+    separation.json describes them. Exit code: 0 separated, 11 cannot tell, 12 unreadable.
 
     Args:
         file: a video.
-        output: folder for the files, made if missing.
-        who: whose voice: all, left, right, or a number from 0, counted from the left.
+        output: output folder, created if missing.
+        who: which voices: all, left, right, or an index from 0, counted from the left.
         model: a separation model that `avsync models` lists.
         weights: a checkpoint of that model instead of the released one.
-        detector: the face detector; `best` is YuNet where it can be had.
-        mux: write a video for each voice as well: voice_0.mp4 is an mp4 with that voice alone.
+        detector: the face detector; `best` is YuNet where it is available.
+        mux: also write a video for each voice: voice_0.mp4 for an mp4, with that voice alone.
         html: write a report page with spectrograms, masks and players here.
-        references: a folder with the true voice_0.wav, ... and rest.wav, to measure against.
-        overwrite: replace what an earlier separation has written there.
+        references: folder with the true voice_0.wav, ... and rest.wav, to compute SDR against.
+        overwrite: replace the files of an earlier separation.
     """
     model_card(model, "separation")
     from avsync.pipelines.check.messages import printable
@@ -230,7 +236,7 @@ def separate(
             who=who,
             model=model,
             weights=weights,
-            detector=named(detector),
+            detector=detector_name(detector),
             mux=mux,
             references=references,
             overwrite=overwrite,
@@ -244,38 +250,33 @@ def separate(
     return words.exit_code(done)
 
 
-Input = Annotated[Path, tyro.conf.arg(metavar="FILE")]
-Who = Annotated[str | None, tyro.conf.arg(metavar="WHO")]
-JsonOutput = Annotated[str | None, tyro.conf.arg(metavar="PATH|-")]
-
-
 def talk(
-    face: Input,
-    audio: Input,
+    face: InputFile,
+    audio: InputFile,
     output: Output,
     who: Who = None,
     model: str = "synctalklip",
     weights: OutputPath = None,
     detector: Detector = "best",
-    json: JsonOutput = None,
+    json: JsonPath = None,
     overwrite: Flag = False,
 ) -> int:
-    """Make a face say what a voice says: its mouth is drawn anew, and the voice is its audio.
+    """Generate a talking face: redraw the mouth of a video to match other speech.
 
-    The video keeps its length and the times of its frames. The new file says that it is
-    generated; say so too wherever you show it. Exit code: 0 written, 11 cannot tell, 12 unreadable.
+    The video keeps its duration and frame times. The output is marked as generated; say so too
+    wherever you show it. Exit code: 0 written, 11 cannot tell, 12 unreadable.
 
     Args:
         face: a video of a face.
-        audio: the voice: an audio, or a video whose audio is taken.
+        audio: the speech: an audio file, or a video whose audio is used.
         output: the new video: .mp4, .m4v, .mov, .mkv or .webm.
-        who: whose mouth moves where there are several faces: left, right, all, or a number from 0,
-            counted from the left.
+        who: which face speaks if there are several: left, right, all, or an index from 0, counted
+            from the left.
         model: synctalklip or wav2lip.
-        weights: a checkpoint of that model; none ships.
-        detector: the face detector; `best` is YuNet where it can be had.
-        json: write what was done here as JSON; `-` prints the JSON and nothing else.
-        overwrite: replace a file that is there.
+        weights: a checkpoint of that model; none is shipped.
+        detector: the face detector; `best` is YuNet where it is available.
+        json: write the result here as JSON; `-` prints the JSON and nothing else.
+        overwrite: replace an existing file.
     """
     model_card(model, "talking")
     from json import dumps
@@ -294,7 +295,7 @@ def talk(
             who=who,
             model=model,
             weights=weights,
-            detector=named(detector),
+            detector=detector_name(detector),
             overwrite=overwrite,
             progress=progress,
         )

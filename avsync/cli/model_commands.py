@@ -1,27 +1,21 @@
 """Sub-commands on models and on the installation: models, convert, doctor.
 
-Each returns the exit code. What they do is imported inside them: torch takes seconds to load, and
-help must not.
+A function's signature is the command line; it returns the exit code. Pipelines are imported inside
+the functions, so that `--help` does not load torch.
 """
 
-from typing import Annotated
-
-import tyro
-
-from avsync.cli.arguments import File, Flag, Output, say
-
-Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
+from avsync.cli.arguments import File, Flag, Frames, Name, Output, say
 
 
 def models() -> int:
-    """List the models: what they were trained on, their licence, what was measured."""
+    """List the models with their training data, licence and measured accuracy."""
     from avsync.tasks.registry import list_models
 
-    for row in list_models():
-        print(f"{row.name}: {row.summary}")
-        print(f"  trained on  {row.trained_on}")
-        print(f"  licence     {row.licence}")
-        print(f"  measured    {row.measured}")
+    for card in list_models():
+        print(f"{card.name}: {card.summary}")
+        print(f"  trained on  {card.trained_on}")
+        print(f"  licence     {card.licence}")
+        print(f"  measured    {card.measured}")
     return 0
 
 
@@ -30,19 +24,19 @@ def convert(
     file: File,
     /,
     output: Output,
-    window_frames: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    window_frames: Frames = None,
     overwrite: Flag = False,
 ) -> int:
-    """Bring the published weights of another project: its checkpoint in, safetensors out.
+    """Convert the published checkpoint of another project to safetensors.
 
-    Nothing in the file is run. The config is written beside the output, as .json.
+    No code in the file is executed. The config is written beside the output, as .json.
 
     Args:
         name: the model: vocalist, mtdvocalist, syncnet, lip_expert, unet, ynet_m or ynet_g.
         file: the checkpoint as its authors published it.
         output: the weights, a file that ends in .safetensors.
-        window_frames: frames that vocalist or mtdvocalist was trained on; 5 where it is not given.
-        overwrite: replace files that are there.
+        window_frames: window length that vocalist or mtdvocalist was trained on; default 5.
+        overwrite: replace existing files.
     """
     from avsync.pipelines.convert_weights import convert_file
 
@@ -51,10 +45,10 @@ def convert(
 
 
 def doctor() -> int:
-    """Say what is installed, which device and which face detector are used."""
-    from avsync.pipelines.doctor import doctor as look
+    """Report what is installed, and which device and face detector are used."""
+    from avsync.pipelines.doctor import doctor as run
 
-    findings = look()
+    findings = run()
     width = max(len(finding.topic) for finding in findings)
     for finding in findings:
         sign = {True: "ok", False: "!!", None: "  "}[finding.ok]

@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from avsync.convert.upstream import convert_state
-from avsync.tasks.sync.lip_expert import LipExpertConfig, build
+from avsync.tasks.sync.lip_expert import LipExpertConfig, build_lip_expert
 
 # Pattern in our name -> its replacement in the upstream name; all that match are applied in order.
 NAMES = (
@@ -32,7 +32,7 @@ def convert_lip_expert(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         RuntimeError: names or shapes do not fit; the message lists them.
     """
     with torch.device("meta"):
-        model = build(LipExpertConfig())
+        model = build_lip_expert(LipExpertConfig())
     return convert_state(state_dict, model, _upstream_name, _to_rgb)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from avsync.convert.upstream import convert_state
-from avsync.tasks.sync.syncnet import SyncNetConfig, build
+from avsync.tasks.sync.syncnet import SyncNetConfig, build_syncnet
 
 # Our block -> upstream index of its convolution; its batch norm has the next index. Upstream
 # numbers activations and pooling layers too.
@@ -37,7 +37,7 @@ def convert_syncnet(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         RuntimeError: names or shapes do not fit; the message lists them.
     """
     with torch.device("meta"):
-        model = build(SyncNetConfig())
+        model = build_syncnet(SyncNetConfig())
     return convert_state(state_dict, model, _upstream_name, _to_rgb)
 
 

@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor
 
 from avsync.convert.upstream import convert_state
-from avsync.tasks.sync.vocalist import MTDVOCALIST, VocalistConfig, build
+from avsync.tasks.sync.vocalist import MTDVOCALIST, VocalistConfig, build_vocalist
 
 # Pattern in our name -> its replacement in the upstream name; all that match are applied in order.
 NAMES = (
@@ -47,7 +47,7 @@ def convert_vocalist(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         RuntimeError: names or shapes do not fit; the message lists them.
     """
     with torch.device("meta"):
-        model = build(VocalistConfig())
+        model = build_vocalist(VocalistConfig())
     return convert_state(state_dict, model, _upstream_name, _to_rgb, IGNORED)
 
 
@@ -61,7 +61,7 @@ def convert_mtdvocalist(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         RuntimeError: names or shapes do not fit; the message lists them.
     """
     with torch.device("meta"):
-        model = build(MTDVOCALIST)
+        model = build_vocalist(MTDVOCALIST)
     return convert_state(state_dict, model, _upstream_name, _to_unit_range, IGNORED)
 
 

@@ -13,9 +13,13 @@ from torch import Tensor
 
 from avsync.convert.upstream import convert_state
 from avsync.encoders.mc3 import Mc3Encoder
-from avsync.tasks.separation.unet import UNetConfig
-from avsync.tasks.separation.unet import build as build_unet
-from avsync.tasks.separation.ynet_variants import YNetGConfig, YNetMConfig, build_g, build_m
+from avsync.tasks.separation.unet import UNetConfig, build_unet
+from avsync.tasks.separation.ynet_variants import (
+    YNetGConfig,
+    YNetMConfig,
+    build_ynet_g,
+    build_ynet_m,
+)
 
 # Pattern in our name -> its replacement in the upstream name. The first match wins; a name that no
 # pattern matches is the same upstream.
@@ -54,7 +58,7 @@ def convert_unet(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def convert_ynet_m(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Convert the state dict of a Y-Net-m or Y-Net-mr to ours, as `convert_unet` does."""
     with torch.device("meta"):
-        model, full_encoder = build_m(YNetMConfig()), Mc3Encoder()
+        model, full_encoder = build_ynet_m(YNetMConfig()), Mc3Encoder()
     never_run = [name for name in full_encoder.trunk.state_dict() if name.startswith("layer4.")]
     layers = [f"motion_net.{name}" for name in (*never_run, "fc.weight", "fc.bias")]
     return convert_state(state_dict, model, _upstream_name, ignored=[*UNUSED_TABLES, *layers])
@@ -63,7 +67,7 @@ def convert_ynet_m(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def convert_ynet_g(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Convert the state dict of a Y-Net-g or Y-Net-gr to ours, as `convert_unet` does."""
     with torch.device("meta"):
-        model = build_g(YNetGConfig())
+        model = build_ynet_g(YNetGConfig())
     return convert_state(state_dict, model, _upstream_name, ignored=UNUSED_TABLES)
 
 

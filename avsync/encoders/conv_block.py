@@ -38,7 +38,7 @@ class ConvBlock(nn.Module):
 
 
 def fold_batch_norms(model: nn.Module) -> None:
-    """Fold the batch norms of every `ConvBlock` of a model in eval mode, in place.
+    """Fold the batch norms of every `ConvBlock` of a model in eval mode, modifying the model.
 
     Scores stay the same; inference takes about a tenth less time.
     """

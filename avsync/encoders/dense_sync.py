@@ -140,13 +140,13 @@ class DenseSyncAudioEncoder(nn.Module):
             raise ValueError(f"n_mels must be a multiple of 16, got {n_mels}")
         self.n_mels = n_mels
         stages = [
-            _stage(a, b, (3, size), (2, 1), (1, 0))
+            _conv_norm_relu(a, b, (3, size), (2, 1), (1, 0))
             for (a, b), size in zip(
                 pairwise((1, *channels[:4])), self.time_kernels[:4], strict=True
             )
         ]
         kernel = (n_mels // 16, self.time_kernels[4])
-        last = _stage(channels[3], channels[4], kernel, (1, 1), (0, 0))
+        last = _conv_norm_relu(channels[3], channels[4], kernel, (1, 1), (0, 0))
         self.stages = nn.Sequential(*stages, last)
         self.head = nn.Sequential(nn.Dropout(0.1), nn.Conv1d(channels[4], dim, 1))
 
@@ -162,7 +162,7 @@ class DenseSyncAudioEncoder(nn.Module):
         return rearrange(self.head(rearrange(x, "b c 1 s -> b c s")), "b d s -> b s d")
 
 
-def _stage(
+def _conv_norm_relu(
     in_channels: int,
     out_channels: int,
     kernel: tuple[int, int],

@@ -53,8 +53,8 @@ class FacePyramid(nn.Module):
             expected = f"(B, {self.in_channels}, {SIZE}, {SIZE})"
             raise ValueError(f"faces must be {expected}, got {tuple(faces.shape)}")
         maps = []
-        for stage in self.stages:
-            faces = stage(faces)
+        for blocks in self.stages:
+            faces = blocks(faces)
             maps.append(faces)
         return maps
 

@@ -1,7 +1,7 @@
 """MC3-18 visual encoder: 3-D convolutions in the first stages, 2-D after, of torchvision's blocks.
 
 Source: Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition (CVPR
-2018). VocaLiST's paper tried MC3-18 in place of its own visual encoder.
+2018). VocaLiST's paper compares MC3-18 with its own visual encoder.
 """
 
 from collections import OrderedDict
@@ -97,9 +97,9 @@ def _trunk(channels: tuple[int, ...]) -> nn.Sequential:
         nn.ReLU(inplace=True),
     )
     stages: OrderedDict[str, nn.Module] = OrderedDict(stem=stem)
-    stages["layer1"] = _stage(first, first, Conv3DSimple)
+    stages["layer1"] = _residual_blocks(first, first, Conv3DSimple)
     for number, (previous, width) in enumerate(pairwise(channels), start=2):
-        stages[f"layer{number}"] = _stage(previous, width, Conv3DNoTemporal, stride=2)
+        stages[f"layer{number}"] = _residual_blocks(previous, width, Conv3DNoTemporal, stride=2)
     trunk = nn.Sequential(stages)
     for module in trunk.modules():
         if isinstance(module, nn.Conv3d):
@@ -107,7 +107,9 @@ def _trunk(channels: tuple[int, ...]) -> nn.Sequential:
     return trunk
 
 
-def _stage(in_channels: int, out_channels: int, conv: Any, stride: int = 1) -> nn.Sequential:
+def _residual_blocks(
+    in_channels: int, out_channels: int, conv: Any, stride: int = 1
+) -> nn.Sequential:
     from torchvision.models.video.resnet import BasicBlock
 
     shortcut = None

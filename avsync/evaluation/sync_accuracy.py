@@ -14,9 +14,9 @@ from avsync.evaluation.score_matrix import WavInMemory, clip_band
 from avsync.metrics.sync_accuracy import MAX_SHIFT, average_context, best_offsets
 from avsync.scoring.decision import BEYOND_S, Answer, judge_curves
 from avsync.scoring.engine import CroppedTick, SyncModel, score_tracks
-from avsync.scoring.peak import Calibration
 from avsync.scoring.result import Interval
 from avsync.scoring.score_sums import TrackScores
+from avsync.tasks.calibration import Calibration
 from avsync.timing import FPS
 
 # Spoken parts of clips, by the stem of their source: first and last second of the words.
@@ -167,4 +167,6 @@ def score_clip(
     """Return the engine's scores of crops `(T, H, W, 3)` uint8 and audio `(N,)` at 16 kHz."""
     ticks = (CroppedTick(number, {0: crop}) for number, crop in enumerate(crops))
     reach_s = search_s + BEYOND_S
-    return score_tracks(model, ticks, WavInMemory(wav), reach_s, far_s=model.spec.far_s).tracks[0]
+    return score_tracks(
+        model, ticks, WavInMemory(wav), reach_s, out_of_range_s=model.spec.out_of_range_s
+    ).tracks[0]

@@ -57,9 +57,9 @@ class BoundedMaskLoss(nn.Module):
     def target_mask(self, target: Tensor, mixture: Tensor) -> Tensor:
         """Compute the bounded mask `(B, 2, F, S)` of complex spectra `(B, F, S)`; 0 in silence."""
         scaled = mixture / self.sources
-        eps = torch.finfo(scaled.real.dtype).eps
-        # As in the public code, except that it gives NaN where the mixture is -eps, which happens
-        # in bins that hold rounding errors only.
+        # As in the public code, of float32 whatever the dtype, except that it gives NaN where the
+        # mixture is -eps, which happens in bins that hold rounding errors only.
+        eps = torch.finfo(torch.float32).eps
         divisor = scaled + eps
         divisor = torch.where(divisor.abs() < eps**2, eps, divisor)
         ratio = target / divisor / self.sources

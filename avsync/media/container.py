@@ -70,10 +70,15 @@ def open_media(path: str | os.PathLike[str]) -> InputContainer:
         raise UnreadableMedia("damaged", f"{cause} ({first_line(error)})") from error
 
 
+def moving_streams(container: InputContainer) -> list[av.VideoStream]:
+    """Return the streams of moving frames: covers and thumbnails are not video."""
+    still = Disposition.attached_pic | Disposition.timed_thumbnails
+    return [stream for stream in container.streams.video if not stream.disposition & still]
+
+
 def video_stream(container: InputContainer) -> av.VideoStream:
     """Return the first stream of moving frames, set up to be decoded; covers are not video."""
-    still = Disposition.attached_pic | Disposition.timed_thumbnails
-    streams = [stream for stream in container.streams.video if not stream.disposition & still]
+    streams = moving_streams(container)
     if not streams:
         raise UnreadableMedia("no_video_stream", "the file has no video stream")
     stream = streams[0]

@@ -8,9 +8,18 @@ import av
 from av.container import InputContainer
 from av.stream import Stream
 
+from avsync.media.audio_reader import is_audio
 from avsync.media.container import UnreadableMedia as UnreadableMedia
-from avsync.media.container import open_media, packets, video_stream
+from avsync.media.container import (
+    audio_stream,
+    decoded,
+    moving_streams,
+    open_media,
+    packets,
+    video_stream,
+)
 from avsync.media.video_reader import MAX_LENGTH_S, Turn, decoded_frames, pixel_ratio
+from avsync.media.writers.audio_encoder import named_layout
 
 # Packets looked at for the average frame rate, about ten seconds of video.
 RATE_PACKETS = 300
@@ -71,6 +80,56 @@ def probe(path: str | os.PathLike[str]) -> MediaInfo:
             video_start_s=time_s,
             audio=tuple(_audio(i, each) for i, each in enumerate(container.streams.audio)),
         )
+
+
+class DecodedAudio(NamedTuple):
+    """The first audio stream of a file as its decoder gives it, which a header may tell wrongly.
+
+    `start_s` is when the first frame begins on the file's clock, `with_video` whether the file has
+    moving frames besides.
+    """
+
+    start_s: float
+    sample_rate: int
+    layout: str
+    with_video: bool
+
+
+def probe_audio(path: str | os.PathLike[str]) -> DecodedAudio:
+    """Describe the first audio stream of a file, decoding its first frame only.
+
+    Raises:
+        UnreadableMedia: there is no audio stream, or nothing of it can be decoded.
+    """
+    with open_media(path) as container:
+        stream = audio_stream(container)
+        # Decoded, because a header may say less than the audio: AAC of double rate, say.
+        first = next(filter(is_audio, decoded(container, stream)), None)
+        if first is None:
+            raise UnreadableMedia("damaged", "no audio of the audio stream could be decoded")
+        return DecodedAudio(
+            start_s=float(first.time or 0.0),
+            sample_rate=first.sample_rate,
+            layout=named_layout(stream.codec_context),
+            with_video=bool(moving_streams(container)),
+        )
+
+
+def audio_rate(path: str | os.PathLike[str]) -> int:
+    """Return the samples a second of the first audio stream, by its header."""
+    with open_media(path) as container:
+        return int(audio_stream(container).codec_context.sample_rate)
+
+
+def audio_end_s(path: str | os.PathLike[str]) -> float:
+    """Return when the last packet of the audio ends, on the file's clock: headers may not say."""
+    end_s = 0.0
+    with open_media(path) as container:
+        for packet in packets(container, audio_stream(container)):
+            if packet is not None and packet.pts is not None and packet.time_base is not None:
+                end = (packet.pts + (packet.duration or 0)) * packet.time_base
+                end_s = max(end_s, float(end))
+    return end_s
 
 
 def _audio(index: int, stream: av.AudioStream) -> AudioStream:

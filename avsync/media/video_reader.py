@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from heapq import heappop, heappush
 from itertools import chain
 from math import floor, inf
@@ -224,12 +225,37 @@ def _dated(
             yield last_s, waiting.popleft()
 
 
-def _frames(path: str | os.PathLike[str], max_side: int | None) -> Generator[VideoFrame]:
+def read_decoded(
+    path: str | os.PathLike[str], max_side: int | None = None
+) -> Generator["DecodedVideoFrame"]:
+    """Yield the frames of a video in presentation order as the decoder gives them.
+
+    For who needs their YUV planes, or RGB of some of them only: decoding is not done ahead. See
+    `read_frames`.
+    """
     with open_media(path) as container:
         stream = video_stream(container)
         to_rgb = Converter(pixel_ratio(stream), max_side)
         for time_s, frame in decoded_frames(container, stream):
-            yield VideoFrame(time_s, to_rgb(frame))
+            yield DecodedVideoFrame(time_s, frame, to_rgb)
+
+
+def _frames(path: str | os.PathLike[str], max_side: int | None) -> Generator[VideoFrame]:
+    with closing(read_decoded(path, max_side)) as frames:
+        for frame in frames:
+            yield VideoFrame(frame.time_s, frame.rgb())
+
+
+class DecodedVideoFrame(NamedTuple):
+    """A frame as it was decoded, and when it is shown on the file's clock."""
+
+    time_s: float
+    frame: DecodedFrame
+    to_rgb: "Converter"
+
+    def rgb(self) -> np.ndarray:
+        """Return the upright image `(H, W, 3)` RGB uint8, of the size of the first one converted."""
+        return self.to_rgb(self.frame)
 
 
 class Converter:

@@ -5,6 +5,7 @@ from typing import Any
 
 from avsync.pipelines.audit.preflight import preflight_audit
 from avsync.training.catalog import RECIPES
+from avsync.training.recipes.dense_sync import DenseSyncRecipe
 
 
 def train(settings: Any) -> Path:
@@ -29,5 +30,8 @@ def train(settings: Any) -> Path:
 
 def _audit_stores(settings: Any) -> None:
     clips = settings if hasattr(settings, "data") else settings.clips
-    zero_ms = clips.zero_ms if isinstance(clips.zero_ms, tuple) else (clips.zero_ms,)
-    preflight_audit(settings.loop.output, clips.data, clips.splits, zero_ms)
+    if isinstance(settings, DenseSyncRecipe):
+        known_ms: tuple[float, ...] = (settings.answer_offset_ms,)
+    else:
+        known_ms = clips.corpus_offset_ms
+    preflight_audit(settings.loop.output, clips.data, clips.splits, known_ms)

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.scoring.peak import Calibration, confidence, find_peak, interval, lies_beyond
+from avsync.scoring.peak import confidence, find_peak, interval, lies_beyond
 from avsync.scoring.result import Interval, Reason, Status, TimelinePoint, TrackResult
 from avsync.scoring.score_map import ScoreMap
 from avsync.scoring.score_sums import BIN_WINDOWS, Curve, TrackScores
+from avsync.tasks.calibration import Calibration
 from avsync.timing import FPS
 
 # Offsets are scored this much further than the search goes: to say "out of range" instead of a

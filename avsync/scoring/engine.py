@@ -44,6 +44,10 @@ class Step(NamedTuple):
         return exact_div(SAMPLE_RATE * self.ms, 1000)
 
 
+# The attributes of a `SyncModel`.
+SYNC_CONTRACT = ("spec", "encode_video", "encode_audio", "compare")
+
+
 class SyncModel(Protocol):
     """What the engine asks of a task; shapes are in DESIGN's contract of a sync task."""
 
@@ -90,7 +94,7 @@ def score_tracks(
     audio: Sound,
     reach_s: float,
     on_block: Callable[[int], None] | None = None,
-    far_s: float = 0.0,
+    out_of_range_s: float = 0.0,
 ) -> Scores:
     """Score every face at every offset within `reach_s` seconds to both sides.
 
@@ -100,9 +104,9 @@ def score_tracks(
         audio: the file's audio on the video's clock.
         reach_s: how far offsets go.
         on_block: told the tick reached after each block, for a progress bar.
-        far_s: where larger than `reach_s`, a track's evidence as a whole is summed this far too.
+        out_of_range_s: where larger than `reach_s`, a track's evidence as a whole is summed this far too.
     """
-    engine = _Engine(model, audio, reach_s, max(far_s, reach_s))
+    engine = _Engine(model, audio, reach_s, max(out_of_range_s, reach_s))
     number = -1
     for tick in ticks:
         if tick.number > number + 1:
@@ -127,11 +131,13 @@ def level_db(wav: np.ndarray, samples: int) -> np.ndarray:
 
 
 class _Engine:
-    def __init__(self, model: SyncModel, audio: Sound, reach_s: float, far_s: float) -> None:
+    def __init__(
+        self, model: SyncModel, audio: Sound, reach_s: float, out_of_range_s: float
+    ) -> None:
         self.model, self.spec, self.step = model, model.spec, Step(model.spec.step_ms)
         self.place = place_of(model)
         self.audio = _AudioEntries(model, audio)
-        reach, far = round(reach_s / self.step.seconds), round(far_s / self.step.seconds)
+        reach, far = round(reach_s / self.step.seconds), round(out_of_range_s / self.step.seconds)
         self.steps = torch.arange(-far, far + 1)
         self.near = self.steps.abs() <= reach
         self.pieces: dict[int, _Piece] = {}

@@ -1,12 +1,12 @@
 """From evidence at every offset to an offset in ms, an interval, and how sure that is."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from avsync.scoring.result import Interval
 from avsync.scoring.score_sums import Curve
+from avsync.tasks.calibration import Calibration
 
 # A peak takes up this much of the offset axis to either side; beyond it is what noise looks like.
 PEAK_MS = 160.0
@@ -17,40 +17,24 @@ FLANK_MS = 60.0
 # More height than this says nothing of whose words they are: hills are as high. From `TALL` on it
 # does: only longer recordings reach that, and voices that start together do not do so for long. It
 # is what a drift or a jump is known by, whose peak is broad or one of two.
-ENOUGH_HEIGHT = 5.0
+ENOUGH_Z_SCORE = 5.0
 TALL = 9.0
 # Share of cases in which the interval is meant to hold, where the peak is the right one at all:
 # nobody can be surer than that to lie in it.
 HOLDS = 0.9
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """What turns a peak into a probability and an interval; fitted on held-out clips.
-
-    Confidence is `HOLDS * sigmoid(bias + height * min(peak.height, ENOUGH_HEIGHT) + sharpness *
-    peak.sharpness + max(peak.height - TALL, 0))`. No weight is negative: more of either never makes
-    it less sure. The interval is the offset +- `sqrt(floor_ms ** 2 + (blur_ms / height) ** 2)`.
-    """
-
-    bias: float = -21.8
-    height: float = 1.4
-    sharpness: float = 5.2
-    floor_ms: float = 20.0
-    blur_ms: float = 100.0
-
-
 class Peak(NamedTuple):
     """The best offset in a range.
 
-    `height` is the peak's in standard deviations of the curve elsewhere, above its median.
-    `sharpness` is how far it stands above the mean of the `HILL_MS` to either side, in standard
+    `z_score` is the peak's in standard deviations of the curve elsewhere, above its median.
+    `prominence` is how far it stands above the mean of the `HILL_MS` to either side, in standard
     deviations of the curve there: mostly about 2.3 by chance, 3 and more where words match.
     """
 
     offset_ms: float
-    height: float
-    sharpness: float
+    z_score: float
+    prominence: float
 
 
 def find_peak(evidence: np.ndarray, offsets_ms: np.ndarray, search_ms: float) -> Peak | None:
@@ -70,25 +54,25 @@ def find_peak(evidence: np.ndarray, offsets_ms: np.ndarray, search_ms: float) ->
         return None
     # The median and the spread are of the rest: a high peak must not hide in its own variance.
     spread = smooth[far].std() + 1e-9
-    height = (smooth[best] - np.median(smooth[far])) / spread
-    sharpness = _sharpness(smooth, offsets_ms, best, evidence != 0)
-    return Peak(_refine(smooth, offsets_ms, best), float(height), sharpness)
+    z_score = (smooth[best] - np.median(smooth[far])) / spread
+    prominence = _prominence(smooth, offsets_ms, best, evidence != 0)
+    return Peak(_refine(smooth, offsets_ms, best), float(z_score), prominence)
 
 
 def confidence(peak: Peak, calibration: Calibration) -> float:
     """Probability that the true offset lies in the interval around the peak, at most `HOLDS`."""
-    logit = calibration.bias + calibration.height * min(peak.height, ENOUGH_HEIGHT)
-    logit += calibration.sharpness * peak.sharpness + max(peak.height - TALL, 0.0)
+    logit = calibration.bias + calibration.z_score * min(peak.z_score, ENOUGH_Z_SCORE)
+    logit += calibration.prominence * peak.prominence + max(peak.z_score - TALL, 0.0)
     return float(HOLDS / (1 + np.exp(-np.clip(logit, -30, 30))))
 
 
 def interval(peak: Peak, calibration: Calibration) -> Interval:
     """Return the interval around the peak, in ms, that holds in `HOLDS` of the cases."""
-    half_ms = float(np.hypot(calibration.floor_ms, calibration.blur_ms / max(peak.height, 1e-3)))
+    half_ms = float(np.hypot(calibration.floor_ms, calibration.blur_ms / max(peak.z_score, 1e-3)))
     return peak.offset_ms - half_ms, peak.offset_ms + half_ms
 
 
-def _sharpness(curve: np.ndarray, offsets_ms: np.ndarray, best: int, known: np.ndarray) -> float:
+def _prominence(curve: np.ndarray, offsets_ms: np.ndarray, best: int, known: np.ndarray) -> float:
     distance = np.abs(offsets_ms - offsets_ms[best])
     flanks = known & (distance > FLANK_MS) & (distance <= HILL_MS)
     around = flanks | (distance <= FLANK_MS)
@@ -140,15 +124,3 @@ def lies_beyond(curve: Curve, search_ms: float) -> bool:
     if rise[inside].max() > MOST_WITHIN * rise[best] or elsewhere.sum() < 2 * LEAST_AROUND:
         return False
     return bool(rise[best] >= LEAST_RISE * rise[elsewhere].std())
-
-
-CALIBRATIONS: dict[str, Calibration] = {
-    "dense_sync": Calibration(
-        bias=-18.315, height=1.339, sharpness=4.916, floor_ms=19.0, blur_ms=100.0
-    )
-}
-
-
-def calibration_of(model: str) -> Calibration:
-    """Return the calibration of a model's scores, or a cautious one where none was fitted."""
-    return CALIBRATIONS.get(model, Calibration())

@@ -1,4 +1,4 @@
-"""What a check says of a file, and the JSON form of it (schema 1, described in docs/json.md)."""
+"""What a check says of a file, and its JSON (schema 1, described in docs/concepts/json.md)."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple

@@ -1,11 +1,10 @@
-"""Who is seen: the numbers that make one face, its light and its habits of moving, drawn from a
-seed."""
+"""Draw a face's identity from a seed: shape, colours, hair, glasses and lighting."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-# sRGB of skin in even light, from fair to dark.
+# sRGB of skin in even light, from fair to dark, of hair and of irises.
 _SKINS = np.array(
     [
         (243, 210, 186),
@@ -36,13 +35,11 @@ _HAIRS = np.array(
 _IRISES = np.array([(60, 38, 22), (84, 56, 30), (96, 104, 60), (84, 118, 142), (96, 110, 118)])
 
 
-class Identity(NamedTuple):
-    """A face in millimetres and sRGB 0..255; strengths in [0, 1] unless they are said to be
-    something else.
+class FaceIdentity(NamedTuple):
+    """A face's appearance: lengths in millimetres, colours sRGB 0..255, strengths in [0, 1].
 
-    `hair` is 0 bald, 1 short, 2 over the forehead, 3 long. `glasses` 0 is none, else the frame's
-    thickness in mm. `light` (3,) points from the face to the lamp: x right, y down, z to the
-    camera.
+    `hair` is 0 bald, 1 short, 2 over the forehead, 3 long. `glasses` is the frame's thickness in
+    mm, 0 for none. `light` (3,) points from the face to the lamp: x right, y down, z to the camera.
     """
 
     skin: np.ndarray
@@ -55,9 +52,9 @@ class Identity(NamedTuple):
     brow_y: float
     brow_thick: float
     brow_tilt: float
-    nose_wide: float
-    nose_long: float
-    nose_high: float
+    nose_width: float
+    nose_length: float
+    nose_height: float
     mouth_y: float
     mouth_half: float
     upper_lip: float
@@ -90,8 +87,8 @@ class Identity(NamedTuple):
     texture_seed: int
 
 
-def draw_face_identity(rng: np.random.Generator) -> Identity:
-    """Somebody new: features are independent of each other but for age (lines, grey) and beard."""
+def draw_face_identity(rng: np.random.Generator) -> FaceIdentity:
+    """Draw a face; features are independent except those of age (wrinkles, grey hair) and beard."""
     tone = rng.uniform(0, len(_SKINS) - 1.001)
     low = int(tone)
     skin = _SKINS[low] + (tone - low) * (_SKINS[low + 1] - _SKINS[low])
@@ -100,7 +97,7 @@ def draw_face_identity(rng: np.random.Generator) -> Identity:
     whiskers = rng.random()
     azimuth, height = rng.uniform(-1.0, 1.0), rng.uniform(0.1, 0.9)
     light = np.array([np.sin(azimuth), -height, 0.4 + np.cos(azimuth)])
-    return Identity(
+    return FaceIdentity(
         skin=skin * rng.uniform(0.95, 1.05, 3),
         half_width=rng.uniform(64, 75),
         jaw_power=rng.uniform(2.1, 3.6),
@@ -111,9 +108,9 @@ def draw_face_identity(rng: np.random.Generator) -> Identity:
         brow_y=rng.uniform(-25, -18),
         brow_thick=rng.uniform(2.0, 5.0),
         brow_tilt=rng.uniform(-2.5, 3.5),
-        nose_wide=rng.uniform(0.8, 1.3),
-        nose_long=rng.uniform(38, 46),
-        nose_high=rng.uniform(0.7, 1.3),
+        nose_width=rng.uniform(0.8, 1.3),
+        nose_length=rng.uniform(38, 46),
+        nose_height=rng.uniform(0.7, 1.3),
         mouth_y=rng.uniform(61, 71),
         mouth_half=rng.uniform(22.5, 29.5),
         upper_lip=rng.uniform(3.8, 9.0),

@@ -1,23 +1,22 @@
-"""The sounds a synthetic speaker knows: for each, what the voice does and what the lips, jaw and
-tongue do.
+"""The phones of a synthetic speaker: acoustic targets, and targets of lips, jaw and tongue.
 
-Formants are those of an average man (Peterson and Barney, 1952), lips and jaw in millimetres of an
-average face.
+Source: formants of an average man from Peterson and Barney, Control methods used in a study of the
+vowels, 1952. Lips and jaw are in millimetres of an average face.
 """
 
 from typing import NamedTuple
 
 
 class Phone(NamedTuple):
-    """Targets of one sound.
+    """Articulatory and acoustic targets of one phone.
 
-    `formants` F1..F3 in Hz. `voicing`, `aspiration`, `murmur` are amplitudes of the glottal source,
-    of breath through the mouth, and of the voice through closed lips or the nose. `noise` are
-    amplitudes of the hiss at `NOISE_BANDS`. `jaw_mm` and `aperture_mm` are openings, `spread_mm`
-    moves each mouth corner outwards, `rounding`, `tuck` (lower lip under the teeth), `tongue` (tip
-    raised, seen) in [0, 1]. `pull` says how strongly the sound claims lips and jaw against its
-    neighbours: a weak one takes the shape of the vowels around it. `seal` closes the lips
-    completely.
+    `formants` are F1 to F3 in Hz. `voicing`, `aspiration` and `murmur` are amplitudes of the
+    glottal source, of breath through the mouth, and of the voice through closed lips or the nose;
+    `noise` holds the amplitudes of frication in `NOISE_BANDS_HZ`. `jaw_mm` and `aperture_mm` are
+    openings, `spread_mm` moves each mouth corner outwards; `rounding`, `tuck` (lower lip under the
+    teeth) and `tongue` (tip raised, visible) are in [0, 1]. `dominance` is the weight of the
+    phone's lips and jaw against its neighbours' (coarticulation): a weak phone takes the shape of
+    the vowels around it. `lips_closed` closes the lips completely.
     """
 
     formants: tuple[float, float, float]
@@ -32,12 +31,12 @@ class Phone(NamedTuple):
     rounding: float = 0.0
     tuck: float = 0.0
     tongue: float = 0.0
-    pull: float = 1.0
-    seal: bool = False
+    dominance: float = 1.0
+    lips_closed: bool = False
 
 
-# Hz: puffs of the lips, of the tongue's back, sh, s.
-NOISE_BANDS = ((300.0, 1600.0), (1300.0, 3600.0), (2200.0, 6000.0), (4200.0, 10500.0))
+# Of bursts of the lips, bursts of the back of the tongue, sh, and s.
+NOISE_BANDS_HZ = ((300.0, 1600.0), (1300.0, 3600.0), (2200.0, 6000.0), (4200.0, 10500.0))
 
 
 def _vowel(
@@ -76,34 +75,43 @@ VOWELS = {
 _LIPS, _GUM, _BACK = (280.0, 900.0, 2200.0), (320.0, 1700.0, 2600.0), (300.0, 1900.0, 2400.0)
 _PALATE = (320.0, 1900.0, 2500.0)
 CONSONANTS: dict[str, tuple[Phone, ...]] = {
-    # A stop is its closure and then its release: the burst lies exactly between them.
+    # A stop is a closure and then a release: its burst is exactly between them.
     "p": (
-        Phone(_LIPS, 0.095, jaw_mm=3, aperture_mm=0, pull=1.5, seal=True),
-        Phone(_LIPS, 0.045, aspiration=0.5, pull=0.05),
+        Phone(_LIPS, 0.095, jaw_mm=3, aperture_mm=0, dominance=1.5, lips_closed=True),
+        Phone(_LIPS, 0.045, aspiration=0.5, dominance=0.05),
     ),
     "b": (
-        Phone(_LIPS, 0.085, murmur=0.25, jaw_mm=3, aperture_mm=0, pull=1.5, seal=True),
-        Phone(_LIPS, 0.010, voicing=0.5, pull=0.05),
+        Phone(_LIPS, 0.085, murmur=0.25, jaw_mm=3, aperture_mm=0, dominance=1.5, lips_closed=True),
+        Phone(_LIPS, 0.010, voicing=0.5, dominance=0.05),
     ),
-    "m": (Phone(_LIPS, 0.085, murmur=0.8, jaw_mm=3, aperture_mm=0, pull=1.5, seal=True),),
+    "m": (
+        Phone(_LIPS, 0.085, murmur=0.8, jaw_mm=3, aperture_mm=0, dominance=1.5, lips_closed=True),
+    ),
     "t": (
-        Phone(_GUM, 0.070, jaw_mm=2.0, aperture_mm=3.0, spread_mm=1, tongue=0.8, pull=0.3),
-        Phone(_GUM, 0.040, aspiration=0.45, noise=(0, 0, 0.1, 0.15), pull=0.05),
+        Phone(_GUM, 0.070, jaw_mm=2.0, aperture_mm=3.0, spread_mm=1, tongue=0.8, dominance=0.3),
+        Phone(_GUM, 0.040, aspiration=0.45, noise=(0, 0, 0.1, 0.15), dominance=0.05),
     ),
     "d": (
         Phone(
-            _GUM, 0.060, murmur=0.22, jaw_mm=2.0, aperture_mm=3.0, spread_mm=1, tongue=0.8, pull=0.3
+            _GUM,
+            0.060,
+            murmur=0.22,
+            jaw_mm=2.0,
+            aperture_mm=3.0,
+            spread_mm=1,
+            tongue=0.8,
+            dominance=0.3,
         ),
-        Phone(_GUM, 0.012, voicing=0.5, noise=(0, 0, 0.05, 0.05), pull=0.05),
+        Phone(_GUM, 0.012, voicing=0.5, noise=(0, 0, 0.05, 0.05), dominance=0.05),
     ),
-    "n": (Phone(_GUM, 0.070, murmur=0.8, jaw_mm=2.5, aperture_mm=3.5, tongue=0.8, pull=0.3),),
+    "n": (Phone(_GUM, 0.070, murmur=0.8, jaw_mm=2.5, aperture_mm=3.5, tongue=0.8, dominance=0.3),),
     "k": (
-        Phone(_BACK, 0.075, jaw_mm=4, aperture_mm=5.0, pull=0.15),
-        Phone(_BACK, 0.050, aspiration=0.5, noise=(0, 0.12, 0, 0), pull=0.05),
+        Phone(_BACK, 0.075, jaw_mm=4, aperture_mm=5.0, dominance=0.15),
+        Phone(_BACK, 0.050, aspiration=0.5, noise=(0, 0.12, 0, 0), dominance=0.05),
     ),
     "g": (
-        Phone(_BACK, 0.065, murmur=0.22, jaw_mm=4, aperture_mm=5.0, pull=0.15),
-        Phone(_BACK, 0.015, voicing=0.5, noise=(0, 0.06, 0, 0), pull=0.05),
+        Phone(_BACK, 0.065, murmur=0.22, jaw_mm=4, aperture_mm=5.0, dominance=0.15),
+        Phone(_BACK, 0.015, voicing=0.5, noise=(0, 0.06, 0, 0), dominance=0.05),
     ),
     "f": (
         Phone(
@@ -113,7 +121,7 @@ CONSONANTS: dict[str, tuple[Phone, ...]] = {
             jaw_mm=2.5,
             aperture_mm=1.2,
             tuck=1,
-            pull=1.5,
+            dominance=1.5,
         ),
     ),
     "v": (
@@ -125,12 +133,18 @@ CONSONANTS: dict[str, tuple[Phone, ...]] = {
             jaw_mm=2.5,
             aperture_mm=1.2,
             tuck=1,
-            pull=1.5,
+            dominance=1.5,
         ),
     ),
     "s": (
         Phone(
-            _GUM, 0.110, noise=(0, 0, 0.05, 0.50), jaw_mm=1, aperture_mm=3.2, spread_mm=2, pull=0.6
+            _GUM,
+            0.110,
+            noise=(0, 0, 0.05, 0.50),
+            jaw_mm=1,
+            aperture_mm=3.2,
+            spread_mm=2,
+            dominance=0.6,
         ),
     ),
     "z": (
@@ -142,7 +156,7 @@ CONSONANTS: dict[str, tuple[Phone, ...]] = {
             jaw_mm=1,
             aperture_mm=3.2,
             spread_mm=2,
-            pull=0.6,
+            dominance=0.6,
         ),
     ),
     "sh": (
@@ -154,11 +168,11 @@ CONSONANTS: dict[str, tuple[Phone, ...]] = {
             aperture_mm=5,
             spread_mm=-4,
             rounding=0.8,
-            pull=1.0,
+            dominance=1.0,
         ),
     ),
     "ch": (
-        Phone(_PALATE, 0.060, jaw_mm=2, aperture_mm=4, spread_mm=-3, rounding=0.7, pull=0.9),
+        Phone(_PALATE, 0.060, jaw_mm=2, aperture_mm=4, spread_mm=-3, rounding=0.7, dominance=0.9),
         Phone(
             _PALATE,
             0.070,
@@ -167,7 +181,7 @@ CONSONANTS: dict[str, tuple[Phone, ...]] = {
             aperture_mm=5,
             spread_mm=-4,
             rounding=0.8,
-            pull=0.9,
+            dominance=0.9,
         ),
     ),
     "th": (
@@ -178,13 +192,19 @@ CONSONANTS: dict[str, tuple[Phone, ...]] = {
             jaw_mm=3.5,
             aperture_mm=5,
             tongue=1.0,
-            pull=0.7,
+            dominance=0.7,
         ),
     ),
-    "h": (Phone((520.0, 1450.0, 2450.0), 0.060, aspiration=0.5, pull=0.03),),
+    "h": (Phone((520.0, 1450.0, 2450.0), 0.060, aspiration=0.5, dominance=0.03),),
     "l": (
         Phone(
-            (360, 1100, 2600), 0.070, voicing=0.55, jaw_mm=5, aperture_mm=6, tongue=1.0, pull=0.35
+            (360, 1100, 2600),
+            0.070,
+            voicing=0.55,
+            jaw_mm=5,
+            aperture_mm=6,
+            tongue=1.0,
+            dominance=0.35,
         ),
     ),
     "r": (
@@ -196,7 +216,7 @@ CONSONANTS: dict[str, tuple[Phone, ...]] = {
             aperture_mm=4.5,
             spread_mm=-3,
             rounding=0.6,
-            pull=0.6,
+            dominance=0.6,
         ),
     ),
     "w": (
@@ -208,18 +228,24 @@ CONSONANTS: dict[str, tuple[Phone, ...]] = {
             aperture_mm=2.2,
             spread_mm=-7,
             rounding=1.0,
-            pull=1.3,
+            dominance=1.3,
         ),
     ),
     "y": (
         Phone(
-            (270, 2200, 3000), 0.060, voicing=0.5, jaw_mm=2.5, aperture_mm=4, spread_mm=3, pull=0.6
+            (270, 2200, 3000),
+            0.060,
+            voicing=0.5,
+            jaw_mm=2.5,
+            aperture_mm=4,
+            spread_mm=3,
+            dominance=0.6,
         ),
     ),
 }
-REST = Phone((500.0, 1500.0, 2500.0), 0.3, jaw_mm=0.5, aperture_mm=0.0, pull=0.6)
+REST = Phone((500.0, 1500.0, 2500.0), 0.3, jaw_mm=0.5, aperture_mm=0.0, dominance=0.6)
 INHALE = Phone(
-    (600.0, 1500.0, 2500.0), 0.25, aspiration=0.05, jaw_mm=4.0, aperture_mm=4.0, pull=0.6
+    (600.0, 1500.0, 2500.0), 0.25, aspiration=0.05, jaw_mm=4.0, aperture_mm=4.0, dominance=0.6
 )
-# Which noise band a stop's burst sounds in.
+# Index of the noise band of a stop's burst.
 BURST_BAND = {"p": 0, "b": 0, "t": 3, "d": 3, "k": 1, "g": 1, "ch": 2}

@@ -1,8 +1,7 @@
-"""What is said or sung and when: random words or a random melody as timed sounds, in passages of
-fixed length.
+"""Plan what is said or sung and when: random words or a random melody as timed phones.
 
-A passage begins and ends at rest, so passages follow each other without a seam and a clip of any
-length is rendered one passage at a time.
+Plans come in passages of a fixed length. A passage starts and ends at rest, so passages follow each
+other without a seam, and a clip of any length is rendered one passage at a time.
 """
 
 from typing import Literal, NamedTuple
@@ -13,14 +12,22 @@ from avsync.synthetic.phones import BURST_BAND, CONSONANTS, INHALE, REST, VOWELS
 
 Mode = Literal["speech", "singing"]
 PASSAGE_S = 6.0
-# Silence at the end of a passage, so that lips, voice and room have come to rest where it is cut.
+# Silence at the end of a passage, so that lips, voice and reverberation are at rest at its end.
 _CLOSING_S = 0.35
 _MAJOR, _MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
+_LABIALS = ("p", "b", "m", "f", "v", "w")
+_CODAS = ("t", "n", "s", "m", "l", "d", "k", "z", "p", "r", "ch")
+_SUNG_ONSETS = ("l", "m", "n", "b", "d", "w", "y", "r", "v", "s", "t", "p", "h", "k", "sh", "g")
+_GLIDES = ("iy", "uw", "ih", "er")
 
 
-class Manner(NamedTuple):
-    """How somebody talks: rate (1 = usual), pitch in Hz, its liveliness, habits of pausing and
-    breathing."""
+class SpeakingStyle(NamedTuple):
+    """How a person talks.
+
+    `rate` is a factor (1 = usual), `pitch_hz` the mean pitch, `liveliness` scales pitch accents,
+    `pause_s` is the typical pause, `inhales` says whether breaths are visible and audible in long
+    pauses, `rest_mm` is the opening of the lips at rest.
+    """
 
     rate: float
     pitch_hz: float
@@ -30,8 +37,9 @@ class Manner(NamedTuple):
     rest_mm: float
 
     @staticmethod
-    def draw(rng: np.random.Generator, pitch_hz: float) -> "Manner":
-        return Manner(
+    def draw(rng: np.random.Generator, pitch_hz: float) -> "SpeakingStyle":
+        """Draw a random style for a pitch."""
+        return SpeakingStyle(
             rate=rng.uniform(0.8, 1.25),
             pitch_hz=pitch_hz,
             liveliness=rng.uniform(0.5, 1.5),
@@ -41,9 +49,11 @@ class Manner(NamedTuple):
         )
 
 
-class Timed(NamedTuple):
-    """A sound from `start_s` to `end_s` of its passage, with its stress, its pitch, and its burst's
-    band if it has one."""
+class TimedPhone(NamedTuple):
+    """A phone from `start_s` to `end_s` of its passage, with stress and pitch.
+
+    `burst` is the index of the noise band of its burst, None without one.
+    """
 
     name: str
     phone: Phone
@@ -55,29 +65,65 @@ class Timed(NamedTuple):
 
 
 class Note(NamedTuple):
-    """The steady part of a sung note: nothing but its vowel at its pitch."""
+    """The steady part of a sung note: its vowel only, at its pitch."""
 
     start_s: float
     end_s: float
     hz: float
 
 
-class Score(NamedTuple):
-    """A passage: its sounds in order without gaps over `PASSAGE_S`, and its notes where it is
-    sung."""
+class PhonePlan(NamedTuple):
+    """One person's passage: consecutive phones that cover `PASSAGE_S`, and its notes if sung."""
 
-    sounds: tuple[Timed, ...]
+    phones: tuple[TimedPhone, ...]
     notes: tuple[Note, ...]
     mode: Mode
 
 
-class _Writer:
-    """Appends sounds one after another."""
+def draw_phone_plans(
+    rng: np.random.Generator, styles: tuple[SpeakingStyle, ...], mode: Mode, lead: int | None = 0
+) -> tuple[PhonePlan, ...]:
+    """Draw a passage for several people, of whom one speaks at a time.
 
-    def __init__(self, manner: Manner) -> None:
-        self.manner = manner
-        self.now = 0.0
-        self.sounds: list[Timed] = []
+    Args:
+        rng: random generator.
+        styles: one speaking style per person.
+        mode: whether they speak or sing.
+        lead: index of the only person who speaks; None if they take turns.
+
+    Returns:
+        One plan per person.
+    """
+    builders = tuple(_PlanBuilder(style) for style in styles)
+    notes: tuple[list[Note], ...] = tuple([] for _ in styles)
+    until_s = PASSAGE_S - _CLOSING_S
+    now_s = rng.uniform(0.1, 0.35)
+    speaker = int(rng.integers(len(builders))) if lead is None else lead
+    while until_s - now_s > 0.8:
+        builder = builders[speaker]
+        if builder.now_s < now_s:
+            builder.pause(now_s - builder.now_s)
+        if mode == "singing":
+            notes[speaker].extend(_sing_phrase(rng, builder, until_s))
+        else:
+            _say_phrase(rng, builder, until_s)
+        now_s = builder.now_s + builder.style.pause_s * rng.uniform(0.5, 2.2)
+        if lead is None and rng.random() < 0.6:
+            speaker = int(rng.integers(len(builders)))
+    for builder in builders:
+        builder.rest(PASSAGE_S - builder.now_s)
+    return tuple(
+        PhonePlan(tuple(b.phones), tuple(n), mode) for b, n in zip(builders, notes, strict=True)
+    )
+
+
+class _PlanBuilder:
+    """Appends phones one after another."""
+
+    def __init__(self, style: SpeakingStyle) -> None:
+        self.style = style
+        self.now_s = 0.0
+        self.phones: list[TimedPhone] = []
 
     def add(
         self,
@@ -87,22 +133,23 @@ class _Writer:
         stress: float = 1.0,
         hz: float | None = None,
     ) -> None:
-        pitch = self.manner.pitch_hz if hz is None else hz
-        self.sounds.append(Timed(name, phone, self.now, self.now + duration_s, stress, pitch))
-        self.now += duration_s
+        pitch = self.style.pitch_hz if hz is None else hz
+        end_s = self.now_s + duration_s
+        self.phones.append(TimedPhone(name, phone, self.now_s, end_s, stress, pitch))
+        self.now_s = end_s
 
     def consonant(self, name: str, pace: float, stress: float, hz: float) -> None:
         for part, phone in enumerate(CONSONANTS[name]):
             self.add(name, phone, phone.duration_s * pace, stress, hz)
             if part == 1:
-                self.sounds[-1] = self.sounds[-1]._replace(burst=BURST_BAND[name])
+                self.phones[-1] = self.phones[-1]._replace(burst=BURST_BAND[name])
 
     def rest(self, duration_s: float) -> None:
-        self.add("rest", REST._replace(aperture_mm=self.manner.rest_mm), duration_s)
+        self.add("rest", REST._replace(aperture_mm=self.style.rest_mm), duration_s)
 
     def pause(self, duration_s: float) -> None:
-        """A rest, with a breath at its end where there is room for one."""
-        if self.manner.inhales and duration_s > 0.35:
+        """Add a rest, with a breath at its end if there is time for one."""
+        if self.style.inhales and duration_s > 0.35:
             self.rest(duration_s - 0.25)
             self.add("inhale", INHALE, 0.2)
             self.rest(0.05)
@@ -110,97 +157,65 @@ class _Writer:
             self.rest(duration_s)
 
 
-def draw_utterances(
-    rng: np.random.Generator, manners: tuple[Manner, ...], mode: Mode, lead: int | None = 0
-) -> tuple[Score, ...]:
-    """A passage for people with these manners: only number `lead` is heard, or they take turns."""
-    writers = tuple(_Writer(manner) for manner in manners)
-    notes: tuple[list[Note], ...] = tuple([] for _ in manners)
-    until = PASSAGE_S - _CLOSING_S
-    now, who = rng.uniform(0.1, 0.35), int(rng.integers(len(writers))) if lead is None else lead
-    while until - now > 0.8:
-        writer = writers[who]
-        if writer.now < now:
-            writer.pause(now - writer.now)
-        if mode == "singing":
-            notes[who].extend(_sing_phrase(rng, writer, until))
-        else:
-            _say_phrase(rng, writer, until)
-        now = writer.now + writer.manner.pause_s * rng.uniform(0.5, 2.2)
-        if lead is None and rng.random() < 0.6:
-            who = int(rng.integers(len(writers)))
-    for writer in writers:
-        writer.rest(PASSAGE_S - writer.now)
-    return tuple(
-        Score(tuple(w.sounds), tuple(n), mode) for w, n in zip(writers, notes, strict=True)
-    )
-
-
-def _say_phrase(rng: np.random.Generator, writer: _Writer, until: float) -> None:
-    manner = writer.manner
-    start, words = writer.now, int(rng.integers(2, 8))
-    length = rng.uniform(0.9, 3.2)
+def _say_phrase(rng: np.random.Generator, builder: _PlanBuilder, until_s: float) -> None:
+    style = builder.style
+    start_s, words = builder.now_s, int(rng.integers(2, 8))
+    length_s = rng.uniform(0.9, 3.2)
     for word in range(words):
         accent = rng.uniform(0.8, 1.35)
         for syllable in range(int(rng.choice((1, 1, 1, 2, 2, 3)))):
-            if writer.now - start > length or until - writer.now < 0.6:
+            if builder.now_s - start_s > length_s or until_s - builder.now_s < 0.6:
                 break
             stress = accent * (1.0 if syllable == 0 else rng.uniform(0.6, 0.9))
-            fall = 1.12 - 0.25 * (writer.now - start) / length
-            rise = 1 + 0.16 * manner.liveliness * (stress - 0.9) + 0.04 * rng.standard_normal()
-            last = word == words - 1
-            _syllable(
-                rng, writer, stress, manner.pitch_hz * fall * rise, stretch=1.4 if last else 1
-            )
+            declination = 1.12 - 0.25 * (builder.now_s - start_s) / length_s
+            rise = 1 + 0.16 * style.liveliness * (stress - 0.9) + 0.04 * rng.standard_normal()
+            hz = style.pitch_hz * declination * rise
+            _say_syllable(rng, builder, stress, hz, lengthening=1.4 if word == words - 1 else 1)
 
 
-def _syllable(
-    rng: np.random.Generator, writer: _Writer, stress: float, hz: float, stretch: float
+def _say_syllable(
+    rng: np.random.Generator, builder: _PlanBuilder, stress: float, hz: float, lengthening: float
 ) -> None:
-    pace = 1 / writer.manner.rate
+    pace = 1 / builder.style.rate
     onsets, vowels = tuple(CONSONANTS), tuple(VOWELS)
     if rng.random() < 0.9:
-        # Lips carry the sync: their sounds come a little more often than in English.
-        lips = ("p", "b", "m", "f", "v", "w")
-        name = str(rng.choice(lips if rng.random() < 0.3 else onsets))
-        writer.consonant(name, pace * rng.uniform(0.85, 1.2), stress, hz)
+        # Lips carry the sync: labials come a little more often than in English.
+        name = str(rng.choice(_LABIALS if rng.random() < 0.3 else onsets))
+        builder.consonant(name, pace * rng.uniform(0.85, 1.2), stress, hz)
     vowel = str(rng.choice(vowels))
-    length = VOWELS[vowel].duration_s * pace * stretch * stress * rng.uniform(0.6, 1.3)
-    writer.add(vowel, VOWELS[vowel], max(length, 0.05), stress, hz)
+    duration_s = VOWELS[vowel].duration_s * pace * lengthening * stress * rng.uniform(0.6, 1.3)
+    builder.add(vowel, VOWELS[vowel], max(duration_s, 0.05), stress, hz)
     if rng.random() < 0.2:
-        glide = str(rng.choice(("iy", "uw", "ih", "er")))
-        writer.add(glide, VOWELS[glide], 0.07 * pace * stretch, 0.8 * stress, 0.97 * hz)
+        glide = str(rng.choice(_GLIDES))
+        builder.add(glide, VOWELS[glide], 0.07 * pace * lengthening, 0.8 * stress, 0.97 * hz)
     if rng.random() < 0.4:
-        name = str(rng.choice(("t", "n", "s", "m", "l", "d", "k", "z", "p", "r", "ch")))
-        writer.consonant(name, pace * rng.uniform(0.7, 1.0), stress, hz)
+        builder.consonant(str(rng.choice(_CODAS)), pace * rng.uniform(0.7, 1.0), stress, hz)
 
 
-def _sing_phrase(rng: np.random.Generator, writer: _Writer, until: float) -> list[Note]:
+def _sing_phrase(rng: np.random.Generator, builder: _PlanBuilder, until_s: float) -> list[Note]:
     scale = _MAJOR if rng.random() < 0.6 else _MINOR
     beat_s, degree = rng.uniform(0.32, 0.7), int(rng.integers(0, 5))
     notes = []
     for _ in range(int(rng.integers(3, 9))):
-        length = beat_s * rng.choice((0.5, 1.0, 1.0, 1.0, 2.0, 3.0))
-        length = min(length, until - writer.now - 0.05)
-        if length < 0.25:
+        length_s = beat_s * rng.choice((0.5, 1.0, 1.0, 1.0, 2.0, 3.0))
+        length_s = min(length_s, until_s - builder.now_s - 0.05)
+        if length_s < 0.25:
             break
         degree = int(np.clip(degree + rng.integers(-3, 4), -3, 9))
         octave, step = divmod(degree, len(scale))
-        # The twelve-tone scale over A = 440 Hz, at the singer's own height.
-        tonic = 69 + round(12 * np.log2(writer.manner.pitch_hz * 1.15 / 440))
+        # The twelve-tone scale of A = 440 Hz, transposed to the singer's pitch.
+        tonic = 69 + round(12 * np.log2(builder.style.pitch_hz * 1.15 / 440))
         hz = 440 * 2 ** ((tonic + 12 * octave + scale[step] - 69) / 12)
-        notes.append(_sing_note(rng, writer, hz, length))
+        notes.append(_sing_note(rng, builder, hz, length_s))
     return notes
 
 
-def _sing_note(rng: np.random.Generator, writer: _Writer, hz: float, length: float) -> Note:
+def _sing_note(rng: np.random.Generator, builder: _PlanBuilder, hz: float, length_s: float) -> Note:
     stress = rng.uniform(0.95, 1.35)
-    start = writer.now
+    start_s = builder.now_s
     if rng.random() < 0.85:
-        onsets = ("l", "m", "n", "b", "d", "w", "y", "r", "v", "s", "t", "p", "h", "k", "sh", "g")
-        name = str(rng.choice(onsets))
-        writer.consonant(name, 1.0, stress, hz)
+        builder.consonant(str(rng.choice(_SUNG_ONSETS)), 1.0, stress, hz)
     vowel = str(rng.choice(tuple(VOWELS)))
-    begin = writer.now
-    writer.add(vowel, VOWELS[vowel], max(length - (begin - start), 0.12), stress, hz)
-    return Note(begin, writer.now, hz)
+    vowel_s = builder.now_s
+    builder.add(vowel, VOWELS[vowel], max(length_s - (vowel_s - start_s), 0.12), stress, hz)
+    return Note(vowel_s, builder.now_s, hz)

@@ -1,34 +1,35 @@
-"""What a task eats: which part of the face, at what size and rates, and how much of it at once."""
+"""Input spec of sync tasks: crop of the face, rates, and the audio and video of a window."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from avsync.audio.features import DecibelMel, Mfcc
+from avsync.audio.fbank import Mfcc
+from avsync.audio.features import DecibelMel
 from avsync.faces.crops import CropKind
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """Declares a sync task's input, so that one engine can feed every task.
+    """Input of a sync task, declared so that one engine can feed every task.
 
     Args:
         crop: `mouth` (centred on the mouth, upright), `face` (the S3FD-like face box) or `head`
-            (that box and what is around it, as the SyncNet pipeline cuts it).
-        height: pixels of the crop given to `encode_video`.
-        width: pixels.
-        fps: video frames a second.
-        sample_rate: audio samples a second.
-        window_frames: video frames one window sees; window k starts at frame k.
-        audio_from_s: where the audio of a window begins, in seconds from the window's start; may be
+            (that box with a margin, as the SyncNet pipeline cuts it).
+        height: of the crop given to `encode_video`, pixels.
+        width: of that crop, pixels.
+        window_frames: video frames of a window; window k starts at frame k.
+        audio_from_s: start of a window's audio, in seconds from the window's start; may be
             negative.
-        audio_until_s: where it ends, in seconds from the window's start.
+        audio_until_s: end of a window's audio, in seconds from the window's start.
+        fps: video frames per second.
+        sample_rate: audio samples per second.
         lower_half: the crop is the lower half of a square of `width` pixels.
-        step_ms: distance between the offsets that are tried in a search; divides a frame.
-        far_s: offsets are tried this far beyond the search too, to say that the voice lies out of
-            range; 0 where comparing is dear.
+        step_ms: distance between the offsets of a search; divides a frame.
+        out_of_range_s: where larger than the search, offsets up to this are scored as well, to
+            report that the true offset is out of range; 0 where comparing is expensive.
     """
 
     crop: CropKind
@@ -41,33 +42,50 @@ class ClipSpec:
     sample_rate: int = SAMPLE_RATE
     lower_half: bool = False
     step_ms: int = 20
-    far_s: float = 5.0
+    out_of_range_s: float = 5.0
 
     def cut_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
-        """Return the audio of the windows that start at `starts_s` `(S,)` seconds of `wav` `(B, N)`: `(B,
-        S, n)`.
+        """Cut the audio of windows out of waveforms.
 
-        Starts are rounded to a sample. ValueError where a window reaches outside the waveform.
+        Args:
+            wav: waveforms `(B, N)`.
+            starts_s: window starts `(S,)` in seconds; rounded to a sample.
+
+        Returns:
+            Audio `(B, S, n)`.
+
+        Raises:
+            ValueError: a window reaches outside the waveform.
         """
         starts = ((starts_s + self.audio_from_s) * self.sample_rate).round().long()
         length = round((self.audio_until_s - self.audio_from_s) * self.sample_rate)
         if not len(starts) or starts.min() < 0 or starts.max() + length > wav.shape[1]:
-            span = f"{starts_s.min():.3f} to {starts_s.max():.3f}" if len(starts_s) else "none"
+            found = f"{starts_s.min():.3f} to {starts_s.max():.3f}" if len(starts_s) else "none"
             raise ValueError(
                 "starts_s must leave each window's audio, "
                 f"{self.audio_from_s:+.3f} to {self.audio_until_s:+.3f} s around its start, "
-                f"inside wav of {wav.shape[1] / self.sample_rate:.3f} s, got {span}"
+                f"inside wav of {wav.shape[1] / self.sample_rate:.3f} s, got {found}"
             )
         return wav[:, starts.to(wav.device)[:, None] + torch.arange(length, device=wav.device)]
 
     def cut_features(
         self, front_end: DecibelMel | Mfcc, wav: Tensor, windows: int, columns: int
     ) -> Tensor:
-        """Return the features of windows that start at frames 0 to `windows` - 1 of a clip `wav` `(B, N)`:
-        `(B, windows, M, columns)`, cut as the public evaluations do out of the whole clip's.
+        """Cut the features of windows out of a whole clip's, as the public evaluations do.
 
-        Frame k starts at the last column that does not come after it. ValueError where the clip is
-        too short.
+        The window of frame k starts at the last column that does not start after the frame.
+
+        Args:
+            front_end: waveform to features.
+            wav: waveform of the clip `(B, N)`, from frame 0.
+            windows: number of windows, which start at frames 0, 1, ...
+            columns: feature columns of a window.
+
+        Returns:
+            Features `(B, windows, M, columns)`.
+
+        Raises:
+            ValueError: the clip is too short.
         """
         features = front_end(wav)
         starts = [k * SAMPLES_PER_FRAME // front_end.hop_length for k in range(windows)]
@@ -79,14 +97,23 @@ class ClipSpec:
         return torch.stack([features[..., k : k + columns] for k in starts], dim=1)
 
 
-def meeting(video: Tensor, audio: Tensor) -> Tensor:
-    """Entries of frames `(B, ...)`, each as often as it meets an audio of `(B K, ...)`, one after
-    the other: `(B K, ...)`. ValueError where audio streams are left over.
+def repeat_video(video: Tensor, audio: Tensor) -> Tensor:
+    """Repeat the embeddings of video windows to pair them with their audio candidates.
+
+    Args:
+        video: embeddings or tokens of windows `(B, ...)`.
+        audio: those of audio `(B K, ...)`: K consecutive candidates for each window.
+
+    Returns:
+        Video `(B K, ...)`, each window K times in a row.
+
+    Raises:
+        ValueError: the candidates cannot be divided evenly among the windows.
     """
-    sounds, rest = divmod(len(audio), max(len(video), 1))
-    if rest or not sounds:
+    candidates, rest = divmod(len(audio), max(len(video), 1))
+    if rest or not candidates:
         raise ValueError(
-            f"there must be as many audio streams for each of {len(video)} windows of frames, "
-            f"got {len(audio)}"
+            f"there must be the same number of audio windows for each of {len(video)} windows of "
+            f"frames, got {len(audio)}"
         )
-    return video if sounds == 1 else video.repeat_interleave(sounds, 0)
+    return video if candidates == 1 else video.repeat_interleave(candidates, 0)

@@ -1,32 +1,37 @@
-"""The released models: name -> how it is built, where its weights are, what is known of them."""
+"""The registry of released models: list them, look one up, build it with its weights."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from avsync import weights as checkpoints
+from avsync.tasks.calibration import read_calibration
 from avsync.tasks.card import Config, Job, ModelCard
-from avsync.tasks.lipreading.catalog import SPEECH_MODELS
-from avsync.tasks.separation.catalog import SEPARATION_MODELS
-from avsync.tasks.sync.catalog import SYNC_MODELS
-from avsync.tasks.talking.catalog import TALKING_MODELS
+from avsync.tasks.catalog import MODELS
 
 if TYPE_CHECKING:
     from torch import nn
 
+Model = TypeVar("Model")
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
-MODELS = {
-    row.name: row for row in (*SYNC_MODELS, *SEPARATION_MODELS, *SPEECH_MODELS, *TALKING_MODELS)
-}
 
 
 def list_models() -> tuple[ModelCard, ...]:
-    """Return every released model, in the order of the table."""
+    """Return the cards of all released models, in the order of the catalog."""
     return tuple(MODELS.values())
 
 
 def model_card(name: str, job: Job | None = None) -> ModelCard:
-    """Return the row of that name, of a model for that job; ValueError lists the names."""
-    names = [row.name for row in MODELS.values() if job in (None, row.job)]
+    """Return the card of a model.
+
+    Args:
+        name: one of `list_models()`.
+        job: the job that the model must have; any by default.
+
+    Raises:
+        ValueError: no model for that job has the name; the message lists the names.
+    """
+    names = [card.name for card in MODELS.values() if job in (None, card.job)]
     if name not in names:
         raise ValueError(f"model must be one of {', '.join(names)}, got {name!r}")
     return MODELS[name]
@@ -42,34 +47,77 @@ def create_model(
 
     Args:
         name: one of `list_models()`.
-        pretrained: load the released weights; the model is then in `eval` mode.
+        pretrained: load the released weights.
         weights: load this safetensors file (its config beside it) instead of the released weights.
         config: fields of the model's config that differ from the checkpoint's or from the defaults.
 
-    ValueError for an unknown name or field; RuntimeError for weights that are missing, damaged, of
-    another hash, or of another model.
+    Returns:
+        The model, in `eval` mode if weights were loaded. A sync model whose weights were calibrated
+        has the result in its attribute `calibration`; drop it when you change the weights.
+
+    Raises:
+        ValueError: the name or a field is unknown.
+        RuntimeError: the weights are missing, damaged, of another hash, or of another model.
     """
-    row = model_card(name)
+    card = model_card(name)
     if weights is None and not pretrained:
-        return row.build(config or {})
-    checkpoint = _released(row) if weights is None else checkpoints.load(weights, as_float32=True)
-    model = row.build({**checkpoint.config, **(config or {})})
+        return card.build(config or {})
+    if weights is None:
+        checkpoint = _load_released(card)
+    else:
+        checkpoint = checkpoints.load(weights, as_float32=True)
+    model = card.build({**checkpoint.config, **(config or {})})
     try:
         model.load_state_dict(checkpoint.state_dict, strict=True)
     except RuntimeError as error:
         raise RuntimeError(f"the weights do not fit model {name}: {error}") from error
+    if checkpoint.calibration is not None:
+        model.calibration = read_calibration(checkpoint.calibration)  # type: ignore[assignment]
     return model.eval()
 
 
-def _released(row: ModelCard) -> checkpoints.Checkpoint:
-    if row.train is not None:
-        raise RuntimeError(
-            f"no weights of {row.name} were published: train your own with "
-            f"`avsync train {row.train}` and give those as weights"
+def resolve_model(
+    model: str | Model,
+    weights: str | Path | None,
+    load: Callable[[str, str | None], Model],
+    contract: Sequence[str],
+) -> tuple[str, Model]:
+    """Return the name of a model and the model itself, which is given by name or as an object.
+
+    Args:
+        model: a name, or a model object in eval mode, whose name is that of its class.
+        weights: a checkpoint of the named model instead of the released one.
+        load: loads a model by its name and the path of its weights.
+        contract: what a model object must have, by attribute names.
+
+    Raises:
+        ValueError: an object that comes with weights, that lacks a part of the contract, or that is
+            in train mode.
+    """
+    if isinstance(model, str):
+        return model, load(model, None if weights is None else str(weights))
+    name = type(model).__name__
+    if missing := [attribute for attribute in contract if not hasattr(model, attribute)]:
+        raise ValueError(
+            f"model must be a name or an object that keeps the contract of its task: "
+            f"{name} has no {', '.join(missing)}"
         )
-    if row.file is None:
+    if weights is not None:
+        raise ValueError(f"weights go with the name of a model: load them into the {name} itself")
+    if getattr(model, "training", False):
+        raise ValueError("model must be in eval mode: call model.eval() first")
+    return name, model
+
+
+def _load_released(card: ModelCard) -> checkpoints.Checkpoint:
+    if card.train is not None:
         raise RuntimeError(
-            f"avsync ships no weights for {row.name}: turn the published ones into ours with "
-            f"`avsync convert {row.name} FILE -o OUT.safetensors` and give those as weights"
+            f"no weights of {card.name} were published: train your own with "
+            f"`avsync train {card.train}` and give those as weights"
         )
-    return checkpoints.load(PRETRAINED / row.file, row.sha256, as_float32=True)
+    if card.file is None:
+        raise RuntimeError(
+            f"avsync ships no weights for {card.name}: turn the published ones into ours with "
+            f"`avsync convert {card.name} FILE -o OUT.safetensors` and give those as weights"
+        )
+    return checkpoints.load(PRETRAINED / card.file, card.sha256, as_float32=True)

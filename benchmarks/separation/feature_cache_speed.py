@@ -23,6 +23,7 @@ from avsync.data.cache.features import FeatureCache, encoder_key
 from avsync.data.sampling.mixtures import MixtureLevels, Mixtures
 from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
 from avsync.data.store.reader import CROP_SIZE, Store
+from avsync.data.store.records import ClipInfo, SourceRecord
 from avsync.data.store.writer import SourceWriter, write_tables
 from avsync.tasks.registry import create_model
 from avsync.tasks.separation.ynet import YNet
@@ -124,7 +125,7 @@ def noise_store(path: Path) -> Store:
         with SourceWriter(path, str(number)) as writer:
             for name, values in arrays.items():
                 writer.array(0, name).append(values)
-            records[str(number)] = {"source": row["source"], "clips": [row], "rejected": []}
+            records[str(number)] = SourceRecord(row["source"], (ClipInfo(**row),))
             writer.finish(records[str(number)])
     write_tables(path, records)
     return Store(path)

@@ -22,13 +22,13 @@ import torch
 from torch import Tensor
 
 from avsync import weights as checkpoints
-from avsync.audio.features import resample
+from avsync.audio.resampling import resample
 from avsync.data.cache.audio import AudioCache
 from avsync.data.cache.features import FeatureCache
 from avsync.data.sampling.mixtures import MixtureRow, Mixtures
 from avsync.metrics.separation import SeparationScores, score_sources
 from avsync.tasks.registry import create_model
-from avsync.tasks.separation.input_spec import SAMPLE_RATE, SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SAMPLE_RATE, SeparationSpec, chunk_lengths
 from avsync.tasks.separation.lip_mask import LipMask
 from avsync.tasks.separation.unet import UNet
 from avsync.training.data.mixtures import MixtureData, collated, frozen_tokens
@@ -71,8 +71,20 @@ def parsed() -> argparse.Namespace:
     add("--unseen", type=Path, required=True, help="store others: other speakers, test only")
     add("--rendered", type=Path, required=True, help="store rendered, test only")
     add("--more", type=Path, nargs="*", default=[], help="other stores to train on")
-    add("--zero-ms", type=float, nargs=3, default=(20.0, 20.0, 0.0), help="of the three stores")
-    add("--more-zero-ms", type=float, nargs="*", default=[], help="of the other stores")
+    add(
+        *("--corpus-offset-ms", "--zero-ms"),
+        type=float,
+        nargs=3,
+        default=(20.0, 20.0, 0.0),
+        help="of the three stores",
+    )
+    add(
+        *("--more-corpus-offset-ms", "--more-zero-ms"),
+        type=float,
+        nargs="*",
+        default=[],
+        help="of the other stores",
+    )
     add("--mir1k", type=Path, required=True, help="accompaniment and singers, split by singer")
     add("--music", type=Path, required=True, help="more accompaniment, split by file")
     add("--landmarks", type=Path, help="folder of ID.npz, for ynet-gr")
@@ -142,11 +154,14 @@ def one_run(name: str, seed: int, options: argparse.Namespace) -> None:
 def job_of(seed: int, work: Path, visual: Path | None, options: argparse.Namespace) -> Job:
     """Return the settings of a run, equal for all systems."""
     stores = (options.seen, *options.more)
-    zero_ms = (options.zero_ms[0], *(options.more_zero_ms or [0.0] * len(options.more)))
+    offset_ms = (
+        options.corpus_offset_ms[0],
+        *(options.more_corpus_offset_ms or [0.0] * len(options.more)),
+    )
     clips = MixtureData(
         stores,
         options.splits,
-        zero_ms,
+        offset_ms,
         options.landmarks,
         (options.music,),
         options.mir1k,
@@ -171,14 +186,14 @@ def measure(
     system: System, model: Model, weights: Path | None, options: argparse.Namespace
 ) -> dict[str, dict[str, Any]]:
     """Return for each set the mean figures in dB and the number of mixtures."""
-    samples, frames = chunk(SECONDS)
+    samples, frames = chunk_lengths(SECONDS)
     spec = replace(model.spec, samples=samples, frames=frames, sample_rate=SAMPLE_RATE)
     data = TestData(
         options.seen,
         options.unseen,
         options.rendered,
         options.splits,
-        tuple(options.zero_ms),
+        tuple(options.corpus_offset_ms),
         options.mir1k,
         options.music,
         options.landmarks,
@@ -237,12 +252,12 @@ def seconds_per_s(model: Model) -> float:
     """Measure CPU seconds per second of audio and video."""
     spec: SeparationSpec = model.spec
     device = next(model.parameters()).device
-    samples, frames = chunk(SECONDS)
+    samples, frames = chunk_lengths(SECONDS)
     mixture = 0.1 * torch.randn(1, samples, device=device)
     visual = []
     if spec.landmarks:
         visual = [96 * torch.rand(1, 2, frames, 68, device=device)]
-    elif spec.sees:
+    elif spec.uses_video:
         visual = [torch.rand(1, 3, frames, spec.height, spec.width, device=device)]
     cpu_s = []
     for _ in range(TIMED):

@@ -71,7 +71,7 @@ CLAIM = SETS[1:3]
 class TestData(NamedTuple):
     """Paths of the clips and audio files of all sets.
 
-    `zero_ms` are the constant offsets of the three stores (positive = the audio leads), which are
+    `offset_ms` are the constant offsets of the three stores (positive = the audio leads), which are
     removed.
     """
 
@@ -79,7 +79,7 @@ class TestData(NamedTuple):
     unseen: Path
     rendered: Path
     splits: Path
-    zero_ms: tuple[float, float, float]
+    offset_ms: tuple[float, float, float]
     mir1k: Path
     music: Path
     landmarks: Path | None = None
@@ -99,13 +99,13 @@ class TestData(NamedTuple):
         """
         named = {SEEN: self.seen, UNSEEN: self.unseen, RENDERED: self.rendered}
         sources = []
-        for (name, path), zero_ms in zip(named.items(), self.zero_ms, strict=True):
+        for (name, path), offset_ms in zip(named.items(), self.offset_ms, strict=True):
             if path.name != name:
                 raise ValueError(f"the folder of this store must be called {name}, got {path}")
             store = Store(path)
             split = "test" if name == SEEN else "train"
             indices = clips_of_split(store, self.splits if name == SEEN else None, split)
-            sources.append(FaceSource(store, indices, zero_ms))
+            sources.append(FaceSource(store, indices, offset_ms))
         listed = list_mir1k(self.mir1k, "music"), list_audio_files(self.music)
         music = [file for files in listed for file in audio_files_of_split(files, "test")]
         singers = audio_files_of_split(list_mir1k(self.mir1k, "voice"), "test")
@@ -132,8 +132,9 @@ def rows_of(
 def restrict(test_set: MixtureSet, mixtures: Mixtures) -> Mixtures:
     """Restrict what is drawn to the kinds of clips of a set; changes and returns `mixtures`."""
     names = [mixtures.faces.names[k] for k in mixtures.usable]
-    singers = [name for name in mixtures.voices if name not in mixtures.places]
-    mixtures.usable = [mixtures.places[name] for name in names if is_of(name, test_set.target)]
+    indices = mixtures.face_indices
+    singers = [name for name in mixtures.voices if name not in indices]
+    mixtures.usable = [indices[name] for name in names if is_of(name, test_set.target)]
     faces = [name for name in names if test_set.second and is_of(name, test_set.second)]
     mixtures.voices = singers if test_set.second == "singers" else faces
     return mixtures

@@ -23,7 +23,7 @@ from avsync.data.store.reader import PreparedClip, Store
 from avsync.evaluation.sync_accuracy import answer_clip
 from avsync.pipelines.check.check_file import check, load_model
 from avsync.pipelines.prepare.prepare_store import prepare
-from avsync.scoring.peak import calibration_of
+from avsync.tasks.calibration import calibration_of
 from benchmarks.clip_file import Clip, read_clip, write_clip
 from benchmarks.record import machine, write_record
 from benchmarks.sync.corruption_fixtures import (
@@ -67,7 +67,7 @@ def swap_audio(model: Any, sources: dict[str, list[PreparedClip]], draws: int) -
         Reasons by kind of corruption and source; "ok" where an offset was estimated.
     """
     rng = np.random.default_rng(0)
-    calibration = calibration_of("dense_sync")
+    calibration = calibration_of(model)
     found: Reasons = defaultdict(lambda: defaultdict(list))
     for name, clips in sources.items():
         # GRID s1 is one speaker: his other sentences, and the speech of the other speakers.

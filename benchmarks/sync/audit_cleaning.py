@@ -1,7 +1,7 @@
 """Measure how well `avsync audit --clean` finds shifted clips and clips with swapped audio.
 
     python benchmarks/sync/audit_cleaning.py --data STORE --splits FILE [--split test] \
-        [--zero-ms 20]
+        [--corpus-offset-ms 20]
 
 One fifth of the clips is shifted by 80 to 800 ms, one fifth gets the audio of another clip.
 """
@@ -18,7 +18,7 @@ from avsync.data.store.reader import PreparedClip, Store
 from avsync.data.store.splits import clips_of_split
 from avsync.pipelines.audit.findings import clean_rows, measure_offsets
 from avsync.pipelines.check.check_file import load_model
-from avsync.scoring.peak import calibration_of
+from avsync.tasks.calibration import calibration_of
 from avsync.timing import SAMPLE_RATE
 from benchmarks.record import write_record
 
@@ -74,18 +74,19 @@ def shift(wav: np.ndarray, lead_ms: float) -> np.ndarray:
     return out
 
 
-def measure(store: CorruptedStore, model: str, zero_ms: float) -> dict[str, Any]:
+def measure(store: CorruptedStore, model: str, offset_ms: float) -> dict[str, Any]:
     """Count the clips of each kind that are kept, moved and dropped, and the errors of moves."""
     numbers = range(len(store.indices))
-    offsets = measure_offsets(load_model(model), calibration_of(model), store, numbers)  # type: ignore[arg-type]
-    rows = clean_rows(list(offsets), zero_ms)
+    sync_model = load_model(model)
+    offsets = measure_offsets(sync_model, calibration_of(sync_model), store, numbers)  # type: ignore[arg-type]
+    rows = clean_rows(list(offsets), offset_ms)
     actions: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     residuals_ms = []
     for number, row in enumerate(rows):
         actions[store.kinds[number]][row.action] += 1
         if row.action == "move" and store.kinds[number] == SHIFTED:
             assert row.offset_ms is not None
-            residuals_ms.append(row.offset_ms - zero_ms - store.shifts_ms[number])
+            residuals_ms.append(row.offset_ms - offset_ms - store.shifts_ms[number])
     sizes = np.abs(residuals_ms)
     return {
         "actions": {kind: dict(counts) for kind, counts in actions.items()},
@@ -108,13 +109,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--splits", type=Path)
     parser.add_argument("--split", default="test")
-    parser.add_argument("--zero-ms", type=float, default=20.0)
+    parser.add_argument("--corpus-offset-ms", "--zero-ms", type=float, default=20.0)
     parser.add_argument("--model", default="dense_sync")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     store = Store(options.data)
     indices = clips_of_split(store, options.splits, options.split)
-    figures = measure(CorruptedStore(store, indices, options.seed), options.model, options.zero_ms)
+    corrupted = CorruptedStore(store, indices, options.seed)
+    figures = measure(corrupted, options.model, options.corpus_offset_ms)
     about = {"data": options.data.name, "split": options.split, "clips": len(indices)}
     figures = {**about, **figures}
     for kind, counts in figures["actions"].items():

@@ -1,14 +1,16 @@
 """Fit and evaluate the confidence and interval of a sync model's offsets on held-out clips.
 
-    python benchmarks/sync/calibration.py --data GRID_STORE --splits FILE --more RENDERED_STORE
+    python benchmarks/sync/calibration.py --data GRID_STORE --splits FILE --more RENDERED_STORE \
+        [--weights FILE --write]
 
 Segments of 1 to 4 s are cut from clips that no test uses. Their audio is shifted by up to 0.9 s,
-and every second segment gets the audio of another clip (in GRID s1, of the same speaker). The
-printed row goes into `avsync/scoring/peak.py`. One half of the clips fits the confidence,
-the other half is reported.
+and every second segment gets the audio of another clip (in GRID s1, of the same speaker). One half
+of the clips fits the confidence, the other half is reported. `--write` stores the calibration in
+the JSON beside the weights, where `avsync check` reads it.
 """
 
 import argparse
+import json
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,7 +25,7 @@ from avsync.data.store.splits import clips_of_split
 from avsync.evaluation.sync_accuracy import score_clip
 from avsync.pipelines.check.check_file import load_model
 from avsync.scoring.peak import (
-    ENOUGH_HEIGHT,
+    ENOUGH_Z_SCORE,
     HOLDS,
     TALL,
     Calibration,
@@ -33,6 +35,7 @@ from avsync.scoring.peak import (
     interval,
 )
 from avsync.timing import FPS, SAMPLES_PER_FRAME
+from avsync.weights import CALIBRATION, save_calibration
 from benchmarks.record import machine, write_record
 from benchmarks.sync.reliability_diagram import calibration_error, reliability
 
@@ -101,8 +104,10 @@ def fit(found: list[Trial], recorded: list[Trial]) -> Calibration:
             their offsets are equal and those of recordings are not; half of the recorded trials
             would be too few.
     """
-    figures = np.array([[1.0, min(t.peak.height, ENOUGH_HEIGHT), t.peak.sharpness] for t in found])
-    tall = np.array([max(trial.peak.height - TALL, 0.0) for trial in found])
+    figures = np.array(
+        [[1.0, min(t.peak.z_score, ENOUGH_Z_SCORE), t.peak.prominence] for t in found]
+    )
+    tall = np.array([max(trial.peak.z_score - TALL, 0.0) for trial in found])
     right = np.array([trial.right for trial in found])
 
     def loss(weights: np.ndarray) -> float:
@@ -113,10 +118,10 @@ def fit(found: list[Trial], recorded: list[Trial]) -> Calibration:
     bounds = [(None, None), (0, None), (0, None)]
     weights = minimize(loss, [-33.0, 2.9, 6.8], method="L-BFGS-B", bounds=bounds).x
     errors = np.array([abs(t.error_ms) for t in recorded if t.right])
-    heights = np.array([t.peak.height for t in recorded if t.right])
+    z_scores = np.array([t.peak.z_score for t in recorded if t.right])
 
     def pinball(floor_ms: float, blur_ms: float) -> float:
-        over = errors - np.hypot(floor_ms, blur_ms / heights)
+        over = errors - np.hypot(floor_ms, blur_ms / z_scores)
         return float(np.where(over > 0, HOLDS * over, (HOLDS - 1) * over).mean())
 
     floor_ms, blur_ms = min(
@@ -165,7 +170,10 @@ def main() -> None:
         "--more", type=Path, nargs="*", default=[], help="stores of held-out rendered clips"
     )
     parser.add_argument("--draws", type=int, default=12, help="segments of each clip")
+    parser.add_argument("--write", action="store_true", help="store it beside the weights")
     arguments = parser.parse_args()
+    if arguments.write and arguments.weights is None:
+        parser.error("--write needs --weights FILE")
     model = load_model(arguments.model, arguments.weights)
     grid = Store(arguments.data)
     val = [grid[index] for index in clips_of_split(grid, arguments.splits, "val")]
@@ -179,7 +187,10 @@ def main() -> None:
         for trial in of_source:
             halves[clips.index(trial.clip) % 2 == 0].append(trial)
     calibration = fit(halves[True], found["grid s1 val"])
-    print(with_prior(calibration))
+    released = asdict(with_prior(calibration))
+    print(json.dumps({CALIBRATION: released}, indent=2))
+    if arguments.write:
+        save_calibration(arguments.weights, released)
     figures = {"held out": report(halves[False], calibration)}
     held_out = {id(trial) for trial in halves[False]}
     figures |= {
@@ -193,7 +204,7 @@ def main() -> None:
         "sync/calibration",
         {
             "fitted": asdict(calibration),
-            "released": asdict(with_prior(calibration)),
+            "released": released,
             "seed": 0,
             **figures,
         },

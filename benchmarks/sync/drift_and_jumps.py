@@ -25,11 +25,11 @@ from avsync.data.store.splits import clips_of_split
 from avsync.evaluation.sync_accuracy import score_clip
 from avsync.pipelines.check.check_file import check, load_model
 from avsync.scoring.decision import judge_evidence
-from avsync.scoring.peak import calibration_of
 from avsync.scoring.result import Fault, Piece, TrackResult
 from avsync.scoring.score_sums import TrackScores
 from avsync.scoring.trajectory.fault import find_fault
 from avsync.scoring.trajectory.model_selection import rejudge
+from avsync.tasks.calibration import calibration_of
 from avsync.timing import FPS
 from benchmarks.record import machine, write_record
 from benchmarks.sync.drift_and_jump_fixtures import (
@@ -52,7 +52,7 @@ from benchmarks.sync.drift_and_jump_fixtures import (
     write_file,
 )
 
-CALIBRATION = calibration_of("dense_sync")
+CALIBRATION = calibration_of(load_model("dense_sync"))
 Maker = Callable[[np.random.Generator], Truth]
 ALL: tuple[Maker, ...] = (drift, jumps) * 3 + (intermittent, constant)
 STEADY: tuple[Maker, ...] = (drift,) * 3 + (constant,)
@@ -175,7 +175,7 @@ def main() -> None:
     # A prepared clip begins late if its face is detected late; then it does not match its file.
     whole = round(CLIP_S * FPS)
     test = clips_of_split(store, arguments.splits, "test")
-    indices = np.array([index for index in test if store.rows[index]["frames"] == whole])
+    indices = np.array([index for index in test if store.rows[index].frames == whole])
     trials: list[Trial] = []
     written: list[Clip] = []
 

@@ -1,6 +1,6 @@
 """Measure the alignment of AV-SyncNet's video and audio tokens: PRI and offset accuracy.
 
-    python benchmarks/sync/encoder_alignment.py --data STORE --splits FILE --zero-ms MS \
+    python benchmarks/sync/encoder_alignment.py --data STORE --splits FILE --corpus-offset-ms MS \
         --weights FILE [FILE ...] [--reader FILE [FILE ...]]
 
 PRI is the primacy index (SyncTalklip, supplement 6.1). `--reader` names for each of the weights the
@@ -37,16 +37,16 @@ def before_alignment(reader: Path, aligned: AvSyncNet) -> AvSyncNet:
 
 
 @torch.inference_mode()
-def measure(model: AvSyncNet, clips: list[PreparedClip], zero_ms: float) -> dict[str, float]:
+def measure(model: AvSyncNet, clips: list[PreparedClip], offset_ms: float) -> dict[str, float]:
     """Compute the mean PRI of the clips and the share of clips with the right offset.
 
     The offset of a clip is the best one by the mean score of all windows; it is right within one
-    frame of `zero_ms`. Both figures come with their value by chance.
+    frame of `offset_ms`. Both figures come with their value by chance.
     """
     indices, chances, right = [], [], []
     for clip in clips:
         crops, wav = crops_for(model.spec, clip), np.asarray(clip.wav_16k)
-        scored = clip_band(model, crops, wav, zero_ms, empty_windows=False)
+        scored = clip_band(model, crops, wav, offset_ms, empty_windows=False)
         assert scored.video is not None and scored.audio is not None
         indices.append(primacy_index(scored.video, scored.audio))
         chances.append(chance_primacy_index(len(scored.video)))
@@ -68,7 +68,9 @@ def main() -> None:
     parser.add_argument("--splits", type=Path)
     parser.add_argument("--split", default="test")
     parser.add_argument("--clips", type=int, default=0, help="number of clips, 0 for all")
-    parser.add_argument("--zero-ms", type=float, default=0.0, help="offset of all clips")
+    parser.add_argument(
+        "--corpus-offset-ms", "--zero-ms", type=float, default=0.0, help="offset of all clips"
+    )
     parser.add_argument("--weights", type=Path, nargs="+", required=True)
     parser.add_argument("--reader", type=Path, nargs="*", default=[])
     options = parser.parse_args()
@@ -80,10 +82,13 @@ def main() -> None:
     runs = []
     for number, path in enumerate(options.weights):
         model = cast(AvSyncNet, create_model("av_syncnet", weights=path))
-        run = {"weights": path.parent.name, "after": measure(model, clips, options.zero_ms)}
+        run = {
+            "weights": path.parent.name,
+            "after": measure(model, clips, options.corpus_offset_ms),
+        }
         if options.reader:
             before = before_alignment(options.reader[number], model)
-            run["before"] = measure(before, clips, options.zero_ms)
+            run["before"] = measure(before, clips, options.corpus_offset_ms)
         runs.append(run)
         print(run, flush=True)
     after = [run["after"] for run in runs]

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.signal import butter, sosfilt
 
 from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.records import SourceRecord
 from avsync.data.store.splits import clips_of_split
 from avsync.data.store.writer import SourceWriter, write_tables
 from avsync.timing import SAMPLE_RATE
@@ -49,8 +50,8 @@ def write_degraded(store: Store, indices: list[int], path: Path) -> None:
         with SourceWriter(path, key) as writer:
             for name, values in arrays.items():
                 writer.array(0, name).append(np.asarray(values))
-            facts = {**row, "id": f"{key}.0", "track": 0, "sample_rate": SAMPLE_RATE}
-            records[key] = {"source": row["source"], "clips": [facts], "rejected": []}
+            info = row._replace(id=f"{key}.0", track=0, sample_rate=SAMPLE_RATE)
+            records[key] = SourceRecord(row.source, (info,))
             writer.finish(records[key])
     write_tables(path, records)
 
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=80)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--zero-ms", type=float, default=20.0)
+    parser.add_argument("--corpus-offset-ms", "--zero-ms", type=float, default=20.0)
     options = parser.parse_args()
     store, degraded = Store(options.data), options.work / "degraded"
     indices = clips_of_split(store, options.splits, "train")[: options.clips]
@@ -77,7 +78,10 @@ def main() -> None:
         train(
             FineTuneRecipe(
                 clips=ClipData(
-                    data=(degraded,), splits=options.splits, zero_ms=(options.zero_ms,), batch=8
+                    data=(degraded,),
+                    splits=options.splits,
+                    corpus_offset_ms=(options.corpus_offset_ms,),
+                    batch=8,
                 ),
                 loop=LoopSettings(
                     output=output,

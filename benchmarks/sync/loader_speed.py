@@ -86,7 +86,7 @@ def store_batches(data: Path, clips: int, work: Path) -> Callable[[np.random.Gen
 def jpeg_batches(data: Path, clips: int, work: Path) -> Callable[[np.random.Generator], object]:
     """Return a function that makes batches of the same clips, written as folders of JPEGs."""
     store = Store(data)
-    folders = [work / "jpegs" / store.rows[k]["id"] for k in range(min(clips, len(store)))]
+    folders = [work / "jpegs" / store.rows[k].id for k in range(min(clips, len(store)))]
     for k, folder in enumerate(folders):
         write_folder(store[k], folder)
     pairs = JpegFolderPairs(folders)

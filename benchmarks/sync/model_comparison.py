@@ -58,7 +58,7 @@ class TestSet(NamedTuple):
 
     name: str
     clips: list[PreparedClip]
-    zero_ms: float
+    offset_ms: float
     words: Words
 
 
@@ -80,7 +80,9 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="stores to train on")
     parser.add_argument("--splits", type=Path, required=True, help="of the first store")
-    parser.add_argument("--zero-ms", type=float, nargs="*", default=[], help="of each store")
+    parser.add_argument(
+        "--corpus-offset-ms", "--zero-ms", type=float, nargs="*", default=[], help="of each store"
+    )
     parser.add_argument("--share", type=float, nargs="*", default=[], help="of each store")
     parser.add_argument(
         "--test",
@@ -152,7 +154,7 @@ def job_of(system: System, window: int, seed: int, work: Path, options: argparse
         tuple(options.data),
         options.splits,
         tuple(options.share),
-        tuple(options.zero_ms),
+        tuple(options.corpus_offset_ms),
         batch=max(2, round(system.share * options.batch)),
         validate_clips=5,
     )
@@ -172,13 +174,13 @@ def job_of(system: System, window: int, seed: int, work: Path, options: argparse
 
 
 def test_set(
-    name: str, path: str, split: str, zero_ms: str, options: argparse.Namespace, words: Words
+    name: str, path: str, split: str, offset_ms: str, options: argparse.Namespace, words: Words
 ) -> TestSet:
     """Load a split of a store, or all of it."""
     store = Store(path)
     indices = clips_of_split(store, None if split == "all" else options.splits, split)
     clips = [store[index] for index in indices[: options.clips or None]]
-    return TestSet(name, clips, float(zero_ms), words)
+    return TestSet(name, clips, float(offset_ms), words)
 
 
 def accuracy(model: Any, test: TestSet) -> dict[str, Any]:
@@ -194,7 +196,7 @@ def accuracy(model: Any, test: TestSet) -> dict[str, Any]:
     clip_errors_ms = []
     for clip in test.clips:
         crops, wav = crops_for(model.spec, clip), np.asarray(clip.wav_16k)
-        band = clip_band(model, crops, wav, test.zero_ms, empty_windows=False).band
+        band = clip_band(model, crops, wav, test.offset_ms, empty_windows=False).band
         inside = inside_words(clip, len(band), window, test.words)
         for context, within in rules:
             right = best_offsets(average_context(band, context, window)).abs() <= within
@@ -271,11 +273,11 @@ def cost(model: Any, test: TestSet) -> dict[str, float]:
     clip = test.clips[0]
     crops, wav = crops_for(model.spec, clip), np.asarray(clip.wav_16k)
     with FlopCounterMode(display=False) as counter:
-        clip_band(model, crops, wav, test.zero_ms, empty_windows=False)
+        clip_band(model, crops, wav, test.offset_ms, empty_windows=False)
     cpu_s = []
     for _ in range(TIMED):
         started_s = time.process_time()
-        clip_band(model, crops, wav, test.zero_ms, empty_windows=False)
+        clip_band(model, crops, wav, test.offset_ms, empty_windows=False)
         cpu_s.append(time.process_time() - started_s)
     return {
         "gflop_per_s": counter.get_total_flops() / 1e9 / clip.duration_s,

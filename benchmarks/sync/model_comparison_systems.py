@@ -150,10 +150,10 @@ def _avst(job: Job) -> AvstRecipe:
 
 def _dense_sync(job: Job) -> DenseSyncRecipe:
     clips = job.clips
-    zero_ms = clips.zero_ms[0] if clips.zero_ms else 0.0
+    offset_ms = clips.corpus_offset_ms[0] if clips.corpus_offset_ms else 0.0
     # The recipe has one zero offset for all stores: that of the first.
     return DenseSyncRecipe(
-        job.loop, clips.data, clips.splits, clips.share, clips.batch, zero_ms=zero_ms
+        job.loop, clips.data, clips.splits, clips.share, clips.batch, answer_offset_ms=offset_ms
     )
 
 

@@ -1,7 +1,8 @@
 """Measure the word error rate of lip readers on held-out clips.
 
     python benchmarks/talking/lip_reader_wer.py --data STORE --splits FILE \
-        --transcripts FOLDER --zero-ms MS [--video WEIGHTS] [--audio WEIGHTS] [--both WEIGHTS]
+        --transcripts FOLDER --corpus-offset-ms MS [--video WEIGHTS] [--audio WEIGHTS] \
+        [--both WEIGHTS]
 
 The baseline is a constant transcript: at each position of the sentence the most frequent word. If
 the `log.csv` of the training lies beside the weights, its steps and seconds are recorded as well.
@@ -32,7 +33,7 @@ def main() -> None:
     add("--splits", type=Path)
     add("--split", default="test")
     add("--transcripts", type=Path, required=True)
-    add("--zero-ms", type=float, default=0.0, help="offset of all clips")
+    add("--corpus-offset-ms", "--zero-ms", type=float, default=0.0, help="offset of all clips")
     add("--beam", type=int, default=1)
     for stream in INPUTS:
         add(f"--{stream}", type=Path, help=f"weights of a reader of {INPUTS[stream]}")
@@ -56,7 +57,7 @@ def measure(options: argparse.Namespace, stream: Any, weights: Path) -> dict[str
             options.splits,
             options.split,
             options.beam,
-            options.zero_ms,
+            options.corpus_offset_ms,
         )
     )
     print(lipread_table(figures), flush=True)

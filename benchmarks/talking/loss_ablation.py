@@ -1,6 +1,6 @@
 """Ablate the losses of a talking-face generator: the same training with and without each loss.
 
-    python benchmarks/talking/loss_ablation.py --data STORE --splits FILE --zero-ms MS \
+    python benchmarks/talking/loss_ablation.py --data STORE --splits FILE --corpus-offset-ms MS \
         --expert FILE --transcripts FOLDER --work FOLDER [--reader FILE] [--steps N] \
         [--arm-steps N] [--seeds 0 1 2]
 
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from avsync.pipelines.evaluate.talking import TalkingEvaluation, evaluate_talking
-from avsync.tasks.talking.generator import SMALL
+from avsync.tasks.talking.generator import SMALL_TALKING_FACE
 from avsync.tasks.talking.synctalklip import SyncTalklipConfig
 from avsync.training.data.sync import ClipData
 from avsync.training.engine.loop import LoopSettings
@@ -93,7 +93,12 @@ def recipe(
     """Return the recipe of the first training or of an arm, with its changes."""
     batch, runs = (options.batch, 1) if name == FIRST else (options.arm_batch, options.arm_runs)
     return SyncTalklipRecipe(
-        ClipData((options.data,), options.splits, zero_ms=(options.zero_ms,), batch=batch),
+        ClipData(
+            (options.data,),
+            options.splits,
+            corpus_offset_ms=(options.corpus_offset_ms,),
+            batch=batch,
+        ),
         LoopSettings(
             options.work / f"{name}_{seed}",
             steps,
@@ -108,7 +113,7 @@ def recipe(
             save_every=50,
             seed=seed,
         ),
-        SyncTalklipConfig(generator=SMALL),
+        SyncTalklipConfig(generator=SMALL_TALKING_FACE),
         expert=options.expert,
         transcripts=options.transcripts,
         learns=1,
@@ -157,7 +162,7 @@ def evaluate(options: argparse.Namespace, weights: Path, reader: Path | None) ->
             weights=weights,
             splits=options.splits,
             clips=options.clips,
-            truth_ms=options.zero_ms,
+            truth_ms=options.corpus_offset_ms,
             reader=reader,
             transcripts=options.transcripts if reader else None,
         )
@@ -192,7 +197,9 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path)
     parser.add_argument("--splits", type=Path)
-    parser.add_argument("--zero-ms", type=float, default=0.0, help="offset of all clips")
+    parser.add_argument(
+        "--corpus-offset-ms", "--zero-ms", type=float, default=0.0, help="offset of all clips"
+    )
     parser.add_argument("--expert", type=Path, help="weights of an AV-SyncNet")
     parser.add_argument("--transcripts", type=Path)
     parser.add_argument("--reader", type=Path, help="a lip reader that is not used in training")

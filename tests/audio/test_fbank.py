@@ -18,7 +18,7 @@ def test_a_tone_is_loudest_in_its_own_filter():
     assert (loudest == round(1000 / 2840 * 27) - 1).all()
 
 
-def test_four_columns_stand_side_by_side_for_each_frame():
+def test_four_columns_are_stacked_per_frame():
     bands = torch.arange(26 * 8, dtype=torch.float64).reshape(1, 26, 8)
     frames = StackedFbank().stack(bands)
     expected = torch.cat([bands[0, :, column] for column in range(4, 8)])
@@ -26,32 +26,32 @@ def test_four_columns_stand_side_by_side_for_each_frame():
     torch.testing.assert_close(frames[0, 1], expected)
 
 
-def test_loudness_is_lost(wav):
-    # But in the last frame, where zeros stand for columns that the sound does not reach.
-    louder, softer = StackedFbank()(wav)[:, :-1], StackedFbank()(wav / 100)[:, :-1]
-    torch.testing.assert_close(louder, softer, atol=1e-4, rtol=0)
+def test_loudness_does_not_matter(wav):
+    # Except in the last frame, whose columns beyond the end of the audio are zeros.
+    loud, quiet = StackedFbank()(wav)[:, :-1], StackedFbank()(wav / 100)[:, :-1]
+    torch.testing.assert_close(loud, quiet, atol=1e-4, rtol=0)
 
 
-def test_a_second_is_25_frames_and_more_are_zeros(wav):
+def test_a_second_has_25_frames_and_further_frames_are_zeros(wav):
     frames = StackedFbank()(wav, 30)
     assert StackedFbank()(wav).shape == (2, 25, 104) and frames.shape == (2, 30, 104)
     assert not frames[:, 25:].any() and (frames[:, :25].abs().amax(-1) > 0).all()
 
 
-def test_unpadded_frames_are_those_of_the_whole_clip(wav):
+def test_unpadded_frames_equal_those_of_the_whole_clip(wav):
     front_end = StackedFbank()
     cut = wav[:, 10 * 640 - 1 : 13 * 640 + 240]
     inside = front_end.stack(front_end.columns(cut))
     torch.testing.assert_close(inside, front_end(wav)[:, 10:13])
 
 
-def test_silence_is_finite_and_features_are_whole_under_autocast(wav):
+def test_silence_is_finite_and_autocast_does_not_reduce_precision(wav):
     assert StackedFbank()(torch.zeros(1, 16000)).isfinite().all()
     with torch.autocast("cpu", torch.bfloat16):
         frames = StackedFbank()(wav)
     torch.testing.assert_close(frames, StackedFbank()(wav))
 
 
-def test_too_little_sound_is_named():
+def test_too_short_a_waveform_is_named():
     with pytest.raises(ValueError, match=r"wav must be \(B, N\) with N >= 401, got \(1, 400\)"):
         StackedFbank().columns(torch.zeros(1, 400))

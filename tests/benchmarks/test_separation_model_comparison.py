@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from data.made_store import loud, made_store, moving
-from data.sound_files import write_sound
+from data.wav_files import write_wav_file
 
 from avsync import create_model, weights
 from avsync.data.sampling.mixture_manifest import read_manifest
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 from benchmarks.separation import (
     model_comparison,
     model_comparison_sets,
@@ -19,7 +19,7 @@ from benchmarks.separation import (
 )
 from benchmarks.sync import model_comparison_systems as sync_systems
 
-SPEC = SeparationSpec(*chunk(2))
+SPEC = SeparationSpec(*chunk_lengths(2))
 
 
 def test_mixtures_of_the_manifests_are_of_the_kinds_of_their_sets():
@@ -126,8 +126,8 @@ def options(monkeypatch, results, tmp_path):
     (tmp_path / "splits.json").write_text(json.dumps(splits), "utf-8")
     for k in range(5):
         stereo = np.stack([loud(50 + k, 60), loud(60 + k, 60)], 1)
-        write_sound(tmp_path / "mir1k" / f"singer{k}_1.wav", stereo)
-        write_sound(tmp_path / "music" / f"{k}.wav", loud(70 + k, 60))
+        write_wav_file(tmp_path / "mir1k" / f"singer{k}_1.wav", stereo)
+        write_wav_file(tmp_path / "music" / f"{k}.wav", loud(70 + k, 60))
     sets = model_comparison_sets
     monkeypatch.setattr(sets, "FOLDER", tmp_path / "mixtures")
     monkeypatch.setattr(sets, "DRAWN", 1)

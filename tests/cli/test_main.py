@@ -3,15 +3,17 @@ import resource
 import subprocess
 import sys
 import warnings
+from dataclasses import asdict
 
 import pytest
 import torch
 
 import avsync
 from avsync.cli.main import COMMANDS, GROUPS
+from avsync.tasks.calibration import Calibration
 from avsync.tasks.registry import MODELS, create_model
 from avsync.timing import PROFILES
-from avsync.weights import save
+from avsync.weights import save, save_calibration
 
 TINY = {"dim": 8, "mouth_channels": [4, 4, 4, 4], "mel_channels": [4, 4, 4, 4, 4]}
 
@@ -71,14 +73,14 @@ def test_the_version_is_the_packages(run):
     ("arguments", "message"),
     [
         (["check"], "say which FILE to check"),
-        (["check", "a.mp4", "--resume"], "--resume goes on with the results in a file: name it"),
+        (["check", "a.mp4", "--resume"], "--resume continues a results file: name it"),
         (["check", "a.mp4", "--profile", "pal"], "profile must be one of ebu, itu"),
         (["check", "a.mp4", "--model", "none"], "model must be one of dense_sync"),
         (["check", "a.mp4", "--model", "unet"], "model must be one of dense_sync"),
         (["fix", "a.mp4", "-o", "b.mp4", "--profile", "pal"], "profile must be one of ebu, itu"),
         (["convert", "ynet", "a", "-o", "b.safetensors"], "name must be one of vocalist, mtdvocal"),
-        (["train"], "say which model to train"),
-        (["evaluate"], "say what to evaluate"),
+        (["train"], "name a recipe"),
+        (["evaluate"], "name an evaluation"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -145,6 +147,7 @@ def offline(tmp_path):
     torch.manual_seed(0)
     path = tmp_path / "weights" / "untrained.safetensors"
     save(path, create_model("dense_sync", config=TINY).state_dict(), TINY)
+    save_calibration(path, asdict(Calibration()))
     return ["--weights", path, "--detector", "haar"]
 
 
@@ -196,6 +199,14 @@ def test_json_on_stdout_is_alone_there(run, batch, offline, tmp_path):
     assert set(files) == {str(tmp_path / name) for name in batch}
     faceless = files[str(tmp_path / "faceless.mp4")]
     assert (faceless["status"], faceless["reason"]) == ("cannot_tell", "no_face")
+
+
+def test_weights_without_a_calibration_are_told_once_on_standard_error(run, batch, tmp_path):
+    weights = tmp_path / "weights" / "mine.safetensors"
+    save(weights, create_model("dense_sync", config=TINY).state_dict(), TINY)
+    _, out, err = run("check", tmp_path, "--weights", weights, "--detector", "haar")
+    assert err.count("\n") == 1 and "avsync: this DenseSync has no calibration of its own" in err
+    assert "calibration" not in out
 
 
 def test_a_batch_goes_on_from_its_lines(run, batch, offline, tmp_path):
@@ -274,3 +285,10 @@ def test_features_of_a_store_are_written_and_a_bad_file_is_code_12(run, store, t
 
 def test_groups_are_commands():
     assert set(GROUPS) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("kind", ["sync", "lipread", "talking"])
+@pytest.mark.parametrize("flag", ["--truth-ms", "--corpus-offset-ms"])
+def test_evaluation_takes_the_name_that_training_has_for_the_offset_of_a_corpus(run, kind, flag):
+    code, _, err = run("evaluate", kind, flag, "20", "--help")
+    assert code == 0, err

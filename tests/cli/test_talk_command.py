@@ -35,7 +35,7 @@ def weights(tmp_path):
 def files(tmp_path):
     """A video without a face, and a voice."""
     wav = 0.3 * np.sin(np.arange(16000) / 8)
-    video = write_pictures(tmp_path / "film.mp4", [texture(96, 80)] * 30)
+    video = write_pictures(tmp_path / "video.mp4", [texture(96, 80)] * 30)
     return "--face", video, "--audio", write_voice(tmp_path / "voice.wav", wav)
 
 

@@ -7,7 +7,7 @@ from golden.recipe import make_input, numbers, upstream_keys, weights
 from golden.summary import assert_summary, close
 
 from avsync.convert.lip_expert import convert_lip_expert
-from avsync.tasks.sync.lip_expert import LipExpert, LipExpertConfig, build
+from avsync.tasks.sync.lip_expert import LipExpert, LipExpertConfig, build_lip_expert
 
 GOLDEN = numbers("golden_lip_expert")
 ATOL = {torch.float32: 5e-6, torch.float64: 1e-10}
@@ -21,7 +21,7 @@ def upstream():
 @pytest.fixture(scope="module", params=ATOL)
 def model(request, upstream) -> LipExpert:
     given = {k: v.to(request.param) if v.ndim else v for k, v in upstream.items()}
-    model = build(LipExpertConfig()).to(request.param)
+    model = build_lip_expert(LipExpertConfig()).to(request.param)
     model.load_state_dict(convert_lip_expert(given), strict=True)
     return model.eval()
 
@@ -40,7 +40,7 @@ def inputs(model):
 
 def test_parameter_count_is_the_published_one():
     with torch.device("meta"):
-        model = build(LipExpertConfig())
+        model = build_lip_expert(LipExpertConfig())
     assert sum(p.numel() for p in model.parameters()) == GOLDEN["params"] == 16_435_072
 
 

@@ -6,7 +6,7 @@ from golden.recipe import make_input, numbers, upstream_keys, weights
 from golden.summary import assert_summary, close
 
 from avsync.convert.syncnet import convert_syncnet
-from avsync.tasks.sync.syncnet import SyncNet, SyncNetConfig, build
+from avsync.tasks.sync.syncnet import SyncNet, SyncNetConfig, build_syncnet
 
 GOLDEN = numbers("golden_syncnet")
 GAINS = {"netcnnlip.0.weight": 1 / 255, "netcnnaud.0.weight": 1 / 20}
@@ -21,7 +21,7 @@ def upstream():
 @pytest.fixture(scope="module", params=ATOL)
 def model(request, upstream) -> SyncNet:
     given = {k: v.to(request.param) if v.ndim else v for k, v in upstream.items()}
-    model = build(SyncNetConfig()).to(request.param)
+    model = build_syncnet(SyncNetConfig()).to(request.param)
     model.load_state_dict(convert_syncnet(given), strict=True)
     return model.eval()
 
@@ -40,7 +40,7 @@ def inputs(model):
 
 def test_parameter_count_is_the_published_one():
     with torch.device("meta"):
-        model = build(SyncNetConfig())
+        model = build_syncnet(SyncNetConfig())
     assert sum(p.numel() for p in model.parameters()) == GOLDEN["params"] == 13_631_616
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from avsync.evaluation import score_matrix as module
 from avsync.evaluation.score_matrix import WavInMemory, clip_band
 from avsync.tasks.input_spec import ClipSpec
-from avsync.tasks.sync.vocalist import VocalistConfig, build
+from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 
@@ -138,7 +138,7 @@ def test_sound_beyond_its_ends_is_silence():
 
 def test_the_band_of_vocalist_is_its_forward_on_the_mel_of_the_whole_clip():
     torch.manual_seed(0)
-    model = build(VocalistConfig(channels=(2, 2, 3, 4, 16), depth=1, heads=2)).eval()
+    model = build_vocalist(VocalistConfig(channels=(2, 2, 3, 4, 16), depth=1, heads=2)).eval()
     for part in model.modules():
         if isinstance(part, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
             part.running_var.fill_(0.3)  # fresh weights would say the same to everything

@@ -10,7 +10,7 @@ from avsync.evaluation.sync_accuracy import (
     resampled_interval,
 )
 from avsync.scoring.decision import cannot_tell
-from avsync.scoring.peak import Calibration
+from avsync.tasks.calibration import Calibration
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import SAMPLES_PER_FRAME
 

@@ -2,9 +2,11 @@ import math
 
 import pytest
 import torch
+from golden.float64 import FLOAT64_ONLY, float64_throughout
 from torch import nn
 
 from avsync.fusion.cross_modal import (
+    Attention,
     CrossModalTransformer,
     KeysValues,
     SinusoidalPositions,
@@ -36,7 +38,8 @@ def streams():
 def test_attention_equals_that_of_torch(transformer, streams):
     queries, context = streams
     mask = band_mask(Q, K, queries)
-    x, context_x = transformer.embed(queries), transformer.embed(context)
+    with float64_throughout():
+        x, context_x = transformer.embed(queries), transformer.embed(context)
     for layer in transformer.layers:
         reference = nn.MultiheadAttention(D, layer.heads, batch_first=True).double()
         reference.in_proj_weight, reference.in_proj_bias = layer.in_proj.weight, layer.in_proj.bias
@@ -45,18 +48,27 @@ def test_attention_equals_that_of_torch(transformer, streams):
         attended, _ = reference(norm(x), norm(context_x), norm(context_x), attn_mask=mask)
         x = layer.feed_forward(x + attended)
     expected = transformer.norm(x)
-    got = transformer(queries, context, mask)
-    # Ours computes the softmax in float32.
-    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+    # Ours computes the softmax and the positions in float32, which another test is about.
+    with float64_throughout():
+        got = transformer(queries, context, mask)
+    torch.testing.assert_close(got, expected, atol=FLOAT64_ONLY, rtol=0)
     assert not torch.allclose(got, transformer(queries, context.flip(0), mask), atol=1e-3)
 
 
 def test_folded_attention_gives_the_same_tokens(transformer, streams):
     queries, context = streams
     x, cache = transformer.embed(queries), transformer.keys_values(transformer.embed(context))
-    torch.testing.assert_close(
-        folded_attention(transformer, x, cache), transformer.attend(x, cache), atol=1e-5, rtol=1e-5
-    )
+    with float64_throughout():
+        folded, expected = folded_attention(transformer, x, cache), transformer.attend(x, cache)
+    torch.testing.assert_close(folded, expected, atol=FLOAT64_ONLY, rtol=0)
+
+
+def test_softmax_and_positions_are_float32_in_a_float64_model():
+    # Float32 cannot tell these logits apart.
+    logits = torch.tensor([[1.0, 1 + 2**-30]], dtype=torch.float64)
+    values = torch.eye(2, dtype=torch.float64)
+    assert Attention()(logits, values).tolist() == [[0.5, 0.5]]
+    assert sinusoidal_positions(3, D).dtype == torch.float32
 
 
 def test_keys_and_values_of_one_context_serve_many_queries(transformer, streams):

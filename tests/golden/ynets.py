@@ -12,15 +12,19 @@ from torch import Tensor
 
 from avsync.convert.ynet import UNUSED_TABLES, convert_unet, convert_ynet_g, convert_ynet_m
 from avsync.encoders.st_gcn import face_adjacency
-from avsync.tasks.separation.unet import UNetConfig
-from avsync.tasks.separation.unet import build as build_unet
-from avsync.tasks.separation.ynet_variants import YNetGConfig, YNetMConfig, build_g, build_m
+from avsync.tasks.separation.unet import UNetConfig, build_unet
+from avsync.tasks.separation.ynet_variants import (
+    YNetGConfig,
+    YNetMConfig,
+    build_ynet_g,
+    build_ynet_m,
+)
 
 RATE, SAMPLES = 16384, 65535
 MODELS = {
     "unet": (convert_unet, lambda: build_unet(UNetConfig())),
-    "ynet_m": (convert_ynet_m, lambda: build_m(YNetMConfig())),
-    "ynet_g": (convert_ynet_g, lambda: build_g(YNetGConfig())),
+    "ynet_m": (convert_ynet_m, lambda: build_ynet_m(YNetMConfig())),
+    "ynet_g": (convert_ynet_g, lambda: build_ynet_g(YNetGConfig())),
 }
 
 
@@ -45,7 +49,7 @@ def mixture() -> Tensor:
 
 
 def second() -> Tensor:
-    """The other sound that the golden losses are made of, `(1, 65535)`."""
+    """The other audio that the golden losses are made of, `(1, 65535)`."""
     n = np.arange(SAMPLES)
     return torch.from_numpy((0.25 * _tone(330, n) + 0.1 * np.sin(0.9 * n)).astype(np.float32))[None]
 

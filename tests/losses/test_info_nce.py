@@ -12,7 +12,7 @@ def test_equal_scores_cost_the_logarithm_of_k():
 
 
 def test_scores_worked_out_by_hand():
-    scores = torch.tensor([[1.0, 0.0, -1.0]])
+    scores = torch.tensor([[1.0, 0.0, -1.0]], dtype=torch.float64)
     for index, own in enumerate((1.0, 0.0, -1.0)):
         for temperature in (1.0, 0.5):
             total = sum(math.exp(s / temperature) for s in (1.0, 0.0, -1.0))

@@ -21,11 +21,11 @@ def test_equal_candidates_cost_the_logarithm_of_n(video):
 
 
 def test_two_orthogonal_windows_worked_out_by_hand():
-    video = torch.eye(2)[None]
+    video = torch.eye(2, dtype=torch.float64)[None]
     expected = math.log(1 + math.exp(-10))
     assert NWayMatchingLoss()(video, 7 * video).item() == pytest.approx(expected, rel=1e-3)
     # Distances are 0.5 to the right window, sqrt(0.5^2 + 1) to the other: exp(2), exp(1 / 1.118).
-    audio = torch.tensor([[[0.5, 0.0], [0.0, 0.5]]])
+    audio = torch.tensor([[[0.5, 0.0], [0.0, 0.5]]], dtype=torch.float64)
     other = 1 / math.sqrt(1 + 0.25)
     expected = -math.log(math.exp(2) / (math.exp(2) + math.exp(other)))
     loss = NWayMatchingLoss(InverseDistance())(video, audio)

@@ -18,7 +18,7 @@ class Hears:
     def __init__(self):
         self.most_frames = 0
 
-    def encode_voice(self, wav, frames):
+    def encode_speech(self, wav, frames):
         self.most_frames = max(self.most_frames, frames)
         wav = torch.nn.functional.pad(wav, (0, frames * SAMPLES_PER_FRAME))
         return (

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from avsync.faces.crops import Face
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 
 PLACES = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
 
@@ -13,7 +13,7 @@ class Share:
     """Its voice is a share of the mixture."""
 
     def __init__(self, share: float = 0.5, seconds: int = 2) -> None:
-        self.share, self.spec = share, SeparationSpec(*chunk(seconds))
+        self.share, self.spec = share, SeparationSpec(*chunk_lengths(seconds))
 
     def separate(self, mixture, tokens):
         return self.share * mixture
@@ -23,7 +23,7 @@ class LowHalf:
     """Its voice is what lies below 4 kHz, by a filter that reaches 63 samples to either side."""
 
     def __init__(self, seconds: int = 2) -> None:
-        self.spec = SeparationSpec(*chunk(seconds))
+        self.spec = SeparationSpec(*chunk_lengths(seconds))
         at = torch.arange(-63, 64) / 2
         self.taps = torch.sinc(at) * torch.hann_window(127, periodic=False) / 2
 
@@ -38,7 +38,7 @@ class Brightness:
     """
 
     def __init__(self, seconds: int = 2, moving: bool = False) -> None:
-        self.spec = SeparationSpec(*chunk(seconds), crop="face", height=8, width=8)
+        self.spec = SeparationSpec(*chunk_lengths(seconds), crop="face", height=8, width=8)
         self.moving = moving
 
     def encode_video(self, frames):

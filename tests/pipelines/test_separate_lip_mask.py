@@ -9,7 +9,7 @@ from tasks.separation.test_lip_mask import TINY
 
 from avsync.media.audio_reader import read_audio
 from avsync.pipelines.separate.separate_file import separate
-from avsync.tasks.separation.lip_mask import build
+from avsync.tasks.separation.lip_mask import build_lip_mask
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(16000, 2.9), (44100, 1.3)])
@@ -17,7 +17,7 @@ def test_voices_and_rest_add_up_to_the_file(tmp_path, rate, seconds):
     torch.manual_seed(0)
     wave = tones(rate, seconds)
     path = write_faces(tmp_path / "two.mkv", wave, rate, seconds=seconds)
-    model = build(TINY).eval()
+    model = build_lip_mask(TINY).eval()
     result = separate(path, tmp_path / "out", model=model, detector=FixedFaces(LEFT, RIGHT))
     assert (result.status, result.faces, result.sample_rate) == ("ok", 2, rate)
     sounds = [

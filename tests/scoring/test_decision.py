@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from avsync.scoring.decision import FaceTrack, judge_evidence, judge_track
-from avsync.scoring.peak import Calibration
 from avsync.scoring.score_sums import TrackScores
+from avsync.tasks.calibration import Calibration
 
 OFFSETS = np.arange(-2000, 2001, 20.0)
 BINS = 12

@@ -8,7 +8,7 @@ from avsync.scoring import engine
 from avsync.scoring.engine import CroppedTick, level_db, score_tracks
 from avsync.scoring.score_sums import BIN_WINDOWS
 from avsync.tasks.input_spec import ClipSpec
-from avsync.tasks.sync.vocalist import VocalistConfig, build
+from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 REACH_S = 0.4
@@ -181,7 +181,7 @@ def test_a_sine_at_full_scale_is_3_db_down_and_silence_120():
 @pytest.fixture(scope="module")
 def tiny_vocalist():
     torch.manual_seed(0)
-    return build(VocalistConfig(channels=(2, 2, 3, 4, 16), depth=1, heads=2)).eval()
+    return build_vocalist(VocalistConfig(channels=(2, 2, 3, 4, 16), depth=1, heads=2)).eval()
 
 
 def lips(ticks, seed=0):
@@ -244,7 +244,7 @@ def test_looking_further_changes_nothing_near():
     frames, wav = clip(100, 80)
     ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
     near = score_tracks(Brightness(), ticks, Memory(wav), REACH_S).tracks[0]
-    both = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, far_s=0.9).tracks[0]
+    both = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, out_of_range_s=0.9).tracks[0]
     assert near.far is None
     np.testing.assert_allclose(both.evidence, near.evidence, atol=1e-5)
     np.testing.assert_array_equal(both.offsets_ms, near.offsets_ms)
@@ -256,5 +256,5 @@ def test_looking_further_changes_nothing_near():
 def test_the_highest_evidence_far_off_is_where_the_sound_was_put():
     frames, wav = clip(100, 760)
     ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
-    far = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, far_s=0.9).tracks[0].far
+    far = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, out_of_range_s=0.9).tracks[0].far
     assert far.offsets_ms[far.evidence.argmax()] == 760

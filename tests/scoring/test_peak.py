@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from avsync.scoring.peak import HOLDS, Calibration, confidence, find_peak, interval
+from avsync.scoring.peak import HOLDS, confidence, find_peak, interval
+from avsync.tasks.calibration import Calibration
 
 OFFSETS = np.arange(-2000, 2001, 20.0)
 
@@ -52,7 +53,7 @@ def test_no_evidence_gives_no_peak():
 def test_a_broad_hill_is_believed_less_than_a_sharp_peak():
     hill = find_peak(curve(0, 4.0, width_ms=200), OFFSETS, 1000)
     sharp = find_peak(curve(0, 4.0, width_ms=40), OFFSETS, 1000)
-    assert hill.sharpness < sharp.sharpness
+    assert hill.prominence < sharp.prominence
     assert confidence(hill, Calibration()) < 0.5 < confidence(sharp, Calibration())
 
 

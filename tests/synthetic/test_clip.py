@@ -1,5 +1,4 @@
-"""Rendered people: the same seed gives the same clip, and lips and voice belong together in
-time."""
+"""Rendered clips: the same seed gives the same clip, and lips and voice are in sync."""
 
 from pathlib import Path
 
@@ -9,8 +8,8 @@ import pytest
 
 from avsync.faces.crops import cut_mouth
 from avsync.synthetic import SyntheticClip, iter_frames, render
-from avsync.synthetic.lips import Pose
-from avsync.synthetic.scene import Scene, View
+from avsync.synthetic.lips import MouthPose
+from avsync.synthetic.scene import RenderedFrame, Scene
 
 SMALL = {"size": (160, 128), "sample_rate": 16000}
 
@@ -21,15 +20,15 @@ def speech() -> SyntheticClip:
 
 
 def envelope(clip: SyntheticClip) -> np.ndarray:
-    """Loudness in the 40 ms around each frame's instant, `(T,)`."""
+    """Return the loudness in the 40 ms around each frame's instant, `(T,)`."""
     half = clip.sample_rate // 50
     padded = np.pad(clip.wav.astype(np.float64), half)
     at = np.round((np.arange(len(clip.frames)) + 0.5) / clip.fps * clip.sample_rate).astype(int)
     return np.array([np.sqrt(np.mean(padded[i : i + 2 * half] ** 2)) for i in at])
 
 
-def agree(clip: SyntheticClip, shift: int) -> float:
-    """Correlation of the mouth's opening with the loudness `shift` frames later."""
+def correlation(clip: SyntheticClip, shift: int) -> float:
+    """Correlate the mouth's opening with the loudness `shift` frames later."""
     return float(np.corrcoef(np.roll(envelope(clip), -shift), clip.aperture_mm[0])[0, 1])
 
 
@@ -45,22 +44,23 @@ def test_another_seed_gives_other_people():
     assert np.abs(np.corrcoef(one.wav, two.wav)[0, 1]) < 0.3
 
 
-def test_mouth_and_loudness_agree_best_at_no_shift(speech):
+def test_mouth_and_loudness_correlate_most_without_shift(speech):
     clips = (speech, render(seed=6, duration_s=4.0, **SMALL))
     shifts = range(-6, 7)
-    agreement = np.mean([[agree(clip, shift) for shift in shifts] for clip in clips], axis=0)
-    assert shifts[int(np.argmax(agreement))] == 0
-    assert max(agreement) > 0.6
+    each_clip = [[correlation(clip, shift) for shift in shifts] for clip in clips]
+    correlations = np.mean(each_clip, axis=0)
+    assert shifts[int(np.argmax(correlations))] == 0
+    assert max(correlations) > 0.6
 
 
-def test_frames_one_by_one_are_those_of_the_clip():
+def test_iterated_frames_are_those_of_the_clip():
     clip = render(seed=7, duration_s=0.3, faces=2, **SMALL)
     np.testing.assert_array_equal(
         clip.frames, list(iter_frames(seed=7, duration_s=0.3, faces=2, size=(160, 128)))
     )
 
 
-def test_closed_lips_of_p_b_m_are_seen_in_the_frame_they_are_heard_in(speech):
+def test_closed_lips_of_p_b_m_are_visible_while_they_are_audible(speech):
     (closures,) = speech.closures
     assert len(closures) >= 2
     for closure in closures:
@@ -74,19 +74,19 @@ def test_closed_lips_of_p_b_m_are_seen_in_the_frame_they_are_heard_in(speech):
             assert speech.aperture_mm[0, last + 1 : last + 3].max() > 0.3
 
 
-def test_the_drawn_mouth_opens_when_the_truth_says_so(speech):
-    # Open mouths are dark between the lips: the darkest part of the middle of the mouth tells.
+def test_the_rendered_mouth_opens_when_the_ground_truth_does(speech):
+    # Open mouths are dark between the lips: measure the darkest part of the mouth's centre.
     dark = []
     for image, points in zip(speech.frames, speech.points[0], strict=True):
         crop = cut_mouth(image, points, 56).mean(-1)[20:44, 20:36]
         dark.append(-np.sort(crop.ravel())[:60].mean())
     shifts = range(-5, 6)
-    agreement = [np.corrcoef(np.roll(dark, -k), speech.aperture_mm[0])[0, 1] for k in shifts]
-    assert shifts[int(np.argmax(agreement))] == 0
-    assert max(agreement) > 0.7
+    correlations = [np.corrcoef(np.roll(dark, -k), speech.aperture_mm[0])[0, 1] for k in shifts]
+    assert shifts[int(np.argmax(correlations))] == 0
+    assert max(correlations) > 0.7
 
 
-def test_the_points_lie_inside_their_box_and_the_box_in_the_picture():
+def test_points_are_inside_their_box_and_boxes_inside_the_frame():
     clip = render(seed=11, duration_s=0.2, faces=2, **SMALL)
     low, high = clip.boxes[..., None, :2], clip.boxes[..., None, 2:]
     assert ((clip.points > low) & (clip.points < high)).all()
@@ -102,9 +102,9 @@ def test_with_two_faces_one_speaks_at_a_time():
     assert clip.speaking.any()
 
 
-def look_at(seed: int) -> View:
-    """A picture of the person of a seed, mouth half open: no need to render its voice."""
-    return Scene(seed, 1, 360, 288).view(0, 0.0, (Pose(5.0, 6.0, 0.0, 0.0, 0.0, 0.0, 0.0),))
+def render_person(seed: int) -> RenderedFrame:
+    """Render one frame of a person with a half-open mouth, without the voice."""
+    return Scene(seed, 1, 360, 288).render(0, 0.0, (MouthPose(5.0, 6.0, 0.0, 0.0, 0.0, 0.0, 0.0),))
 
 
 def find_with_haar(image: np.ndarray) -> list[np.ndarray]:
@@ -118,9 +118,9 @@ def find_with_haar(image: np.ndarray) -> list[np.ndarray]:
 def test_the_haar_cascade_finds_nearly_every_face():
     found = 0
     for seed in range(10):
-        view = look_at(seed)
-        nose = view.points[0, 2]
-        boxes = find_with_haar(view.image)
+        rendered = render_person(seed)
+        nose = rendered.points[0, 2]
+        boxes = find_with_haar(rendered.image)
         found += any((b[:2] < nose).all() and (nose < b[:2] + b[2:]).all() for b in boxes)
     assert found >= 9
 
@@ -131,11 +131,11 @@ def test_yunet_finds_every_face_and_its_points(shared):
     detector = cv2.FaceDetectorYN.create(model, "", (360, 288), 0.7)
     errors = []
     for seed in range(10):
-        view = look_at(seed)
-        _, found = detector.detect(np.ascontiguousarray(view.image[..., ::-1]))
+        rendered = render_person(seed)
+        _, found = detector.detect(np.ascontiguousarray(rendered.image[..., ::-1]))
         assert found is not None and len(found) == 1
-        error = np.hypot(*(found[0, 4:14].reshape(5, 2) - view.points[0]).T)
-        errors.append(error / (view.boxes[0, 2] - view.boxes[0, 0]))
+        error = np.hypot(*(found[0, 4:14].reshape(5, 2) - rendered.points[0]).T)
+        errors.append(error / (rendered.boxes[0, 2] - rendered.boxes[0, 0]))
     assert np.mean(errors) < 0.06
 
 
@@ -151,6 +151,6 @@ def test_yunet_finds_every_face_and_its_points(shared):
         ({"sample_rate": 100}, "sample_rate must be 8000 Hz or more, got 100"),
     ],
 )
-def test_a_clip_that_cannot_be_rendered_says_why(wrong, message):
+def test_invalid_arguments_are_named(wrong, message):
     with pytest.raises(ValueError, match=message):
         render(**wrong)

@@ -1,36 +1,41 @@
-"""The voice: it stops where the lips are shut, sings the notes of its score, and knows its
-people."""
+"""The voice: silent while the lips are shut, in tune with its notes, one person at a time."""
 
 import numpy as np
 import pytest
 
 from avsync.synthetic.articulation import CONTROL_HZ, articulate
 from avsync.synthetic.phones import CONSONANTS, VOWELS
-from avsync.synthetic.utterance import PASSAGE_S, Manner, Score, Timed, draw_utterances
-from avsync.synthetic.voice import Voice, speak
+from avsync.synthetic.utterance import (
+    PASSAGE_S,
+    PhonePlan,
+    SpeakingStyle,
+    TimedPhone,
+    draw_phone_plans,
+)
+from avsync.synthetic.voice import SyntheticVoice, synthesize_voice
 
 RATE = 16000
-MANNER = Manner(1.0, 150.0, 1.0, 0.3, inhales=False, rest_mm=0.0)
+STYLE = SpeakingStyle(1.0, 150.0, 1.0, 0.3, inhales=False, rest_mm=0.0)
 
 
 @pytest.fixture
-def voice() -> Voice:
-    return Voice.draw(np.random.default_rng(0))._replace(room=0.0, jitter=0.004)
+def voice() -> SyntheticVoice:
+    return SyntheticVoice.draw(np.random.default_rng(0))._replace(room=0.0, jitter=0.004)
 
 
-def say(names: str) -> Score:
-    """A score of sounds one after another, vowels 0.2 s long, rests around them."""
-    sounds, now = [], 0.0
-    rest = CONSONANTS["h"][0]._replace(aspiration=0.0, aperture_mm=0.0, pull=0.6)
+def say(names: str) -> PhonePlan:
+    """Return a plan of consecutive phones, vowels 0.2 s long, with rests around them."""
+    phones, now = [], 0.0
+    rest = CONSONANTS["h"][0]._replace(aspiration=0.0, aperture_mm=0.0, dominance=0.6)
     for name in f"- {names} -".split():
         parts = CONSONANTS.get(name) or (VOWELS.get(name, rest),)
         for part, phone in enumerate(parts):
             length = 0.5 if name == "-" else 0.2 if name in VOWELS else phone.duration_s
             burst = 0 if part == 1 else None
-            sounds.append(Timed(name, phone, now, now + length, 1.0, 150.0, burst))
+            phones.append(TimedPhone(name, phone, now, now + length, 1.0, 150.0, burst))
             now += length
-    sounds[-1] = sounds[-1]._replace(end_s=PASSAGE_S)
-    return Score(tuple(sounds), (), "speech")
+    phones[-1] = phones[-1]._replace(end_s=PASSAGE_S)
+    return PhonePlan(tuple(phones), (), "speech")
 
 
 def loudness(wav: np.ndarray, start_s: float, end_s: float) -> float:
@@ -38,7 +43,7 @@ def loudness(wav: np.ndarray, start_s: float, end_s: float) -> float:
 
 
 def pitch_hz(wav: np.ndarray, low: float, high: float) -> float:
-    """The pitch by autocorrelation, between samples by a parabola."""
+    """Estimate the pitch by autocorrelation, with a parabolic fit between samples."""
     size = 2 * len(wav)
     power = np.abs(np.fft.rfft(wav - wav.mean(), size)) ** 2
     same = np.fft.irfft(power)[: len(wav)] / np.arange(len(wav), 0, -1)
@@ -49,10 +54,10 @@ def pitch_hz(wav: np.ndarray, low: float, high: float) -> float:
 
 
 def test_lips_are_shut_and_silent_until_the_burst_of_a_p(voice):
-    score = say("aa p aa")
+    plan = say("aa p aa")
     rng = np.random.default_rng(1)
-    articulation = articulate(score, MANNER, 1.0, rng)
-    wav = speak(articulation, voice, RATE, rng)
+    articulation = articulate(plan, STYLE, 1.0, rng)
+    wav = synthesize_voice(articulation, voice, RATE, rng)
     (closure,) = articulation.closures
     at = np.arange(len(articulation.mouth.aperture_mm)) / CONTROL_HZ
     shut = (at >= closure.start_s) & (at <= closure.release_s)
@@ -67,8 +72,8 @@ def test_lips_are_shut_and_silent_until_the_burst_of_a_p(voice):
 
 def test_an_m_hums_with_its_lips_shut(voice):
     rng = np.random.default_rng(1)
-    articulation = articulate(say("aa m aa"), MANNER, 1.0, rng)
-    wav = speak(articulation, voice, RATE, rng)
+    articulation = articulate(say("aa m aa"), STYLE, 1.0, rng)
+    wav = synthesize_voice(articulation, voice, RATE, rng)
     (closure,) = articulation.closures
     hum = loudness(wav, closure.start_s + 0.03, closure.release_s - 0.01)
     vowel = loudness(wav, closure.start_s - 0.15, closure.start_s - 0.05)
@@ -77,40 +82,41 @@ def test_an_m_hums_with_its_lips_shut(voice):
 
 def test_an_open_vowel_opens_wider_than_a_round_one_which_rounds():
     rng = np.random.default_rng(1)
-    wide = articulate(say("aa aa"), MANNER, 1.0, rng).mouth
-    tight = articulate(say("uw uw"), MANNER, 1.0, rng).mouth
+    wide = articulate(say("aa aa"), STYLE, 1.0, rng).mouth
+    tight = articulate(say("uw uw"), STYLE, 1.0, rng).mouth
     assert wide.aperture_mm.max() > 2 * tight.aperture_mm.max()
     assert tight.rounding.max() > 0.9 > 0.1 > wide.rounding.max()
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_notes_sound_at_the_pitch_they_are_written_at(seed):
+def test_notes_are_sung_at_their_pitch(seed):
     rng = np.random.default_rng(seed)
-    voice = Voice.draw(rng)._replace(room=0.0)
-    manner = Manner.draw(rng, voice.pitch_hz)
-    (score,) = draw_utterances(rng, (manner,), "singing")
-    wav = speak(articulate(score, manner, 1.0, rng), voice, RATE, rng)
-    notes = [note for note in score.notes if note.end_s - note.start_s > 0.3]
+    voice = SyntheticVoice.draw(rng)._replace(room=0.0)
+    style = SpeakingStyle.draw(rng, voice.pitch_hz)
+    (plan,) = draw_phone_plans(rng, (style,), "singing")
+    wav = synthesize_voice(articulate(plan, style, 1.0, rng), voice, RATE, rng)
+    notes = [note for note in plan.notes if note.end_s - note.start_s > 0.3]
     assert notes
     for note in notes:
         middle = wav[round((note.start_s + 0.08) * RATE) : round((note.end_s - 0.03) * RATE)]
-        heard = pitch_hz(middle, note.hz / 1.5, note.hz * 1.5)
+        measured = pitch_hz(middle, note.hz / 1.5, note.hz * 1.5)
         # Half a semitone: the vibrato swings up to a third of one to either side.
-        assert abs(12 * np.log2(heard / note.hz)) < 0.5
+        assert abs(12 * np.log2(measured / note.hz)) < 0.5
 
 
-def test_notes_lie_on_the_twelve_tone_scale():
+def test_notes_are_on_the_twelve_tone_scale():
     rng = np.random.default_rng(5)
-    (score,) = draw_utterances(rng, (MANNER,), "singing")
-    steps = 12 * np.log2(np.array([note.hz for note in score.notes]) / 440)
+    (plan,) = draw_phone_plans(rng, (STYLE,), "singing")
+    steps = 12 * np.log2(np.array([note.hz for note in plan.notes]) / 440)
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-9)
 
 
-def test_a_shorter_throat_sounds_brighter(voice):
+def test_a_shorter_vocal_tract_is_brighter(voice):
     def centre(tract: float) -> float:
         rng = np.random.default_rng(1)
-        long = articulate(say("ah ah"), MANNER, 1.0, rng)
-        power = np.abs(np.fft.rfft(speak(long, voice._replace(tract=tract), RATE, rng))) ** 2
+        long = articulate(say("ah ah"), STYLE, 1.0, rng)
+        wav = synthesize_voice(long, voice._replace(tract_length=tract), RATE, rng)
+        power = np.abs(np.fft.rfft(wav)) ** 2
         return float((power * np.arange(len(power))).sum() / power.sum())
 
     assert centre(0.8) > 1.1 * centre(1.05)
@@ -120,22 +126,22 @@ def test_people_who_take_turns_do_not_talk_at_once():
     rng = np.random.default_rng(2)
     talked = np.zeros(2)
     for _ in range(4):
-        scores = draw_utterances(rng, (MANNER, MANNER), "speech", lead=None)
-        talk = np.stack([talking(score) for score in scores])
+        plans = draw_phone_plans(rng, (STYLE, STYLE), "speech", lead=None)
+        talk = np.stack([talking(plan) for plan in plans])
         assert talk.sum(0).max() == 1
         talked += talk.sum(1)
     assert talked.min() > 0
 
 
-def test_only_the_lead_is_heard():
-    scores = draw_utterances(np.random.default_rng(2), (MANNER, MANNER), "singing", lead=1)
-    assert [talking(score).any() for score in scores] == [False, True]
+def test_only_the_lead_speaks():
+    plans = draw_phone_plans(np.random.default_rng(2), (STYLE, STYLE), "singing", lead=1)
+    assert [talking(plan).any() for plan in plans] == [False, True]
 
 
-def talking(score: Score) -> np.ndarray:
-    """1 in each hundredth of a second of the passage that has a sound in it."""
+def talking(plan: PhonePlan) -> np.ndarray:
+    """Return 1 for each hundredth of a second of the passage with a phone, 0 elsewhere."""
     busy = np.zeros(round(100 * PASSAGE_S))
-    for s in score.sounds:
+    for s in plan.phones:
         if s.name not in ("rest", "inhale"):
             busy[round(s.start_s * 100) : round(s.end_s * 100)] = 1
     return busy

@@ -1,12 +1,22 @@
+import copy
+import json
 import math
 
 import pytest
 import torch
 
 import avsync
-from avsync.tasks.registry import MODELS, PRETRAINED, create_model, list_models, model_card
+from avsync.tasks.calibration import Calibration, calibration_of
+from avsync.tasks.registry import (
+    MODELS,
+    PRETRAINED,
+    create_model,
+    list_models,
+    model_card,
+    resolve_model,
+)
 from avsync.training.catalog import RECIPES
-from avsync.weights import load, save, sha256_of
+from avsync.weights import load, save, save_calibration, sha256_of
 
 TINY = {"dim": 8, "mouth_channels": [4, 4, 4, 4], "mel_channels": [4, 4, 4, 4, 4]}
 RELEASED = [row for row in list_models() if row.sha256 is not None]
@@ -67,6 +77,33 @@ def test_a_field_of_the_config_can_be_chosen(checkpoint):
     assert create_model("dense_sync", weights=checkpoint).zero_s == 0.0
 
 
+def test_the_released_sync_model_has_the_calibration_of_its_weights():
+    model = create_model("dense_sync", pretrained=True)
+    fitted = Calibration(
+        bias=-18.315, z_score=1.339, prominence=4.916, floor_ms=19.0, blur_ms=100.0
+    )
+    assert calibration_of(model) == fitted
+    assert calibration_of(copy.deepcopy(model)) == fitted
+
+
+def test_weights_without_a_calibration_get_a_cautious_one_with_a_warning(checkpoint):
+    model = create_model("dense_sync", weights=checkpoint)
+    with pytest.warns(UserWarning, match="DenseSync has no calibration of its own.*calibration.py"):
+        assert calibration_of(model) == Calibration()
+    values = {"bias": -20, "z_score": 1.0, "prominence": 4.0, "floor_ms": 25.0, "blur_ms": 90.0}
+    save_calibration(checkpoint, values)
+    assert calibration_of(create_model("dense_sync", weights=checkpoint)) == Calibration(**values)
+
+
+@pytest.mark.parametrize("wrong", [{"bias": "low"}, {"bias": float("inf")}, {"tilt": 1.0}])
+def test_a_calibration_with_other_fields_is_refused(checkpoint, wrong):
+    fields = {"bias": -20.0, "z_score": 1.0, "prominence": 4.0, "floor_ms": 25.0, "blur_ms": 90.0}
+    config = load(checkpoint).config | {"calibration": fields | wrong}
+    checkpoint.with_suffix(".json").write_text(json.dumps(config))
+    with pytest.raises(RuntimeError, match="must have the numbers bias, z_score, prominence"):
+        create_model("dense_sync", weights=checkpoint)
+
+
 def test_a_model_without_weights_is_ready_to_train():
     assert create_model("dense_sync", config=TINY).training
 
@@ -81,6 +118,27 @@ def test_a_model_for_another_job_is_unknown():
     with pytest.raises(ValueError, match=r"one of dense_sync.*, got 'unet'") as error:
         model_card("unet", "sync")
     assert "ynet" not in str(error.value)
+
+
+def load_tiny(name, weights):
+    return f"{name} from {weights}"
+
+
+def test_a_model_is_given_by_name_or_as_an_object(checkpoint):
+    named = resolve_model("dense_sync", checkpoint, load_tiny, ["spec"])
+    assert named == ("dense_sync", f"dense_sync from {checkpoint}")
+    model = create_model("dense_sync", weights=checkpoint)
+    assert resolve_model(model, None, load_tiny, ["spec", "compare"]) == ("DenseSync", model)
+
+
+def test_a_model_object_must_keep_its_contract_be_in_eval_mode_and_have_its_weights(checkpoint):
+    model = create_model("dense_sync", weights=checkpoint)
+    with pytest.raises(ValueError, match="contract of its task: DenseSync has no separate"):
+        resolve_model(model, None, load_tiny, ["spec", "separate"])
+    with pytest.raises(ValueError, match="load them into the DenseSync itself"):
+        resolve_model(model, checkpoint, load_tiny, ["spec"])
+    with pytest.raises(ValueError, match=r"model must be in eval mode: call model\.eval\(\)"):
+        resolve_model(model.train(), None, load_tiny, ["spec"])
 
 
 def test_an_unknown_field_lists_the_fields():

@@ -75,7 +75,7 @@ def random_audio(batch, samples):
 def faces_for(spec, batch, frames):
     """Return crops, landmarks, or None for an audio-only model."""
     generator = torch.Generator().manual_seed(2)
-    if not spec.sees:
+    if not spec.uses_video:
         return None
     if spec.landmarks:
         return 48 + torch.randn(batch, 2, frames, 68, generator=generator)
@@ -113,7 +113,7 @@ def test_the_spec_is_consistent(case):
     assert spec.crop in (None, "mouth", "face", "head")
     assert not (spec.landmarks and spec.crop)
     assert (spec.height > 0 and spec.width > 0) == (spec.crop is not None)
-    assert spec.sees == (spec.crop is not None or spec.landmarks)
+    assert spec.uses_video == (spec.crop is not None or spec.landmarks)
     assert not spec.lower_half or spec.width == 2 * spec.height
 
 
@@ -125,7 +125,7 @@ def test_the_estimate_is_as_long_as_the_mixture(case):
 
 def test_video_tokens_are_a_sequence_for_each_item(case):
     if case.tokens is None:
-        assert not hasattr(case.model, "encode_video"), "spec.sees is False"
+        assert not hasattr(case.model, "encode_video"), "spec.uses_video is False"
         return
     assert case.tokens.ndim == 3 and len(case.tokens) == 2
     assert 1 <= case.tokens.shape[1] <= case.model.spec.frames

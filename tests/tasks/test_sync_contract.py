@@ -293,7 +293,7 @@ def test_the_spec_is_consistent(case):
     assert (spec.fps, spec.sample_rate) == (FPS, SAMPLE_RATE)
     assert spec.window_frames >= 1 and spec.audio_from_s < spec.audio_until_s
     assert FRAME_MS % spec.step_ms == 0
-    assert spec.far_s >= 0
+    assert spec.out_of_range_s >= 0
     assert not spec.lower_half or spec.width == 2 * spec.height
 
 

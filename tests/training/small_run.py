@@ -18,7 +18,7 @@ import timm.utils.model_ema  # noqa: F401
 import torch
 from torch import nn
 
-from avsync.training.engine.loop import LoopSettings, fit
+from avsync.training.engine.loop import LoopSettings, Watch, fit
 
 STEPS, SHARED_STEPS, KILLS = 100, 5, 4
 # Where a child says that it makes a batch.
@@ -50,7 +50,8 @@ def measured(task):
 
 
 def noisy_run(folder):
-    return fit(Noisy(), make_batch, settings(folder, patience=4), 1.0, measured)
+    loop = settings(folder, patience=4)
+    return fit(Noisy(), make_batch, loop, 1.0, measured, Watch("weight"))
 
 
 def plain_run(folder, make=make_batch, **changes):

@@ -1,5 +1,7 @@
 """Each recipe, stopped and started again, ends as one that was never stopped."""
 
+import csv
+import json
 from dataclasses import replace
 
 import pytest
@@ -15,7 +17,7 @@ from avsync.tasks.sync.avst import AvstConfig
 from avsync.tasks.sync.lip_expert import LipExpertConfig
 from avsync.tasks.sync.perfect_match import PerfectMatchConfig
 from avsync.tasks.sync.syncnet import SyncNetConfig
-from avsync.tasks.sync.vocalist import VocalistConfig, build
+from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
 from avsync.tasks.talking.generator import TalkingFaceConfig
 from avsync.tasks.talking.synctalklip import SyncTalklipConfig
 from avsync.tasks.talking.wav2lip import Wav2LipConfig
@@ -23,7 +25,7 @@ from avsync.training.catalog import RECIPES
 from avsync.training.data.mixtures import MixtureData
 from avsync.training.data.sync import ClipData
 from avsync.training.data.utterances import Speech
-from avsync.training.engine.loop import STATE_FILE, LoopSettings
+from avsync.training.engine.loop import LOG_FILE, STATE_FILE, LoopSettings
 from avsync.training.recipes.av_syncnet import AvSyncNetRecipe
 from avsync.training.recipes.avst import AvstRecipe
 from avsync.training.recipes.dense_sync import DenseSyncRecipe
@@ -42,6 +44,14 @@ from avsync.training.recipes.ynet import YNetRecipe
 MEL_CHANNELS = (2, 3, 4, 5, 8)
 HEARS = AvHubertConfig(16, 1, 2, 32, channels=(2, 3, 4, 5), position_frames=5)
 LETTERS = replace(READER, unit="characters")
+WATCHED = dict.fromkeys(RECIPES, "within_1_at_5") | {
+    "lip-mask": "si_sdr_gain",
+    "ynet": "si_sdr_gain",
+    "lip-reader": "told_from_video",
+    "av-syncnet": "within_1_at_7",
+    "synctalklip": "psnr",
+    "wav2lip": "psnr",
+}
 DRAWS = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
 
 
@@ -53,7 +63,9 @@ def settings(name, store, folder, loop):
         torch.manual_seed(1)
         sizes = {"channels": list(MEL_CHANNELS), "depth": 1, "heads": 2}
         checkpoints.save(
-            folder / "teacher.safetensors", build(VocalistConfig(**sizes)).state_dict(), sizes
+            folder / "teacher.safetensors",
+            build_vocalist(VocalistConfig(**sizes)).state_dict(),
+            sizes,
         )
         return MtdVocalistRecipe(
             clips=clips, loop=loop, model=vocalist, teacher=folder / "teacher.safetensors"
@@ -112,3 +124,26 @@ def test_a_stopped_run_goes_on_to_the_bit(name, store, tmp_path):
     for part in ("task", "average"):
         for key, value in whole[part].items():
             assert torch.equal(gone_on[part][key], value), f"{part} {key}"
+
+
+@pytest.mark.filterwarnings("ignore:store")
+@pytest.mark.parametrize("name", RECIPES)
+def test_early_stopping_goes_by_a_figure_that_the_recipe_measures(name, store, tmp_path):
+    loop = LoopSettings(output=tmp_path / "run", steps=1, warmup=0, patience=1, device="cpu")
+    # Mixtures take two clips, which this store has in no split of its own.
+    names = ["one", "two", "three"]
+    asked, splits = settings(name, store, tmp_path, loop), tmp_path / "splits.json"
+    splits.write_text(json.dumps({"train": names, "val": names}))
+    if name == "dense-sync":
+        asked = replace(asked, splits=splits)
+    elif name == "lip-mask":
+        asked = replace(asked, splits=splits, validate_pairs=2)
+    else:
+        few = {"validate_mixtures": 2} if name == "ynet" else {"validate_clips": 2}
+        asked = replace(asked, clips=replace(asked.clips, splits=splits, **few))
+    run(asked)
+    early = torch.load(tmp_path / "run" / STATE_FILE)["early"]
+    with open(tmp_path / "run" / LOG_FILE, newline="") as file:
+        (measured,) = [row["measured"] for row in csv.DictReader(file) if row["measured"]]
+    figures = dict(figure.split("=") for figure in measured.split())
+    assert float(figures[WATCHED[name]]) == pytest.approx(early["best"], rel=1e-3)

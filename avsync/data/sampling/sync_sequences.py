@@ -1,48 +1,51 @@
-"""Stretches of a clip with their audio: for models that match each window among those around it."""
+"""Segments of many windows, for models that match each window among the ones around it."""
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from avsync.data.sampling.clip_windows import ClipWindows
-from avsync.data.store.reader import PreparedClip
-from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
+from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 
-class Stretch(NamedTuple):
-    """Frames `(T, H, W, 3)` uint8, and audio `(N,)` at 16 kHz from where that of the first window
-    begins to where that of the last one ends."""
+class SyncSequence(NamedTuple):
+    """Frames `(T, H, W, 3)` uint8, and the audio `(N,)` at 16 kHz of all their windows.
+
+    The audio begins where that of the first window begins and ends where that of the last one ends.
+    """
 
     frames: np.ndarray
     wav: np.ndarray
 
 
 class SyncSequences:
-    """Draws stretches of equal length that lie inside their clips.
+    """Random segments of equal length that lie completely inside their clips.
 
     Args:
-        clips: where they are cut; clips that are too short are left out.
-        windows: video windows of a stretch, one starting at every frame.
+        clips: windows of clips; clips that are too short are left out.
+        windows: video windows of a segment, one starting at every frame.
         frames: frames of a window.
-        first_sample: where a window's audio begins, in samples after its first frame.
-        samples: how long it is.
+        first_sample: first sample of a window's audio, counted from its first frame.
+        samples: samples of a window's audio.
+
+    Raises:
+        ValueError: there are fewer than two windows, or no clip is long enough.
     """
 
     def __init__(
         self, clips: ClipWindows, windows: int, frames: int, first_sample: int, samples: int
     ) -> None:
         if windows < 2:
-            raise ValueError(f"windows must be 2 or more to tell apart, got {windows}")
+            raise ValueError(f"windows must be 2 or more to be matched, got {windows}")
         self.clips, self.first_sample = clips, first_sample
         self.frames = windows - 1 + frames
         self.samples = (windows - 1) * SAMPLES_PER_FRAME + samples
         starts = [
             clips.starts(k, self.frames, first_sample, self.samples) for k in range(len(clips))
         ]
-        self.starts = {clip: range_ for clip, range_ in enumerate(starts) if range_}
+        self.starts = {clip: found for clip, found in enumerate(starts) if found}
         if not self.starts:
             raise ValueError(
                 f"clips must hold one that leaves {self.frames} frames with their audio, "
@@ -53,41 +56,48 @@ class SyncSequences:
     def __len__(self) -> int:
         return len(self.usable)
 
-    def draw(self, rng: np.random.Generator) -> Stretch:
-        """Return a random stretch of a random clip."""
+    def draw(self, rng: np.random.Generator) -> SyncSequence:
+        """Draw a random segment of a random clip."""
         clip = self.usable[int(rng.integers(len(self.usable)))]
         starts = self.starts[clip]
         start = starts[int(rng.integers(len(starts)))]
         audio = self.clips.audio(clip, start * SAMPLES_PER_FRAME + self.first_sample, self.samples)
-        return Stretch(self.clips.frames(clip, start, self.frames), audio)
+        return SyncSequence(self.clips.frames(clip, start, self.frames), audio)
 
 
 class MouthSequence(NamedTuple):
-    """Grey frames `(T, S, S)` float32 in [0, 1]; audio `(N,)` at 16 kHz from `margin` samples
-    before the first frame."""
+    """Greyscale frames `(T, S, S)` float32 in [0, 1], and audio `(N,)` at 16 kHz.
+
+    The audio begins `margin` samples before the first frame.
+    """
 
     grey: np.ndarray
     wav: np.ndarray
 
 
 class MouthSequences:
-    """Draws stretches of equal length from clips, silence and all: breath and lips that part before
-    a word tell as well.
+    """Random segments of equal length at random speeds, silence included.
+
+    Silence is kept because breath, and lips that part before a word, carry information as well.
 
     Args:
-        clips: prepared clips; those shorter than `frames` are left out.
-        frames: length of a stretch.
-        size: height and width of the grey frames.
+        clips: windows of clips, in crops as they are stored. Clips shorter than `frames` are
+            left out. Frames and audio without a counterpart in a clip that is shifted are not used.
+        frames: length of a segment.
+        size: height and width of the greyscale frames.
         margin_s: audio before the first frame and after the last window.
         audio_window_s: audio that one window sees.
         window_frames: frames that one window sees.
-        max_speed: a stretch is played up to this factor faster or slower, audio and frame alike,
-            which makes other tempi, voices and pitches. 1 turns it off.
+        max_speed: a segment is played up to this factor faster or slower, audio and video by the
+            same factor, which gives other tempi, voices and pitches. 1 turns it off.
+
+    Raises:
+        ValueError: no clip is long enough, or a clip is shifted by more than its length.
     """
 
     def __init__(
         self,
-        clips: Sequence[PreparedClip],
+        clips: ClipWindows,
         frames: int = 45,
         size: int = 64,
         margin_s: float = 0.3,
@@ -95,37 +105,43 @@ class MouthSequences:
         window_frames: int = 5,
         max_speed: float = 1.22,
     ) -> None:
-        self.clips = [clip for clip in clips if len(clip.mouth) >= frames]
-        if not self.clips:
+        self.clips = clips
+        whole = [_frames_with_audio(clips, clip) for clip in range(len(clips))]
+        self.usable = {clip: kept for clip, kept in enumerate(whole) if len(kept) >= frames}
+        if not self.usable:
             raise ValueError(f"clips must hold one of {frames} frames or more, got {len(clips)}")
+        self.numbers = list(self.usable)
         self.frames, self.size, self.max_speed = frames, size, max_speed
         self.margin = round(margin_s * SAMPLE_RATE)
         windows = (frames - window_frames) * SAMPLES_PER_FRAME
         self.samples = 2 * self.margin + windows + math.ceil(audio_window_s * SAMPLE_RATE)
 
     def __len__(self) -> int:
-        return len(self.clips)
+        return len(self.numbers)
 
-    def draw(self, place: int, rng: np.random.Generator) -> MouthSequence:
-        """Return a random stretch of clip `place`, at a random speed."""
-        clip = self.clips[place]
+    def draw(self, index: int, rng: np.random.Generator) -> MouthSequence:
+        """Draw a random segment of usable clip `index`, at a random speed."""
+        clip = self.numbers[index]
+        length = len(self.usable[clip])
         speed = 1.0
         if self.max_speed > 1 and rng.random() < 0.6:
             limit = math.log(self.max_speed)
             speed = math.exp(rng.uniform(-limit, limit))
-        if (self.frames - 1) * speed + 1 > len(clip.mouth):
+        if (self.frames - 1) * speed + 1 > length:
             speed = 1.0
-        start = rng.uniform(0, len(clip.mouth) - ((self.frames - 1) * speed + 1))
-        # At its own speed a stretch starts on a frame: nothing needs blending.
+        start = rng.uniform(0, length - ((self.frames - 1) * speed + 1))
+        # At its own speed a segment starts on a frame: nothing needs blending.
         start = float(int(start)) if speed == 1 else start
-        return MouthSequence(self._frames(clip, start, speed), self._sound(clip, start, speed))
+        return MouthSequence(self._frames(clip, start, speed), self._audio(clip, start, speed))
 
-    def _frames(self, clip: PreparedClip, start: float, speed: float) -> np.ndarray:
+    def _frames(self, clip: int, start: float, speed: float) -> np.ndarray:
+        kept = self.usable[clip]
         at = start + speed * np.arange(self.frames)
-        before = np.minimum(np.floor(at).astype(int), len(clip.mouth) - 1)
-        after = np.minimum(before + 1, len(clip.mouth) - 1)
-        first = before[0]
-        crops = np.stack([self._grey(crop) for crop in clip.mouth[first : after[-1] + 1]])
+        before = np.minimum(np.floor(at).astype(int), len(kept) - 1)
+        after = np.minimum(before + 1, len(kept) - 1)
+        first = int(before[0])
+        read = self.clips.frames(clip, kept.start + first, int(after[-1]) + 1 - first)
+        crops = np.stack([self._grey(crop) for crop in read])
         if speed == 1:
             return crops[: self.frames] / np.float32(255)
         late = (at - before).astype(np.float32)[:, None, None]
@@ -136,7 +152,25 @@ class MouthSequences:
         grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
         return cv2.resize(grey, (self.size, self.size), interpolation=cv2.INTER_AREA)
 
-    def _sound(self, clip: PreparedClip, start: float, speed: float) -> np.ndarray:
+    def _audio(self, clip: int, start: float, speed: float) -> np.ndarray:
+        kept = self.usable[clip]
         at = start * SAMPLES_PER_FRAME + speed * (np.arange(self.samples) - self.margin)
-        wav = np.asarray(clip.wav_16k)
-        return np.interp(at, np.arange(len(wav)), wav, left=0, right=0).astype(np.float32)
+        # Only the samples that are interpolated are read; silence lies beyond the clip's ends.
+        end = len(kept) * SAMPLES_PER_FRAME
+        low, high = np.clip([math.floor(at[0]), math.floor(at[-1]) + 2], 0, end).tolist()
+        if low == high:
+            return np.zeros(self.samples, np.float32)
+        wav = self.clips.audio(clip, kept.start * SAMPLES_PER_FRAME + low, high - low)
+        return np.interp(at, np.arange(low, high), wav, left=0, right=0).astype(np.float32)
+
+
+def _frames_with_audio(clips: ClipWindows, clip: int) -> range:
+    """Return the frames of a clip whose audio lies inside it too."""
+    kept = clips.starts(clip, 1, 0, SAMPLES_PER_FRAME)
+    if not kept:
+        shift_ms = 1000 * clips.leads[clip] / SAMPLE_RATE
+        raise ValueError(
+            f"clip {clips.rows[clip].id} of {clips.lengths[clip] / FPS:.1f} s "
+            f"cannot move by {shift_ms:.0f} ms"
+        )
+    return kept

@@ -1,6 +1,7 @@
-"""Which clips of a store are left out of training, and which are moved: a table that can be edited.
+"""Clean tables: CSV files that say which clips of a store are dropped from training or moved.
 
-CLIP,SOURCE,ACTION,OFFSET_MS,CONFIDENCE,WHY with ACTION keep, drop or move.
+The columns are clip, source, action, offset_ms, confidence and why; action is keep, drop or move.
+The tables can be edited by hand.
 """
 
 import csv
@@ -11,14 +12,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from avsync.atomic import write_text
-from avsync.data.store.reader import PreparedClip, samples_in
-from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 Action = Literal["keep", "drop", "move"]
 
 
 class CleanRow(NamedTuple):
-    """What becomes of a clip; `move` takes `offset_ms` off, positive = the audio leads."""
+    """A row of a clean table; `move` takes `offset_ms` off (positive = the audio leads)."""
 
     clip: str
     source: str
@@ -29,14 +28,14 @@ class CleanRow(NamedTuple):
 
 
 class CleanList(NamedTuple):
-    """The ids of the clips that are dropped, and the offsets of those that are moved, in ms."""
+    """Ids of the clips that are dropped, and offsets in ms by id of those that are moved."""
 
     dropped: frozenset[str]
     moved_ms: dict[str, float]
 
 
 def write_clean_list(path: str | Path, rows: Iterable[CleanRow]) -> None:
-    """Write the table, whole or not at all."""
+    """Write a clean table atomically."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(CleanRow._fields)
@@ -47,7 +46,11 @@ def write_clean_list(path: str | Path, rows: Iterable[CleanRow]) -> None:
 
 
 def read_clean_lists(paths: Sequence[str | Path]) -> CleanList:
-    """Read tables; a clip that none names stays as it is. ValueError where one is not as said."""
+    """Read clean tables, of one or more stores; clips that no table lists are kept.
+
+    Raises:
+        ValueError: a file cannot be read, or a row has no valid action or no offset to move by.
+    """
     dropped, moved = set(), {}
     for path in paths:
         try:
@@ -67,44 +70,6 @@ def read_clean_lists(paths: Sequence[str | Path]) -> CleanList:
             elif action == "move":
                 moved[clip] = _number(row.get("offset_ms"), path, number)
     return CleanList(frozenset(dropped), moved)
-
-
-def put_right(
-    clips: Iterable[PreparedClip], clean: CleanList, zero_ms: float = 0.0
-) -> list[PreparedClip]:
-    """Return the clips that are not dropped, those to be moved with an offset of `zero_ms`, as the others.
-
-    Their arrays stay on disk: frames or audio without a counterpart are left out.
-    """
-    return [
-        _moved(clip, clean.moved_ms[clip.id] - zero_ms) if clip.id in clean.moved_ms else clip
-        for clip in clips
-        if clip.id not in clean.dropped
-    ]
-
-
-def _moved(clip: PreparedClip, lead_ms: float) -> PreparedClip:
-    lead = round(lead_ms * SAMPLE_RATE / 1000)
-    # Audio that leads belongs to later frames: those before the first of them have none.
-    first = max(0, -(-lead // SAMPLES_PER_FRAME))
-    begin = first * SAMPLES_PER_FRAME - lead
-    count = min(len(clip.face) - first, (len(clip.wav_16k) - begin) // SAMPLES_PER_FRAME)
-    if count < 1:
-        raise ValueError(
-            f"clip {clip.id} of {clip.duration_s:.1f} s cannot move by {lead_ms:.0f} ms"
-        )
-    frames = slice(first, first + count)
-    at = clip.sample_rate * begin // SAMPLE_RATE
-    return clip._replace(
-        start_s=clip.start_s + first / FPS,
-        face=clip.face[frames],
-        mouth=clip.mouth[frames],
-        boxes=clip.boxes[frames],
-        points=clip.points[frames],
-        head=None if clip.head is None else clip.head[frames],
-        wav_16k=clip.wav_16k[begin : begin + count * SAMPLES_PER_FRAME],
-        wav=clip.wav[at : at + samples_in(count, clip.sample_rate)],
-    )
 
 
 def _number(text: str | None, path: str | Path, line: int) -> float:

@@ -1,8 +1,8 @@
-"""Items of arrays on disk: out of a map of the file, or read where there are too many to map.
+"""Items of .npy files: from a memory map, or read where there are too many files to map.
 
 A map holds a file handle for as long as it is open, and a store of LRS2 has more arrays than a
-process may hold handles. What is mapped once stays so: nothing is opened twice, however clips are
-drawn.
+process may hold handles. What is mapped once stays so: nothing is opened twice, in whatever order
+clips are drawn.
 """
 
 import math
@@ -12,40 +12,42 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Headers that are kept; one takes a third of a kilobyte.
-HEADERS = 1 << 18
-# Handles where the system does not say how many there may be.
-FEW_HANDLES = 1024
+# Headers that are cached; one takes a third of a kilobyte.
+CACHED_HEADERS = 1 << 18
+# File handles assumed if the system does not report a limit.
+DEFAULT_OPEN_FILES = 1024
 
 
 class ArrayFiles:
-    """Gives items of .npy files; files are taken to stay as they are.
+    """Random access to items of .npy files, which must not change while this is in use.
 
     Args:
-        most: maps that may be open; by default a quarter of the handles that the process may have.
+        max_maps: maps that may be open; by default a quarter of the process's file handles.
     """
 
-    def __init__(self, most: int | None = None) -> None:
-        self.most = handles_allowed() // 4 if most is None else most
+    def __init__(self, max_maps: int | None = None) -> None:
+        self.max_maps = max_open_files() // 4 if max_maps is None else max_maps
         self.maps: dict[str, np.ndarray] = {}
 
     def items(self, path: str, start: int, stop: int) -> np.ndarray:
-        """Items `start` to `stop` of the first axis of a file, read-only.
+        """Return items `start` to `stop` of the first axis of a file, read-only.
 
-        ValueError where they reach outside it; RuntimeError where it is missing or damaged.
+        Raises:
+            ValueError: the items reach outside the file.
+            RuntimeError: the file is missing or damaged.
         """
         mapped = self.maps.get(path)
         if mapped is None:
-            if len(self.maps) >= self.most:
+            if len(self.maps) >= self.max_maps:
                 return read_items(path, start, stop)
             mapped = self.maps[path] = map_items(path)
         if not 0 <= start <= stop <= len(mapped):
-            raise outside(path, start, stop, len(mapped))
+            raise _out_of_range(path, start, stop, len(mapped))
         return mapped[start:stop]
 
 
-class Header(NamedTuple):
-    """What a .npy file says of itself, and where its items begin."""
+class NpyHeader(NamedTuple):
+    """Header of a .npy file, the byte where its items begin, and the bytes of an item."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -54,7 +56,7 @@ class Header(NamedTuple):
 
 
 def map_items(path: str) -> np.ndarray:
-    """All items of a .npy file, mapped, read-only; RuntimeError where it is missing or damaged."""
+    """Map all items of a .npy file, read-only; RuntimeError if it is missing or damaged."""
     read_header(path)
     try:
         # A plain array: slices of `memmap` take ten times as long.
@@ -64,13 +66,15 @@ def map_items(path: str) -> np.ndarray:
 
 
 def read_items(path: str, start: int, stop: int) -> np.ndarray:
-    """Items `start` to `stop` of the first axis of a .npy file, without opening the rest of it.
+    """Read items `start` to `stop` of the first axis of a .npy file, and nothing else of it.
 
-    ValueError where they reach outside it; RuntimeError where the file is missing or damaged.
+    Raises:
+        ValueError: the items reach outside the file.
+        RuntimeError: the file is missing or damaged.
     """
     header = read_header(path)
     if not 0 <= start <= stop <= header.shape[0]:
-        raise outside(path, start, stop, header.shape[0])
+        raise _out_of_range(path, start, stop, header.shape[0])
     wanted = (stop - start) * header.item_bytes
     with _open(path) as file:
         file.seek(header.offset + start * header.item_bytes)
@@ -80,9 +84,9 @@ def read_items(path: str, start: int, stop: int) -> np.ndarray:
     return np.frombuffer(data, header.dtype).reshape(stop - start, *header.shape[1:])
 
 
-@lru_cache(HEADERS)
-def read_header(path: str) -> Header:
-    """Return the header of a .npy file of plain items; RuntimeError where it has none."""
+@lru_cache(CACHED_HEADERS)
+def read_header(path: str) -> NpyHeader:
+    """Read the header of a .npy file of plain items; RuntimeError if it has none."""
     with _open(path) as file:
         try:
             version = np.lib.format.read_magic(file)
@@ -95,25 +99,27 @@ def read_header(path: str) -> Header:
             raise RuntimeError(f"{path} is damaged: {error}") from error
         if in_columns or dtype.hasobject or not shape:
             raise RuntimeError(f"{path} is damaged: no plain array of items")
-        return Header(shape, dtype, file.tell(), dtype.itemsize * math.prod(shape[1:]))
+        return NpyHeader(shape, dtype, file.tell(), dtype.itemsize * math.prod(shape[1:]))
 
 
-def handles_allowed() -> int:
+def max_open_files() -> int:
     """Return how many files the process may hold open."""
     try:
         import resource
     except ImportError:  # Windows
-        return FEW_HANDLES
+        return DEFAULT_OPEN_FILES
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return FEW_HANDLES if soft == resource.RLIM_INFINITY else soft
+    return DEFAULT_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
 
 
-def outside(path: str, start: int, stop: int, count: int) -> ValueError:
+def _out_of_range(path: str, start: int, stop: int, count: int) -> ValueError:
     return ValueError(f"items must lie in 0 to {count} of {path}, got {start}:{stop}")
 
 
 def _open(path: str) -> FileIO:
     try:
         return FileIO(path)
-    except OSError as error:
+    except FileNotFoundError as error:
         raise RuntimeError(f"{path} is missing or damaged: {error}") from error
+    except OSError as error:
+        raise RuntimeError(f"{path} cannot be opened: {error}") from error

@@ -1,19 +1,20 @@
-"""A store of prepared clips: one face in one shot, as crops and audio that are mapped from disk.
+"""Read a store of prepared clips: one face in one shot, as crops and audio mapped from disk.
 
-STORE/clips.jsonl                 one line for each clip
+STORE/clips.jsonl                 one row for each clip
 STORE/rejected.csv                what was left out of which file, and why
-STORE/clips/SOURCE/source.json    what one source file gave; its folder is written in one piece
+STORE/clips/SOURCE/source.json    record of one source file; its folder is written atomically
 STORE/clips/SOURCE/TRACK/*.npy    the arrays of a clip
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from avsync.data.store.records import ClipInfo
 from avsync.timing import FPS, SAMPLES_PER_FRAME
 
 CROP_SIZE = 96
@@ -23,7 +24,7 @@ REJECTED_TABLE = "rejected.csv"
 CLIPS_FOLDER = "clips"
 SOURCE_FILE = "source.json"
 
-# Shape of one item and type of each array of a clip; the first axis is time.
+# Shape of one item and dtype of each array of a clip; the first axis is time.
 ARRAYS: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
     "face": ((CROP_SIZE, CROP_SIZE, 3), np.uint8),
     "mouth": ((CROP_SIZE, CROP_SIZE, 3), np.uint8),
@@ -33,21 +34,19 @@ ARRAYS: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
     "wav": ((), np.float32),
     "head": ((HEAD_SIZE, HEAD_SIZE, 3), np.uint8),
 }
-# Arrays that a store has where they were asked for.
+# Arrays that a store holds only if they were requested when it was made.
 OPTIONAL = ("head",)
-ROW_TYPES = {"id": str, "source": str, "speaker": str, "track": int, "frames": int}
-ROW_TYPES |= {"start_s": float, "face_px": float, "score": float, "sample_rate": int}
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 class PreparedClip(NamedTuple):
-    """One face for as long as it was followed, on the steady clock of 25 ticks a second.
+    """One face for as long as it was tracked, at a constant 25 frames a second.
 
     `face` and `mouth` are crops `(T, 96, 96, 3)` uint8 RGB; `boxes` `(T, 4)` and `points` `(T, 5,
     2)` are in pixels of the upright source. `wav_16k` `(T * 640,)` and `wav`, at `sample_rate`, are
     mono float32 and start with the first frame, which is `start_s` seconds after the source's first
     frame. `source` is the file, `speaker` its folder. `head`, crops `(T, 224, 224, 3)` as SyncNet
-    takes them, is None where the store was made without.
+    takes them, is None in stores made without them.
     """
 
     id: str
@@ -75,13 +74,15 @@ class PreparedClip(NamedTuple):
 
 
 class Store:
-    """Reads the clips of a folder that `avsync prepare` made; nothing in it is executed or trusted.
+    """Sequence of the clips in a folder made by `avsync prepare`; nothing in it is executed.
+
+    `rows` has what is known of each clip without opening its arrays.
 
     Args:
         path: the folder.
 
     Raises:
-        RuntimeError: it holds no table of clips, or the table is damaged.
+        RuntimeError: the folder has no table of clips, or the table is damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -92,47 +93,61 @@ class Store:
                 f"{self.path} is no store of prepared clips: it has no {CLIPS_TABLE}"
             )
         self.rows = _read_rows(table)
-        self._places = {row["id"]: place for place, row in enumerate(self.rows)}
+        self._indices = {row.id: index for index, row in enumerate(self.rows)}
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[PreparedClip]:
-        return (self[place] for place in range(len(self)))
+        return (self[index] for index in range(len(self)))
 
     def __getitem__(self, clip: int | str) -> PreparedClip:
-        """Return a clip by its place in the table or by its id; arrays are memory-mapped, read-only.
+        """Return a clip by its index or its id; its arrays are memory-mapped and read-only.
 
         Raises:
             KeyError, IndexError: there is no such clip.
             RuntimeError: its files are missing or damaged.
         """
-        row = self.rows[self._places[clip] if isinstance(clip, str) else clip]
-        folder = clip_folder(self.path, row["id"])
+        row = self.rows[self._indices[clip] if isinstance(clip, str) else clip]
+        folder = clip_folder(self.path, row.id)
         arrays = {
             name: _map(path, name)
             for name in ARRAYS
             if (path := folder / f"{name}.npy").exists() or name not in OPTIONAL
         }
-        expected = dict.fromkeys(arrays, row["frames"]) | {
-            "wav_16k": row["frames"] * SAMPLES_PER_FRAME,
-            "wav": samples_in(row["frames"], row["sample_rate"]),
+        expected = dict.fromkeys(arrays, row.frames) | {
+            "wav_16k": row.frames * SAMPLES_PER_FRAME,
+            "wav": samples_in(row.frames, row.sample_rate),
         }
         for name, length in expected.items():
             if len(arrays[name]) != length:
                 raise RuntimeError(
-                    f"clip {row['id']} is damaged: {name} must have {length} items, "
+                    f"clip {row.id} is damaged: {name} must have {length} items, "
                     f"got {len(arrays[name])}"
                 )
         return PreparedClip(
-            row["id"],
-            row["source"],
-            row["speaker"],
-            row["track"],
-            row["start_s"],
-            row["sample_rate"],
-            **arrays,
+            row.id, row.source, row.speaker, row.track, row.start_s, row.sample_rate, **arrays
         )
+
+
+class StoreClips:
+    """Iterate over chosen clips of a store, as often as wanted, with one of them open at a time.
+
+    An open clip holds a file handle for each of its arrays: a list of clips would run out of them.
+
+    Args:
+        store: prepared clips.
+        indices: of the clips in the store.
+    """
+
+    def __init__(self, store: Store, indices: Sequence[int]) -> None:
+        self.store, self.indices = store, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[PreparedClip]:
+        return (self.store[index] for index in self.indices)
 
 
 def clip_id(source_key: str, track: int) -> str:
@@ -146,20 +161,19 @@ def clip_folder(store: Path, clip: str) -> Path:
 
 
 def samples_in(frames: int, sample_rate: int) -> int:
-    """Sample of so many frames at 25 a second, rounded down where the rate does not divide."""
+    """Return the samples of N frames at 25 fps, rounded down if 25 does not divide the rate."""
     return frames * sample_rate // FPS
 
 
-def _read_rows(table: Path) -> list[dict[str, Any]]:
+def _read_rows(table: Path) -> list[ClipInfo]:
     rows = []
     for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            row = json.loads(line)
-            whole = all(isinstance(row[name], kind) for name, kind in ROW_TYPES.items())
-            safe = SAFE_NAME.fullmatch(row["id"]) and row["id"].rpartition(".")[2].isdigit()
-        except (ValueError, KeyError, TypeError, AttributeError):
-            whole = safe = False
-        if not whole or not safe or row["frames"] < 1 or row["sample_rate"] < 1:
+            row = ClipInfo.from_json(json.loads(line))
+        except ValueError as error:
+            raise RuntimeError(f"{table} is damaged in line {number}") from error
+        safe = SAFE_NAME.fullmatch(row.id) and row.id.rpartition(".")[2].isdigit()
+        if not safe or row.frames < 1 or row.sample_rate < 1:
             raise RuntimeError(f"{table} is damaged in line {number}")
         rows.append(row)
     return rows
@@ -169,8 +183,10 @@ def _map(path: Path, name: str) -> np.ndarray:
     item_shape, dtype = ARRAYS[name]
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, EOFError, ValueError) as error:
         raise RuntimeError(f"{path} is missing or damaged: {error}") from error
+    except OSError as error:
+        raise RuntimeError(f"{path} cannot be opened: {error}") from error
     if array.shape[1:] != item_shape or array.dtype != dtype or array.ndim != len(item_shape) + 1:
         wanted = f"(T, {', '.join(map(str, item_shape))}) {np.dtype(dtype)}"
         raise RuntimeError(f"{path} must be {wanted}, got {array.shape} {array.dtype}")

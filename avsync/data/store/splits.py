@@ -1,4 +1,4 @@
-"""Which clips of a store belong to a split: a JSON file of names by split, as corpora give it."""
+"""Splits of a store: a JSON file of source names by split, as corpora distribute it."""
 
 import json
 from pathlib import Path, PurePosixPath
@@ -11,15 +11,16 @@ SPLITS_FILE = "splits.json"
 
 
 def clips_of_split(store: Store, splits: str | Path | None, split: str) -> list[int]:
-    """Place in the store of the clips whose source file is named in `split`.
+    """Return the indices in the store of the clips whose source file is listed in a split.
 
     Args:
         store: prepared clips.
         splits: a JSON file `{"train": ["name", ...], ...}`; a name is a source without suffix, with
-            as many of its folders as tell it from others. None stands for all clips.
+            as many of its folders as are needed to make it unique. None selects all clips.
         split: a key of that file.
 
-    ValueError where the file has no such split, or where no clip of it is in the store.
+    Raises:
+        ValueError: the file has no such split, or the store has no clip of it.
     """
     if splits is None:
         return list(range(len(store)))
@@ -28,21 +29,29 @@ def clips_of_split(store: Store, splits: str | Path | None, split: str) -> list[
         known = ", ".join(names) or "none"
         raise ValueError(f"split must be one of {known} of {splits}, got {split!r}")
     wanted = set(names[split])
-    places = [i for i, row in enumerate(store.rows) if not wanted.isdisjoint(_names(row["source"]))]
-    if not places:
+    indices = [i for i, row in enumerate(store.rows) if not wanted.isdisjoint(_names(row.source))]
+    if not indices:
         raise ValueError(f"store {store.path} holds no clip of split {split!r} of {splits}")
-    return places
+    return indices
 
 
 def splits_of(splits: str | Path) -> list[str]:
-    """Return the splits that a file has; ValueError where it is no file of splits."""
+    """Return the names of the splits in a file; ValueError if it is no JSON file."""
     return list(_read(splits))
 
 
 def update_splits(store: Path, names: dict[str, list[str]]) -> Path:
-    """Write `splits.json` of a store: these splits are new, others stay as they are.
+    """Write these splits to `splits.json` of a store, keeping the others that are there.
 
-    RuntimeError where there is one that cannot be read.
+    Args:
+        store: the store's folder.
+        names: names of sources by split.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        RuntimeError: the file exists and cannot be read.
     """
     path = store / SPLITS_FILE
     known: dict[str, list[str]] = {}
@@ -61,9 +70,9 @@ def source_name(source: str) -> str:
 
 
 def _names(source: str) -> set[str]:
-    """`a/b/c.mp4` is called `c`, `b/c` and `a/b/c`."""
+    """Return the names of a source: `a/b/c.mp4` is listed as `c`, `b/c` or `a/b/c`."""
     parts = source_name(source).split("/")
-    return {"/".join(parts[place:]) for place in range(len(parts))}
+    return {"/".join(parts[first:]) for first in range(len(parts))}
 
 
 def _read(splits: str | Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Writes a store of prepared clips so that it is whole whenever the writer is killed.
+"""Write a store of prepared clips so that it is complete whenever the writer is killed.
 
-What one source file gives is a folder, written beside its place and renamed into it; the tables are
-made anew from those folders.
+Each source file gets a folder, which is written under a temporary name and then renamed; the tables
+are rebuilt from the records in those folders.
 """
 
 import csv
@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -24,9 +24,70 @@ from avsync.data.store.reader import (
     SAFE_NAME,
     SOURCE_FILE,
 )
+from avsync.data.store.records import REJECTED_COLUMNS, SourceRecord
 
-REJECTED_COLUMNS = ("source", "track", "start_s", "duration_s", "reason", "detail")
 NPY_HEADER_BYTES = 128
+
+
+class SourceWriter:
+    """Writer of the clips of one source file: after `finish` the store has all, before it nothing.
+
+    Args:
+        store: the store's folder.
+        source_key: name of the source's folder, letters, digits and `._-` only.
+    """
+
+    def __init__(self, store: Path, source_key: str) -> None:
+        if not SAFE_NAME.fullmatch(source_key):
+            raise ValueError(f"source_key must be a plain name, got {source_key!r}")
+        self.key = source_key
+        self.folder = store / CLIPS_FOLDER / source_key
+        self.temporary = store / CLIPS_FOLDER / f".{source_key}.part"
+        self._open: list[GrowingArray] = []
+
+    def __enter__(self) -> "SourceWriter":
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        self.temporary.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close_arrays()
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
+    def array(self, track: int, name: str) -> "GrowingArray":
+        """Return a new array of a clip; `name` is one of `ARRAYS`."""
+        folder = self.temporary / str(track)
+        folder.mkdir(exist_ok=True)
+        array = GrowingArray(folder / f"{name}.npy", *ARRAYS[name])
+        self._open.append(array)
+        return array
+
+    def drop(self, track: int) -> None:
+        """Remove a track whose arrays are closed."""
+        shutil.rmtree(self.temporary / str(track))
+
+    def clear(self) -> None:
+        """Remove everything written until now."""
+        self._close_arrays()
+        shutil.rmtree(self.temporary)
+        self.temporary.mkdir()
+
+    def finish(self, record: SourceRecord) -> None:
+        """Write the record and move the folder into the store, replacing an older one."""
+        self._close_arrays()
+        text = json.dumps(record.to_json(), indent=1, allow_nan=False)
+        write_text(self.temporary / SOURCE_FILE, text + "\n")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.temporary.rename(self.folder)
+
+    def _close_arrays(self) -> None:
+        for array in self._open:
+            array.close()
 
 
 class GrowingArray:
@@ -65,7 +126,8 @@ class GrowingArray:
             self._file.close()
 
     def _write_header(self) -> None:
-        # Format 1.0 of .npy with the same number of bytes whatever the length, to be written over.
+        # Format 1.0 of .npy, padded to the same number of bytes whatever the length, so that it can
+        # be overwritten.
         described = {
             "descr": np.lib.format.dtype_to_descr(self.dtype),
             "fortran_order": False,
@@ -77,97 +139,33 @@ class GrowingArray:
         self._file.write(prefix + room.to_bytes(2, "little") + header)
 
 
-class SourceWriter:
-    """Writes what one source file gives: after `finish` the store has it all, before nothing.
-
-    Args:
-        store: the store's folder.
-        source_key: name of the source's folder, as safe as a file name can be.
-    """
-
-    def __init__(self, store: Path, source_key: str) -> None:
-        if not SAFE_NAME.fullmatch(source_key):
-            raise ValueError(f"source_key must be a plain name, got {source_key!r}")
-        self.key = source_key
-        self.place = store / CLIPS_FOLDER / source_key
-        self.beside = store / CLIPS_FOLDER / f".{source_key}.part"
-        self._open: list[GrowingArray] = []
-
-    def __enter__(self) -> "SourceWriter":
-        shutil.rmtree(self.beside, ignore_errors=True)
-        self.beside.mkdir(parents=True)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for array in self._open:
-            array.close()
-        shutil.rmtree(self.beside, ignore_errors=True)
-
-    def array(self, track: int, name: str) -> GrowingArray:
-        """Return a new array of a clip, one of `ARRAYS`."""
-        folder = self.beside / str(track)
-        folder.mkdir(exist_ok=True)
-        array = GrowingArray(folder / f"{name}.npy", *ARRAYS[name])
-        self._open.append(array)
-        return array
-
-    def drop(self, track: int) -> None:
-        """Forget a track whose arrays are closed."""
-        shutil.rmtree(self.beside / str(track))
-
-    def clear(self) -> None:
-        """Forget everything written so far."""
-        for array in self._open:
-            array.close()
-        shutil.rmtree(self.beside)
-        self.beside.mkdir()
-
-    def finish(self, record: dict[str, Any]) -> None:
-        """Put the record beside the arrays and the whole in its place."""
-        for array in self._open:
-            array.close()
-        write_text(self.beside / SOURCE_FILE, json.dumps(record, indent=1, allow_nan=False) + "\n")
-        shutil.rmtree(self.place, ignore_errors=True)
-        self.beside.rename(self.place)
-
-
-def finished_sources(store: Path) -> dict[str, dict[str, Any]]:
-    """Return the record of each source in the store by its key; a damaged one counts as not there."""
+def finished_sources(store: Path) -> dict[str, SourceRecord]:
+    """Return the record of each source in the store by its key; damaged ones are left out."""
     return dict(_records(store))
 
 
-def write_tables(store: Path, records: dict[str, dict[str, Any]]) -> None:
-    """Write `clips.jsonl` and `rejected.csv` from the records, each whole or not at all."""
-    ordered = sorted(records.values(), key=lambda record: record["source"])
+def write_tables(store: Path, records: dict[str, SourceRecord]) -> None:
+    """Write `clips.jsonl` and `rejected.csv` from the records, each atomically."""
+    ordered = sorted(records.values(), key=lambda record: record.source)
     rejected = io.StringIO()
     table = csv.DictWriter(rejected, REJECTED_COLUMNS, lineterminator="\n")
     table.writeheader()
-    table.writerows(row for record in ordered for row in record["rejected"])
+    table.writerows(row.to_json() for record in ordered for row in record.rejected)
     write_text(store / REJECTED_TABLE, rejected.getvalue())
-    clips = (json.dumps(row, allow_nan=False) for record in ordered for row in record["clips"])
+    clips = (json.dumps(r.to_json(), allow_nan=False) for record in ordered for r in record.clips)
     write_text(store / CLIPS_TABLE, "".join(f"{line}\n" for line in clips))
 
 
 def forget_source(store: Path, source_key: str) -> None:
-    """Remove what a source gave, for a file that has changed since."""
+    """Remove the clips of a source, for a file that has changed since."""
     shutil.rmtree(store / CLIPS_FOLDER / source_key, ignore_errors=True)
 
 
-def _records(store: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _records(store: Path) -> Iterator[tuple[str, SourceRecord]]:
     for path in sorted((store / CLIPS_FOLDER).glob(f"*/{SOURCE_FILE}")):
         if path.parent.name.startswith("."):
             continue
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            yield path.parent.name, SourceRecord.from_json(json.loads(path.read_text("utf-8")))
         except (OSError, ValueError):
             continue
-        fields = {"source": str, "clips": list, "rejected": list}
-        if isinstance(record, dict) and all(
-            isinstance(record.get(name), kind) for name, kind in fields.items()
-        ):
-            yield path.parent.name, record

@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.data.store.clip_stats import look_at
+from avsync.data.store.clip_stats import measure_clip
 from avsync.data.store.curation import write_clean_list
 from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
 from avsync.pipelines.audit import findings as look_for
 from avsync.pipelines.audit.findings import ClipOffset, Finding, clean_rows, measure_offsets
 from avsync.pipelines.check.check_file import load_model
-from avsync.scoring.peak import calibration_of
+from avsync.scoring.engine import SyncModel
+from avsync.tasks.calibration import calibration_of
 
 
 class Audit(NamedTuple):
@@ -45,9 +46,9 @@ def audit(
     split: str = "train",
     clips: int = 200,
     measured: int = 30,
-    model: str = "dense_sync",
+    model: str | SyncModel = "dense_sync",
     weights: str | Path | None = None,
-    zero_ms: float = 0.0,
+    corpus_offset_ms: float = 0.0,
     clean: str | Path | None = None,
     move: bool = True,
     progress: Callable[[float], None] | None = None,
@@ -60,9 +61,11 @@ def audit(
         split: a key of that file.
         clips: how many clips are opened, evenly spread; 0 for all.
         measured: how many of them a model measures the offset of; 0 for none.
-        model: a name that `avsync models` lists.
-        weights: a checkpoint of that model instead of the released one.
-        zero_ms: offset that all clips are known to have, positive = the audio leads.
+        model: the name of a sync model that `avsync models` lists, or a model object in eval mode
+            that keeps the contract of a sync task.
+        weights: a checkpoint of the named model instead of the released one.
+        corpus_offset_ms: constant offset that the clips are known to have (positive = the audio
+            leads); clips are judged against it.
         clean: write a table here that says of every clip of the split, measured by the model, what
             becomes of it; recipes take it.
         move: whether clips that are surely off are moved by that table; else they are dropped.
@@ -82,16 +85,16 @@ def audit(
 
     looks = []
     for count, place in enumerate(opened, start=1):
-        looks.append(look_at(store[place]))
+        looks.append(measure_clip(store[place]))
         done(count)
     offsets: list[ClipOffset] = []
     if to_measure:
-        sync_model, calibration = load_model(model, weights), calibration_of(model)
-        for each in measure_offsets(sync_model, calibration, store, to_measure):
+        sync_model = load_model(model, weights)
+        for each in measure_offsets(sync_model, calibration_of(sync_model), store, to_measure):
             offsets.append(each)
             done(len(opened) + len(offsets))
     if clean is not None:
-        write_clean_list(clean, clean_rows(offsets, zero_ms, move))
+        write_clean_list(clean, clean_rows(offsets, corpus_offset_ms, move))
     rows, seen = ([store.rows[place] for place in some] for some in (places, opened))
     findings = [
         look_for.lengths(rows),
@@ -100,7 +103,7 @@ def audit(
         look_for.silence(looks, seen),
         look_for.duplicates(looks, seen),
         look_for.speakers(rows, store, splits, split),
-        *([look_for.offsets(offsets, zero_ms)] if offsets else []),
+        *([look_for.offsets(offsets, corpus_offset_ms)] if offsets else []),
     ]
     return Audit(store.path.name, len(places), len(opened), tuple(findings))
 

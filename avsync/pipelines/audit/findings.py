@@ -13,9 +13,9 @@ from avsync.data.store.clip_stats import ClipStats, twins
 from avsync.data.store.curation import CleanRow
 from avsync.data.store.reader import REJECTED_TABLE, Store
 from avsync.data.store.splits import clips_of_split, splits_of
-from avsync.evaluation.sync_accuracy import answer_clip
+from avsync.evaluation.sync_accuracy import decide_clip
 from avsync.scoring.engine import SyncModel
-from avsync.scoring.peak import Calibration
+from avsync.tasks.calibration import Calibration
 from avsync.timing import FPS, describe_offset
 
 # A clip whose offset is this near to what is expected stays as it is.
@@ -52,7 +52,7 @@ def measure_offsets(
         if len(crops) < model.spec.window_frames:
             yield ClipOffset(clip.id, clip.source, duration_s, None, 0.0, "too_short")
             continue
-        answer = answer_clip(model, crops, np.asarray(clip.wav_16k), calibration, search_s)
+        answer = decide_clip(model, crops, np.asarray(clip.wav_16k), calibration, search_s)
         yield ClipOffset(
             clip.id,
             clip.source,
@@ -64,28 +64,28 @@ def measure_offsets(
 
 
 def clean_rows(
-    offsets: Iterable[ClipOffset], zero_ms: float = 0.0, move: bool = True
+    offsets: Iterable[ClipOffset], expected_ms: float = 0.0, move: bool = True
 ) -> list[CleanRow]:
     """Return what is to become of each clip: kept, moved to where its voice belongs, or dropped.
 
     Args:
         offsets: of the clips.
-        zero_ms: offset that all clips are expected to have.
+        expected_ms: offset that all clips are expected to have.
         move: move clips that are surely off; False drops them.
     """
-    return [_row(each, zero_ms, move) for each in offsets]
+    return [_row(each, expected_ms, move) for each in offsets]
 
 
-def _row(each: ClipOffset, zero_ms: float, move: bool) -> CleanRow:
+def _row(each: ClipOffset, expected_ms: float, move: bool) -> CleanRow:
     known = each.offset_ms
     if known is None:
         bad = each.duration_s >= LONG_S
         why = each.reason if bad else f"{each.reason}, but only {each.duration_s:.1f} s long"
         return CleanRow(each.clip, each.source, "drop" if bad else "keep", None, 0.0, why)
-    if abs(known - zero_ms) <= NEAR_MS:
+    if abs(known - expected_ms) <= NEAR_MS:
         return CleanRow(each.clip, each.source, "keep", known, each.confidence, "")
     sure = move and each.confidence >= SURE
-    why = f"{known - zero_ms:+.0f} ms off" + ("" if each.confidence >= SURE else ", unsure")
+    why = f"{known - expected_ms:+.0f} ms off" + ("" if each.confidence >= SURE else ", unsure")
     return CleanRow(each.clip, each.source, "move" if sure else "drop", known, each.confidence, why)
 
 
@@ -145,7 +145,7 @@ def faces(rows: Sequence[Mapping[str, Any]], folder: Path) -> Finding:
 
 def frames(looks: Sequence[ClipStats], rows: Sequence[Mapping[str, Any]]) -> Finding:
     """Return how many frames a second are new."""
-    fps = np.array([look.new_fps for look in looks])
+    fps = np.array([look.distinct_fps for look in looks])
     slow = np.flatnonzero(fps < SLOW_FPS)
     text = f"{np.median(fps):.0f} of {FPS} frames a second are new"
     if len(slow):
@@ -201,7 +201,7 @@ def speakers(
     return Finding("speakers", len(found) > 1 and not shared, text)
 
 
-def offsets(measured: Sequence[ClipOffset], zero_ms: float) -> Finding:
+def offsets(measured: Sequence[ClipOffset], expected_ms: float) -> Finding:
     """Return where the voices of the clips lie."""
     known = np.array([each.offset_ms for each in measured if each.offset_ms is not None])
     text = f"{len(known)} of {len(measured)} clips can be told"
@@ -211,9 +211,12 @@ def offsets(measured: Sequence[ClipOffset], zero_ms: float) -> Finding:
     middle_ms = float(np.median(known))
     astray = int((np.abs(known - middle_ms) > ASTRAY_MS).sum())
     text += f"; their middle: {describe_offset(middle_ms)}"
-    moved = abs(middle_ms - zero_ms) > MOVED_MS
+    moved = abs(middle_ms - expected_ms) > MOVED_MS
     if moved:
-        text += f", which is not {zero_ms:g}: take it off with --zero-ms {middle_ms:.0f}"
+        text += (
+            f", which is not {expected_ms:g}: take it off with --corpus-offset-ms {middle_ms:.0f} "
+            "(train dense-sync: --answer-offset-ms)"
+        )
     if astray:
         text += f"; {astray} lie over {ASTRAY_MS:.0f} ms from it"
     if astray > MANY * len(known):

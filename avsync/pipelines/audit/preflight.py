@@ -18,7 +18,7 @@ def preflight_audit(
     output: Path,
     data: Sequence[Path],
     splits: Path | None = None,
-    zero_ms: Sequence[float] = (),
+    expected_ms: Sequence[float] = (),
 ) -> list[str]:
     """Write what is found in the stores to `audit.txt` and warns of what training will suffer
     from; the warnings. A run that goes on from its state was looked at before.
@@ -27,7 +27,7 @@ def preflight_audit(
         output: folder of the run.
         data: stores of prepared clips.
         splits: of the first of them.
-        zero_ms: offset of each store's clips, 0 where not given.
+        expected_ms: offset of each store's clips, 0 where not given.
     """
     # Of several processes the first one looks.
     if (output / STATE_FILE).is_file() or int(os.environ.get("RANK", "0")):
@@ -38,7 +38,7 @@ def preflight_audit(
             splits=splits if number == 0 else None,
             clips=CLIPS,
             measured=MEASURED,
-            zero_ms=zero_ms[number] if number < len(zero_ms) else 0.0,
+            corpus_offset_ms=expected_ms[number] if number < len(expected_ms) else 0.0,
         )
         for number, path in enumerate(data)
     ]

@@ -1,7 +1,7 @@
 """Many files: each gets its answer, whatever is wrong with the others, and in their order."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from glob import glob, has_magic
 from importlib import metadata
@@ -9,33 +9,58 @@ from pathlib import Path
 
 import cv2
 import torch
+from torch import nn
 
 from avsync.faces.detector import FaceDetector, find_detector
 from avsync.pipelines.check.check_file import MAX_SEARCH_S, check, load_model
-from avsync.pipelines.check.jsonl import ResultsFile, stamp
+from avsync.pipelines.check.jsonl import ResultsFile, Stamp, stamp
 from avsync.pipelines.check.messages import printable
 from avsync.pipelines.check.workers import Ended, Work, in_processes
 from avsync.pipelines.progress import Report, progress_bar
+from avsync.scoring.engine import SyncModel
 from avsync.scoring.result import CheckResult, thin_maps
 from avsync.tasks.registry import model_card
 from avsync.timing import DEFAULT_PROFILE, tolerance
+from avsync.weights import sha256_of_state
 
 
 @dataclass(frozen=True)
 class Options:
     """What files are checked with; arguments of `check`."""
 
-    model: str
+    model: str | SyncModel
     weights: str | None
     profile: str
     search_s: float
     detector: str
 
+    @property
+    def name(self) -> str:
+        return self.model if isinstance(self.model, str) else type(self.model).__name__
+
+    def to_json(self) -> Stamp:
+        """Return what results depend on besides the file: one that was made with the same still holds."""
+        made_with: Stamp = {
+            "model": self.name,
+            "weights": self.weights,
+            "profile": self.profile,
+            "search_s": self.search_s,
+            "detector": self.detector,
+            "version": metadata.version("avsync"),
+        }
+        if self.weights is not None:
+            made_with["weights_made_of"] = stamp(Path(self.weights))
+            # The calibration of the scores is in there.
+            made_with["config_made_of"] = stamp(Path(self.weights).with_suffix(".json"))
+        if isinstance(self.model, nn.Module):
+            made_with["state"] = sha256_of_state(self.model.state_dict())
+        return made_with
+
 
 def check_files(
     files: Iterable[str | Path],
     *,
-    model: str = "dense_sync",
+    model: str | SyncModel = "dense_sync",
     weights: str | Path | None = None,
     profile: str = DEFAULT_PROFILE,
     search_s: float = 1.0,
@@ -51,7 +76,11 @@ def check_files(
 
     Args:
         files: videos, patterns, or folders, which stand for the videos in and below them.
+        model: the name of a sync model that `avsync models` lists, or a model object in eval mode
+            that keeps the contract of a sync task.
+        weights: a checkpoint of the named model instead of the released one.
         workers: processes; 0 is this one, where a file that crashes a decoder ends the batch.
+            More than 0 needs the model's name, by which each of them loads it.
         results: a file of JSON lines, one for each file as soon as it is checked; at the end in
             the order of the files.
         resume: take from `results` what is there, where neither file nor options have changed.
@@ -65,13 +94,17 @@ def check_files(
         raise ValueError(f"workers must be 0 or more, got {workers}")
     if resume and results is None:
         raise ValueError("results must name the file to resume from")
+    if workers and not isinstance(model, str):
+        raise ValueError("workers must be 0 for a model object: other processes load it by name")
     weights = None if weights is None else str(weights)
     # What a user may have got wrong comes before the detector, which may have to be fetched.
     videos = find_videos(files)
+    if isinstance(model, str):
+        model_card(model)
     if not workers:
         load_model(model, weights)
     found = find_detector(detector).name
-    options = Options(model_card(model).name, weights, profile, float(search_s), found)
+    options = Options(model, weights, profile, float(search_s), found)
     lines = None if results is None else ResultsFile(results, resume=resume)
     return _in_order(videos, options, workers, lines)
 
@@ -80,10 +113,8 @@ def _in_order(
     videos: list[Path], options: Options, workers: int, lines: ResultsFile | None
 ) -> Iterator[CheckResult]:
     """Yield the result of each file in its turn; each new one is a line as soon as it is there."""
-    call = {**asdict(options), "version": metadata.version("avsync")}
-    if options.weights is not None:
-        call["weights_made_of"] = stamp(Path(options.weights))
-    made_of = {video: {**stamp(video), **call} for video in videos}
+    made_with = options.to_json()
+    made_of = {video: {**stamp(video), **made_with} for video in videos}
     known = {v for v in videos if lines is not None and lines.has(str(v), made_of[v])}
     todo = [video for video in videos if video not in known]
     label = printable(videos[0].name) if len(videos) == 1 else f"{len(todo)} files"
@@ -151,7 +182,15 @@ def _check(
     options: Options, detector: FaceDetector, thin: bool, video: Path, report: Report
 ) -> CheckResult:
     try:
-        result = check(video, **{**asdict(options), "detector": detector}, progress=report)
+        result = check(
+            video,
+            model=options.model,
+            weights=options.weights,
+            profile=options.profile,
+            search_s=options.search_s,
+            detector=detector,
+            progress=report,
+        )
     except Exception as error:  # A damaged file may fail anywhere in a decoder.
         return _unreadable(video, options, f"{type(error).__name__}: {error}")
     return thin_maps(result) if thin else result
@@ -161,7 +200,7 @@ def _unreadable(video: Path, options: Options, detail: str) -> CheckResult:
     return CheckResult(
         file=str(video), status="unreadable", reason="damaged", detail=detail, verdict=None,
         borderline=False, offset_ms=None, interval_ms=None, confidence=0.0, duration_s=None,
-        tracks=(), model=options.model, profile=options.profile, search_s=options.search_s,
+        tracks=(), model=options.name, profile=options.profile, search_s=options.search_s,
     )  # fmt: skip
 
 

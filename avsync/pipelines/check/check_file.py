@@ -25,14 +25,14 @@ from avsync.scoring.decision import (
     judge_curves,
     judge_track,
 )
-from avsync.scoring.engine import Scores, SyncModel, score_tracks
+from avsync.scoring.engine import SYNC_CONTRACT, Scores, SyncModel, score_tracks
 from avsync.scoring.music_detection import is_music
-from avsync.scoring.peak import Calibration, calibration_of
 from avsync.scoring.result import CheckResult, Reason, TrackResult
 from avsync.scoring.score_sums import summed
 from avsync.scoring.trajectory.fault import find_fault, verdict_on
 from avsync.scoring.trajectory.model_selection import rejudge
-from avsync.tasks.registry import create_model, model_card
+from avsync.tasks.calibration import Calibration, calibration_of
+from avsync.tasks.registry import create_model, model_card, resolve_model
 from avsync.timing import DEFAULT_PROFILE, FPS, SAMPLE_RATE, is_borderline, tolerance
 
 MAX_SEARCH_S = 5.0
@@ -56,7 +56,7 @@ Report = Callable[[float], None]
 def check(
     path: str | Path,
     *,
-    model: str = "dense_sync",
+    model: str | SyncModel = "dense_sync",
     weights: str | Path | None = None,
     profile: str = DEFAULT_PROFILE,
     search_s: float = 1.0,
@@ -70,8 +70,10 @@ def check(
 
     Args:
         path: a video file.
-        model: a sync model, one of `list_models()`.
-        weights: a checkpoint of that model instead of the released one.
+        model: the name of a sync model that `avsync models` lists, or a model object in eval mode
+            that keeps the contract of a sync task.
+        weights: a checkpoint of the named model instead of the released one. If there is no
+            calibration in the JSON beside it, a cautious default is used, with a warning.
         profile: what is tolerated, a name in `avsync.PROFILES`.
         search_s: seconds searched to either side.
         detector: the face detector, `yunet`, `haar`, an object, or None for the best there is.
@@ -83,12 +85,12 @@ def check(
     tolerance(profile)
     if not 0 < search_s <= MAX_SEARCH_S:
         raise ValueError(f"search_s must lie in (0, {MAX_SEARCH_S}] seconds, got {search_s}")
-    sync_model = load_model(model, weights)
+    name, sync_model = resolve_sync_model(model, weights)
     found = find_detector(detector) if detector is None or isinstance(detector, str) else detector
     blank = CheckResult(
         file=str(path), status="unreadable", reason=None, detail="", verdict=None,
         borderline=False, offset_ms=None, interval_ms=None, confidence=0.0, duration_s=None,
-        tracks=(), model=model_card(model).name, profile=profile, search_s=search_s,
+        tracks=(), model=name, profile=profile, search_s=search_s,
     )  # fmt: skip
     try:
         info = probe(path)
@@ -106,7 +108,7 @@ def _judged(
     progress: Report | None,
 ) -> CheckResult:
     """Return the result of a file that can be opened, `blank` saying how it is checked."""
-    search_s, calibration = blank.search_s, calibration_of(blank.model)
+    search_s, calibration = blank.search_s, calibration_of(model)
     faces, scores, duration_s = _score(info, model, detector, search_s, progress)
     tracks = tuple(
         judge_track(faces[number], scores.tracks[number], scores.level_db, search_s, calibration)
@@ -200,25 +202,32 @@ def _score(
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no audio")
     crops = CropStream(info, model.spec, detector)
-    reach_s, far_s = search_s + BEYOND_S, model.spec.far_s
-    audio = AudioClock(info.path, info.video_start_s, keep_s=max(reach_s, far_s) + 15)
+    reach_s, out_of_range_s = search_s + BEYOND_S, model.spec.out_of_range_s
+    audio = AudioClock(info.path, info.video_start_s, keep_s=max(reach_s, out_of_range_s) + 15)
 
     def report(ticks: int) -> None:
         if progress is not None and info.duration_s:
             progress(min(1.0, ticks / FPS / info.duration_s))
 
     try:
-        scores = score_tracks(model, crops, audio, reach_s, report, far_s)
+        scores = score_tracks(model, crops, audio, reach_s, report, out_of_range_s)
     finally:
         audio.close()
     return crops.faces(), scores, crops.ticks / FPS
 
 
-def load_model(name: str, weights: str | Path | None = None) -> SyncModel:
-    """Return a sync model with its released weights or the given ones, loaded once for all files; on the
-    GPU where there is one.
+def load_model(model: str | SyncModel, weights: str | Path | None = None) -> SyncModel:
+    """Load a sync model with its released weights or the given ones, once for all files, on the
+    GPU where there is one. A model object is returned as it is.
     """
-    return _loaded(name, None if weights is None else str(weights))
+    return resolve_sync_model(model, weights)[1]
+
+
+def resolve_sync_model(
+    model: str | SyncModel, weights: str | Path | None = None
+) -> tuple[str, SyncModel]:
+    """Return the name of a sync model and the model, loaded as in `load_model`."""
+    return resolve_model(model, weights, _loaded, SYNC_CONTRACT)
 
 
 @cache

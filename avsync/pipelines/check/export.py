@@ -39,7 +39,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def json_text(results: Sequence[CheckResult]) -> str:
-    """Return the results as JSON, schema 1 of docs/json.md; ASCII, so that any file name survives."""
+    """Return the results as ASCII JSON, schema 1 of docs/concepts/json.md."""
     return json.dumps(to_json(list(results)), indent=2, allow_nan=False) + "\n"
 
 

@@ -1,6 +1,6 @@
 """Results as JSON lines, one a file, written as each is there: a batch that is killed goes on.
 
-A line holds the file's entry of docs/json.md, the fields of the call, and what it was made of: size
+A line holds the file's entry of docs/concepts/json.md, the fields of the call, and its inputs: size
 and time of the file, and the options. It counts only as long as none of these has changed.
 """
 

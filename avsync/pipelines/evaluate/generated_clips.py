@@ -14,7 +14,7 @@ from avsync.faces.crops import mouth_to_face_affine
 from avsync.pipelines.evaluate.lip_reader_runner import moved
 from avsync.pipelines.evaluate.video_pairs import JudgedClip, likeness
 from avsync.scoring.engine import to_frames
-from avsync.tasks.talking.generator import TalkingFace, redraw
+from avsync.tasks.talking.generator import TalkingFace, generate_frames
 from avsync.timing import SAMPLES_PER_FRAME
 from avsync.training.steps.expert_losses import paste
 
@@ -81,7 +81,7 @@ def drawn_crops(clip: PreparedClip, drawn: Tensor, spec: CropSpec) -> np.ndarray
 
 def _drawn(model: TalkingFace, frames: Tensor, wav: np.ndarray) -> Tensor:
     place = next(cast(torch.nn.Module, model).parameters()).device
-    return redraw(model, frames.to(place), torch.from_numpy(wav).to(place)).cpu()
+    return generate_frames(model, frames.to(place), torch.from_numpy(wav).to(place)).cpu()
 
 
 def _as_bytes(frames: Tensor) -> np.ndarray:

@@ -29,7 +29,6 @@ from avsync.pipelines.evaluate.lip_reader_runner import (
 )
 from avsync.pipelines.progress import progress_bar
 from avsync.tasks.lipreading.lip_reader import LipReader
-from avsync.timing import FPS
 
 SCHEMA = 1
 SHOWN = 5
@@ -62,7 +61,7 @@ class LipreadEvaluation:
     splits: Path | None = None
     split: str = "test"
     beam: int = 1
-    truth_ms: float = 0.0
+    truth_ms: Annotated[float, tyro.conf.arg(aliases=["--corpus-offset-ms"])] = 0.0
     unknown: Literal["refuse", "count"] = "refuse"
     json: Path | None = None
 
@@ -106,7 +105,7 @@ def evaluate_lipread(evaluation: LipreadEvaluation) -> dict[str, Any]:
         "clips": len(rows),
         **reading_figures([(row["said"], row["read"]) for row in rows]),
         "whole_clips": sum(row["said"] == row["read"] for row in rows),
-        "wordless": [store.rows[place]["id"] for place in places if place not in spoken],
+        "wordless": [store.rows[place].id for place in places if place not in spoken],
         "per_clip": rows,
     }
     if evaluation.json is not None:
@@ -137,8 +136,8 @@ def lipread_table(figures: dict[str, Any]) -> str:
 
 def _said(evaluation: LipreadEvaluation, store: Store, place: int) -> Transcript:
     row = store.rows[place]
-    end_s = row["start_s"] + row["frames"] / FPS
-    return said_between(evaluation.transcripts, row["source"], row["start_s"], end_s)
+    end_s = row.start_s + row.duration_s
+    return said_between(evaluation.transcripts, row.source, row.start_s, end_s)
 
 
 def _read(

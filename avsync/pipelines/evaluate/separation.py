@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from avsync.atomic import write_text
-from avsync.data.corpora.audio_files import SUFFIXES
+from avsync.data.corpora.audio_files import AUDIO_SUFFIXES
 from avsync.media.audio_reader import read_audio
-from avsync.media.container import UnreadableMedia, audio_stream, open_media
+from avsync.media.container import UnreadableMedia
+from avsync.media.probe import audio_rate
 from avsync.metrics.bss_eval import FILTER_LENGTH
 from avsync.metrics.separation import BssOptions, SeparationScores, score_sources
 from avsync.pipelines.check.messages import UNREADABLE, printable
@@ -115,7 +116,7 @@ def evaluate_separation(evaluation: SeparationEvaluation) -> list[SourceScores]:
 def evaluation_json(
     evaluation: SeparationEvaluation, rows: Sequence[SourceScores]
 ) -> dict[str, Any]:
-    """Return the figures as plain JSON, schema 1 of docs/separation_metrics.md."""
+    """Return the figures as plain JSON, schema 1 of docs/concepts/separation_metrics.md."""
     windows = evaluation.window_s if evaluation.bss == "v4" else None
     return {
         "schema": SCHEMA,
@@ -199,7 +200,7 @@ def _sounds(folder: Path) -> dict[str, Path]:
     """Return the audio files in a folder by their names without the suffix."""
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     # Hidden ones are none: `._a.wav` is what a Mac leaves beside each a.wav.
-    sounds = [p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    sounds = [p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith(".")]
     named = {path.stem: path for path in sounds}
     if len(named) < len(sounds):
         twice = next(path for path in sounds if named[path.stem] != path)
@@ -276,8 +277,7 @@ def _finite(value: float) -> float | None:
 
 def _read(path: Path) -> tuple[torch.Tensor, int]:
     """Return a file's audio `(N,)`, mixed down to one channel, and its rate in Hz."""
-    with open_media(path) as media:
-        rate = audio_stream(media).codec_context.sample_rate
+    rate = audio_rate(path)
     blocks = list(read_audio(path, 0.0, None))
     if not blocks:
         raise UnreadableMedia("damaged", f"{path.name} holds no audio")

@@ -26,9 +26,10 @@ from avsync.evaluation.sync_accuracy import (
     resampled_interval,
 )
 from avsync.metrics.sync_accuracy import CANDIDATES
-from avsync.pipelines.check.check_file import load_model
+from avsync.pipelines.check.check_file import resolve_sync_model
 from avsync.pipelines.progress import Report, progress_bar
-from avsync.scoring.peak import calibration_of
+from avsync.scoring.engine import SyncModel
+from avsync.tasks.calibration import calibration_of
 
 CONTEXTS = (5, 9, 15, 25)
 TOLERANCES = (1, 5)
@@ -65,7 +66,7 @@ class SyncEvaluation:
     split: str = "test"
     alignments: Path | None = None
     protocol: Literal["clips", "lrs2", "acappella"] = "clips"
-    truth_ms: float = 0.0
+    truth_ms: Annotated[float, tyro.conf.arg(aliases=["--corpus-offset-ms"])] = 0.0
     contexts: tuple[int, ...] = CONTEXTS
     json: Path | None = None
 
@@ -80,14 +81,22 @@ class SyncEvaluation:
             )
 
 
-def evaluate_sync(evaluation: SyncEvaluation) -> dict[str, Any]:
-    """Run the evaluation; figures as plain data, written to `json` where that is given."""
+def evaluate_sync(evaluation: SyncEvaluation, model: SyncModel | None = None) -> dict[str, Any]:
+    """Run the evaluation; figures as plain data, written to `json` where that is given.
+
+    Args:
+        evaluation: what to measure, and on which clips.
+        model: a model object in eval mode that keeps the contract of a sync task, to measure in
+            place of the model that `evaluation` names.
+    """
     store = Store(evaluation.data)
     places = clips_of_split(store, evaluation.splits, evaluation.split)
     if not places:
         raise ValueError(f"store {store.path} holds no clips")
-    with progress_bar(f"evaluating {evaluation.model}") as report:
-        figures = _measured(evaluation, _reported(store, places, report))
+    given = evaluation.model if model is None else model
+    name, sync_model = resolve_sync_model(given, evaluation.weights)
+    with progress_bar(f"evaluating {name}") as report:
+        figures = _measured(evaluation, name, sync_model, _reported(store, places, report))
     if evaluation.json is not None:
         write_text(evaluation.json, json.dumps(figures, indent=2) + "\n")
     return figures
@@ -131,7 +140,7 @@ def read_words(folder: str | Path) -> Words:
 
 def _reported(store: Store, places: Sequence[int], report: Report) -> Iterator[PreparedClip]:
     """Yield the clips, and each time the next one is asked for, the share of frames that are done."""
-    frames = [store.rows[place]["frames"] for place in places]
+    frames = [store.rows[place].frames for place in places]
     done = 0
     for place, length in zip(places, frames, strict=True):
         yield store[place]
@@ -139,10 +148,11 @@ def _reported(store: Store, places: Sequence[int], report: Report) -> Iterator[P
         report(done / sum(frames))
 
 
-def _measured(evaluation: SyncEvaluation, clips: Iterator[PreparedClip]) -> dict[str, Any]:
-    model = load_model(evaluation.model, evaluation.weights)
+def _measured(
+    evaluation: SyncEvaluation, name: str, model: SyncModel, clips: Iterator[PreparedClip]
+) -> dict[str, Any]:
     figures: dict[str, Any] = {
-        "model": evaluation.model,
+        "model": name,
         "data": evaluation.data.name,
         "split": evaluation.split if evaluation.splits else None,
         "protocol": evaluation.protocol,
@@ -150,7 +160,7 @@ def _measured(evaluation: SyncEvaluation, clips: Iterator[PreparedClip]) -> dict
     }
     if evaluation.protocol == "clips":
         words = None if evaluation.alignments is None else read_words(evaluation.alignments)
-        calibration = calibration_of(evaluation.model)
+        calibration = calibration_of(model)
         accuracy = measure_clips(
             model, clips, evaluation.contexts, calibration, evaluation.truth_ms, words
         )

@@ -81,7 +81,7 @@ class TalkingEvaluation:
     split: str = "test"
     clips: int = 0
     voice: Literal["other", "own"] = "other"
-    truth_ms: float = 0.0
+    truth_ms: Annotated[float, tyro.conf.arg(aliases=["--corpus-offset-ms"])] = 0.0
     sync: str = "dense_sync"
     sync_weights: Path | None = None
     reader: Path | None = None
@@ -208,7 +208,7 @@ def _of_store(judges: _Judges, report: Report) -> list[ClipRow]:
         raise ValueError(f"store {store.path} holds no clips")
     if asked.voice == "other" and len(places) < 2:
         raise ValueError("another clip's voice needs two clips or more, got one: --voice own")
-    judges.check([store.rows[place]["source"] for place in places])
+    judges.check([store.rows[place].source for place in places])
     _, model = load_talking_face(asked.model, asked.weights)
     rows = []
     for clip in drawn_clips(model, store, places, asked.truth_ms, asked.voice == "own"):

@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from avsync.atomic import replacing, write_text
 from avsync.data.store.reader import CLIPS_TABLE, PreparedClip, Store
@@ -19,9 +20,9 @@ from avsync.media.container import UnreadableMedia
 from avsync.pipelines.check.batch import find_videos
 from avsync.pipelines.features.frozen import FrozenFeatures, Stream
 from avsync.pipelines.features.stream import Rows, of_clip, of_file
-from avsync.scoring.engine import SyncModel
-from avsync.tasks.registry import create_model, model_card
-from avsync.weights import sha256_of
+from avsync.scoring.engine import SYNC_CONTRACT, SyncModel
+from avsync.tasks.registry import create_model, model_card, resolve_model
+from avsync.weights import sha256_of, sha256_of_state
 
 SETTINGS_FILE, INDEX_FILE = "features.json", "index.jsonl"
 NOTHING = {
@@ -46,7 +47,7 @@ def extract(
     sources: Iterable[str | Path],
     output: str | Path,
     *,
-    model: str = "dense_sync",
+    model: str | SyncModel = "dense_sync",
     weights: str | Path | None = None,
     stream: Stream = "video",
     layer: str = "",
@@ -61,8 +62,9 @@ def extract(
     Args:
         sources: videos, folders of videos, and stores of prepared clips.
         output: folder for the files.
-        model: a name that `avsync models` lists.
-        weights: a checkpoint of that model instead of the released one.
+        model: the name of a sync model that `avsync models` lists, or a model object in eval mode
+            that keeps the contract of a sync task.
+        weights: a checkpoint of the named model instead of the released one.
         stream: `video` or `audio`.
         layer: a module of the model, by its dotted name; see `FrozenFeatures`.
         detector: the face detector, by name or object; None for the best there is.
@@ -71,9 +73,12 @@ def extract(
     ValueError where the output holds features of another kind.
     """
     output = Path(output)
-    frozen = FrozenFeatures(_loaded(model, weights), stream, layer)
-    about = {"model": model, "stream": stream, "layer": frozen.layer}
+    name, sync_model = resolve_model(model, weights, _loaded, SYNC_CONTRACT)
+    frozen = FrozenFeatures(sync_model, stream, layer)
+    about = {"model": name, "stream": stream, "layer": frozen.layer}
     about["weights"] = "released" if weights is None else sha256_of(Path(weights))
+    if isinstance(model, nn.Module):
+        about["weights"] = sha256_of_state(model.state_dict())
     done = _resume(output, about)
 
     @cache

@@ -16,6 +16,7 @@ from avsync.pipelines.fix.plan import (
     worst_ms,
     write_repaired,
 )
+from avsync.scoring.engine import SyncModel
 from avsync.scoring.result import CheckResult
 from avsync.timing import DEFAULT_PROFILE
 
@@ -55,7 +56,7 @@ def fix(
     path: str | Path,
     output: str | Path,
     *,
-    model: str = "dense_sync",
+    model: str | SyncModel = "dense_sync",
     weights: str | Path | None = None,
     profile: str = DEFAULT_PROFILE,
     search_s: float = 1.0,
@@ -78,7 +79,10 @@ def fix(
     Args:
         path: a video.
         output: the corrected file; its extension names the container.
-        model: a sync model, as in `check`; `weights`, `profile`, `search_s` and `detector` too.
+        model: the name of a sync model that `avsync models` lists, or a model object in eval mode
+            that keeps the contract of a sync task.
+        weights: a checkpoint of the named model instead of the released one.
+        profile: as in `check`; `search_s` and `detector` too.
         min_confidence: refuse below this, 0.8 where None.
         force: write even so, by what was measured.
         dry_run: measure and decide, and write nothing.

@@ -1,4 +1,4 @@
-"""The landmarks of prepared clips, as the graph network sees them: `avsync landmarks STORE`."""
+"""Detect landmarks in prepared clips for the graph network: `avsync landmarks STORE`."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -20,7 +20,7 @@ from avsync.timing import FPS
 
 
 class ClipLandmarks(NamedTuple):
-    """In how many of a clip's frames a face was found; `problem` says why nothing was written."""
+    """Frames of a clip, those in which a face was found, and why no file was written, if none."""
 
     clip: str
     source: str
@@ -32,30 +32,34 @@ class ClipLandmarks(NamedTuple):
 def store_landmarks(
     store: Store, videos: Path, output: Path, landmarker: Landmarker
 ) -> list[ClipLandmarks]:
-    """Write `output/CLIP.npz` for each clip of a store, an array `landmarks` `(T, 68, 2)` float32
-    in pixels of the aligned face, zeros where none was found; files that are there stay.
+    """Detect the landmarks of each clip of a store and write them to `output/CLIP.npz`.
 
-    Faces are looked for where the store has their boxes, in the videos it was prepared from. A
-    video that cannot be read is a problem of its clips.
+    A file holds one array `landmarks` `(T, 68, 2)` float32, in pixels of the aligned face; frames
+    in which no face was found are zeros. Existing files are kept. Faces are looked for at their
+    boxes in the store, in the videos that it was prepared from. A video that cannot be read is
+    reported as a problem of its clips.
 
     Args:
-        store: of prepared clips.
-        videos: the folder that `avsync prepare` was given; clips are named after it.
+        store: prepared clips.
+        videos: the folder that was given to `avsync prepare`, which clips are named after.
         output: folder, made if missing.
-        landmarker: finds the points.
+        landmarker: detects the points.
+
+    Returns:
+        One entry for each clip without a file before.
     """
     if not len(store):
         raise ValueError(f"store {store.path} holds no clips")
     output.mkdir(parents=True, exist_ok=True)
-    missing = [row for row in store.rows if not (output / f"{row['id']}.npz").exists()]
-    missing.sort(key=lambda row: row["source"])
+    missing = [row for row in store.rows if not (output / f"{row.id}.npz").exists()]
+    missing.sort(key=lambda row: row.source)
     done: list[ClipLandmarks] = []
     with progress_bar("finding landmarks") as report:
-        for source, rows in groupby(missing, key=lambda row: row["source"]):
-            clips = [store[row["id"]] for row in rows]
+        for source, rows in groupby(missing, key=lambda row: row.source):
+            clips = [store[row.id] for row in rows]
             path = videos / source.partition("/")[2]
             try:
-                done += _of_video(path, clips, output, landmarker)
+                done += _video_landmarks(path, clips, output, landmarker)
             except UnreadableMedia as error:
                 cause = str(error)
                 done += [ClipLandmarks(c.id, source, len(c.boxes), 0, cause) for c in clips]
@@ -63,7 +67,7 @@ def store_landmarks(
     return done
 
 
-def _of_video(
+def _video_landmarks(
     path: Path, clips: Sequence[PreparedClip], output: Path, landmarker: Landmarker
 ) -> list[ClipLandmarks]:
     points = {clip.id: np.full((len(clip.boxes), NUM_LANDMARKS, 2), np.nan) for clip in clips}
@@ -75,17 +79,17 @@ def _of_video(
             break
         scale = width / tick.image.shape[1]
         for clip in clips:
-            place = tick.index - starts[clip.id]
-            if 0 <= place < len(clip.boxes):
-                face = Face(clip.boxes[place] / scale, clip.points[place] / scale, 1.0)
+            frame = tick.index - starts[clip.id]
+            if 0 <= frame < len(clip.boxes):
+                face = Face(clip.boxes[frame] / scale, clip.points[frame] / scale, 1.0)
                 found = landmarker(tick.image, face)
                 if found is not None:
-                    points[clip.id][place] = found
+                    points[clip.id][frame] = found
     return [_write(output, clip, points[clip.id]) for clip in clips]
 
 
 def _write(output: Path, clip: PreparedClip, points: np.ndarray) -> ClipLandmarks:
-    with replacing(output / f"{clip.id}.npz") as beside:
-        np.savez(beside, landmarks=align_to_mean_face(points))
+    with replacing(output / f"{clip.id}.npz") as temporary:
+        np.savez(temporary, landmarks=align_to_mean_face(points))
     found = int((~np.isnan(points).any((1, 2))).sum())
     return ClipLandmarks(clip.id, clip.source, len(points), found)

@@ -1,14 +1,15 @@
-"""One video to prepared clips: a row of crops for each face, and the audio that goes with it."""
+"""Prepare one video: crops of each face in it, and the audio that belongs to them."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from avsync.data.corpora.listing import Span
+from avsync.data.corpora.listing import TimeRange
 from avsync.data.store.reader import CROP_SIZE, HEAD_SIZE, clip_id, samples_in
+from avsync.data.store.records import ClipInfo, Rejection, SourceRecord
 from avsync.data.store.writer import GrowingArray, SourceWriter
 from avsync.faces.crops import cut_face, cut_head, cut_mouth
 from avsync.faces.detector import FaceDetector
@@ -24,11 +25,11 @@ from avsync.timing import FPS, SAMPLE_RATE
 MAX_SIDE = 1280
 # A clip whose audio never gets this loud (-60 dB of full scale) is silent.
 SILENCE_PEAK = 1e-3
-NO_SPAN = ("no_valid_part", "the lists name no valid part of it")
+NO_VALID_PART = ("no_valid_part", "the lists name no valid part of it")
 
 
-class Rules(NamedTuple):
-    """What a clip must be to be kept, who finds the faces, and whether heads are cut as well."""
+class PrepareRules(NamedTuple):
+    """Which faces become clips, the name of the detector, and whether head crops are stored."""
 
     detector: str
     min_face_px: float
@@ -41,65 +42,65 @@ def prepare_file(
     name: str,
     writer: SourceWriter,
     detector: FaceDetector,
-    rules: Rules,
-    spans: Sequence[Span] | None = None,
-) -> dict[str, Any]:
-    """Write the arrays of each clip in a video; the record has a row for each, and each rejection.
+    rules: PrepareRules,
+    segments: Sequence[TimeRange] | None = None,
+) -> SourceRecord:
+    """Write the arrays of each clip in a video, and return its record of clips and rejections.
 
     Args:
         path: the video.
         name: its name in the store.
-        writer: where the clips go.
-        detector: finds the faces.
-        rules: what a clip must be.
-        spans: `(start_s, end_s)` of the parts that clips are cut from, each on its own; None stands
-            for the whole video.
+        writer: writes the clips.
+        detector: detects the faces.
+        rules: which faces become clips.
+        segments: `(start_s, end_s)` of the valid parts, from each of which clips are cut
+            separately; None for the whole video.
 
-    UnreadableMedia where the file cannot be used at all.
+    Raises:
+        UnreadableMedia: the file cannot be used at all.
     """
     info = probe(path)
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no audio stream")
-    if spans is not None and not spans:
-        return {"source": name, "clips": [], "rejected": [rejection(name, *NO_SPAN)]}
-    tracks, unseen = _write_faces(path, info, writer, detector, rules, spans)
-    record: dict[str, Any] = {"source": name, "clips": [], "rejected": []}
+    if segments is not None and not segments:
+        return SourceRecord(name, rejected=(Rejection(name, *NO_VALID_PART),))
+    tracks, without_face = _write_faces(path, info, writer, detector, rules, segments)
+    clips: list[ClipInfo] = []
+    rejected: list[Rejection] = []
     kept = []
     for track in tracks:
         track.close()
-        if reason := track.flaw(rules):
-            record["rejected"].append(rejection(name, *reason, track))
+        if flaw := track.flaw(rules):
+            rejected.append(track.rejection(name, *flaw))
             writer.drop(track.number)
         else:
             kept.append(track)
-    if spans is None and not tracks:
-        record["rejected"].append(rejection(name, "no_face", "no face was found in any frame"))
-    for start_s, end_s in unseen:
-        where = f"no face was found from {start_s:g} to {end_s:g} s"
-        row = rejection(name, "no_face", where)
-        record["rejected"].append(row | {"start_s": start_s, "duration_s": end_s - start_s})
-    peaks = _write_sound(path, info, kept, writer)
+    if segments is None and not tracks:
+        rejected.append(Rejection(name, "no_face", "no face was found in any frame"))
+    for start_s, end_s in without_face:
+        detail = f"no face was found from {start_s:g} to {end_s:g} s"
+        rejected.append(Rejection(name, "no_face", detail, None, start_s, end_s - start_s))
+    peaks = _write_audio(path, info, kept, writer)
     for track, peak in zip(kept, peaks, strict=True):
         if peak < SILENCE_PEAK:
-            record["rejected"].append(
-                rejection(name, "silence", "the audio is silent while the face is there", track)
-            )
+            detail = "the audio is silent while the face is there"
+            rejected.append(track.rejection(name, "silence", detail))
             writer.drop(track.number)
         else:
-            row = track.row(name, info.audio[0].sample_rate)
-            record["clips"].append({"id": clip_id(writer.key, track.number), **row})
-    return record
+            identifier = clip_id(writer.key, track.number)
+            clips.append(track.describe(identifier, name, info.audio[0].sample_rate))
+    return SourceRecord(name, tuple(clips), tuple(rejected))
 
 
-class _Track:
-    """The arrays of one face while its video is read.
+class _TrackWriter:
+    """Writer of the arrays of one face while its video is read.
 
     Args:
         number: the track's.
         start: index of its first tick.
-        writer: where the arrays go.
+        writer: creates the arrays.
         scale: pixels of the source to one of the frames that are read.
-        head: cut the head as well.
+        head: store head crops too.
     """
 
     def __init__(
@@ -125,12 +126,13 @@ class _Track:
             self.widths.append(self.scale * float(face.box[2] - face.box[0]))
 
     def close(self) -> None:
-        """End the arrays where the face was last seen: what was held after that shows no face."""
+        """End the arrays at the last detection: where the track was only held, no face is seen."""
         for array in self.arrays.values():
             array.cut(self.frames)
             array.close()
 
-    def flaw(self, rules: Rules) -> tuple[str, str] | None:
+    def flaw(self, rules: PrepareRules) -> tuple[str, str] | None:
+        """Return the reason, and in words, why the track is rejected; None if it is not."""
         if not self.frames or self.frames / FPS < rules.min_duration_s:
             return "too_short", f"the face is there for less than {rules.min_duration_s:g} s"
         if self.face_px < rules.min_face_px:
@@ -141,19 +143,22 @@ class _Track:
     def face_px(self) -> float:
         return float(np.median(self.widths))
 
-    def row(self, source: str, sample_rate: int) -> dict[str, Any]:
-        return {
-            "source": source,
-            "speaker": Path(source).parent.name,
-            "track": self.number,
-            "start_s": self.start / FPS,
-            "duration_s": self.frames / FPS,
-            "frames": self.frames,
-            "fps": FPS,
-            "face_px": round(self.face_px, 1),
-            "score": round(float(np.mean(self.scores[: self.frames])), 3),
-            "sample_rate": sample_rate,
-        }
+    def describe(self, identifier: str, source: str, sample_rate: int) -> ClipInfo:
+        return ClipInfo(
+            id=identifier,
+            source=source,
+            speaker=Path(source).parent.name,
+            track=self.number,
+            start_s=self.start / FPS,
+            frames=self.frames,
+            face_px=round(self.face_px, 1),
+            score=round(float(np.mean(self.scores[: self.frames])), 3),
+            sample_rate=sample_rate,
+        )
+
+    def rejection(self, source: str, reason: str, detail: str) -> Rejection:
+        start_s, duration_s = self.start / FPS, self.frames / FPS
+        return Rejection(source, reason, detail, self.number, start_s, duration_s)
 
 
 def _write_faces(
@@ -161,39 +166,41 @@ def _write_faces(
     info: MediaInfo,
     writer: SourceWriter,
     detector: FaceDetector,
-    rules: Rules,
-    spans: Sequence[Span] | None,
-) -> tuple[list[_Track], list[Span]]:
-    """Return the tracks of all faces, and the spans in which there is none."""
-    ticks = None if spans is None else [_ticks(span) for span in spans]
-    last = None if ticks is None else max(span.stop for span in ticks)
-    # A face that stays from one span to the next is a track in each.
-    tracks: dict[tuple[int, int], _Track] = {}
+    rules: PrepareRules,
+    segments: Sequence[TimeRange] | None,
+) -> tuple[list[_TrackWriter], list[TimeRange]]:
+    """Return the tracks of all faces, and the segments without any."""
+    ranges = None if segments is None else [_ticks(segment) for segment in segments]
+    last = None if ranges is None else max(ticks.stop for ticks in ranges)
+    # A face that stays from one segment to the next is a track in each.
+    tracks: dict[tuple[int, int], _TrackWriter] = {}
     for tick in follow_faces(at_rate(read_frames(path, MAX_SIDE), FPS), detector):
         if last is not None and tick.index >= last:
             break
-        span = 0 if ticks is None else next((i for i, s in enumerate(ticks) if tick.index in s), -1)
+        segment = 0
+        if ranges is not None:
+            segment = next((i for i, ticks in enumerate(ranges) if tick.index in ticks), -1)
         scale = info.width / tick.image.shape[1]
-        for face in tick.faces if span >= 0 else ():
-            if (span, face.track) not in tracks:
-                number = face.track if spans is None else len(tracks)
-                track = _Track(number, tick.index, writer, scale, rules.head)
-                tracks[span, face.track] = track
-            tracks[span, face.track].add(tick.image, face)
-    seen = {span for span, _ in tracks}
-    unseen = [span for place, span in enumerate(spans or ()) if place not in seen]
-    return list(tracks.values()), unseen
+        for face in tick.faces if segment >= 0 else ():
+            if (segment, face.track) not in tracks:
+                number = face.track if segments is None else len(tracks)
+                track = _TrackWriter(number, tick.index, writer, scale, rules.head)
+                tracks[segment, face.track] = track
+            tracks[segment, face.track].add(tick.image, face)
+    with_face = {segment for segment, _ in tracks}
+    without_face = [part for i, part in enumerate(segments or ()) if i not in with_face]
+    return list(tracks.values()), without_face
 
 
-def _ticks(span: Span) -> range:
-    """Return the ticks that lie wholly inside a span."""
-    return range(math.ceil(span[0] * FPS - 1e-6), math.floor(span[1] * FPS + 1e-6))
+def _ticks(segment: TimeRange) -> range:
+    """Return the ticks that lie wholly inside a segment."""
+    return range(math.ceil(segment[0] * FPS - 1e-6), math.floor(segment[1] * FPS + 1e-6))
 
 
-def _write_sound(
-    path: Path, info: MediaInfo, tracks: list[_Track], writer: SourceWriter
+def _write_audio(
+    path: Path, info: MediaInfo, tracks: list[_TrackWriter], writer: SourceWriter
 ) -> list[float]:
-    """Write each track's audio at 16 kHz and at the source's rate; how loud each gets."""
+    """Write each track's audio at 16 kHz and at the source's rate; return the peak of each."""
     peaks = [0.0 for _ in tracks]
     source_rate = info.audio[0].sample_rate
     for name, rate in (("wav_16k", SAMPLE_RATE), ("wav", source_rate)) if tracks else ():
@@ -204,9 +211,9 @@ def _write_sound(
         position = 0
         for block in read_audio(path, info.video_start_s, rate):
             for i, array in enumerate(arrays):
-                piece = block[max(0, begins[i] - position) : max(0, ends[i] - position)]
-                array.append(piece)
-                peaks[i] = max(peaks[i], float(np.abs(piece).max(initial=0)))
+                part = block[max(0, begins[i] - position) : max(0, ends[i] - position)]
+                array.append(part)
+                peaks[i] = max(peaks[i], float(np.abs(part).max(initial=0)))
             position += len(block)
             if position >= max(ends):
                 break
@@ -214,12 +221,3 @@ def _write_sound(
             array.append(np.zeros(length - array.length, np.float32))
             array.close()
     return peaks
-
-
-def rejection(source: str, reason: str, detail: str, track: _Track | None = None) -> dict[str, Any]:
-    """Return a row of `rejected.csv`, for a track or, without one, for the whole file."""
-    row: dict[str, Any] = {"source": source, "reason": reason, "detail": detail}
-    if track is not None:
-        row |= {"track": track.number, "start_s": track.start / FPS}
-        row |= {"duration_s": track.frames / FPS}
-    return row

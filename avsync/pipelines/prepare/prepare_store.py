@@ -1,4 +1,4 @@
-"""From a folder of videos to a store of prepared clips: resumable, and no bad file stops it."""
+"""Prepare a folder of videos as a store of clips: resumable, and no bad file stops it."""
 
 import errno
 import multiprocessing
@@ -8,25 +8,34 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 
 from avsync.data.store.reader import OPTIONAL
+from avsync.data.store.records import Rejection, SourceRecord
 from avsync.data.store.splits import update_splits
 from avsync.data.store.writer import SourceWriter, finished_sources, forget_source, write_tables
 from avsync.faces.detector import FaceDetector, find_detector
 from avsync.media.container import UnreadableMedia
-from avsync.pipelines.prepare.prepare_file import Rules, prepare_file, rejection
-from avsync.pipelines.prepare.sources import Layout, Source, plan
+from avsync.pipelines.prepare.prepare_file import PrepareRules, prepare_file
+from avsync.pipelines.prepare.sources import Layout, VideoSource, plan_sources
 from avsync.pipelines.progress import progress_bar
 
+# The tables are written this often while files are prepared.
 TABLE_EVERY_S = 10.0
-Record = dict[str, Any]
 
 
 class PrepareSummary(NamedTuple):
-    """Files prepared now and found done before, and what the store holds of all of them."""
+    """Counts of `prepare`: files of this run and of earlier ones, and what all of them gave.
+
+    Args:
+        files: files prepared now.
+        skipped: files that had been prepared before.
+        clips: clips of all these files.
+        rejected: rejections of all these files.
+        duration_s: duration of all clips.
+    """
 
     files: int
     skipped: int
@@ -35,7 +44,7 @@ class PrepareSummary(NamedTuple):
     duration_s: float
 
     def describe(self) -> str:
-        """One line in plain words."""
+        """Return one line in plain words."""
         return (
             f"{self.files} files prepared, {self.skipped} were done before: {self.clips} clips, "
             f"{self.duration_s / 60:.1f} minutes; {self.rejected} rejected (see rejected.csv)"
@@ -56,18 +65,19 @@ def prepare(
 ) -> PrepareSummary:
     """Turn the videos in and below a folder into prepared clips; run again, it resumes.
 
-    A file is done again when it has changed, or when it was done by other rules. A file that cannot
-    be used, or that a list names and that is not there, is a line in `rejected.csv` and stops
-    nothing.
+    A file is prepared again if it has changed, or if it was prepared with other rules. A file that
+    cannot be used, or that a list names and that does not exist, becomes a row of `rejected.csv`
+    and stops nothing.
 
     Args:
         folder: searched for videos; its name and theirs become the clips' `source`.
-        store: the folder to write, made if missing; `avsync.data.store.reader.Store` reads it.
+        store: the folder to write, made if missing; `avsync.data.Store` reads it.
         layout: how the folder is laid out: as a `folder` of videos, or as `lrs2` or `acappella` are
-            distributed, whose lists say which videos count; the store then has a `splits.json`.
-        lists: lists of that corpus, files or names in the folder; without any, all that are there.
+            distributed, whose lists define which videos are used; the store then gets a
+            `splits.json`.
+        lists: lists of that corpus, files or names in the folder; without any, all that exist.
         crops: further crops: `head`, 224 x 224 pixels as SyncNet takes them, 226 MB a minute.
-        detector: the face detector, by name, or None for the best there is; an object needs one
+        detector: the face detector, by name, or None for the best available; an object needs one
             worker.
         workers: processes.
         min_face_px: narrower faces are rejected, in pixels of the source.
@@ -83,14 +93,14 @@ def prepare(
     if unknown := set(crops) - set(OPTIONAL):
         raise ValueError(f"crops must be {', '.join(OPTIONAL)}, got {', '.join(sorted(unknown))}")
     found = find_detector(detector) if detector is None or isinstance(detector, str) else detector
-    rules = Rules(found.name, float(min_face_px), float(min_duration_s), "head" in crops)
-    sources, splits = plan(folder, layout, lists, rules)
+    rules = PrepareRules(found.name, float(min_face_px), float(min_duration_s), "head" in crops)
+    sources, splits = plan_sources(folder, layout, lists, rules)
     records = finished_sources(store)
     todo = _todo(sources, records)
     store.mkdir(parents=True, exist_ok=True)
     if splits:
         update_splits(store, splits)
-    work: Iterator[tuple[Source, Record]]
+    work: Iterator[tuple[VideoSource, SourceRecord]]
     if workers == 1:
         work = ((source, _prepare_source(source, store, found, rules)) for source in todo)
     else:
@@ -100,9 +110,9 @@ def prepare(
     return _summary(sources, todo, records)
 
 
-def _todo(sources: Sequence[Source], records: Mapping[str, Record]) -> list[Source]:
-    """Return the sources that have no record yet; a file that was prepared and is gone counts as done."""
-    done = {record["source"] for record in records.values() if record["clips"]}
+def _todo(sources: Sequence[VideoSource], records: Mapping[str, SourceRecord]) -> list[VideoSource]:
+    """Return the sources without a record; a prepared file that no longer exists is finished."""
+    done = {record.source for record in records.values() if record.clips}
     return [
         source
         for source in sources
@@ -111,12 +121,12 @@ def _todo(sources: Sequence[Source], records: Mapping[str, Record]) -> list[Sour
 
 
 def _collect(
-    work: Iterator[tuple[Source, Record]],
-    records: dict[str, Record],
+    work: Iterator[tuple[VideoSource, SourceRecord]],
+    records: dict[str, SourceRecord],
     store: Path,
     report: Callable[[int], None],
 ) -> None:
-    """Take in what is finished and keeps the tables up to date."""
+    """Add finished records, and keep the tables up to date."""
     written_s = time.monotonic()
     try:
         for number, (source, record) in enumerate(work, start=1):
@@ -130,56 +140,57 @@ def _collect(
         write_tables(store, records)
 
 
-def _prepare_source(source: Source, store: Path, detector: FaceDetector, rules: Rules) -> Record:
-    """Prepare one file as a whole; whatever is wrong with it becomes a rejection."""
+def _prepare_source(
+    source: VideoSource, store: Path, detector: FaceDetector, rules: PrepareRules
+) -> SourceRecord:
+    """Prepare one file completely; whatever is wrong with it becomes a rejection."""
     with SourceWriter(store, source.key) as writer:
         try:
             if source.path.is_file():
                 record = prepare_file(
-                    source.path, source.name, writer, detector, rules, source.spans
+                    source.path, source.name, writer, detector, rules, source.segments
                 )
             else:
-                record = _nothing(source, "missing", f"{source.path} is not there")
+                record = _rejected(source, "missing", f"{source.path} is not there")
         except UnreadableMedia as error:
             writer.clear()
-            record = _nothing(source, error.reason, str(error))
+            record = _rejected(source, error.reason, str(error))
         except Exception as error:  # a damaged file may fail anywhere in a decoder
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise  # the disk is full: that is not the file's fault
             writer.clear()
-            record = _nothing(source, "damaged", f"{type(error).__name__}: {error}")
+            record = _rejected(source, "damaged", f"{type(error).__name__}: {error}")
         writer.finish(record)
     return record
 
 
-def _nothing(source: Source, reason: str, detail: str) -> Record:
-    row = rejection(source.name, reason, detail)
-    return {"source": source.name, "clips": [], "rejected": [row]}
+def _rejected(source: VideoSource, reason: str, detail: str) -> SourceRecord:
+    return SourceRecord(source.name, rejected=(Rejection(source.name, reason, detail),))
 
 
 def _in_processes(
-    todo: list[Source], store: Path, rules: Rules, workers: int
-) -> Iterator[tuple[Source, Record]]:
+    todo: list[VideoSource], store: Path, rules: PrepareRules, workers: int
+) -> Iterator[tuple[VideoSource, SourceRecord]]:
     """Prepare files in several processes; a file that kills its process is rejected."""
     left = {source.key: source for source in todo}
     while left:
         for key, record in _until_one_dies(list(left.values()), store, rules, workers):
             yield left.pop(key), record
-        # A process has died, in one of the first files that are left: each of them gets one of its
-        # own.
+        # A process has died, in one of the first files that are left: each of them is now prepared
+        # in a process that reads no other file.
         for source in list(left.values())[: workers + 1]:
             for key, record in _until_one_dies([source], store, rules, workers=1):
                 yield left.pop(key), record
             if left.pop(source.key, None):
-                record = _nothing(source, "damaged", "reading it killed the process")
+                record = _rejected(source, "damaged", "reading it killed the process")
                 with SourceWriter(store, source.key) as writer:
                     writer.finish(record)
                 yield source, record
 
 
 def _until_one_dies(
-    sources: list[Source], store: Path, rules: Rules, workers: int
-) -> Iterator[tuple[str, Record]]:
+    sources: list[VideoSource], store: Path, rules: PrepareRules, workers: int
+) -> Iterator[tuple[str, SourceRecord]]:
     pool = ProcessPoolExecutor(
         workers,
         # A fork would copy the locks of OpenCV's and FFmpeg's threads, but not the threads.
@@ -197,30 +208,32 @@ def _until_one_dies(
         pool.shutdown(cancel_futures=True)
 
 
-def _prepare_by_name(source: Source, store: Path, rules: Rules) -> tuple[str, Record]:
+def _prepare_by_name(
+    source: VideoSource, store: Path, rules: PrepareRules
+) -> tuple[str, SourceRecord]:
     return source.key, _prepare_source(source, store, _detector(rules.detector), rules)
 
 
 _detector = cache(find_detector)
 
 
-def _replace_older(records: dict[str, Record], source: Source, store: Path) -> None:
-    """Remove what an older version of the file, or other rules, gave."""
-    for key in [key for key, record in records.items() if record["source"] == source.name]:
+def _replace_older(records: dict[str, SourceRecord], source: VideoSource, store: Path) -> None:
+    """Remove the clips of an older version of the file, or of other rules."""
+    for key in [key for key, record in records.items() if record.source == source.name]:
         del records[key]
         forget_source(store, key)
 
 
 def _summary(
-    sources: list[Source], todo: list[Source], records: Mapping[str, Record]
+    sources: list[VideoSource], todo: list[VideoSource], records: Mapping[str, SourceRecord]
 ) -> PrepareSummary:
-    by_name = {record["source"]: record for record in records.values()}
+    by_name = {record.source: record for record in records.values()}
     ours = [by_name[source.name] for source in sources]
-    clips = [row for record in ours for row in record["clips"]]
+    clips = [clip for record in ours for clip in record.clips]
     return PrepareSummary(
         files=len(todo),
         skipped=len(sources) - len(todo),
         clips=len(clips),
-        rejected=sum(len(record["rejected"]) for record in ours),
-        duration_s=sum(row["duration_s"] for row in clips),
+        rejected=sum(len(record.rejected) for record in ours),
+        duration_s=sum(clip.duration_s for clip in clips),
     )

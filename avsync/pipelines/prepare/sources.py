@@ -1,4 +1,4 @@
-"""Which files are prepared, under which names, and how it is known that one was done before."""
+"""List the videos to prepare, with their names in the store and a key that detects changes."""
 
 import hashlib
 import re
@@ -7,72 +7,78 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from avsync.data.corpora.acappella import list_acappella
-from avsync.data.corpora.listing import ListedVideo, Span
+from avsync.data.corpora.listing import ListedVideo, TimeRange
 from avsync.data.corpora.lrs2 import list_lrs2
 from avsync.data.store.splits import source_name
 from avsync.pipelines.check.batch import find_videos
-from avsync.pipelines.prepare.prepare_file import Rules
+from avsync.pipelines.prepare.prepare_file import PrepareRules
 
-# Part of every source's key: change it when clips must be made anew.
+# Part of every source's key: a new value makes every store prepare its clips again.
 GEOMETRY = "1"
 
 Layout = Literal["folder", "lrs2", "acappella"]
-LISTED: dict[str, Callable[[Path, Sequence[str | Path]], list[ListedVideo]]] = {
+CORPORA: dict[str, Callable[[Path, Sequence[str | Path]], list[ListedVideo]]] = {
     "lrs2": list_lrs2,
     "acappella": list_acappella,
 }
 
 
-class Source(NamedTuple):
-    """A file, its name in the store, and a key that changes with the file and the rules.
+class VideoSource(NamedTuple):
+    """A video, its name in the store, and a key that changes with the file and the rules.
 
-    `spans` are the parts of it that are prepared, None for all of it.
+    `segments` are the parts of it that are prepared, None for all of it.
     """
 
     path: Path
     name: str
     key: str
-    spans: tuple[Span, ...] | None = None
+    segments: tuple[TimeRange, ...] | None = None
 
 
-class Plan(NamedTuple):
-    """What is to be prepared, and the names of the sources in each split that the lists tell."""
+class SourcePlan(NamedTuple):
+    """The videos to prepare, and the names of the sources in each split that the lists define."""
 
-    sources: list[Source]
+    sources: list[VideoSource]
     splits: dict[str, list[str]]
 
 
-def plan(folder: Path, layout: Layout, lists: Sequence[str | Path], rules: Rules) -> Plan:
-    """Return the sources in a folder, or those that the lists of a corpus name."""
+def plan_sources(
+    folder: Path, layout: Layout, lists: Sequence[str | Path], rules: PrepareRules
+) -> SourcePlan:
+    """List the videos in a folder, or those that the lists of a corpus name."""
     if layout == "folder":
         if lists:
             raise ValueError("a list belongs to a layout: say which one with --layout")
-        return Plan([_found(path, folder, rules) for path in find_videos([folder])], {})
-    if layout not in LISTED:
-        raise ValueError(f"layout must be one of folder, {', '.join(LISTED)}, got {layout!r}")
-    videos = LISTED[layout](folder, lists)
+        return SourcePlan([_found(path, folder, rules) for path in find_videos([folder])], {})
+    if layout not in CORPORA:
+        raise ValueError(f"layout must be one of folder, {', '.join(CORPORA)}, got {layout!r}")
+    videos = CORPORA[layout](folder, lists)
     splits: dict[str, list[str]] = {}
     for video in videos:
         splits.setdefault(video.split, []).append(source_name(video.source))
-    # What two lists name is prepared once.
+    # A video that two lists name is prepared once.
     once = {video.source: video for video in videos}
     sources = [
-        Source(video.path, name, _key(video.path, name, rules, video.spans), video.spans)
+        VideoSource(video.path, name, _key(video.path, name, rules, video.segments), video.segments)
         for name, video in once.items()
     ]
-    return Plan(sources, splits)
+    return SourcePlan(sources, splits)
 
 
-def _found(path: Path, folder: Path, rules: Rules) -> Source:
-    # Names that are no UTF-8 must still go into the tables.
+def _found(path: Path, folder: Path, rules: PrepareRules) -> VideoSource:
+    # Names that are not valid UTF-8 must still go into the tables.
     name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
     name = name.encode("utf-8", "backslashreplace").decode()
-    return Source(path, name, _key(path, name, rules))
+    return VideoSource(path, name, _key(path, name, rules))
 
 
-def _key(path: Path, name: str, rules: Rules, spans: tuple[Span, ...] | None = None) -> str:
-    facts = [name, *_state(path), repr(rules), GEOMETRY]
-    facts += [] if spans is None else [repr(spans)]
+def _key(
+    path: Path, name: str, rules: PrepareRules, segments: tuple[TimeRange, ...] | None = None
+) -> str:
+    # This text must not change: stores on disk would be prepared again.
+    options = ", ".join(f"{option}={value!r}" for option, value in rules._asdict().items())
+    facts = [name, *_state(path), f"Rules({options})", GEOMETRY]
+    facts += [] if segments is None else [repr(segments)]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(name).stem)[:40]
     digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:10]
     key = f"{readable.lstrip('-')}-{digest}"
@@ -80,7 +86,7 @@ def _key(path: Path, name: str, rules: Rules, spans: tuple[Span, ...] | None = N
 
 
 def _state(path: Path) -> list[str]:
-    """Return what tells a changed file from the one that was prepared."""
+    """Return size and time of change, which differ if the file is no longer the prepared one."""
     if not path.is_file():
         return ["missing"]
     stat = path.stat()

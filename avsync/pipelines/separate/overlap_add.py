@@ -137,12 +137,12 @@ class _Joint:
     def end(self) -> Iterator[Separated]:
         if self.down is None:
             return
-        self.held = np.concatenate([self.held, self.down.end()], axis=1)
+        self.held = np.concatenate([self.held, self.down.flush()], axis=1)
         yield from self._chunks()
         yield from self._chunk(last=True)
         assert self.up is not None
         channels = self.down.channels
-        self.done = np.concatenate([self.done, self.up.end()], axis=1)
+        self.done = np.concatenate([self.done, self.up.flush()], axis=1)
         left = sum(block.shape[1] for block in self.mixture)
         # There and back again may cost half a sample.
         self.done = np.pad(self.done, [(0, 0), (0, max(0, left - self.done.shape[1]))])[:, :left]

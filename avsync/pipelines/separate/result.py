@@ -1,5 +1,5 @@
 """What separating a file gave: the answer in words, as an exit code and as JSON (schema 1,
-docs/separate.md)."""
+docs/how_to/separate.md)."""
 
 import json
 import re
@@ -13,10 +13,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from avsync.atomic import write_text
-from avsync.media.audio_reader import is_audio, read_audio
-from avsync.media.container import UnreadableMedia, audio_stream, decoded, open_media
-from avsync.media.probe import MediaInfo
-from avsync.media.writers.audio_encoder import named_layout
+from avsync.media.audio_reader import read_audio
+from avsync.media.probe import MediaInfo, probe_audio
 from avsync.media.writers.wav_writer import WavWriter
 from avsync.pipelines.check.messages import CANNOT_TELL, UNREADABLE, printable
 from avsync.pipelines.separate.overlap_add import Separated
@@ -152,14 +150,7 @@ class Sound(NamedTuple):
     @staticmethod
     def of(info: MediaInfo) -> "Sound":
         """That of a file: from its first frame on, or from where the audio begins earlier."""
-        with open_media(info.path) as reading:
-            stream = audio_stream(reading)
-            # Decoded, because a header may say less than the audio: AAC of double rate, say.
-            frames = filter(is_audio, decoded(reading, stream))
-            if (first := next(frames, None)) is None:
-                cause = "no audio of the audio stream could be decoded"
-                raise UnreadableMedia("damaged", cause)
-            rate, layout = first.sample_rate, named_layout(stream.codec_context)
+        _, rate, layout, _ = probe_audio(info.path)
         # What is dated before the clock begins is an encoder's priming.
         sound_s = max(info.audio[0].start_s or 0.0, 0.0)
         early_s = max(info.video_start_s - sound_s, 0.0)

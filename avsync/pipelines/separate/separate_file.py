@@ -45,7 +45,7 @@ from avsync.pipelines.separate.result import (
     write_audio_files,
     write_separation,
 )
-from avsync.tasks.registry import create_model, model_card
+from avsync.tasks.registry import create_model, model_card, resolve_model
 from avsync.timing import FPS
 
 # The share of the work that looking for faces is.
@@ -80,8 +80,9 @@ def separate(
         path: a video file, never written to.
         output: a folder, made if missing.
         who: `all`, `left`, `right` or a number from 0, counted from the left.
-        model: a separation model by name, or the task itself.
-        weights: a checkpoint of that model instead of the released one.
+        model: the name of a separation model that `avsync models` lists, or a model object in eval
+            mode that keeps the contract of a separation task.
+        weights: a checkpoint of the named model instead of the released one.
         detector: the face detector, `yunet`, `haar`, an object, or None for the best there is.
         landmarker: for a model that looks at landmarks; None: MediaPipe's.
         mux: also write a video for each voice: the file with that voice for its audio, encoded as
@@ -100,7 +101,7 @@ def separate(
         raise ValueError(f"references must be a folder, got {references}")
     name, task = load_separator(model, weights)
     earlier = earlier_files(Path(output), Path(path), overwrite)
-    found = _detector(detector) if task.spec.sees else None
+    found = _detector(detector) if task.spec.uses_video else None
     blank = SeparationResult(str(path), str(output), "unreadable", None, "", who, name)
     try:
         info = probe(path)
@@ -135,9 +136,7 @@ def load_separator(
     """Return the name and the task of a separation model, loaded once for all files; on the GPU where
     there is one.
     """
-    if not isinstance(model, str):
-        return type(model).__name__, model
-    return model, _loaded(model, None if weights is None else str(weights))
+    return resolve_model(model, weights, _loaded, ("spec", "separate"))
 
 
 @cache

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from av.stream import Disposition
 from torch import Tensor
 
-from avsync.media.audio_reader import AudioClock, is_audio
-from avsync.media.container import UnreadableMedia, audio_stream, decoded, open_media, packets
-from avsync.media.probe import probe
+from avsync.media.audio_reader import AudioClock
+from avsync.media.probe import audio_end_s, probe, probe_audio
 from avsync.tasks.talking.generator import TalkingFace
 from avsync.timing import FPS, FRAME_MS, SAMPLE_RATE, exact_div
 
@@ -36,16 +34,9 @@ class Voice(NamedTuple):
 
         UnreadableMedia where there is no audio, or none that can be decoded.
         """
-        with open_media(path) as container:
-            stream = audio_stream(container)
-            first = next(filter(is_audio, decoded(container, stream)), None)
-            if first is None:
-                cause = "no audio of the audio stream could be decoded"
-                raise UnreadableMedia("damaged", cause)
-            still = Disposition.attached_pic | Disposition.timed_thumbnails
-            video = any(not each.disposition & still for each in container.streams.video)
-        origin_s = probe(path).video_start_s if video else max(float(first.time or 0.0), 0.0)
-        return Voice(path, origin_s, max(_end_s(path) - origin_s, 0.0))
+        audio = probe_audio(path)
+        origin_s = probe(path).video_start_s if audio.with_video else max(audio.start_s, 0.0)
+        return Voice(path, origin_s, max(audio_end_s(path) - origin_s, 0.0))
 
 
 class VoiceTokens:
@@ -92,15 +83,4 @@ class VoiceTokens:
         frames = before + BLOCK + AROUND
         start_s = (block * BLOCK - before) / FPS + clock * STEP_MS / 1000
         wav = torch.from_numpy(self.clock.window(start_s, start_s + frames / FPS))
-        return self.model.encode_voice(wav[None].to(self.device), frames)[0, before:-AROUND]
-
-
-def _end_s(path: str) -> float:
-    """When the last packet of the audio ends, on the file's clock: headers may not say."""
-    end_s = 0.0
-    with open_media(path) as container:
-        for packet in packets(container, audio_stream(container)):
-            if packet is not None and packet.pts is not None and packet.time_base is not None:
-                end = (packet.pts + (packet.duration or 0)) * packet.time_base
-                end_s = max(end_s, float(end))
-    return end_s
+        return self.model.encode_speech(wav[None].to(self.device), frames)[0, before:-AROUND]

@@ -2,12 +2,12 @@
 
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from av.video.frame import VideoFrame as DecodedFrame
 from torch import Tensor, nn
 
 from avsync.encoders.face_pyramid import SIZE
@@ -15,16 +15,15 @@ from avsync.faces.compositing import composite_face
 from avsync.faces.crops import cut_face
 from avsync.faces.detector import FaceDetector
 from avsync.faces.tracking import follow_faces
-from avsync.media.container import open_media, video_stream
 from avsync.media.probe import MediaInfo
-from avsync.media.video_reader import Converter, Tick, decoded_frames, pixel_ratio, read_frames
+from avsync.media.video_reader import DecodedVideoFrame, Tick, read_decoded, read_frames
 from avsync.media.writers.video_writer import TimedFrame
 from avsync.media.yuv import Painter
 from avsync.pipelines.crop_stream import MAX_SIDE
 from avsync.pipelines.separate.people import Person
 from avsync.pipelines.talk.audio_tokens import VoiceTokens
 from avsync.scoring.decision import FaceTrack
-from avsync.tasks.talking.generator import DRAWN, TalkingFace, face_pair
+from avsync.tasks.talking.generator import FRAMES_PER_PASS, TalkingFace, face_pair
 from avsync.timing import FPS
 
 # Frames are looked at in this size: no detector looks at more pixels, and it costs less.
@@ -158,24 +157,20 @@ class TalkingFrameRenderer:
 
     def __iter__(self) -> Iterator[TimedFrame]:
         count = WINDOW_BYTES // (PIXEL_BYTES * self.info.width * self.info.height)
-        with open_media(self.info.path) as container:
-            stream = video_stream(container)
-            to_rgb = Converter(pixel_ratio(stream), MAX_SIDE)
-            frames = enumerate(decoded_frames(container, stream))
-            while window := list(islice(frames, max(1, min(DRAWN, count)))):
+        with closing(read_decoded(self.info.path, MAX_SIDE)) as decoded:
+            frames = enumerate(decoded)
+            while window := list(islice(frames, max(1, min(FRAMES_PER_PASS, count)))):
                 shown: list[TimedFrame] = []
                 faces: list[_Face] = []
-                for number, (time_s, frame) in window:
-                    faces += self._faces(number, len(shown), frame, to_rgb)
-                    since_s = time_s - self.info.video_start_s
-                    shown.append(TimedFrame(since_s, self.painter(frame)))
+                for number, frame in window:
+                    faces += self._faces(number, len(shown), frame)
+                    since_s = frame.time_s - self.info.video_start_s
+                    shown.append(TimedFrame(since_s, self.painter(frame.frame)))
                 window.clear()
                 self._draw(faces, shown)
                 yield from shown
 
-    def _faces(
-        self, number: int, place: int, frame: DecodedFrame, to_rgb: Converter
-    ) -> list["_Face"]:
+    def _faces(self, number: int, place: int, frame: DecodedVideoFrame) -> list["_Face"]:
         """Return the faces to draw in a frame, cut out of it."""
         found = [
             (person, track.track, box)
@@ -186,7 +181,7 @@ class TalkingFrameRenderer:
         if not found and number:
             return []
         # The first frame's size holds for all, whether or not there is a face in it.
-        image = to_rgb(frame)
+        image = frame.rgb()
         faces: dict[int, _Face] = {}
         for person, track, box in found:
             crop = cut_face(image, box * np.array(image.shape[1::-1] * 2), SIZE)
@@ -206,8 +201,8 @@ class TalkingFrameRenderer:
     @torch.inference_mode()
     def _draw(self, faces: Sequence["_Face"], shown: Sequence[TimedFrame]) -> None:
         device = device_of(self.model)
-        for start in range(0, len(faces), DRAWN):
-            some = faces[start : start + DRAWN]
+        for start in range(0, len(faces), FRAMES_PER_PASS):
+            some = faces[start : start + FRAMES_PER_PASS]
             tokens = self.voice.at([face.hears_s for face in some])
             pairs = face_pair(
                 torch.stack([face.pose for face in some]),

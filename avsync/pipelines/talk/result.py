@@ -1,5 +1,5 @@
 """What making a face talk gave: the answer in words, as an exit code and as JSON (schema 1,
-docs/talk.md)."""
+docs/how_to/talk.md)."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -19,13 +19,13 @@ class Speaker:
         number: counted from the left.
         box: its median x0, y0, x1, y1 in pixels of the upright frame.
         seen: when it is in view, in seconds from the first frame.
-        frames: how many of the video's were drawn.
+        pictures: frames drawn with a new mouth.
     """
 
     number: int
     box: tuple[float, float, float, float]
     seen: tuple[Interval, ...]
-    frames: int
+    pictures: int
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class TalkResult:
         who: which faces were asked for; None for the only one.
         speakers: from left to right.
         faces: how many there are to choose from.
-        frames: of the video.
+        pictures: frames of the video.
         duration_s: of the video.
         voice_s: how long the voice is.
     """
@@ -52,7 +52,7 @@ class TalkResult:
     model: str
     speakers: tuple[Speaker, ...] = ()
     faces: int = 0
-    frames: int = 0
+    pictures: int = 0
     duration_s: float | None = None
     voice_s: float | None = None
 
@@ -67,9 +67,9 @@ def sentence(result: TalkResult) -> str:
     if result.status != "ok":
         status = "unreadable" if result.status == "unreadable" else "cannot tell"
         return printable(f"{result.file}: {status}: {result.detail}")
-    counts = " and ".join(str(each.frames) for each in result.speakers)
+    counts = " and ".join(str(each.pictures) for each in result.speakers)
     many = "" if len(result.speakers) == 1 else f" for {len(result.speakers)} faces"
-    words = f"{result.output} written, {counts} of {result.frames} frames drawn{many}"
+    words = f"{result.output} written, {counts} of {result.pictures} frames drawn{many}"
     return printable(
         f"{result.file}: {words}{_lengths(result)}. "
         "This video is generated: say so wherever you show it"

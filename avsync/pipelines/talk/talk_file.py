@@ -26,7 +26,7 @@ from avsync.pipelines.separate.people import Person, check_who, chosen, people_o
 from avsync.pipelines.talk.audio_tokens import Voice, VoiceTokens
 from avsync.pipelines.talk.render import Looked, TalkingFrameRenderer, device_of, look
 from avsync.pipelines.talk.result import Speaker, TalkReason, TalkResult
-from avsync.tasks.registry import create_model, model_card
+from avsync.tasks.registry import create_model, model_card, resolve_model
 from avsync.tasks.talking.generator import TalkingFace
 
 DEFAULT = "synctalklip"
@@ -64,8 +64,9 @@ def talk(
         output: the new video, .mp4, .m4v, .mov, .mkv or .webm.
         who: `left`, `right`, a number from 0, counted from the left, or `all`; None where there is
             one face.
-        model: a model of talking faces by name, or the model itself, in eval mode.
-        weights: a checkpoint of the model of that name.
+        model: the name of a talking model that `avsync models` lists, or a model object in eval
+            mode that keeps the contract of a talking task.
+        weights: a checkpoint of the named model instead of the released one.
         detector: the face detector, `yunet`, `haar`, an object, or None for the best there is.
         overwrite: replace an existing output, which else is a FileExistsError.
         progress: told the share done, 0 to 1.
@@ -91,7 +92,7 @@ def talk(
         blank = replace(
             blank,
             faces=len(everyone),
-            frames=len(looked.times_s),
+            pictures=len(looked.times_s),
             duration_s=round(looked.end_s, 6),
             voice_s=round(voice.length_s, 6),
         )
@@ -125,9 +126,7 @@ def load_talking_face(
     model: str | TalkingFace, weights: str | Path | None = None
 ) -> tuple[str, TalkingFace]:
     """Return the name and the model, loaded once for all videos; on the GPU where there is one."""
-    if not isinstance(model, str):
-        return type(model).__name__, model
-    return model, _loaded(model, None if weights is None else str(weights))
+    return resolve_model(model, weights, _loaded, ("spec", "encode_speech", "__call__"))
 
 
 @cache

@@ -6,13 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from avsync.scoring.peak import Calibration
 from avsync.scoring.result import Fault, FaultKind, Piece
 from avsync.scoring.score_sums import TrackScores
 from avsync.scoring.trajectory.drift_rates import likely_cause
 from avsync.scoring.trajectory.linear import Line
 from avsync.scoring.trajectory.model_selection import find_shape
 from avsync.scoring.trajectory.piecewise import Steps
+from avsync.tasks.calibration import Calibration
 from avsync.timing import Tolerance, Verdict, judge
 
 # Offsets this close are the same one come back.

@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 
 from avsync.scoring.decision import Answer, judge_evidence
-from avsync.scoring.peak import Calibration
 from avsync.scoring.result import TrackResult
 from avsync.scoring.score_sums import TrackScores
 from avsync.scoring.trajectory.drift_rates import RATES
@@ -21,6 +20,7 @@ from avsync.scoring.trajectory.linear import (
     search_line,
 )
 from avsync.scoring.trajectory.piecewise import MIN_JUMP_MS, Steps, fit_steps, place_changes
+from avsync.tasks.calibration import Calibration
 
 # What a shape must collect more than a constant to be believed, in nats. Most files are constant;
 # on rendered clips in sync that nothing was fitted to, a line gains half a nat on average.

@@ -1,8 +1,8 @@
-"""Lip reading: AV-HuBERT and a decoder that writes what was said, from lips, voice or both.
+"""Lip reading: AV-HuBERT's encoder and a decoder that transcribes speech from lips, audio or both.
 
-Shi, Hsu, Lakhotia and Mohamed, Learning Audio-Visual Speech Representation by Masked Multimodal
-Cluster Prediction (ICLR 2022), section 4; the decoder of Vaswani et al., Attention Is All You Need
-(2017).
+Source: Shi, Hsu, Lakhotia and Mohamed, Learning Audio-Visual Speech Representation by Masked
+Multimodal Cluster Prediction (ICLR 2022), section 4; the decoder of Vaswani et al., Attention Is
+All You Need (2017).
 """
 
 import math
@@ -21,16 +21,20 @@ from avsync.tasks.input_spec import ClipSpec
 from avsync.tasks.lipreading.vocabulary import END, Unit, Vocabulary
 from avsync.timing import FPS
 
+# Maps texts so far `(K, L)`, which start with END, to log probabilities `(K, V)` of the next
+# symbol.
+NextSymbol = Callable[[Tensor], Tensor]
+
 
 @dataclass(frozen=True)
 class LipReaderConfig:
-    """Sizes of a lip reader, and what it writes with.
+    """Sizes of a lip reader, and its vocabulary.
 
     Args:
-        encoder: sizes of the encoder, whose width is the decoder's as well.
-        decoder_depth: layers of the decoder; published are 6 for the base, 9 for the large.
-        unit: of what it writes: characters or words.
-        symbols: its vocabulary; the characters of English where it is empty.
+        encoder: sizes of the encoder; the decoder has the same width.
+        decoder_depth: layers of the decoder; published are 6 for the base model, 9 for the large.
+        unit: kind of symbols: characters or words.
+        symbols: vocabulary; if empty, the characters of English.
         crop_size: height and width of the mouth crop, pixels.
     """
 
@@ -42,12 +46,12 @@ class LipReaderConfig:
 
 
 class LipReader(nn.Module):
-    """Writes down what was said.
+    """Transcribe speech.
 
     Args:
-        encoder: audio and grey mouths -> tokens `(B, T, D)`.
-        front_end: waveform `(B, N)` -> log energies `(B, T, 104)`.
-        vocabulary: what it writes with.
+        encoder: audio and grey mouth crops to tokens `(B, T, D)`.
+        front_end: waveform `(B, N)` to log filter-bank energies `(B, T, 104)`.
+        vocabulary: symbols of the texts.
         depth: layers of the decoder.
         crop_size: height and width of the mouth crop, pixels.
     """
@@ -93,18 +97,24 @@ class LipReader(nn.Module):
         inputs: Tensor,
         lengths: Tensor | None = None,
     ) -> Tensor:
-        """Map log energies `(B, T, 104)` and grey mouths `(B, T, H, W)` in [0, 1], either None,
-        and the symbols so far `(B, L)` to logits `(B, L, V)` of those that follow.
-        """
-        return self.write(self.encoder(audio, video, lengths), inputs, lengths)
+        """Map audio and video and the symbols so far to logits `(B, L, V)` of the next symbols.
 
-    def write(self, tokens: Tensor, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Map the encoder's tokens `(B, T, D)` and the symbols so far `(B, L)` to logits `(B, L,
-        V)` of those that follow.
+        Args:
+            audio: log filter-bank energies `(B, T, 104)`, or None.
+            video: grey mouth crops `(B, T, H, W)` in [0, 1], or None.
+            inputs: symbols so far `(B, L)`.
+            lengths: frames of each clip `(B,)`; by default all T.
+        """
+        return self.decode(self.encoder(audio, video, lengths), inputs, lengths)
+
+    def decode(self, tokens: Tensor, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Map encoder tokens `(B, T, D)` and the symbols so far `(B, L)` to logits `(B, L, V)`.
+
+        Logits at index i are of the symbol after `inputs[:, i]`; `lengths` as in `forward`.
         """
         count, dim = inputs.shape[1], tokens.shape[2]
-        places = sinusoidal_positions(count, dim, tokens.device).to(tokens.dtype)
-        x = self.dropout(math.sqrt(dim) * self.embedding(inputs) + places)
+        positions = sinusoidal_positions(count, dim, tokens.device).to(tokens.dtype)
+        x = self.dropout(math.sqrt(dim) * self.embedding(inputs) + positions)
         later = torch.ones(count, count, dtype=torch.bool, device=x.device).triu(1)
         hidden = None
         if lengths is not None:
@@ -121,39 +131,38 @@ class LipReader(nn.Module):
         beam: int = 1,
         longest: int = 100,
     ) -> list[str]:
-        """Return what is said in each clip: frames `(B, 3, T, H, W)` RGB in [0, 1], audio `(B, N)` at 16
-        kHz, or both, which are of equal length then.
+        """Transcribe clips from mouth crops, audio, or both, which are then of equal length.
 
         Args:
-            frames: mouth crops.
-            wav: audio.
-            beam: texts that are grown side by side; 1 is greedy.
-            longest: symbols of a text.
+            frames: mouth crops `(B, 3, T, H, W)`, RGB in [0, 1].
+            wav: audio `(B, N)` at 16 kHz.
+            beam: width of the beam search; 1 is greedy.
+            longest: maximum number of symbols of a text.
         """
-        video = None if frames is None else grey_of(frames)
+        video = None if frames is None else to_grey(frames)
         count = None if video is None else video.shape[1]
         audio = None if wav is None else self.front_end(wav, count)
         tokens = self.encoder(audio, video)
 
-        def text_of(clip: Tensor) -> str:
-            def follows(texts: Tensor) -> Tensor:
+        def transcribe(clip: Tensor) -> str:
+            def next_symbol(texts: Tensor) -> Tensor:
                 memory = clip.expand(len(texts), -1, -1)
-                return F.log_softmax(self.write(memory, texts.to(clip.device))[:, -1], dim=-1)
+                return F.log_softmax(self.decode(memory, texts.to(clip.device))[:, -1], dim=-1)
 
-            return self.vocabulary.decode(beam_search(follows, beam, longest))
+            return self.vocabulary.decode(beam_search(next_symbol, beam, longest))
 
-        return [text_of(clip[None]) for clip in tokens]
+        return [transcribe(clip[None]) for clip in tokens]
 
 
-def grey_of(frames: Tensor) -> Tensor:
-    """Map RGB frames `(B, 3, T, H, W)` to grey ones `(B, T, H, W)`."""
+def to_grey(frames: Tensor) -> Tensor:
+    """Convert RGB frames `(B, 3, T, H, W)` to grey `(B, T, H, W)`."""
     if frames.ndim != 5 or frames.shape[1] != 3:
         raise ValueError(f"frames must be (B, 3, T, H, W), got {tuple(frames.shape)}")
     return torch.einsum("bcthw,c->bthw", frames, frames.new_tensor(LUMA))
 
 
-def build(config: LipReaderConfig) -> LipReader:
-    """Return the model of that configuration, with fresh weights."""
+def build_lip_reader(config: LipReaderConfig) -> LipReader:
+    """Build a lip reader with fresh weights."""
     return LipReader(
         encoder=AvHubertEncoder(config.encoder),
         front_end=StackedFbank(),
@@ -163,20 +172,16 @@ def build(config: LipReaderConfig) -> LipReader:
     )
 
 
-# Maps texts so far `(K, L)`, which begin with END, to log probabilities `(K, V)` of what follows.
-NextSymbol = Callable[[Tensor], Tensor]
-
-
 def beam_search(follows: NextSymbol, beam: int = 1, longest: int = 100) -> list[int]:
-    """Return the likeliest text by its mean log probability per symbol, END among them, without END.
+    """Return the text with the highest mean log probability per symbol, without END.
 
-    A beam of 1 is greedy: the likeliest symbol each time. A text that has not ended after `longest`
-    symbols is taken as it is where no other has ended.
+    END counts as a symbol. A beam of 1 is greedy: the most probable symbol at each step. A text
+    that has not ended after `longest` symbols is returned only if no other text has ended.
 
     Args:
         follows: the model.
-        beam: texts that are grown side by side.
-        longest: symbols of a text.
+        beam: number of texts that are extended at each step.
+        longest: maximum number of symbols.
     """
     if beam < 1 or longest < 1:
         raise ValueError(f"beam and longest must be 1 or more, got {beam} and {longest}")
@@ -187,12 +192,12 @@ def beam_search(follows: NextSymbol, beam: int = 1, longest: int = 100) -> list[
         best = totals.flatten().topk(min(beam, totals.numel()))
         rows = best.indices.div(totals.shape[1], rounding_mode="floor")
         texts = torch.cat([texts[rows], (best.indices % totals.shape[1])[:, None]], dim=1)
-        over = texts[:, -1] == END
-        # Every text that ends now has as many symbols.
+        finished = texts[:, -1] == END
+        # All texts that end at this step have the same number of symbols.
         count = texts.shape[1] - 1
-        pairs = zip(best.values[over], texts[over], strict=True)
+        pairs = zip(best.values[finished], texts[finished], strict=True)
         ended += [(float(total) / count, text[1:-1].tolist()) for total, text in pairs]
-        texts, sums = texts[~over], best.values[~over]
+        texts, sums = texts[~finished], best.values[~finished]
         if len(ended) >= beam or not len(texts):
             break
     if not ended:

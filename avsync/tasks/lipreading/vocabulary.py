@@ -1,4 +1,4 @@
-"""What a lip reader writes with: characters or words, as numbers."""
+"""Vocabulary of a lip reader: characters or words as numbers."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
@@ -8,27 +8,27 @@ from torch import Tensor
 
 Unit = Literal["characters", "words"]
 CHARACTERS = " abcdefghijklmnopqrstuvwxyz0123456789'"
-# Begins and ends every text, as in fairseq.
+# Starts and ends every text, as in fairseq.
 END = 0
-# Of targets beyond a text's end, which no loss counts.
+# Target after the end of a text, which losses ignore.
 IGNORED = -100
 
 
 class TextBatch(NamedTuple):
-    """Texts as a decoder is taught: inputs `(B, L)` from END on, targets `(B, L)` up to END."""
+    """Texts for teacher forcing: inputs `(B, L)` start with END, targets `(B, L)` end with END."""
 
     inputs: Tensor
     targets: Tensor
 
 
 class Vocabulary:
-    """Turns texts into numbers and back; 0 is the end of a text.
+    """Convert texts to numbers and back; 0 is the end of a text.
 
-    Texts are compared in lower case.
+    Texts are in lower case.
 
     Args:
-        unit: of what the symbols are.
-        symbols: in order: the first has number 1. The characters of English by default.
+        unit: kind of symbols.
+        symbols: in order, the first has number 1; by default the characters of English.
     """
 
     def __init__(self, unit: Unit = "characters", symbols: Sequence[str] = ()) -> None:
@@ -45,7 +45,11 @@ class Vocabulary:
         return 1 + len(self.symbols)
 
     def encode(self, text: str) -> list[int]:
-        """Return the numbers of a text, without END; ValueError names what is not in the vocabulary."""
+        """Return the numbers of a text, without END.
+
+        Raises:
+            ValueError: a symbol is not in the vocabulary; the message names it.
+        """
         words = text.lower().split()
         parts = words if self.unit == "words" else list(" ".join(words))
         if unknown := sorted(set(parts) - set(self._numbers)):
@@ -63,7 +67,7 @@ class Vocabulary:
         return " ".join(text.split())
 
     def batch(self, texts: Sequence[str]) -> TextBatch:
-        """Texts for a decoder that is told what came before, and asked what comes next."""
+        """Return texts for a decoder that predicts each symbol from those before it."""
         encoded = [self.encode(text) for text in texts]
         length = 1 + max(map(len, encoded))
         inputs = torch.full((len(texts), length), END)

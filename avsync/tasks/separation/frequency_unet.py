@@ -1,8 +1,8 @@
-"""A U-Net over frequency alone: time keeps its steps, so that what moves in time can be joined.
+"""A U-Net over frequency alone: time keeps its resolution, for fusion with tokens of other streams.
 
-Ronneberger, Fischer and Brox, U-Net (MICCAI 2015), with the halving along one axis as in Choi et
-al., Phase-aware Speech Enhancement with Deep Complex U-Net (ICLR 2019); a skip is weighted by what
-comes from below, as in Oktay et al., Attention U-Net (MIDL 2018), and added.
+Source: Ronneberger, Fischer and Brox, U-Net (MICCAI 2015), downsampling along one axis as in Choi
+et al., Phase-aware Speech Enhancement with Deep Complex U-Net (ICLR 2019); skips are gated by the
+deeper level as in Oktay et al., Attention U-Net (MIDL 2018), and added.
 """
 
 from collections.abc import Sequence
@@ -16,31 +16,32 @@ WIDTHS = (16, 32, 48, 64, 96)
 
 
 class FrequencyUNet(nn.Module):
-    """Turns a map over frequency and time into one of the same size, by way of a narrow one.
+    """Map a spectrogram to one of the same size through a bottleneck with few frequencies.
 
-    Convolutions only: moved along frequency, a voice is found again, but for the narrow map, which
-    is for others to work on.
+    Convolutional throughout: a shift along frequency shifts the output, except for what is done to
+    the bottleneck between `encode` and `decode`.
 
     Args:
-        inputs: channels of the map that comes in.
-        outputs: of the one that goes out.
+        inputs: channels of the input.
+        outputs: channels of the output.
         widths: channels of each level; every level halves the frequencies.
     """
 
     def __init__(self, inputs: int, outputs: int, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
         self.halvings = len(widths)
-        self.down = nn.ModuleList(_halving(a, b) for a, b in pairwise((inputs, *widths)))
+        self.down = nn.ModuleList(_downsample(a, b) for a, b in pairwise((inputs, *widths)))
         reversed_widths = tuple(reversed(widths))
         self.weigh = nn.ModuleList(nn.Conv2d(width, width, 1) for width in reversed_widths)
         self.up = nn.ModuleList(
-            _doubling(a, b) for a, b in pairwise((*reversed_widths, max(outputs, widths[0])))
+            _upsample(a, b) for a, b in pairwise((*reversed_widths, max(outputs, widths[0])))
         )
         self.head = nn.Conv2d(max(outputs, widths[0]), outputs, 3, padding=1)
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """Map `(B, inputs, F, S)`, F a multiple of 2 ** levels, to what each level gives: `(B, C,
-        F / 2, S)`, ..., the narrow map last.
+        """Map `(B, inputs, F, S)` to the output of each level, the bottleneck last.
+
+        F is a multiple of 2 ** levels; outputs are `(B, C, F / 2, S)`, `(B, C, F / 4, S)`, ...
         """
         exact_div(x.shape[2], 2**self.halvings)
         levels = []
@@ -50,18 +51,18 @@ class FrequencyUNet(nn.Module):
         return levels
 
     def decode(self, x: Tensor, levels: Sequence[Tensor]) -> Tensor:
-        """Map a narrow map that was worked on and what `encode` gave to `(B, outputs, F, S)`."""
+        """Map a modified bottleneck and the outputs of `encode` to `(B, outputs, F, S)`."""
         for weigh, up, skip in zip(self.weigh, self.up, reversed(levels), strict=True):
             x = up(x + skip * weigh(x).sigmoid())
-        found: Tensor = self.head(x)
-        return found
+        decoded: Tensor = self.head(x)
+        return decoded
 
 
-def _halving(in_channels: int, out_channels: int) -> nn.Sequential:
+def _downsample(in_channels: int, out_channels: int) -> nn.Sequential:
     conv = nn.Conv2d(in_channels, out_channels, (4, 3), (2, 1), padding=(1, 1), bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 
-def _doubling(in_channels: int, out_channels: int) -> nn.Sequential:
+def _upsample(in_channels: int, out_channels: int) -> nn.Sequential:
     conv = nn.ConvTranspose2d(in_channels, out_channels, (4, 3), (2, 1), padding=(1, 1), bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))

@@ -1,28 +1,29 @@
-"""What a separation task eats: how much audio at what rate, and which part of which face."""
+"""Input spec of separation tasks: length and rate of the audio, and the face that conditions it."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from avsync.faces.crops import CropKind
 from avsync.timing import FPS
 
-# What the Y-Net family hears; 16384 / 25 samples a video frame are no whole number.
+# Of the Y-Net family. A video frame has 16384 / 25 samples, which is no whole number.
 SAMPLE_RATE = 16384
 
 
 @dataclass(frozen=True)
 class SeparationSpec:
-    """Declares a separation task's input, so that one command and one loop serve every task.
+    """Input of a separation task, declared so that one command and one training loop serve all.
 
     Args:
-        samples: of the chunk that the task is trained on; see `chunk`.
-        frames: video frames of such a chunk.
-        crop: as in `ClipSpec`; None where the task looks at no frame.
-        height: pixels of the crop given to `encode_video`.
-        width: pixels.
+        samples: audio samples of a training chunk, see `chunk_lengths`.
+        frames: video frames of a training chunk.
+        crop: as in `ClipSpec`; None for a task that uses no crop.
+        height: of the crop given to `encode_video`, pixels.
+        width: of that crop, pixels.
         lower_half: the crop is the lower half of a square of `width` pixels.
-        landmarks: `encode_video` takes 68 points of the face, `(B, 2, T, 68)`, not a crop.
-        fps: video frames a second.
-        sample_rate: audio samples a second.
+        landmarks: `encode_video` takes 68 face landmarks `(B, 2, T, 68)` instead of a crop.
+        fps: video frames per second.
+        sample_rate: audio samples per second.
     """
 
     samples: int
@@ -36,16 +37,27 @@ class SeparationSpec:
     sample_rate: int = SAMPLE_RATE
 
     @property
-    def sees(self) -> bool:
-        """Whether the task looks at a face at all."""
+    def uses_video(self) -> bool:
+        """Whether the task is conditioned on a face."""
         return self.crop is not None or self.landmarks
 
 
-def chunk(seconds: int) -> tuple[int, int]:
-    """Sample and video frames of a chunk of so many seconds.
+class ChunkLengths(NamedTuple):
+    """Lengths of a chunk of video: audio samples and video frames."""
 
-    One sample short of whole seconds: then the spectrum has 64 columns a second, and not one more.
+    samples: int
+    frames: int
+
+
+def chunk_lengths(seconds: int) -> ChunkLengths:
+    """Return the samples and video frames of a chunk for the Y-Net family.
+
+    The audio is one sample shorter than whole seconds, which gives the spectrum exactly 64 columns
+    a second.
+
+    Args:
+        seconds: duration, at least 1.
     """
     if seconds < 1:
         raise ValueError(f"seconds must be at least 1, got {seconds}")
-    return seconds * SAMPLE_RATE - 1, seconds * FPS
+    return ChunkLengths(seconds * SAMPLE_RATE - 1, seconds * FPS)

@@ -1,7 +1,7 @@
-"""LLCP: the Looking-to-Listen baseline of A cappella, with VocaLiST's eyes in place of FaceNet.
+"""LLCP: the Looking-to-Listen baseline of A cappella, with VocaLiST's visual encoder, not FaceNet.
 
-Ephrat et al., Looking to Listen at the Cocktail Party: A Speaker-Independent Audio-Visual Model for
-Speech Separation (SIGGRAPH 2018); Montesinos, Kadandale and Haro, A cappella (BMVC 2021).
+Source: Ephrat et al., Looking to Listen at the Cocktail Party: A Speaker-Independent Audio-Visual
+Model for Speech Separation (SIGGRAPH 2018); Montesinos, Kadandale and Haro, A cappella (BMVC 2021).
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from avsync.audio.stft import ComplexStft
 from avsync.encoders.looking_to_listen import DilatedFrameEncoder, DilatedSpectrumEncoder
 from avsync.encoders.vocalist import HEIGHT, WIDTH, VocalistVisualEncoder
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
-from avsync.tasks.separation.unet import check_sources, heard
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
+from avsync.tasks.separation.unet import check_sources, mask_network_input
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class LlcpConfig:
         visual_channels: widths of VocaLiST's visual encoder; the last is that of its tokens.
         frame_channels: width of the layers over frames.
         audio_channels: width of the layers over the spectrum.
-        lstm: width of the recurrent layer, either way.
+        lstm: width of each direction of the recurrent layer.
         dim: width of the layers after it.
-        seconds: of the chunk it is trained on.
-        sources: the mixture is divided by this before the network sees it.
-        frozen: the visual encoder does not learn.
+        seconds: duration of training chunks.
+        sources: the mixture is divided by this at the network's input.
+        frozen: the visual encoder is not trained.
     """
 
     visual_channels: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512)
@@ -44,17 +44,17 @@ class LlcpConfig:
 
 
 class Llcp(nn.Module):
-    """Separates the voice of one face, column by column of the spectrum, with a recurrent layer.
+    """Separate the voice of one face with a recurrent layer over the columns of the spectrum.
 
-    The public code's batch norms after that layer have a mean and a spread for each of the 256
-    columns, which fixes the length; ours have them for each feature.
+    The public code's batch norms after that layer have a mean and a variance for each of the 256
+    columns, which fixes the length; here they have them for each feature.
 
     Args:
         visual: crops `(B, 3, T, H, W)` -> tokens `(B, L, D)`.
         frames: tokens `(B, L, D)` -> tokens `(B, L, frame_channels)`.
         audio: spectrum `(B, 2, 256, S)` -> tokens `(B, S, audio.dim)`.
-        spec: what it eats.
-        config: the sizes of the rest.
+        spec: input spec.
+        config: sizes of the remaining layers.
     """
 
     def __init__(
@@ -80,40 +80,44 @@ class Llcp(nn.Module):
             visual.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "Llcp":
-        """As of any module, but a frozen encoder stays in eval mode."""
+        """Set training mode, except for a frozen visual encoder, which stays in eval mode."""
         super().train(mode)
         if self.frozen:
             self.visual.eval()
         return self
 
     def encode_video(self, frames: Tensor) -> Tensor:
-        """Map the face's crops `(B, 3, T, H, W)`, RGB in [0, 1], to tokens `(B, L, D)`; without
-        gradients where frozen.
+        """Map crops of the face `(B, 3, T, H, W)`, RGB in [0, 1], to tokens `(B, L, D)`.
+
+        There are no gradients if the encoder is frozen.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             tokens: Tensor = self.visual(frames)
         return tokens
 
     def forward(self, mixture: Tensor, tokens: Tensor) -> Tensor:
-        """Map the complex spectrum of a mixture `(B, 512, S)` and tokens `(B, L, D)` of the same
-        time to the logits `(B, 2, 256, S)` of the mask that leaves the voice.
+        """Map a mixture's spectrum `(B, 512, S)` and tokens to the logits of the voice's mask.
+
+        The spectrum is complex, tokens `(B, L, D)` cover the same time, the logits are
+        `(B, 2, 256, S)`.
         """
         if tokens.ndim != 3 or tokens.shape[2] != self.token_dim:
             wanted = f"(B, L, {self.token_dim})"
             raise ValueError(f"tokens must be {wanted}, got {tuple(tokens.shape)}")
-        audio = self.audio(heard(self.stft, mixture, self.sources, self.head.weight))
+        audio = self.audio(mask_network_input(self.stft, mixture, self.sources, self.head.weight))
         lips = rearrange(self.frames(tokens.to(audio.dtype)), "b l d -> b d l")
         lips = rearrange(F.interpolate(lips, audio.shape[1], mode="nearest"), "b d s -> b s d")
         both, _ = self.lstm(torch.cat([audio, lips], dim=-1))
-        # Forwards and backwards are added up, not put side by side.
+        # The two directions are added, not concatenated.
         x = sum(both.chunk(2, dim=-1))
         for layer in self.layers:
             x = layer(x)
         return rearrange(self.head(x), "b s (two f) -> b two f s", two=2)
 
     def separate(self, mixture: Tensor, tokens: Tensor) -> Tensor:
-        """Map a mixture `(B, N)` at 16384 Hz and tokens `(B, L, D)` of the same time to the voice
-        of that face `(B, N)`.
+        """Map a mixture `(B, N)` at 16384 Hz and tokens `(B, L, D)` to the face's voice `(B, N)`.
+
+        Tokens cover the same time as the mixture.
         """
         spectrum = self.stft(mixture)
         voice = self.stft.mask(self(spectrum, tokens), spectrum)
@@ -121,7 +125,7 @@ class Llcp(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """A linear layer on every column, its features brought to one scale."""
+    """A linear layer on every column, with ReLU, batch norm and dropout."""
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
@@ -136,9 +140,14 @@ class DenseBlock(nn.Module):
         return self.drop(rearrange(self.norm(x), "b d s -> b s d"))
 
 
-def build(config: LlcpConfig, visual: VocalistVisualEncoder | None = None) -> Llcp:
-    """Return the model of that configuration, with the visual encoder of a trained VocaLiST if given."""
-    samples, frames = chunk(config.seconds)
+def build_llcp(config: LlcpConfig, visual: VocalistVisualEncoder | None = None) -> Llcp:
+    """Build an LLCP model with fresh weights.
+
+    Args:
+        config: sizes.
+        visual: the visual encoder of a trained VocaLiST, to use instead of a new one.
+    """
+    samples, frames = chunk_lengths(config.seconds)
     return Llcp(
         visual=visual or VocalistVisualEncoder(config.visual_channels),
         frames=DilatedFrameEncoder(config.visual_channels[-1], config.frame_channels),

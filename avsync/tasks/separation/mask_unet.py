@@ -1,6 +1,7 @@
-"""The U-Net of the Y-Net family: a complex spectrum in, a complex mask out.
+"""The U-Net of the Y-Net family: it maps a complex spectrum to a complex mask.
 
-Montesinos, Kadandale and Haro, A cappella: Audio-visual Singing Voice Separation (BMVC 2021).
+Source: Montesinos, Kadandale and Haro, A cappella: Audio-visual Singing Voice Separation (BMVC
+2021).
 """
 
 from typing import NamedTuple
@@ -13,15 +14,18 @@ from avsync.audio.stft import ComplexStft
 
 Channels = tuple[int, int, int, int, int, int]
 PUBLISHED: Channels = (32, 64, 128, 256, 256, 256)
-# Blocks halve frequency and time, but for the last two, which keep time.
+# Factors by which each block downsamples frequency and time.
 POOLS = ((2, 2), (2, 2), (2, 2), (2, 2), (2, 1), (2, 1))
-# Columns of a spectrum that become one step of the latent map: a quarter of a second.
+# Columns of the spectrum for one step of the latent map: a quarter of a second.
 STEP_COLUMNS = 16
 
 
 class Encoded(NamedTuple):
-    """The latent map `(B, C, 4, S / 16)`, which may be conditioned, and what the decoder is given
-    of each encoder block, before its pooling.
+    """Output of a `MaskUNet`'s encoder.
+
+    Args:
+        latent: latent map `(B, C, 4, S / 16)`, which may be conditioned before decoding.
+        skips: output of each encoder block before its pooling, for the decoder.
     """
 
     latent: Tensor
@@ -29,9 +33,9 @@ class Encoded(NamedTuple):
 
 
 class MaskUNet(nn.Module):
-    """Turns the real and imaginary parts of a spectrum into those of a mask, without any bound.
+    """Map real and imaginary part of a spectrum to those of a mask, without a bound.
 
-    Convolutions only: spectra of any length go whose columns divide by 16.
+    Convolutional throughout: the number of columns is any multiple of 16.
 
     Args:
         channels: widths of the six encoder blocks; the decoder's mirror them.
@@ -46,8 +50,8 @@ class MaskUNet(nn.Module):
         self.encoder = nn.ModuleList(
             DownBlock(a, b, pool) for a, b, pool in zip(inputs, channels, POOLS, strict=True)
         )
-        # The first block of the decoder is the bottleneck: nothing is joined to it. The last one
-        # does not enlarge.
+        # The first block of the decoder is the bottleneck: it has no skip connection. The last one
+        # does not upsample.
         joined = (channels[-1], *(2 * width for width in reversed(channels)))
         outputs = (*reversed(channels), channels[0])
         pools = (*reversed(POOLS), (1, 1))
@@ -61,7 +65,7 @@ class MaskUNet(nn.Module):
         return self.decode(self.encode(x))
 
     def encode(self, x: Tensor) -> Encoded:
-        """Map a spectrum `(B, 2, 256, S)` to its latent map and what the decoder needs besides."""
+        """Map a spectrum `(B, 2, 256, S)` to its latent map and skip connections."""
         bins = ComplexStft.mask_bins
         columns = x.shape[-1]
         if x.ndim != 4 or x.shape[1:3] != (2, bins) or columns == 0 or columns % STEP_COLUMNS:
@@ -84,7 +88,7 @@ class MaskUNet(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """A convolution, then pooling; what came before the pooling is for the decoder."""
+    """A convolution, then max pooling; the skip connection starts before the pooling."""
 
     def __init__(self, in_channels: int, out_channels: int, pool: tuple[int, int]) -> None:
         super().__init__()
@@ -99,7 +103,7 @@ class DownBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """A convolution, then a bilinear enlargement that undoes a pooling."""
+    """A convolution, then bilinear upsampling that undoes a pooling."""
 
     def __init__(self, in_channels: int, out_channels: int, scale: tuple[int, int]) -> None:
         super().__init__()
@@ -112,6 +116,6 @@ class UpBlock(nn.Module):
         x = F.relu(self.norm(self.conv(x)))
         if self.scale == (1, 1):
             return x
-        # Corners on corners, as the published weights were trained.
+        # Corners are aligned, as in the training of the published weights.
         size = (x.shape[2] * self.scale[0], x.shape[3] * self.scale[1])
         return F.interpolate(x, size, mode="bilinear", align_corners=True)

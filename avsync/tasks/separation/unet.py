@@ -1,7 +1,8 @@
-"""The audio-only U-Net: a voice out of a mixture, without a look at any face.
+"""The audio-only U-Net: it extracts a voice from a mixture without video.
 
-The baseline of Montesinos, Kadandale and Haro, A cappella (BMVC 2021). Of two voices it cannot know
-which one is meant.
+Of two voices it cannot know which one is wanted.
+
+Source: the baseline of Montesinos, Kadandale and Haro, A cappella (BMVC 2021).
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from avsync.audio.stft import ComplexStft
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 from avsync.tasks.separation.mask_unet import PUBLISHED, Channels, MaskUNet
 
 
@@ -19,9 +20,9 @@ class UNetConfig:
 
     Args:
         channels: widths of the encoder's blocks.
-        seconds: of the chunk it is trained on.
-        sources: the mixture is divided by this before the network sees it: 2 where one voice and
-            its accompaniment were mixed in training, 3 where a second voice was.
+        seconds: duration of training chunks.
+        sources: the mixture is divided by this at the network's input: 2 where training mixed a
+            voice with its accompaniment, 3 where it added a second voice.
     """
 
     channels: Channels = PUBLISHED
@@ -30,11 +31,11 @@ class UNetConfig:
 
 
 class UNet(nn.Module):
-    """Separates the voice of a mixture from the rest by its audio alone.
+    """Separate the voice of a mixture from the rest by the audio alone.
 
     Args:
         unet: spectrum `(B, 2, 256, S)` -> logits of a mask of that shape.
-        spec: what it eats.
+        spec: input spec.
         sources: see `UNetConfig`.
     """
 
@@ -45,28 +46,39 @@ class UNet(nn.Module):
         self.stft = ComplexStft()
 
     def forward(self, mixture: Tensor, tokens: None = None) -> Tensor:
-        """Map the complex spectrum of a mixture `(B, 512, S)`, S a multiple of 16, to the logits
-        `(B, 2, 256, S)` of the mask that leaves the voice; there are no tokens.
+        """Map a mixture's complex spectrum `(B, 512, S)` to the logits `(B, 2, 256, S)` of a mask.
+
+        S is a multiple of 16; there are no tokens.
         """
-        return self.unet(heard(self.stft, mixture, self.sources, self.unet.head.weight))
+        return self.unet(
+            mask_network_input(self.stft, mixture, self.sources, self.unet.head.weight)
+        )
 
     def separate(self, mixture: Tensor, tokens: None = None) -> Tensor:
-        """Map a mixture `(B, N)` at 16384 Hz to its voice `(B, N)`; 1 + N // 256 is a multiple of
-        16.
+        """Map a mixture `(B, N)` at 16384 Hz to its voice `(B, N)`.
+
+        1 + N // 256 must be a multiple of 16.
         """
         spectrum = self.stft(mixture)
         voice = self.stft.mask(self(spectrum), spectrum)
         return self.stft.inverse(voice, mixture.shape[1])
 
 
-def build(config: UNetConfig) -> UNet:
-    """Return the model of that configuration, with fresh weights."""
-    spec = SeparationSpec(*chunk(config.seconds))
+def build_unet(config: UNetConfig) -> UNet:
+    """Build an audio-only U-Net with fresh weights."""
+    spec = SeparationSpec(*chunk_lengths(config.seconds))
     return UNet(MaskUNet(config.channels), spec, config.sources)
 
 
-def heard(stft: ComplexStft, mixture: Tensor, sources: int, like: Tensor) -> Tensor:
-    """Return what a mask network is given of a mixture's spectrum `(B, 512, S)`: `(B, 2, 256, S)`."""
+def mask_network_input(stft: ComplexStft, mixture: Tensor, sources: int, like: Tensor) -> Tensor:
+    """Map a mixture's spectrum `(B, 512, S)` to the input of a mask network `(B, 2, 256, S)`.
+
+    Args:
+        stft: the transform that made the spectrum.
+        mixture: complex spectrum.
+        sources: number that the spectrum is divided by.
+        like: tensor whose dtype the input gets.
+    """
     if mixture.ndim != 3 or mixture.shape[1] != stft.bins or not mixture.is_complex():
         got = f"{tuple(mixture.shape)}, {mixture.dtype}"
         raise ValueError(f"mixture must be a complex spectrum (B, {stft.bins}, S), got {got}")
@@ -74,6 +86,6 @@ def heard(stft: ComplexStft, mixture: Tensor, sources: int, like: Tensor) -> Ten
 
 
 def check_sources(sources: int) -> None:
-    """ValueError unless a mixture can be of so many sources."""
+    """Check the number of sources that a mixture is divided by."""
     if sources < 1:
         raise ValueError(f"sources must be at least 1, got {sources}")

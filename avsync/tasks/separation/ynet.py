@@ -1,8 +1,10 @@
-"""Y-Net: the U-Net that is told by a face whose voice is meant.
+"""Y-Net: the U-Net conditioned on the face whose voice is wanted.
 
-Montesinos, Kadandale and Haro, A cappella: Audio-visual Singing Voice Separation (BMVC 2021). With
-VocaLiST's visual encoder, frozen, it is Y-Net-mr-V of Kadandale, Montesinos and Haro, VocaLiST
-(Interspeech 2022). The variants are in `ynet_variants.py`.
+The variants are in `ynet_variants.py`.
+
+Source: Montesinos, Kadandale and Haro, A cappella: Audio-visual Singing Voice Separation (BMVC
+2021). With VocaLiST's visual encoder, frozen, it is Y-Net-mr-V of Kadandale, Montesinos and Haro,
+VocaLiST (Interspeech 2022).
 """
 
 import torch
@@ -12,20 +14,20 @@ from avsync.audio.stft import ComplexStft
 from avsync.fusion.film import Film
 from avsync.tasks.separation.input_spec import SeparationSpec
 from avsync.tasks.separation.mask_unet import Encoded, MaskUNet
-from avsync.tasks.separation.unet import check_sources, heard
+from avsync.tasks.separation.unet import check_sources, mask_network_input
 
 
 class YNet(nn.Module):
-    """Separates the voice of one face from all else that audio streams.
+    """Separate the voice of one face from all other audio.
 
     Args:
-        unet: spectrum `(B, 2, 256, S)` -> logits of a mask of that shape.
-        visual: crops `(B, 3, T, H, W)`, or landmarks, to tokens `(B, L, D)`: any encoder of avsync.
-        video: conditions the latent map of the U-Net on the tokens.
-        spec: what it eats.
-        sources: the mixture is divided by this before the network sees it: 2 where one voice and
-            its accompaniment were mixed in training, 3 where a second voice was.
-        frozen: the visual encoder does not learn: it stays in eval mode, without gradients.
+        unet: spectrum `(B, 2, 256, S)` to the logits of a mask of that shape.
+        visual: crops `(B, 3, T, H, W)`, or landmarks, to tokens `(B, L, D)`: any visual encoder.
+        film: conditions the latent map of the U-Net on the tokens (FiLM).
+        spec: input spec.
+        sources: the mixture is divided by this at the network's input: 2 where training mixed a
+            voice with its accompaniment, 3 where it added a second voice.
+        frozen: the visual encoder is not trained: it stays in eval mode, without gradients.
     """
 
     def __init__(
@@ -51,8 +53,9 @@ class YNet(nn.Module):
         return self.film.scale.in_features
 
     def train(self, mode: bool = True) -> "YNet":
-        """As of any module, but a frozen encoder stays in eval mode: its batch norms must not
-        drift.
+        """Set training mode, except for a frozen visual encoder, which stays in eval mode.
+
+        Its batch norms must not drift.
         """
         super().train(mode)
         if self.frozen:
@@ -60,25 +63,29 @@ class YNet(nn.Module):
         return self
 
     def encode_video(self, frames: Tensor) -> Tensor:
-        """Map the face's crops `(B, 3, T, H, W)`, RGB in [0, 1], or its landmarks `(B, 2, T, 68)`
-        where `spec.landmarks`, to tokens `(B, L, D)`; without gradients where frozen.
+        """Map crops of the face `(B, 3, T, H, W)`, RGB in [0, 1], to tokens `(B, L, D)`.
+
+        If `spec.landmarks`, the input is landmarks `(B, 2, T, 68)`. There are no gradients if the
+        encoder is frozen.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             tokens: Tensor = self.visual(frames)
         return tokens
 
     def forward(self, mixture: Tensor, tokens: Tensor) -> Tensor:
-        """Map the complex spectrum of a mixture `(B, 512, S)`, S a multiple of 16, and tokens
-        `(B, L, D)` of the same time to the logits `(B, 2, 256, S)` of the mask that leaves the
-        voice.
+        """Map a mixture's spectrum `(B, 512, S)` and tokens to the logits of the voice's mask.
+
+        The spectrum is complex with S a multiple of 16, tokens `(B, L, D)` cover the same time, the
+        logits are `(B, 2, 256, S)`.
         """
-        x = heard(self.stft, mixture, self.sources, self.unet.head.weight)
+        x = mask_network_input(self.stft, mixture, self.sources, self.unet.head.weight)
         latent, skips = self.unet.encode(x)
         return self.unet.decode(Encoded(self.film(latent, tokens), skips))
 
     def separate(self, mixture: Tensor, tokens: Tensor) -> Tensor:
-        """Map a mixture `(B, N)` at 16384 Hz and tokens `(B, L, D)` of the same time to the voice
-        of that face `(B, N)`; 1 + N // 256 is a multiple of 16.
+        """Map a mixture `(B, N)` at 16384 Hz and tokens `(B, L, D)` to the face's voice `(B, N)`.
+
+        Tokens cover the same time as the mixture; 1 + N // 256 must be a multiple of 16.
         """
         spectrum = self.stft(mixture)
         voice = self.stft.mask(self(spectrum, tokens), spectrum)

@@ -1,4 +1,4 @@
-"""The Y-Net family: one Y-Net, and what it sees with.
+"""The Y-Net family: one Y-Net with different visual encoders.
 
 Y-Net-m and Y-Net-mr differ in their training alone (r: a second voice in half of the mixtures), and
 so do Y-Net-g and Y-Net-gr.
@@ -9,28 +9,28 @@ from dataclasses import dataclass
 from torch import nn
 
 from avsync.encoders.dense_sync import DenseSyncVisualEncoder
-from avsync.encoders.frame_tokens import SIZE as MOUTH
+from avsync.encoders.frame_tokens import SIZE as MOUTH_SIZE
 from avsync.encoders.frame_tokens import CentreTokens, FrameTokens, LipCropEncoder
 from avsync.encoders.mc3 import Mc3Encoder
-from avsync.encoders.st_gcn import CHANNELS as GRAPH
+from avsync.encoders.st_gcn import CHANNELS as GRAPH_CHANNELS
 from avsync.encoders.st_gcn import StGcnEncoder
 from avsync.encoders.vocalist import HEIGHT, WIDTH, VocalistVisualEncoder
 from avsync.encoders.wav2lip_expert import Wav2LipVisualEncoder
 from avsync.faces.crops import CropKind
 from avsync.fusion.film import Film
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 from avsync.tasks.separation.mask_unet import PUBLISHED, Channels, MaskUNet
 from avsync.tasks.separation.ynet import YNet
 
 
 @dataclass(frozen=True)
 class YNetMConfig:
-    """Sizes of a Y-Net that sees with the first stages of MC3-18.
+    """Sizes of a Y-Net with the first stages of MC3-18 as visual encoder.
 
     Args:
         channels: widths of the U-Net's encoder.
         visual_channels: widths of MC3's stages, one to four; the last is that of the tokens.
-        seconds: of the chunk it is trained on.
+        seconds: duration of training chunks.
         sources: see `YNet`.
         frozen: see `YNet`.
     """
@@ -44,18 +44,18 @@ class YNetMConfig:
 
 @dataclass(frozen=True)
 class YNetGConfig:
-    """Sizes of a Y-Net that sees the landmarks of a face, not its pixels.
+    """Sizes of a Y-Net conditioned on the landmarks of a face instead of its pixels.
 
     Args:
         channels: widths of the U-Net's encoder.
         visual_channels: widths of the graph network; the last is that of the tokens.
-        seconds: of the chunk it is trained on.
+        seconds: duration of training chunks.
         sources: see `YNet`.
         frozen: see `YNet`.
     """
 
     channels: Channels = PUBLISHED
-    visual_channels: tuple[int, ...] = GRAPH
+    visual_channels: tuple[int, ...] = GRAPH_CHANNELS
     seconds: int = 4
     sources: int = 2
     frozen: bool = False
@@ -63,14 +63,14 @@ class YNetGConfig:
 
 @dataclass(frozen=True)
 class YNetVConfig:
-    """Sizes of a Y-Net that sees with VocaLiST's visual encoder: Y-Net-mr-V.
+    """Sizes of a Y-Net with VocaLiST's visual encoder: Y-Net-mr-V.
 
     Args:
         channels: widths of the U-Net's encoder.
         visual_channels: widths of the visual encoder; the last is that of the tokens.
-        window_frames: show the encoder windows of so many frames, as VocaLiST was trained, and take
-            the middle token of each; 0 shows it the whole chunk at once.
-        seconds: of the chunk it is trained on.
+        window_frames: encode windows of this many frames, as VocaLiST was trained, and take the
+            middle token of each; 0 encodes the whole chunk at once.
+        seconds: duration of training chunks.
         sources: see `YNet`.
         frozen: see `YNet`.
     """
@@ -85,13 +85,13 @@ class YNetVConfig:
 
 @dataclass(frozen=True)
 class YNetSConfig:
-    """Sizes of a Y-Net that sees with the lip expert's visual encoder: Y-Net-mr-S*.
+    """Sizes of a Y-Net with the lip expert's visual encoder: Y-Net-mr-S*.
 
     Args:
         channels: widths of the U-Net's encoder.
         visual_channels: widths of the visual encoder; the last is that of the tokens.
-        window_frames: frames that the lip expert looks at together.
-        seconds: of the chunk it is trained on.
+        window_frames: frames of a window of the lip expert.
+        seconds: duration of training chunks.
         sources: see `YNet`.
         frozen: see `YNet`.
     """
@@ -106,14 +106,14 @@ class YNetSConfig:
 
 @dataclass(frozen=True)
 class YNetDenseConfig:
-    """Sizes of a Y-Net that sees with the mouth encoder of dense_sync.
+    """Sizes of a Y-Net with the mouth encoder of dense_sync.
 
     Args:
         channels: widths of the U-Net's encoder.
         dim: width of the tokens.
         mouth_channels: widths of the mouth encoder.
         crop_size: height and width of the mouth crop, pixels.
-        seconds: of the chunk it is trained on.
+        seconds: duration of training chunks.
         sources: see `YNet`.
         frozen: see `YNet`.
     """
@@ -127,45 +127,65 @@ class YNetDenseConfig:
     frozen: bool = True
 
 
-def build_m(config: YNetMConfig, pretrained: bool = False) -> YNet:
-    """Return the model of that configuration; `pretrained` begins with eyes that know Kinetics-400."""
-    spec = _spec(config.seconds, "mouth", MOUTH, MOUTH)
-    eyes = LipCropEncoder(Mc3Encoder(config.visual_channels, pretrained))
-    return _ynet(config, eyes, config.visual_channels[-1], spec)
+def build_ynet_m(config: YNetMConfig, pretrained: bool = False) -> YNet:
+    """Build a Y-Net with MC3-18 as visual encoder.
+
+    Args:
+        config: sizes.
+        pretrained: start the visual encoder from torchvision's Kinetics-400 weights.
+    """
+    spec = _crop_spec(config.seconds, "mouth", MOUTH_SIZE, MOUTH_SIZE)
+    visual = LipCropEncoder(Mc3Encoder(config.visual_channels, pretrained))
+    return _build(config, visual, config.visual_channels[-1], spec)
 
 
-def build_g(config: YNetGConfig) -> YNet:
-    """Return the model of that configuration, with fresh weights."""
-    spec = SeparationSpec(*chunk(config.seconds), landmarks=True)
-    return _ynet(config, StGcnEncoder(config.visual_channels), config.visual_channels[-1], spec)
+def build_ynet_g(config: YNetGConfig) -> YNet:
+    """Build a Y-Net conditioned on landmarks, with fresh weights."""
+    spec = SeparationSpec(*chunk_lengths(config.seconds), landmarks=True)
+    return _build(config, StGcnEncoder(config.visual_channels), config.visual_channels[-1], spec)
 
 
-def build_v(config: YNetVConfig, visual: VocalistVisualEncoder | None = None) -> YNet:
-    """Return the model of that configuration, with the visual encoder of a trained VocaLiST if given."""
-    spec = _spec(config.seconds, "face", HEIGHT, WIDTH, lower_half=True)
+def build_ynet_v(config: YNetVConfig, visual: VocalistVisualEncoder | None = None) -> YNet:
+    """Build a Y-Net with VocaLiST's visual encoder.
+
+    Args:
+        config: sizes.
+        visual: the visual encoder of a trained VocaLiST, to use instead of a new one.
+    """
+    spec = _crop_spec(config.seconds, "face", HEIGHT, WIDTH, lower_half=True)
     encoder = visual or VocalistVisualEncoder(config.visual_channels)
     frames = config.window_frames
-    eyes = CentreTokens(encoder, frames) if frames else encoder
-    return _ynet(config, eyes, config.visual_channels[-1], spec)
+    tokens = CentreTokens(encoder, frames) if frames else encoder
+    return _build(config, tokens, config.visual_channels[-1], spec)
 
 
-def build_s(config: YNetSConfig, visual: Wav2LipVisualEncoder | None = None) -> YNet:
-    """Return the model of that configuration, with the visual encoder of a trained lip expert if given."""
-    spec = _spec(config.seconds, "face", HEIGHT, WIDTH, lower_half=True)
-    stack = visual or Wav2LipVisualEncoder(config.visual_channels, config.window_frames)
-    eyes = FrameTokens(stack, config.window_frames, unit=True)
-    return _ynet(config, eyes, config.visual_channels[-1], spec)
+def build_ynet_s(config: YNetSConfig, visual: Wav2LipVisualEncoder | None = None) -> YNet:
+    """Build a Y-Net with the lip expert's visual encoder.
+
+    Args:
+        config: sizes.
+        visual: the visual encoder of a trained lip expert, to use instead of a new one.
+    """
+    spec = _crop_spec(config.seconds, "face", HEIGHT, WIDTH, lower_half=True)
+    encoder = visual or Wav2LipVisualEncoder(config.visual_channels, config.window_frames)
+    tokens = FrameTokens(encoder, config.window_frames, unit=True)
+    return _build(config, tokens, config.visual_channels[-1], spec)
 
 
-def build_dense(config: YNetDenseConfig, mouth: DenseSyncVisualEncoder | None = None) -> YNet:
-    """Return the model of that configuration, with the mouth encoder of a trained dense_sync if given."""
-    spec = _spec(config.seconds, "mouth", config.crop_size, config.crop_size)
+def build_ynet_dense(config: YNetDenseConfig, mouth: DenseSyncVisualEncoder | None = None) -> YNet:
+    """Build a Y-Net with the mouth encoder of dense_sync.
+
+    Args:
+        config: sizes.
+        mouth: the mouth encoder of a trained dense_sync, to use instead of a new one.
+    """
+    spec = _crop_spec(config.seconds, "mouth", config.crop_size, config.crop_size)
     encoder = mouth or DenseSyncVisualEncoder(config.dim, config.mouth_channels)
-    eyes = FrameTokens(encoder, encoder.receptive_frames)
-    return _ynet(config, eyes, config.dim, spec)
+    tokens = FrameTokens(encoder, encoder.receptive_frames)
+    return _build(config, tokens, config.dim, spec)
 
 
-def _ynet(
+def _build(
     config: YNetMConfig | YNetGConfig | YNetVConfig | YNetSConfig | YNetDenseConfig,
     visual: nn.Module,
     token_dim: int,
@@ -176,8 +196,8 @@ def _ynet(
     return YNet(unet, visual, film, spec, config.sources, config.frozen)
 
 
-def _spec(
+def _crop_spec(
     seconds: int, crop: CropKind, height: int, width: int, lower_half: bool = False
 ) -> SeparationSpec:
-    samples, frames = chunk(seconds)
+    samples, frames = chunk_lengths(seconds)
     return SeparationSpec(samples, frames, crop, height, width, lower_half)

@@ -1,10 +1,11 @@
-"""AV-SyncNet: a lip reader whose tokens of voice and of lips are aligned frame by frame.
+"""AV-SyncNet: a lip reader whose audio and video tokens are aligned frame by frame.
 
-The supervisor of SyncTalklip. What was published of it, and what was not, is in
-docs/av_syncnet.md.
+It is the expert that supervises SyncTalklip. docs/models/av_syncnet.md says what was published of
+it, and what was not.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +15,15 @@ from torch import Tensor, nn
 from avsync.encoders.av_hubert import AvHubertEncoder
 from avsync.losses.frame_contrast import TEMPERATURE
 from avsync.tasks.input_spec import ClipSpec
-from avsync.tasks.lipreading import lip_reader
-from avsync.tasks.lipreading.lip_reader import LipReader, LipReaderConfig, grey_of
+from avsync.tasks.lipreading.lip_reader import (
+    LipReader,
+    LipReaderConfig,
+    build_lip_reader,
+    to_grey,
+)
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
-# Windows that pass the transformer together.
+# Windows that the transformer processes at once.
 BATCH_WINDOWS = 256
 
 
@@ -27,9 +32,9 @@ class AvSyncNetConfig:
     """Sizes of an AV-SyncNet.
 
     Args:
-        reader: of the lip reader whose encoder is aligned.
-        window: tokens of a window; a window's entry is that of its middle frame.
-        conv_frames: frames of a convolution between the tokens and what is compared, odd; 0 for
+        reader: sizes of the lip reader whose encoder is aligned.
+        window: tokens of a window; its embedding is that of its middle frame.
+        conv_frames: frames of a convolution between the tokens and their comparison, odd; 0 for
             none.
     """
 
@@ -39,10 +44,10 @@ class AvSyncNetConfig:
 
 
 class AvSyncNet(nn.Module):
-    """Scores how well frames of a mouth and of a voice belong together: the cosine of their tokens.
+    """Score how well frames of a mouth and of audio match: the cosine of their tokens.
 
-    The transformer sees a window of frames at a time, never the clip: a token that knew where it
-    stands in the clip would find its partner by that alone.
+    The transformer processes a window of frames at a time, never the clip: a token that knew its
+    position in the clip would match its partner by that alone.
 
     Args:
         reader: a lip reader; its encoder is shared.
@@ -77,84 +82,93 @@ class AvSyncNet(nn.Module):
 
     @property
     def encoder(self) -> AvHubertEncoder:
-        """Audio and grey mouths -> tokens."""
+        """The lip reader's encoder: audio and grey mouth crops to tokens."""
         return self.reader.encoder
 
     def encode_video(self, frames: Tensor) -> Tensor:
-        """Map RGB frames `(B, 3, T, H, W)` in [0, 1] to entries `(B, T - window_frames + 1, D)`,
-        one per window start.
+        """Map RGB frames `(B, 3, T, H, W)` in [0, 1] to unit embeddings of every window.
+
+        Embeddings are `(B, T - window_frames + 1, D)`, one for each window start.
         """
         if frames.ndim != 5 or frames.shape[2] < self.spec.window_frames:
             raise ValueError(
                 f"frames must be (B, 3, T >= {self.spec.window_frames}, H, W), "
                 f"got {tuple(frames.shape)}"
             )
-        return self.see_windows(grey_of(frames))
+        return self.encode_grey_mouths(to_grey(frames))
 
     def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
-        """Map a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
-        D)`.
+        """Encode the audio of windows.
 
-        Starts are rounded to a sample. ValueError where a window reaches outside the waveform.
+        Args:
+            wav: waveforms `(B, N)` at 16 kHz.
+            starts_s: window starts `(S,)` in seconds; rounded to a sample.
+
+        Returns:
+            Unit embeddings `(B, S, D)`.
+
+        Raises:
+            ValueError: a window reaches outside the waveform.
         """
         windows = self.spec.cut_audio(wav, starts_s)
         bands = self.reader.front_end.columns(rearrange(windows, "b s n -> (b s) n"))
-        embeddings = self.hear_windows(self.reader.front_end.stack(bands))
+        embeddings = self.encode_fbank(self.reader.front_end.stack(bands))
         return rearrange(embeddings, "(b s) 1 d -> b s d", b=len(wav))
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
-        """Map entries `(..., D)` whose leading axes broadcast to scores `(...)`: cosines over the
-        temperature of training.
+        """Map embeddings `(..., D)` whose leading axes broadcast to scores `(...)`.
+
+        Scores are cosines divided by the temperature of training.
         """
         return (video.float() * audio.float()).sum(-1) / TEMPERATURE
 
-    def see_windows(self, grey: Tensor) -> Tensor:
-        """Map grey mouths `(B, T, H, W)` to entries `(B, T - window_frames + 1, D)`; every frame
-        passes the front end once.
+    def encode_grey_mouths(self, grey: Tensor) -> Tensor:
+        """Map grey mouth crops `(B, T, H, W)` to embeddings `(B, T - window_frames + 1, D)`.
+
+        The visual front end processes every frame once.
         """
         edge = self.encoder.mouth.reach_frames
         features = self.encoder.encode_video(grey.to(self.audio_proj.weight.dtype))
-        # What the front end made with zeros beyond the ends belongs to no window.
-        return self.seen_windows(features[:, edge : features.shape[1] - edge])
+        # Features near the ends depend on zero padding: no window has them.
+        return self.encode_visual_features(features[:, edge : features.shape[1] - edge])
 
-    def seen_windows(self, features: Tensor) -> Tensor:
-        """Map what the encoder sees of each frame `(B, T, D)` to entries `(B, T - window + 1,
-        D)`.
-        """
-        return self._middle(self.embed_video(self._middles(features, heard=False)))
+    def encode_visual_features(self, features: Tensor) -> Tensor:
+        """Map visual front-end features `(B, T, D)` to embeddings `(B, T - window + 1, D)`."""
+        return self._middle_token(self.embed_video(self._window_tokens(features, "video")))
 
-    def hear_windows(self, audio: Tensor) -> Tensor:
-        """Map log energies `(B, T, 104)` to entries `(B, T - window + 1, D)`."""
+    def encode_fbank(self, audio: Tensor) -> Tensor:
+        """Map log filter-bank energies `(B, T, 104)` to embeddings `(B, T - window + 1, D)`."""
         features = self.encoder.encode_audio(audio.to(self.audio_proj.weight.dtype))
-        return self._middle(self.embed_audio(self._middles(features, heard=True)))
+        return self._middle_token(self.embed_audio(self._window_tokens(features, "audio")))
 
     def embed_video(self, tokens: Tensor) -> Tensor:
-        """Map the encoder's tokens of video `(..., T, D)` to what is compared, of length 1."""
-        return F.normalize(_convolved(self.video_conv, tokens), dim=-1)
+        """Map the encoder's tokens of video `(..., T, D)` to unit embeddings."""
+        return F.normalize(_convolve(self.video_conv, tokens), dim=-1)
 
     def embed_audio(self, tokens: Tensor) -> Tensor:
-        """Map the encoder's tokens of audio `(..., T, D)` to what is compared, of length 1."""
-        unit = F.normalize(_convolved(self.audio_conv, tokens), dim=-1)
+        """Map the encoder's tokens of audio `(..., T, D)` to unit embeddings."""
+        unit = F.normalize(_convolve(self.audio_conv, tokens), dim=-1)
         return F.normalize(self.audio_proj(unit), dim=-1)
 
-    def _middles(self, features: Tensor, heard: bool) -> Tensor:
-        """Features `(B, T, D)` of one stream -> the middle tokens of every window, `(B, T - window
-        + 1, K, D)`: as many as the convolution spans.
+    def _window_tokens(self, features: Tensor, stream: Literal["audio", "video"]) -> Tensor:
+        """Map features `(B, T, D)` to the K middle tokens of windows `(B, T - window + 1, K, D)`.
+
+        K is the width of the convolution, or 1 without one.
         """
         windows = rearrange(features.unfold(1, self.window, 1), "b n d w -> (b n) w d")
         start = self.window // 2 - self.conv_frames // 2
         kept = slice(start, start + max(1, self.conv_frames))
-        found = []
-        for part in windows.split(BATCH_WINDOWS):
-            voice, lips = (part, None) if heard else (None, part)
-            found.append(self.encoder.fuse(voice, lips, keep=kept))
-        return rearrange(torch.cat(found), "(b n) k d -> b n k d", b=len(features))
+        tokens = []
+        for block in windows.split(BATCH_WINDOWS):
+            audio, video = (block, None) if stream == "audio" else (None, block)
+            tokens.append(self.encoder.fuse(audio, video, keep=kept))
+        return rearrange(torch.cat(tokens), "(b n) k d -> b n k d", b=len(features))
 
-    def _middle(self, embeddings: Tensor) -> Tensor:
+    def _middle_token(self, embeddings: Tensor) -> Tensor:
         return embeddings[:, :, self.conv_frames // 2]
 
 
-def _convolved(conv: nn.Conv1d | None, tokens: Tensor) -> Tensor:
+def _convolve(conv: nn.Conv1d | None, tokens: Tensor) -> Tensor:
     if conv is None:
         return tokens
     flat = tokens.reshape(-1, *tokens.shape[-2:])
@@ -162,6 +176,6 @@ def _convolved(conv: nn.Conv1d | None, tokens: Tensor) -> Tensor:
     return out.reshape(tokens.shape)
 
 
-def build(config: AvSyncNetConfig) -> AvSyncNet:
-    """Return the model of that configuration, with fresh weights."""
-    return AvSyncNet(lip_reader.build(config.reader), config.window, config.conv_frames)
+def build_av_syncnet(config: AvSyncNetConfig) -> AvSyncNet:
+    """Build an AV-SyncNet with fresh weights."""
+    return AvSyncNet(build_lip_reader(config.reader), config.window, config.conv_frames)

@@ -1,7 +1,7 @@
-"""dense_sync, the default sync model: both streams encoded once, compared by a dot product.
+"""dense_sync, the default sync model: both streams are encoded once, and dot products compare them.
 
-Every window shares the work of its neighbours, because the encoders' temporal convolutions are
-valid (unpadded) ones. Audio tokens have length one; the length of a video token is learnt, a weight
+Neighbouring windows share their computation, because the temporal convolutions of the encoders are
+valid (unpadded) ones. Audio tokens have unit length; the length of a video token is a learnt weight
 in nats, so that scores add up over windows as log-likelihoods do.
 """
 
@@ -21,7 +21,7 @@ from avsync.timing import SAMPLE_RATE
 
 @dataclass(frozen=True)
 class DenseSyncConfig:
-    """Sizes of a dense_sync model, and where its zero lies.
+    """Sizes of a dense_sync model, and its zero offset.
 
     Args:
         dim: width of the tokens.
@@ -30,8 +30,8 @@ class DenseSyncConfig:
         n_mels: mel bands.
         crop_size: height and width of the mouth crop, pixels.
         zero_ms: offset of the corpus the weights were trained on (positive = its audio leads),
-            taken off every answer: `encode_audio` looks this much later, so that a clip in sync
-            scores highest at offset 0.
+            subtracted from every result: `encode_audio` reads audio this much later, so that a clip
+            in sync scores highest at offset 0.
     """
 
     dim: int = 128
@@ -42,22 +42,23 @@ class DenseSyncConfig:
     zero_ms: float = 0.0
 
 
-class VideoEncoder(Protocol):
-    """What dense_sync asks of its mouth encoder; any whose tokens do not know the cut will do."""
+class UnpaddedVisualEncoder(Protocol):
+    """Visual encoder that dense_sync accepts: without padding over time.
+
+    Tokens must not depend on where a clip was cut.
+    """
 
     receptive_frames: int
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """Map RGB frames `(B, 3, T, H, W)` in [0, 1] to tokens `(B, T - receptive_frames + 1,
-        D)`.
-        """
+        """Map RGB frames `(B, 3, T, H, W)` to tokens `(B, T - receptive_frames + 1, D)`."""
 
     def encode_grey(self, grey: Tensor) -> Tensor:
-        """Map grey frames `(B, T, H, W)`, as training draws them, to such tokens."""
+        """Map grey frames `(B, T, H, W)`, as in training, to tokens of the same shape."""
 
 
 class DenseSync(nn.Module):
-    """Scores how well windows of a mouth and of a voice belong together in time.
+    """Score how well windows of a mouth and of audio match in time.
 
     Args:
         mouth: video `(B, 3, T, H, W)` -> tokens `(B, T - 4, D)`.
@@ -68,12 +69,12 @@ class DenseSync(nn.Module):
         zero_ms: see `DenseSyncConfig`.
     """
 
-    # The most a single window may weigh, in nats between a perfect match and none.
+    # Upper bound of the weight of a window, in nats between a perfect match and none.
     max_weight = 24.0
 
     def __init__(
         self,
-        mouth: VideoEncoder,
+        mouth: UnpaddedVisualEncoder,
         front_end: LogMel,
         mel: DenseSyncAudioEncoder,
         dim: int = 128,
@@ -86,7 +87,7 @@ class DenseSync(nn.Module):
         nn.init.zeros_(self.weight.weight)
         nn.init.zeros_(self.weight.bias)
         self.zero_s = zero_ms / 1000
-        # Twice as fast on CPUs, see stack_frames.
+        # Twice as fast on CPUs, see `stack_frames`.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.spec = ClipSpec(
             crop="mouth",
@@ -98,17 +99,24 @@ class DenseSync(nn.Module):
         )
 
     def encode_video(self, frames: Tensor) -> Tensor:
-        """Map RGB frames `(B, 3, T, H, W)` in [0, 1] to entries `(B, T - 4, D)`, one per window
-        start.
+        """Map RGB frames `(B, 3, T, H, W)` in [0, 1] to embeddings `(B, T - 4, D)`.
+
+        There is one embedding for each window start.
         """
         return self.weigh(self.mouth(frames))
 
     def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
-        """Map a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
-        D)`.
+        """Encode the audio of windows.
 
-        Starts are rounded to the hop (10 ms). ValueError where a window reaches outside the
-        waveform.
+        Args:
+            wav: waveforms `(B, N)` at 16 kHz.
+            starts_s: window starts `(S,)` in seconds; rounded to the hop (10 ms).
+
+        Returns:
+            Unit embeddings `(B, S, D)`.
+
+        Raises:
+            ValueError: a window reaches outside the waveform.
         """
         hop_s = self.front_end.hop_length / SAMPLE_RATE
         columns = ((starts_s + self.zero_s) / hop_s).round().long()
@@ -123,11 +131,11 @@ class DenseSync(nn.Module):
         return F.normalize(tokens[:, columns], dim=-1)
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
-        """Map paired entries `(P, D)` and `(P, D)` to scores `(P,)`, higher = better in sync."""
+        """Map embeddings `(..., D)` whose leading axes broadcast to scores `(...)`."""
         return (video * audio).sum(-1)
 
     def weigh(self, tokens: Tensor) -> Tensor:
-        """Give tokens `(..., D)` a learnt length in (0, max_weight)."""
+        """Scale tokens `(..., D)` to a learnt length in (0, max_weight)."""
         weight = self.max_weight * torch.sigmoid(self.weight(tokens))
         return weight * F.normalize(tokens, dim=-1)
 
@@ -137,10 +145,17 @@ class DenseSync(nn.Module):
         return samples / SAMPLE_RATE
 
 
-def build(config: DenseSyncConfig) -> DenseSync:
-    """Return the model of that configuration, with fresh weights."""
+def build_dense_sync(
+    config: DenseSyncConfig, mouth: UnpaddedVisualEncoder | None = None
+) -> DenseSync:
+    """Build a dense_sync model with fresh weights.
+
+    Args:
+        config: sizes.
+        mouth: visual encoder to use instead of a new one; its tokens have width `config.dim`.
+    """
     return DenseSync(
-        mouth=DenseSyncVisualEncoder(config.dim, config.mouth_channels),
+        mouth=mouth or DenseSyncVisualEncoder(config.dim, config.mouth_channels),
         front_end=LogMel(n_mels=config.n_mels),
         mel=DenseSyncAudioEncoder(config.dim, config.n_mels, config.mel_channels),
         dim=config.dim,
@@ -151,7 +166,7 @@ def build(config: DenseSyncConfig) -> DenseSync:
 
 @dataclass(frozen=True)
 class TimmDenseSyncConfig:
-    """Sizes of a dense_sync that looks at each frame with a network of timm.
+    """Sizes of a dense_sync model with an image model of timm as visual encoder.
 
     Args:
         backbone: name of an image model in timm.
@@ -170,16 +185,20 @@ class TimmDenseSyncConfig:
     zero_ms: float = 0.0
 
 
-def build_timm(config: TimmDenseSyncConfig, pretrained: bool = False) -> DenseSync:
-    """Return the model of that configuration; `pretrained` begins with the weights that timm names."""
+def build_timm_dense_sync(config: TimmDenseSyncConfig, pretrained: bool = False) -> DenseSync:
+    """Build a dense_sync model with an image model of timm as visual encoder.
+
+    Args:
+        config: sizes.
+        pretrained: start the visual encoder from the weights that timm names.
+    """
     size = (config.crop_size, config.crop_size)
-    return DenseSync(
-        mouth=TimmFrameEncoder(
-            config.dim, config.backbone, size, padded=False, pretrained=pretrained
-        ),
-        front_end=LogMel(n_mels=config.n_mels),
-        mel=DenseSyncAudioEncoder(config.dim, config.n_mels, config.mel_channels),
+    mouth = TimmFrameEncoder(config.dim, config.backbone, size, padded=False, pretrained=pretrained)
+    sizes = DenseSyncConfig(
         dim=config.dim,
+        mel_channels=config.mel_channels,
+        n_mels=config.n_mels,
         crop_size=config.crop_size,
         zero_ms=config.zero_ms,
     )
+    return build_dense_sync(sizes, mouth)

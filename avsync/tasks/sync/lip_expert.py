@@ -1,7 +1,7 @@
-"""The lip expert: SyncNet on the lower half of a face and a mel, trained on cosines.
+"""The lip expert: SyncNet on the lower half of a face and a mel spectrogram, trained on cosines.
 
-Prajwal, Mukhopadhyay, Namboodiri and Jawahar, A Lip Sync Expert Is All You Need for Speech to Lip
-Generation In the Wild (ACM Multimedia 2020); the VocaLiST and Y-Net papers call it SyncNet*.
+Source: Prajwal, Mukhopadhyay, Namboodiri and Jawahar, A Lip Sync Expert Is All You Need for Speech
+to Lip Generation In the Wild (ACM Multimedia 2020); the VocaLiST and Y-Net papers call it SyncNet*.
 """
 
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from torch import Tensor, nn
 
 from avsync.audio.features import DecibelMel
 from avsync.encoders.wav2lip_expert import HEIGHT, WIDTH, Wav2LipAudioEncoder, Wav2LipVisualEncoder
-from avsync.tasks.input_spec import ClipSpec, meeting
+from avsync.tasks.input_spec import ClipSpec, repeat_video
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME, exact_div
 
 PREEMPHASIS = 0.97
-# Windows that are encoded together: the first layer alone holds 0.6 MB of each one's frame.
+# Windows encoded at once: the first layer alone takes 0.6 MB for each of them.
 LIP_WINDOWS = 64
-SOUND_WINDOWS = 256
+AUDIO_WINDOWS = 256
 
 
 @dataclass(frozen=True)
 class LipExpertConfig:
-    """Sizes of a lip expert; those of the published weights by default.
+    """Sizes of a lip expert, by default those of the published weights.
 
     Args:
-        channels: widths of both encoders; the last is that of the space they are compared in.
+        channels: widths of both encoders; the last is that of the embeddings.
         window_frames: video frames of a window, a multiple of 5: 16 mel columns for every five.
     """
 
@@ -36,7 +36,9 @@ class LipExpertConfig:
 
 
 class LipExpert(nn.Module):
-    """Scores how well windows of lips and of a voice belong together: cosines, never negative.
+    """Score how well windows of lips and of audio match: the cosine of embeddings, never negative.
+
+    Shapes below are those of windows of 5 frames.
 
     Args:
         visual: frames `(B, 3, T, 48, 96)` -> tokens `(B, T - 4, D)`.
@@ -61,21 +63,23 @@ class LipExpert(nn.Module):
         )
 
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
-        """Map windows of frames `(B, 3, 5, 48, 96)` in [0, 1] and of mel `(B, 80, 16)` to scores
-        `(B,)`; mel may be `(B, 1, 80, 16)` as well, and several for each window. (Shapes here and
-        below are those of 5 frames.)
+        """Map frames `(B, 3, 5, 48, 96)` in [0, 1] and mel `(B, 80, 16)` to scores `(B,)`.
+
+        The mel may also be `(B, 1, 80, 16)`, and there may be several windows of it for each window
+        of frames, see `repeat_video`.
         """
         video = self.visual(frames)
         if video.shape[1] != 1:
             wanted = f"(B, 3, {self.spec.window_frames}, H, W)"
             raise ValueError(f"frames must be {wanted}, got {tuple(frames.shape)}")
         audio = self.audio(mel[:, 0] if mel.ndim == 4 else mel)
-        video = meeting(F.normalize(video[:, 0], dim=-1), audio)
+        video = repeat_video(F.normalize(video[:, 0], dim=-1), audio)
         return self.compare(video, F.normalize(audio, dim=-1))
 
     def encode_video(self, frames: Tensor) -> Tensor:
-        """Map RGB frames `(B, 3, T, 48, 96)` in [0, 1] to entries `(B, T - 4, D)`, one for every
-        window start, of length one.
+        """Map RGB frames `(B, 3, T, 48, 96)` in [0, 1] to unit embeddings `(B, T - 4, D)`.
+
+        There is one embedding for each window start.
         """
         overlap = self.spec.window_frames - 1
         starts = range(0, max(1, frames.shape[2] - overlap), LIP_WINDOWS)
@@ -83,36 +87,45 @@ class LipExpert(nn.Module):
         return F.normalize(torch.cat(blocks, dim=1), dim=-1)
 
     def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
-        """Map a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
-        D)`.
+        """Encode the audio of windows.
 
-        Starts are rounded to a sample. ValueError where a window reaches outside the waveform.
+        Args:
+            wav: waveforms `(B, N)` at 16 kHz.
+            starts_s: window starts `(S,)` in seconds; rounded to a sample.
+
+        Returns:
+            Unit embeddings `(B, S, D)`.
+
+        Raises:
+            ValueError: a window reaches outside the waveform.
         """
         windows = self.spec.cut_audio(wav, starts_s)
         mel = self.front_end.columns(rearrange(windows, "b s n -> (b s) n"))
         return rearrange(self.encode_features(mel), "(b s) d -> b s d", b=len(wav))
 
     def encode_features(self, features: Tensor) -> Tensor:
-        """Map mel windows `(B, 80, 16)` to entries `(B, D)` of length one."""
+        """Map mel windows `(B, 80, 16)` to unit embeddings `(B, D)`."""
         features = features.to(next(self.audio.parameters()).dtype)
-        tokens = [self.audio(block) for block in features.split(SOUND_WINDOWS)]
+        tokens = [self.audio(block) for block in features.split(AUDIO_WINDOWS)]
         return F.normalize(torch.cat(tokens), dim=-1)
 
     def window_features(self, wav: Tensor, windows: int) -> Tensor:
-        """Map a clip's waveform `(B, N)` to the mel of its windows `(B, windows, 80, 16)`, as the
-        public code cuts them: from column `int(3.2 k)` of the whole clip's mel for frame k.
+        """Map a clip's waveform `(B, N)` to the mel of its windows `(B, windows, 80, 16)`.
+
+        As in the public code, the window of frame k starts at column `int(3.2 k)` of the whole
+        clip's.
         """
         return self.spec.cut_features(self.front_end, wav, windows, self.audio.window_columns)
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
-        """Map entries `(..., D)` whose leading axes broadcast to cosines `(...)`."""
+        """Map embeddings `(..., D)` whose leading axes broadcast to cosines `(...)`."""
         precise = torch.promote_types(video.dtype, torch.float32)
-        # Not einsum, which autocast would take to bfloat16.
+        # Not einsum, which autocast would run in bfloat16.
         return (video.to(precise) * audio.to(precise)).sum(-1)
 
 
-def build(config: LipExpertConfig) -> LipExpert:
-    """Return the model of that configuration, with fresh weights."""
+def build_lip_expert(config: LipExpertConfig) -> LipExpert:
+    """Build a lip expert with fresh weights."""
     front_end = DecibelMel(preemphasis=PREEMPHASIS)
     columns = exact_div(config.window_frames * SAMPLES_PER_FRAME, front_end.hop_length)
     return LipExpert(

@@ -1,7 +1,7 @@
-"""SyncNet: lips and cepstra as points in one space, near where they are in sync.
+"""SyncNet: embeddings of lips and of audio (MFCC), close to each other where they are in sync.
 
-Chung and Zisserman, Out of Time: Automated Lip Sync in the Wild (ACCV-W 2016); the network of the
-released code, which LSE-D and LSE-C are defined by.
+Source: Chung and Zisserman, Out of Time: Automated Lip Sync in the Wild (ACCV-W 2016); the network
+of the released code, which LSE-D and LSE-C are defined by.
 """
 
 from dataclasses import dataclass
@@ -11,28 +11,28 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from avsync.audio.features import Mfcc
+from avsync.audio.fbank import Mfcc
 from avsync.encoders.syncnet import CROP_SIZE, SyncNetAudioEncoder, SyncNetVisualEncoder
 from avsync.faces.crops import CropKind
-from avsync.tasks.input_spec import ClipSpec, meeting
+from avsync.tasks.input_spec import ClipSpec, repeat_video
 from avsync.timing import SAMPLE_RATE
 
-# Windows that are encoded together: the first layer alone holds 5 MB of each one's frame.
+# Windows encoded at once: the first layer alone takes 5 MB for each of them.
 LIP_WINDOWS = 16
-SOUND_WINDOWS = 256
+AUDIO_WINDOWS = 256
 
 
 @dataclass(frozen=True)
 class SyncNetConfig:
-    """Sizes of a SyncNet; those of the published weights by default.
+    """Sizes of a SyncNet, by default those of the published weights.
 
     Args:
         lip_channels: widths of the lip stream.
         mfcc_channels: widths of the audio stream.
-        dim: width of the space that both are compared in.
-        size: height and width of the crops.
-        crop: what it looks at; `face` is in every store of prepared clips, `head` in those made
-            with `--crops head`.
+        dim: width of the embeddings.
+        size: height and width of the crops, pixels.
+        crop: kind of crop; every store of prepared clips has `face`, those made with
+            `--crops head` have `head`.
     """
 
     lip_channels: tuple[int, int, int] = (96, 256, 512)
@@ -43,13 +43,13 @@ class SyncNetConfig:
 
 
 class SyncNet(nn.Module):
-    """Scores how well windows of a face and of a voice belong together: minus their distance.
+    """Score how well windows of a face and of audio match: minus the distance of embeddings.
 
     Args:
         visual: frames `(B, 3, T, 224, 224)` -> tokens `(B, T - 4, D)`.
         audio: MFCC `(B, 13, 20)` -> tokens `(B, D)`.
         front_end: waveform `(B, N)` -> MFCC `(B, 13, S)`.
-        crop: what the frames show.
+        crop: kind of crop.
     """
 
     def __init__(
@@ -73,18 +73,21 @@ class SyncNet(nn.Module):
         )
 
     def forward(self, frames: Tensor, mel: Tensor) -> Tensor:
-        """Map windows of frames `(B, 3, 5, 224, 224)` in [0, 1] and of MFCC `(B, 13, 20)` to
-        scores `(B,)`; the MFCC may be `(B, 1, 13, 20)` as well, and several for each window.
+        """Map frames `(B, 3, 5, 224, 224)` in [0, 1] and MFCC `(B, 13, 20)` to scores `(B,)`.
+
+        The MFCC may also be `(B, 1, 13, 20)`, and there may be several windows of it for each
+        window of frames, see `repeat_video`.
         """
         video = self.visual(frames)
         if video.shape[1] != 1:
             raise ValueError(f"frames must be (B, 3, 5, H, W), got {tuple(frames.shape)}")
         audio = self.audio(mel[:, 0] if mel.ndim == 4 else mel)
-        return self.compare(meeting(video[:, 0], audio), audio)
+        return self.compare(repeat_video(video[:, 0], audio), audio)
 
     def encode_video(self, frames: Tensor) -> Tensor:
-        """Map RGB frames `(B, 3, T, 224, 224)` in [0, 1] to entries `(B, T - 4, D)`, one for every
-        window start.
+        """Map RGB frames `(B, 3, T, 224, 224)` in [0, 1] to embeddings `(B, T - 4, D)`.
+
+        There is one embedding for each window start.
         """
         overlap = self.spec.window_frames - 1
         starts = range(0, max(1, frames.shape[2] - overlap), LIP_WINDOWS)
@@ -92,38 +95,46 @@ class SyncNet(nn.Module):
         return torch.cat(blocks, dim=1)
 
     def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
-        """Map a waveform `(B, N)` at 16 kHz and window starts `(S,)` in seconds to entries `(B, S,
-        D)`.
+        """Encode the audio of windows.
 
-        Starts are rounded to a sample. ValueError where a window reaches outside the waveform.
+        Args:
+            wav: waveforms `(B, N)` at 16 kHz.
+            starts_s: window starts `(S,)` in seconds; rounded to a sample.
+
+        Returns:
+            Embeddings `(B, S, D)`.
+
+        Raises:
+            ValueError: a window reaches outside the waveform.
         """
         windows = self.spec.cut_audio(wav, starts_s)
         mfcc = self.front_end.columns(rearrange(windows, "b s n -> (b s) n"))
         return rearrange(self.encode_features(mfcc), "(b s) d -> b s d", b=len(wav))
 
     def encode_features(self, features: Tensor) -> Tensor:
-        """Map MFCC windows `(B, 13, 20)` to entries `(B, D)`."""
+        """Map MFCC windows `(B, 13, 20)` to embeddings `(B, D)`."""
         features = features.to(next(self.audio.parameters()).dtype)
-        return torch.cat([self.audio(block) for block in features.split(SOUND_WINDOWS)])
+        return torch.cat([self.audio(block) for block in features.split(AUDIO_WINDOWS)])
 
     def window_features(self, wav: Tensor, windows: int) -> Tensor:
-        """Map a clip's waveform `(B, N)` to the MFCC of its windows `(B, windows, 13, 20)`, as the
-        public evaluation cuts them: from column 4 k of the whole clip's for frame k.
+        """Map a clip's waveform `(B, N)` to the MFCC of its windows `(B, windows, 13, 20)`.
+
+        As in the public evaluation, the window of frame k starts at column 4 k of the whole clip's.
         """
         return self.spec.cut_features(self.front_end, wav, windows, self.audio.window_columns)
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
-        """Map entries `(..., D)` whose leading axes broadcast to minus their distances `(...)`.
+        """Map embeddings `(..., D)` whose leading axes broadcast to minus their distances `(...)`.
 
-        As upstream, with a millionth added to every difference.
+        As upstream, 1e-6 is added to every difference.
         """
-        # Distances are about 10, where bfloat16 goes in steps of a sixteenth.
+        # Distances are about 10, where the resolution of bfloat16 is a sixteenth.
         precise = torch.promote_types(video.dtype, torch.float32)
         return -F.pairwise_distance(video.to(precise), audio.to(precise), eps=1e-6)
 
 
-def build(config: SyncNetConfig) -> SyncNet:
-    """Return the model of that configuration, with fresh weights."""
+def build_syncnet(config: SyncNetConfig) -> SyncNet:
+    """Build a SyncNet with fresh weights."""
     return SyncNet(
         visual=SyncNetVisualEncoder(config.lip_channels, config.dim, config.size),
         audio=SyncNetAudioEncoder(config.mfcc_channels, config.dim),

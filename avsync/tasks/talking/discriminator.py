@@ -1,8 +1,8 @@
-"""The critic of generated faces: is this lower half of a face real?
+"""Discriminator of generated faces: whether the lower half of a face is real.
 
-Prajwal et al., Wav2Lip (ACM Multimedia 2020); Table 3 of SyncTalklip's supplement. The table's
-padding of 1 throughout contradicts its own sizes, and it leaves the last layer out: as the public
-code has them here.
+Source: Prajwal et al., Wav2Lip (ACM Multimedia 2020); table 3 of SyncTalklip's supplement. The
+table's padding of 1 throughout contradicts its own sizes, and it leaves the last layer out: both
+are as in the public code here.
 """
 
 import torch
@@ -14,7 +14,7 @@ SLOPE = 0.01
 
 
 class FaceDiscriminator(nn.Module):
-    """Tells real faces from generated ones by their lower halves.
+    """Distinguish real faces from generated ones by their lower halves.
 
     Args:
         channels: widths of the layers, from 48x96 to 6x6; those at 3x3 and 1x1 are as wide as the
@@ -42,8 +42,9 @@ class FaceDiscriminator(nn.Module):
         )
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Map frames `(B, 3, 96, 96)` in [0, 1] to logits `(B,)`: above 0 they look real. (The
-        public code ends in the sigmoid of these.)
+        """Map frames `(B, 3, 96, 96)` in [0, 1] to logits `(B,)`, positive for real faces.
+
+        The public code returns the sigmoid of these.
         """
         if frames.ndim != 4 or frames.shape[1:] != (3, SIZE, SIZE):
             raise ValueError(f"frames must be (B, 3, {SIZE}, {SIZE}), got {tuple(frames.shape)}")

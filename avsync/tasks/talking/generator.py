@@ -1,8 +1,8 @@
-"""The talking face: from a voice and a face without its mouth to the frame that is spoken.
+"""Generator of talking faces: from audio and a face with its lower half masked to a speaking face.
 
-Wav2Lip (Prajwal et al., ACM Multimedia 2020) drew it, TalkLip (Wang et al., CVPR 2023) and
-SyncTalklip let other encoders tell it what is said. Table 2 of SyncTalklip's supplement, where it
-contradicts itself, is read as the public code has it: see docs/synctalklip.md.
+Source: Wav2Lip (Prajwal et al., ACM Multimedia 2020); TalkLip (Wang et al., CVPR 2023) and
+SyncTalklip condition it on other audio encoders. Table 2 of SyncTalklip's supplement, where it
+contradicts itself, is read as the public code has it: see docs/models/synctalklip.md.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from avsync.encoders.face_pyramid import SIZE, FacePyramid, residual_block_2d
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FPS
 
-# Frames that are drawn together.
-DRAWN = 32
-# What a generator looks at: one whole face crop at a time, with the audio of its frame.
+# Frames generated at once.
+FRAMES_PER_PASS = 32
+# Input of a generator: one whole face crop at a time, with the audio of its frame.
 FACE_SPEC = ClipSpec(
     crop="face",
     height=SIZE,
@@ -32,12 +32,12 @@ FACE_SPEC = ClipSpec(
 
 @dataclass(frozen=True)
 class TalkingFaceConfig:
-    """Sizes of a generator; those of Wav2Lip, TalkLip and SyncTalklip by default.
+    """Sizes of a generator, by default those of Wav2Lip, TalkLip and SyncTalklip.
 
     Args:
-        channels: widths of the maps of what is seen, from 96x96 to 3x3.
-        decoder: widths of the maps that are drawn, from 3x3 and 6x6 to 96x96.
-        drawn: width of the map that the pixels are read from.
+        channels: widths of the face encoder's maps, from 96x96 to 3x3.
+        decoder: widths of the decoder's maps, from 3x3 and 6x6 to 96x96.
+        drawn: width of the last map before the pixels.
     """
 
     channels: tuple[int, int, int, int, int, int] = (16, 32, 64, 128, 256, 512)
@@ -45,19 +45,21 @@ class TalkingFaceConfig:
     drawn: int = 32
 
 
-# What a CPU trains in an hour: multiples of 8 where the maps are large, as its convolutions are
-# slower with 12 channels than with 16; 16 of 96x96, so that both frames get past the first layer.
-SMALL = TalkingFaceConfig((16, 16, 16, 32, 64, 128), (128, 64, 32, 16, 8), 16)
+# A size that a CPU trains in an hour: multiples of 8 where the maps are large, since convolutions
+# on CPUs are slower with 12 channels than with 16; 16 at 96x96, so that both frames get past the
+# first layer.
+SMALL_TALKING_FACE = TalkingFaceConfig((16, 16, 16, 32, 64, 128), (128, 64, 32, 16, 8), 16)
 
 
 class TalkingFace(Protocol):
-    """What every model of a talking face can do; training and `avsync talk` ask for no more."""
+    """Model of a talking face, as training and `avsync talk` use it."""
 
     spec: ClipSpec
 
-    def encode_voice(self, wav: Tensor, frames: int) -> Tensor:
-        """Map a waveform `(B, N)` at 16 kHz that starts with the first frame to a token for each
-        frame `(B, frames, D)`.
+    def encode_speech(self, wav: Tensor, frames: int) -> Tensor:
+        """Map speech `(B, N)` at 16 kHz that starts with the first frame to `(B, frames, D)`.
+
+        There is one token for each frame.
         """
         ...
 
@@ -67,12 +69,13 @@ class TalkingFace(Protocol):
 
 
 class TalkingFaceGenerator(nn.Module):
-    """Draws a face that says what a token says, looks as one frame does and holds itself as
-    another whose lower half it never sees.
+    """Generate a face with lips that match a token of speech.
+
+    Identity comes from one frame, pose from the upper half of another one.
 
     Args:
-        audio_map: token of the voice `(B, D)` -> `(B, channels[-1])`.
-        faces: both frames `(B, 6, 96, 96)` -> seven maps.
+        audio_map: tokens of speech `(B, D)` to `(B, channels[-1])`.
+        faces: both frames `(B, 6, 96, 96)` to seven maps.
         decoder: see `FaceDecoder`.
     """
 
@@ -84,8 +87,9 @@ class TalkingFaceGenerator(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, tokens: Tensor, faces: Tensor) -> Tensor:
-        """Map tokens of the voice `(B, D)` and `face_pair`s `(B, 6, 96, 96)` to RGB frames `(B, 3,
-        96, 96)` in [0, 1].
+        """Map speech tokens `(B, D)` and `face_pair`s `(B, 6, 96, 96)` to frames `(B, 3, 96, 96)`.
+
+        Frames are RGB in [0, 1].
         """
         if tokens.ndim != 2 or len(tokens) != len(faces):
             raise ValueError(
@@ -97,13 +101,12 @@ class TalkingFaceGenerator(nn.Module):
 
 
 class FaceDecoder(nn.Module):
-    """Draws a frame out of what is said and what is seen: at each size what is drawn so far meets
-    the map of that size.
+    """Decode speech and the maps of a face encoder to a frame, as in a U-Net with skip connections.
 
     Args:
-        channels: widths of what is seen, from 96x96 to 3x3.
-        widths: of what is drawn, from 3x3 and 6x6 to 96x96.
-        drawn: width of the map that the pixels are read from.
+        channels: widths of the face encoder's maps, from 96x96 to 3x3.
+        widths: widths of the decoder's maps, from 3x3 and 6x6 to 96x96.
+        drawn: width of the last map before the pixels.
     """
 
     def __init__(
@@ -113,37 +116,38 @@ class FaceDecoder(nn.Module):
         drawn: int,
     ) -> None:
         super().__init__()
-        seen, said = channels[::-1], channels[-1]
+        skips, speech_dim = channels[::-1], channels[-1]
         first = widths[0]
         # From 1x1 to 3x3; the table's stride of 2 gives that size as well.
-        to_3 = nn.ConvTranspose2d(said + seen[0], first, 3)
-        stages = [
-            nn.Sequential(conv_block_2d(said, said, 1)),
+        to_3 = nn.ConvTranspose2d(speech_dim + skips[0], first, 3)
+        blocks = [
+            nn.Sequential(conv_block_2d(speech_dim, speech_dim, 1)),
             nn.Sequential(ConvBlock(to_3, nn.BatchNorm2d(first)), residual_block_2d(first)),
         ]
         before = first
-        for width, meets in zip(widths, seen[:-1], strict=True):
-            double = upsample_block_2d(before + meets, width)
-            stages.append(nn.Sequential(double, residual_block_2d(width), residual_block_2d(width)))
+        for width, skip in zip(widths, skips[:-1], strict=True):
+            double = upsample_block_2d(before + skip, width)
+            blocks.append(nn.Sequential(double, residual_block_2d(width), residual_block_2d(width)))
             before = width
-        self.stages = nn.ModuleList(stages)
+        self.stages = nn.ModuleList(blocks)
         self.out = nn.Sequential(
-            conv_block_2d(before + seen[-1], drawn, 3, padding=1), nn.Conv2d(drawn, 3, 1)
+            conv_block_2d(before + skips[-1], drawn, 3, padding=1), nn.Conv2d(drawn, 3, 1)
         )
 
-    def forward(self, said: Tensor, seen: list[Tensor]) -> Tensor:
-        """Map what is said `(B, C)` and seven maps, the largest first, to frames `(B, 3, 96,
-        96)`.
-        """
-        x = rearrange(said, "b c -> b c 1 1")
-        for stage, meets in zip(self.stages, reversed(seen), strict=True):
-            x = torch.cat([stage(x), meets], dim=1)
+    def forward(self, speech: Tensor, maps: list[Tensor]) -> Tensor:
+        """Map speech `(B, C)` and seven maps, the largest first, to frames `(B, 3, 96, 96)`."""
+        x = rearrange(speech, "b c -> b c 1 1")
+        for block, skip in zip(self.stages, reversed(maps), strict=True):
+            x = torch.cat([block(x), skip], dim=1)
         return self.out(x).sigmoid()
 
 
 def face_pair(pose: Tensor, identity: Tensor) -> Tensor:
-    """Return what a generator sees `(B, 6, 96, 96)`: frames `(B, 3, 96, 96)` without their lower half,
-    which is zero, and others of the same person, whole.
+    """Return the input of a generator `(B, 6, 96, 96)`.
+
+    Args:
+        pose: frames `(B, 3, 96, 96)`, whose lower half is replaced by zeros.
+        identity: whole frames of the same people `(B, 3, 96, 96)`.
     """
     if pose.shape != identity.shape or pose.shape[1:] != (3, SIZE, SIZE):
         shapes = f"{tuple(pose.shape)} and {tuple(identity.shape)}"
@@ -154,29 +158,38 @@ def face_pair(pose: Tensor, identity: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def redraw(
+def generate_frames(
     model: TalkingFace, frames: Tensor, wav: Tensor, identity: Tensor | None = None
 ) -> Tensor:
-    """Return frames `(T, 3, 96, 96)` that say what a voice `(N,)` at 16 kHz says, which starts with the
-    first of them; their lower halves are never seen.
+    """Generate the frames of a clip with lips that match speech.
 
     Args:
         model: in eval mode.
-        frames: face crops of one person, RGB in [0, 1], 25 a second.
-        wav: the voice.
+        frames: face crops of one person `(T, 3, 96, 96)`, RGB in [0, 1], 25 per second; their lower
+            halves are not used.
+        wav: speech `(N,)` at 16 kHz that starts with the first frame.
         identity: a frame `(3, 96, 96)` of that person; the first frame by default.
+
+    Returns:
+        Frames `(T, 3, 96, 96)`.
     """
-    tokens = model.encode_voice(wav[None], len(frames))[0]
+    tokens = model.encode_speech(wav[None], len(frames))[0]
     shown = frames[0] if identity is None else identity
-    drawn = [
-        model(said, face_pair(pose, shown.expand_as(pose)))
-        for said, pose in zip(tokens.split(DRAWN), frames.split(DRAWN), strict=True)
-    ]
-    return torch.cat(drawn)
+    batches = zip(tokens.split(FRAMES_PER_PASS), frames.split(FRAMES_PER_PASS), strict=True)
+    return torch.cat(
+        [model(speech, face_pair(pose, shown.expand_as(pose))) for speech, pose in batches]
+    )
 
 
-def build_generator(config: TalkingFaceConfig, audio_map: nn.Module) -> TalkingFaceGenerator:
-    """Yield the generator of that configuration, with fresh weights."""
+def build_talking_face_generator(
+    config: TalkingFaceConfig, audio_map: nn.Module
+) -> TalkingFaceGenerator:
+    """Build a generator with fresh weights.
+
+    Args:
+        config: sizes.
+        audio_map: tokens of speech `(B, D)` to `(B, config.channels[-1])`.
+    """
     return TalkingFaceGenerator(
         audio_map,
         FacePyramid(config.channels),

@@ -1,7 +1,7 @@
-"""SyncTalklip: a talking face that AV-SyncNet's voice encoder tells what to say.
+"""SyncTalklip: a talking face conditioned on AV-SyncNet's audio encoder.
 
-TalkLip (Wang and others, Seeing What You Said, CVPR 2023) is the same network behind AV-HuBERT's
-base encoder. What was published, and what was not, is in docs/synctalklip.md.
+TalkLip (Wang and others, Seeing What You Said, CVPR 2023) is the same network with AV-HuBERT's base
+encoder. docs/models/synctalklip.md says what was published, and what was not.
 """
 
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ from avsync.tasks.talking.generator import (
     FACE_SPEC,
     TalkingFaceConfig,
     TalkingFaceGenerator,
-    build_generator,
+    build_talking_face_generator,
 )
 
-# Windows that pass the transformer together.
+# Windows that the transformer processes at once.
 BATCH_WINDOWS = 256
 
 
@@ -29,10 +29,11 @@ class SyncTalklipConfig:
     """Sizes of a SyncTalklip.
 
     Args:
-        encoder: of the encoder that hears; TalkLip's code has the base, SyncTalklip's the large.
-        generator: of what draws.
-        window: frames of audio that the transformer hears around each frame, 0 for the whole clip,
-            as published; see `SyncTalklip`.
+        encoder: sizes of the audio encoder; TalkLip's code has the base size, SyncTalklip's the
+            large one.
+        generator: sizes of the generator.
+        window: frames of audio that the transformer attends to around each frame; 0 for the whole
+            clip, as published; see `SyncTalklip`.
     """
 
     encoder: AvHubertConfig = field(default_factory=AvHubertConfig)
@@ -41,16 +42,17 @@ class SyncTalklipConfig:
 
 
 class SyncTalklip(nn.Module):
-    """Makes a face say what a voice says.
+    """Generate a talking face from speech.
 
-    The encoder hears a window around each frame, not the clip: so a video may be of any length, and
-    be made piece by piece, and AV-SyncNet here compares tokens of the same windows.
+    The encoder processes a window around each frame, not the clip: a video may then have any length
+    and be generated in parts, and AV-SyncNet here compares tokens of the same windows.
 
     Args:
-        encoder: hears; its part that sees is unused, and is there so that AV-SyncNet's fits.
-        front_end: waveform `(B, N)` -> log energies `(B, T, 104)`.
-        generator: draws.
-        window: frames that are heard around each one, odd, or 0 for the whole clip.
+        encoder: audio encoder; its visual part is unused, and is there so that AV-SyncNet's weights
+            fit.
+        front_end: waveform `(B, N)` to log filter-bank energies `(B, T, 104)`.
+        generator: generates the frames.
+        window: frames of the window around each frame, odd, or 0 for the whole clip.
     """
 
     def __init__(
@@ -66,55 +68,56 @@ class SyncTalklip(nn.Module):
         self.encoder, self.front_end, self.generator = encoder, front_end, generator
         self.window, self.spec = window, FACE_SPEC
         dim = encoder.config.dim
-        # TalkLip's `sync_net`: only its contrast asks for it.
+        # TalkLip's `sync_net`: only its contrastive loss needs it.
         self.audio_proj = nn.Linear(dim, dim)
 
     def forward(self, tokens: Tensor, faces: Tensor) -> Tensor:
-        """Map tokens of the voice `(B, D)` and `face_pair`s `(B, 6, 96, 96)` to RGB frames `(B, 3,
-        96, 96)` in [0, 1].
+        """Map speech tokens `(B, D)` and `face_pair`s `(B, 6, 96, 96)` to frames `(B, 3, 96, 96)`.
+
+        Frames are RGB in [0, 1].
         """
         frames: Tensor = self.generator(tokens, faces)
         return frames
 
-    def encode_voice(self, wav: Tensor, frames: int) -> Tensor:
-        """Map a waveform `(B, N)` at 16 kHz that starts with the first frame to a token for each
-        frame `(B, frames, D)`; beyond the audio's end there is silence.
-        """
-        every = torch.arange(frames, device=wav.device).expand(len(wav), -1)
-        return self.encode_some(self.front_end(wav, frames), every)
+    def encode_speech(self, wav: Tensor, frames: int) -> Tensor:
+        """Map speech `(B, N)` at 16 kHz that starts with the first frame to `(B, frames, D)`.
 
-    def encode_some(self, audio: Tensor, places: Tensor) -> Tensor:
-        """Map log energies `(B, T, 104)` and frames' places `(B, P)` in them to the tokens of
-        those frames `(B, P, D)`.
+        There is one token for each frame; after the end of the audio there is silence.
         """
+        indices = torch.arange(frames, device=wav.device).expand(len(wav), -1)
+        return self.encode_at_frames(self.front_end(wav, frames), indices)
+
+    def encode_at_frames(self, audio: Tensor, indices: Tensor) -> Tensor:
+        """Map log energies `(B, T, 104)` and indices of P frames `(B, P)` to tokens `(B, P, D)`."""
         if not self.window:
             tokens = self.encoder(audio.to(self.audio_proj.weight.dtype), None)
-            return tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[2]))
+            return tokens.gather(1, indices[..., None].expand(-1, -1, tokens.shape[2]))
         reach = self.window // 2
-        # Zeros are what the front end gives where there is no audio.
+        # Zeros are what the front end returns where there is no audio.
         padded = F.pad(audio, (0, 0, reach, reach)).to(self.audio_proj.weight.dtype)
-        around = places[..., None] + torch.arange(self.window, device=places.device)
-        rows = torch.arange(len(audio), device=places.device)[:, None, None]
+        around = indices[..., None] + torch.arange(self.window, device=indices.device)
+        clips = torch.arange(len(audio), device=indices.device)[:, None, None]
         features = rearrange(
-            self.encoder.encode_audio(padded)[rows, around], "b p w d -> (b p) w d"
+            self.encoder.encode_audio(padded)[clips, around], "b p w d -> (b p) w d"
         )
         middle = slice(reach, reach + 1)
-        found = [
-            self.encoder.fuse(part, None, keep=middle) for part in features.split(BATCH_WINDOWS)
-        ]
-        return torch.cat(found).squeeze(1).unflatten(0, tuple(places.shape))
+        blocks = features.split(BATCH_WINDOWS)
+        tokens = torch.cat([self.encoder.fuse(block, None, keep=middle) for block in blocks])
+        return tokens.squeeze(1).unflatten(0, tuple(indices.shape))
 
     def embed_audio(self, tokens: Tensor) -> Tensor:
-        """Map tokens of the voice `(..., D)` to what TalkLip compares with lips, of length 1."""
+        """Map speech tokens `(..., D)` to the unit embeddings that TalkLip compares with lips."""
         return F.normalize(self.audio_proj(F.normalize(tokens, dim=-1)), dim=-1)
 
 
-def build(config: SyncTalklipConfig) -> SyncTalklip:
-    """Return the model of that configuration, with fresh weights."""
-    said = config.generator.channels[-1]
+def build_synctalklip(config: SyncTalklipConfig) -> SyncTalklip:
+    """Build a SyncTalklip with fresh weights."""
+    dim = config.generator.channels[-1]
     return SyncTalklip(
         encoder=AvHubertEncoder(config.encoder),
         front_end=StackedFbank(),
-        generator=build_generator(config.generator, nn.Linear(config.encoder.dim, said)),
+        generator=build_talking_face_generator(
+            config.generator, nn.Linear(config.encoder.dim, dim)
+        ),
         window=config.window,
     )

@@ -1,7 +1,7 @@
-"""Wav2Lip: a talking face that a mel of 0.2 s around each frame tells what to say.
+"""Wav2Lip: a talking face conditioned on 0.2 s of mel around each frame.
 
-Prajwal, Mukhopadhyay, Namboodiri and Jawahar, A Lip Sync Expert Is All You Need for Speech to Lip
-Generation In the Wild (ACM Multimedia 2020).
+Source: Prajwal, Mukhopadhyay, Namboodiri and Jawahar, A Lip Sync Expert Is All You Need for Speech
+to Lip Generation In the Wild (ACM Multimedia 2020).
 """
 
 from dataclasses import dataclass, field
@@ -18,25 +18,26 @@ from avsync.tasks.talking.generator import (
     FACE_SPEC,
     TalkingFaceConfig,
     TalkingFaceGenerator,
-    build_generator,
+    build_talking_face_generator,
 )
 from avsync.timing import SAMPLES_PER_FRAME
 
-# The public training cuts the mel of a frame from the frame before it on; its inference from the
+# The public training cuts the mel of a frame from the frame before it on, its inference from the
 # frame itself on.
 FRAMES_BEFORE = 1
 WINDOW_COLUMNS = 16
-# What the front end gives for silence.
+# Output of the front end for silence.
 SILENCE = -4.0
 
 
 @dataclass(frozen=True)
 class Wav2LipConfig:
-    """Sizes of a Wav2Lip; those of the published weights by default.
+    """Sizes of a Wav2Lip, by default those of the published weights.
 
     Args:
-        mel_channels: widths of the encoder that hears; the last is made that of what is seen.
-        generator: of what draws.
+        mel_channels: widths of the audio encoder; a last one is added, that of the generator's
+            smallest map.
+        generator: sizes of the generator.
     """
 
     mel_channels: tuple[int, int, int, int] = (32, 64, 128, 256)
@@ -44,12 +45,12 @@ class Wav2LipConfig:
 
 
 class Wav2Lip(nn.Module):
-    """Makes a face say what a voice says.
+    """Generate a talking face from speech.
 
     Args:
-        audio: mel `(B, 80, 16)` -> tokens `(B, D)`.
-        front_end: waveform `(B, N)` -> mel `(B, 80, 1 + N // 200)`, with pre-emphasis.
-        generator: draws, and takes the tokens as they are.
+        audio: mel `(B, 80, 16)` to tokens `(B, D)`.
+        front_end: waveform `(B, N)` to mel `(B, 80, 1 + N // 200)`, with pre-emphasis.
+        generator: generates the frames, and takes the tokens unchanged.
     """
 
     def __init__(
@@ -60,39 +61,39 @@ class Wav2Lip(nn.Module):
         self.spec = FACE_SPEC
 
     def forward(self, tokens: Tensor, faces: Tensor) -> Tensor:
-        """Map tokens of the voice `(B, D)` and `face_pair`s `(B, 6, 96, 96)` to RGB frames `(B, 3,
-        96, 96)` in [0, 1].
+        """Map speech tokens `(B, D)` and `face_pair`s `(B, 6, 96, 96)` to frames `(B, 3, 96, 96)`.
+
+        Frames are RGB in [0, 1].
         """
         frames: Tensor = self.generator(tokens, faces)
         return frames
 
-    def encode_voice(self, wav: Tensor, frames: int) -> Tensor:
-        """Map a waveform `(B, N)` at 16 kHz that starts with the first frame to a token for each
-        frame `(B, frames, D)`; beyond the audio's ends there is silence.
-        """
-        every = torch.arange(frames, device=wav.device).expand(len(wav), -1)
-        return self.encode_some(self.front_end(wav), every)
+    def encode_speech(self, wav: Tensor, frames: int) -> Tensor:
+        """Map speech `(B, N)` at 16 kHz that starts with the first frame to `(B, frames, D)`.
 
-    def encode_some(self, audio: Tensor, places: Tensor) -> Tensor:
-        """Map mel `(B, 80, S)` and frames' places `(B, P)` to the tokens of those frames `(B, P,
-        D)`.
+        There is one token for each frame; before and after the audio there is silence.
         """
+        indices = torch.arange(frames, device=wav.device).expand(len(wav), -1)
+        return self.encode_at_frames(self.front_end(wav), indices)
+
+    def encode_at_frames(self, audio: Tensor, indices: Tensor) -> Tensor:
+        """Map mel `(B, 80, S)` and indices of P frames `(B, P)` to tokens `(B, P, D)`."""
         hop, reach = self.front_end.hop_length, self.audio.window_columns
-        firsts = (places - FRAMES_BEFORE) * SAMPLES_PER_FRAME // hop
+        firsts = (indices - FRAMES_BEFORE) * SAMPLES_PER_FRAME // hop
         beyond = max(0, int(firsts.max()) + reach - audio.shape[-1])
         padded = F.pad(audio, (reach, beyond), value=SILENCE)
-        columns = firsts[..., None] + reach + torch.arange(reach, device=places.device)
-        rows = torch.arange(len(audio), device=places.device)[:, None, None]
-        windows = rearrange(padded.mT[rows, columns], "b p s m -> (b p) m s")
+        columns = firsts[..., None] + reach + torch.arange(reach, device=indices.device)
+        clips = torch.arange(len(audio), device=indices.device)[:, None, None]
+        windows = rearrange(padded.mT[clips, columns], "b p s m -> (b p) m s")
         tokens: Tensor = self.audio(windows.to(next(self.audio.parameters()).dtype))
-        return tokens.unflatten(0, tuple(places.shape))
+        return tokens.unflatten(0, tuple(indices.shape))
 
 
-def build(config: Wav2LipConfig) -> Wav2Lip:
-    """Return the model of that configuration, with fresh weights."""
+def build_wav2lip(config: Wav2LipConfig) -> Wav2Lip:
+    """Build a Wav2Lip with fresh weights."""
     channels = (*config.mel_channels, config.generator.channels[-1])
     return Wav2Lip(
         audio=Wav2LipAudioEncoder(channels, WINDOW_COLUMNS, last_residuals=1),
         front_end=DecibelMel(preemphasis=PREEMPHASIS),
-        generator=build_generator(config.generator, nn.Identity()),
+        generator=build_talking_face_generator(config.generator, nn.Identity()),
     )

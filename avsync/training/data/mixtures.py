@@ -41,7 +41,8 @@ class MixtureData:
         data: stores of prepared clips (`avsync prepare`): faces, and the voices to be separated.
         splits: JSON file of clip names by split, for the first store: `train` is trained on,
             mixtures of `val` are measured on. Without it nothing is measured.
-        zero_ms: offset of each store's clips (positive = the audio leads), taken off; 0 by default.
+        corpus_offset_ms: constant offset of the clips of each store (positive = the audio leads),
+            taken off the clips; 0 by default.
         landmarks: folder of `CLIP.npz`, by clip id, for models that see landmarks.
         music: folders of accompaniment, in any format.
         mir1k: folder of MIR-1K, whose left channels are accompaniment and right ones second voices.
@@ -57,7 +58,7 @@ class MixtureData:
 
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE...")]
     splits: Path | None = None
-    zero_ms: tuple[float, ...] = ()
+    corpus_offset_ms: Annotated[tuple[float, ...], tyro.conf.arg(aliases=["--zero-ms"])] = ()
     landmarks: Path | None = None
     music: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER...")] = ()
     mir1k: Path | None = None
@@ -75,8 +76,11 @@ class MixtureData:
                 "batch must be 1 or more and validate_mixtures 0 or more, "
                 f"got {self.batch} and {self.validate_mixtures}"
             )
-        if self.zero_ms and len(self.zero_ms) != len(self.data):
-            raise ValueError(f"zero_ms must have {len(self.data)} values, got {len(self.zero_ms)}")
+        if self.corpus_offset_ms and len(self.corpus_offset_ms) != len(self.data):
+            raise ValueError(
+                f"corpus_offset_ms must have {len(self.data)} values, "
+                f"got {len(self.corpus_offset_ms)}"
+            )
 
     @property
     def cached(self) -> Path:
@@ -98,8 +102,8 @@ def open_mixtures(
         store = Store(path)
         called = data.val if split == "val" else split
         places = clips_of_split(store, data.splits if number == 0 else None, called)
-        zero_ms = data.zero_ms[number] if data.zero_ms else 0.0
-        sources.append(FaceSource(store, places, zero_ms))
+        offset_ms = data.corpus_offset_ms[number] if data.corpus_offset_ms else 0.0
+        sources.append(FaceSource(store, places, offset_ms))
     sounds = AudioCache(data.cached / "sounds", spec.sample_rate)
     faces = SeparationTargets(sources, spec, sounds, data.landmarks)
     chosen = None if data.splits is None and split == "train" else split
@@ -153,15 +157,15 @@ def _seen(
     mixtures: Mixtures, drawn: Sequence[Mixture], features: FeatureCache | None
 ) -> tuple[Tensor, ...]:
     spec, faces = mixtures.spec, mixtures.faces
-    if not spec.sees:
+    if not spec.uses_video:
         return ()
     if spec.landmarks:
-        points = [faces.landmarks(each.place, each.frame, spec.frames) for each in drawn]
+        points = [faces.landmarks(each.face, each.frame, spec.frames) for each in drawn]
         return (torch.from_numpy(np.stack(points)).permute(0, 3, 1, 2),)
     if features is None:
         return (as_frames([mixtures.frames(each) for each in drawn]),)
     tokens = [
-        features.tokens(faces.crop_file(each.place), each.frame, spec.frames) for each in drawn
+        features.tokens(faces.crop_file(each.face), each.frame, spec.frames) for each in drawn
     ]
     return (torch.from_numpy(np.stack(tokens)).float(),)
 

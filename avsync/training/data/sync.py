@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.data.sampling.crops import crops_for
 from avsync.data.store.curation import read_clean_lists
-from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.reader import PreparedClip, Store, StoreClips
 from avsync.data.store.splits import clips_of_split
 from avsync.evaluation.score_matrix import clip_band
 from avsync.metrics.sync_accuracy import average_context, best_offsets
 from avsync.scoring.engine import SyncModel
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import SAMPLE_RATE
+from avsync.training.engine.loop import Watch
 
 # A longer context than most windows: what averaging gives.
 LONG_CONTEXT = 15
@@ -33,7 +34,8 @@ class ClipData:
         splits: JSON file of clip names by split, for the first store: `train` is trained on, `val`
             is measured on. Without it all clips are trained on and nothing is measured.
         share: share of the draws from each store; by default as many as it has clips.
-        zero_ms: offset of each store's clips (positive = the audio leads), taken off; 0 by default.
+        corpus_offset_ms: constant offset of the clips of each store (positive = the audio leads),
+            taken off the clips; 0 by default.
         clean: tables that say which clips are left out and which are moved (`avsync audit`).
         batch: draws per step.
         validate_clips: clips of `val` that are measured on, 0 for all.
@@ -42,7 +44,7 @@ class ClipData:
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE...")]
     splits: Path | None = None
     share: tuple[float, ...] = ()
-    zero_ms: tuple[float, ...] = ()
+    corpus_offset_ms: Annotated[tuple[float, ...], tyro.conf.arg(aliases=["--zero-ms"])] = ()
     clean: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="TABLE...")] = ()
     batch: int = 128
     validate_clips: int = 20
@@ -59,16 +61,19 @@ def open_sources(clips: ClipData, spec: ClipSpec) -> list[ClipWindows]:
     """Return the training clips of each store, as a task sees them."""
     if not clips.data:
         raise ValueError("data must name at least one store of prepared clips, got none")
-    if clips.zero_ms and len(clips.zero_ms) != len(clips.data):
-        raise ValueError(f"zero_ms must have {len(clips.data)} values, got {len(clips.zero_ms)}")
+    if clips.corpus_offset_ms and len(clips.corpus_offset_ms) != len(clips.data):
+        raise ValueError(
+            f"corpus_offset_ms must have {len(clips.data)} values, "
+            f"got {len(clips.corpus_offset_ms)}"
+        )
     clean = read_clean_lists(clips.clean)
     sources = []
     for number, path in enumerate(clips.data):
         store = Store(path)
         places = clips_of_split(store, clips.splits if number == 0 else None, "train")
-        kept = [place for place in places if store.rows[place]["id"] not in clean.dropped]
-        zero_ms = clips.zero_ms[number] if clips.zero_ms else 0.0
-        sources.append(ClipWindows(store, kept, spec, zero_ms, clean.moved_ms))
+        kept = [place for place in places if store.rows[place].id not in clean.dropped]
+        offset_ms = clips.corpus_offset_ms[number] if clips.corpus_offset_ms else 0.0
+        sources.append(ClipWindows(store, kept, spec, offset_ms, clean.moved_ms))
     return sources
 
 
@@ -104,6 +109,15 @@ def as_frames(crops: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(crops)).permute(0, 4, 1, 2, 3)
 
 
+def held_out_clips(clips: ClipData) -> StoreClips | tuple[()]:
+    """Return the clips of split `val` that are measured on; none where the recipe has no splits."""
+    if clips.splits is None:
+        return ()
+    store = Store(clips.data[0])
+    indices = clips_of_split(store, clips.splits, "val")
+    return StoreClips(store, indices[: clips.validate_clips or None])
+
+
 class Validation:
     """Measures the `model` of a training step on the held-out clips: shares of windows within a
     frame; chance is 0.097.
@@ -115,12 +129,9 @@ class Validation:
 
     def __init__(self, clips: ClipData, window_frames: int) -> None:
         self.contexts = sorted({window_frames, max(window_frames, LONG_CONTEXT)})
-        self.zero_ms = clips.zero_ms[0] if clips.zero_ms else 0.0
-        self.clips: list[PreparedClip] = []
-        if clips.splits is not None:
-            store = Store(clips.data[0])
-            places = clips_of_split(store, clips.splits, "val")
-            self.clips = [store[place] for place in places[: clips.validate_clips or None]]
+        self.watch = Watch(f"within_1_at_{window_frames}")
+        self.offset_ms = clips.corpus_offset_ms[0] if clips.corpus_offset_ms else 0.0
+        self.clips = held_out_clips(clips)
 
     def __call__(self, task: nn.Module) -> dict[str, float]:
         """Figures by name; the model is put into eval mode."""
@@ -134,7 +145,7 @@ class Validation:
 
     def _shares(self, model: SyncModel, clip: PreparedClip) -> list[float]:
         crops, wav = crops_for(model.spec, clip), np.asarray(clip.wav_16k)
-        band = clip_band(model, crops, wav, self.zero_ms, empty_windows=False).band
+        band = clip_band(model, crops, wav, self.offset_ms, empty_windows=False).band
         window = model.spec.window_frames
         offsets = [best_offsets(average_context(band, k, window)) for k in self.contexts]
         return [float((found.abs() <= 1).float().mean()) for found in offsets]

@@ -8,7 +8,7 @@ import gc
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,78 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
+class Watch(NamedTuple):
+    """The figure of a validation that says which weights are best, and in which direction."""
+
+    figure: str
+    higher_is_better: bool = True
+
+    @property
+    def worst(self) -> float:
+        return -math.inf if self.higher_is_better else math.inf
+
+    def better(self, value: float, than: float) -> bool:
+        return value > than if self.higher_is_better else value < than
+
+
+class EarlyStop:
+    """Stop a run when its validation has not improved for a while, and keep the best weights.
+
+    Args:
+        patience: measurements without an improvement after which to stop; 0 never stops, and keeps
+            no copy.
+        watch: the figure to improve, wherever it stands among the others.
+
+    Raises:
+        ValueError: patience without a figure to watch.
+    """
+
+    def __init__(self, patience: int, watch: Watch | None = None) -> None:
+        if patience and watch is None:
+            raise ValueError("patience needs a figure to watch: fit(..., watch=Watch(NAME))")
+        self.patience, self.watch = patience, watch
+        self.best = -math.inf if watch is None else watch.worst
+        self.since = 0
+        self.kept: dict[str, Tensor] = {}
+
+    @property
+    def stops(self) -> bool:
+        return 0 < self.patience <= self.since
+
+    def see(self, figures: Mapping[str, float], averaged: nn.Module) -> None:
+        """Take in a measurement of the averaged weights.
+
+        Raises:
+            ValueError: the figure that is watched is not in it.
+        """
+        if not self.patience or self.watch is None:
+            return
+        if not figures:
+            raise ValueError("patience needs something measured: give the recipe held-out clips")
+        if self.watch.figure not in figures:
+            raise ValueError(
+                f"patience watches {self.watch.figure}, measured were {', '.join(figures)}"
+            )
+        value = figures[self.watch.figure]
+        if self.watch.better(value, than=self.best):
+            self.best, self.since = value, 0
+            self.kept = {name: each.clone() for name, each in averaged.state_dict().items()}
+        else:
+            self.since += 1
+
+    def put_back(self, averaged: nn.Module) -> None:
+        """Give the module the best weights seen, if any were kept."""
+        if self.kept:
+            averaged.load_state_dict(self.kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "since": self.since, "kept": self.kept}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.since = state_dict["best"], state_dict["since"]
+        self.kept = state_dict["kept"]
+
+
 # What recipes need is here, wherever it is defined.
 __all__ = [
     "LOG_FILE",
@@ -34,11 +106,12 @@ __all__ = [
     "LoopSettings",
     "MakeBatch",
     "Validate",
+    "Watch",
     "fit",
     "learning_rate",
 ]
 
-# Measures an averaged copy of the task; of the first figure, more is better.
+# Measures an averaged copy of the task: figures by name, in any order.
 Validate = Callable[[nn.Module], Mapping[str, float]]
 
 
@@ -48,6 +121,7 @@ def fit(
     settings: LoopSettings,
     chance: float,
     validate: Validate,
+    watch: Watch | None = None,
 ) -> nn.Module:
     """Train `task`, whose forward maps a batch to a scalar loss, and returns its averaged copy.
 
@@ -56,9 +130,10 @@ def fit(
         make_batch: draws a batch, or says how at each moment.
         settings: see there.
         chance: the loss of a model that knows nothing, written beside every loss.
-        validate: measures an averaged copy of the task; of its first figure, more is better.
+        validate: measures an averaged copy of the task.
+        watch: the figure of `validate` that `patience` goes by; needed with `patience` only.
     """
-    run = _Run(task, settings, chance)
+    run = _Run(task, settings, chance, watch)
     first = run.state.resume()
     fabric = run.fabric
     parts = Parts(
@@ -90,7 +165,9 @@ def fit(
 class _Run:
     """All that a run holds: the model and its average, the optimiser, the log, the watchers."""
 
-    def __init__(self, task: nn.Module, settings: LoopSettings, chance: float) -> None:
+    def __init__(
+        self, task: nn.Module, settings: LoopSettings, chance: float, watch: Watch | None
+    ) -> None:
         # Slow to import, and not needed to print the options.
         from timm.utils.model_ema import ModelEmaV3
 
@@ -100,7 +177,7 @@ class _Run:
         self.set_rate = make_schedule(self.optimizer, settings)
         self.average = ModelEmaV3(task, decay=settings.ema).to(self.fabric.device)
         self.wrapped, self.stepper = self.fabric.setup(task, self.optimizer)
-        self.early = EarlyStop(settings.patience)
+        self.early = EarlyStop(settings.patience, watch)
         self.alarm = ChanceMonitor(chance, settings.alarm_after, settings.clip)
         self.log = RunLog(
             settings.output,
@@ -184,50 +261,6 @@ class _Run:
 
 def _due(done: int, every: int) -> bool:
     return every > 0 and done % every == 0
-
-
-class EarlyStop:
-    """Watches the first figure of every measurement, of which more is better.
-
-    Args:
-        patience: measurements without a better one after which to stop; 0 never stops, and keeps
-            no copy.
-    """
-
-    def __init__(self, patience: int) -> None:
-        self.patience = patience
-        self.best = float("-inf")
-        self.since = 0
-        self.kept: dict[str, Tensor] = {}
-
-    @property
-    def stops(self) -> bool:
-        return 0 < self.patience <= self.since
-
-    def see(self, figures: Mapping[str, float], averaged: nn.Module) -> None:
-        """Take in a measurement of the averaged weights."""
-        if not self.patience:
-            return
-        if not figures:
-            raise ValueError("patience needs something measured: give the recipe held-out clips")
-        value = next(iter(figures.values()))
-        if value > self.best:
-            self.best, self.since = value, 0
-            self.kept = {name: each.clone() for name, each in averaged.state_dict().items()}
-        else:
-            self.since += 1
-
-    def put_back(self, averaged: nn.Module) -> None:
-        """Give the module the best weights seen, if any were kept."""
-        if self.kept:
-            averaged.load_state_dict(self.kept)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "since": self.since, "kept": self.kept}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.since = state_dict["best"], state_dict["since"]
-        self.kept = state_dict["kept"]
 
 
 def start_fabric(settings: LoopSettings) -> "Fabric":

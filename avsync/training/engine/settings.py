@@ -33,8 +33,8 @@ class LoopSettings:
         accumulate: batches per optimiser step, on each process.
         ema: decay of the averaged weights, which are the ones that are kept.
         validate_every: steps between measurements, 0 for only one at the end.
-        patience: measurements without a better first figure after which the run stops and keeps
-            the best weights, 0 for never.
+        patience: early stopping: measurements in which the figure that the recipe watches has not
+            improved, after which the run stops and keeps the best weights; 0 for never.
         save_every: steps between states that a stopped run resumes from.
         alarm_after: steps at chance after which likely causes are said, 0 for never.
         overfit_one_batch: before training, up to so many steps on one batch with a copy of the

@@ -113,7 +113,7 @@ class Aligning(nn.Module):
         """Map mouths `(B, T, H, W)` and voices `(B, T - 4, 104)` of stretches, and where reading
         counts those of `Spoken.batches`, to the loss.
         """
-        seen, heard = self.model.see_windows(video), self.model.hear_windows(audio)
+        seen, heard = self.model.encode_grey_mouths(video), self.model.encode_fbank(audio)
         loss: Tensor = self.align(heard, seen)
         if not sentences:
             return loss
@@ -136,7 +136,7 @@ def train(recipe: AvSyncNetRecipe) -> Path:
     task = Aligning(model, recipe.contrast, frames, recipe.windows, lip)
     batches = _batches(recipe, model, spoken)
     measure = Validation(recipe.clips, model.spec.window_frames)
-    trained = fit(task, batches, recipe.loop, task.chance, measure)
+    trained = fit(task, batches, recipe.loop, task.chance, measure, measure.watch)
     return save_model(recipe.loop.output, "av_syncnet", trained, config)
 
 

@@ -79,5 +79,5 @@ def train(recipe: AvstRecipe) -> Path:
     task = PairMatching(model, recipe.windows)
     batches = sequence_batches(recipe.clips, model.spec, recipe.windows)
     measure = Validation(recipe.clips, model.spec.window_frames)
-    trained = fit(task, batches, recipe.loop, task.chance, measure)
+    trained = fit(task, batches, recipe.loop, task.chance, measure, measure.watch)
     return save_model(recipe.loop.output, "avst", trained, config)

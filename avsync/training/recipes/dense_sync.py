@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -14,19 +14,21 @@ import tyro
 from torch import Tensor, nn
 
 from avsync import weights as checkpoints
-from avsync.data.augment_video import augment_mel, augment_mouth
+from avsync.data.augment_audio import augment_mel
+from avsync.data.augment_video import augment_mouth
+from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.data.sampling.sync_sequences import MouthSequences
-from avsync.data.store.curation import put_right, read_clean_lists
-from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.curation import read_clean_lists
+from avsync.data.store.reader import CROP_SIZE, Store, StoreClips
 from avsync.data.store.splits import clips_of_split
 from avsync.evaluation.sync_accuracy import measure_clips
 from avsync.losses.distillation.score_distillation import ScoreDistillationLoss
 from avsync.losses.shift_info_nce import ShiftInfoNceLoss
-from avsync.scoring.peak import calibration_of
+from avsync.tasks.calibration import Calibration
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.dense_sync import DenseSync, DenseSyncConfig, TimmDenseSyncConfig
 from avsync.timing import SAMPLES_PER_FRAME, exact_div
-from avsync.training.engine.loop import LoopSettings, MakeBatch, fit
+from avsync.training.engine.loop import LoopSettings, MakeBatch, Watch, fit
 from avsync.training.steps.distillation import FrozenTeacher
 
 # Training crops are this much larger than the model's, so that warping them loses no detail.
@@ -53,7 +55,8 @@ class DenseSyncRecipe:
         init: weights to start from instead of fresh ones; their sizes hold.
         teachers: weights of dense_sync models, with any eyes, that teach as well.
         taught: weight of what they teach.
-        zero_ms: offset of the corpus (positive = its audio leads), taken off the model's answers.
+        answer_offset_ms: constant offset of the clips (positive = the audio leads), taken off the
+            answers of the trained model; the clips keep it.
         clean: tables that say which clips are left out and which are moved (`avsync audit`).
     """
 
@@ -70,7 +73,7 @@ class DenseSyncRecipe:
     init: Path | None = None
     teachers: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
     taught: float = 1.0
-    zero_ms: float = 0.0
+    answer_offset_ms: Annotated[float, tyro.conf.arg(aliases=["--zero-ms"])] = 0.0
     clean: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="TABLE...")] = ()
 
 
@@ -106,16 +109,18 @@ def train(recipe: DenseSyncRecipe) -> Path:
             return {}
         # A copy on the CPU, where prepared clips are.
         model = cast(DenseSync, deepcopy(averaged.get_submodule("model")).cpu().eval())
-        measured = measure_clips(model, held_out, VALIDATION_CONTEXTS, calibration_of("dense_sync"))
+        # Shares of windows need no calibration, and one fitted on other weights would not hold.
+        measured = measure_clips(model, held_out, VALIDATION_CONTEXTS, Calibration())
         return {f"within_1_at_{k}": measured.within(k, 1) for k in VALIDATION_CONTEXTS}
 
     chance = _chance(model, sources[0])
-    averaged = fit(task, _batches(recipe, sources, model), recipe.loop, chance, validate)
+    watch = Watch(f"within_1_at_{VALIDATION_CONTEXTS[0]}")
+    averaged = fit(task, _batches(recipe, sources, model), recipe.loop, chance, validate, watch)
     return _export(averaged, recipe)
 
 
 def _model(recipe: DenseSyncRecipe) -> DenseSync:
-    # The zero is written into the weights' config alone: training follows the corpus as it is.
+    # The offset is written into the weights' config alone: training follows the corpus as it is.
     name, sizes = _kind(recipe)
     chosen = {} if recipe.init else sizes
     model = create_model(name, weights=recipe.init, config={**chosen, "zero_ms": 0.0})
@@ -156,14 +161,20 @@ def _sources(recipe: DenseSyncRecipe, model: DenseSync) -> list[MouthSequences]:
     if not recipe.data:
         raise ValueError("data must name at least one store of prepared clips, got none")
     spec = model.spec
+    stored = replace(spec, height=CROP_SIZE, width=CROP_SIZE)
     clean = read_clean_lists(recipe.clean)
+    # The corpus' offset is taken off the model's answers: clips keep it, and those of another
+    # offset are shifted to have it too.
+    known_ms = recipe.answer_offset_ms
+    shifts_ms = {clip: offset_ms - known_ms for clip, offset_ms in clean.moved_ms.items()}
     sources = []
     for number, path in enumerate(recipe.data):
         store = Store(path)
-        places = clips_of_split(store, recipe.splits if number == 0 else None, "train")
+        indices = clips_of_split(store, recipe.splits if number == 0 else None, "train")
+        kept = [index for index in indices if store.rows[index]["id"] not in clean.dropped]
         sources.append(
             MouthSequences(
-                put_right((store[place] for place in places), clean, recipe.zero_ms),
+                ClipWindows(store, kept, stored, clip_offsets_ms=shifts_ms),
                 frames=recipe.frames,
                 size=spec.width + CROP_MARGIN,
                 audio_window_s=spec.audio_until_s - spec.audio_from_s,
@@ -174,11 +185,11 @@ def _sources(recipe: DenseSyncRecipe, model: DenseSync) -> list[MouthSequences]:
     return sources
 
 
-def _held_out(recipe: DenseSyncRecipe) -> list[PreparedClip]:
+def _held_out(recipe: DenseSyncRecipe) -> StoreClips | tuple[()]:
     if recipe.splits is None:
-        return []
+        return ()
     store = Store(recipe.data[0])
-    return [store[place] for place in clips_of_split(store, recipe.splits, "val")]
+    return StoreClips(store, clips_of_split(store, recipe.splits, "val"))
 
 
 def _batches(recipe: DenseSyncRecipe, sources: list[MouthSequences], model: DenseSync) -> MakeBatch:
@@ -193,8 +204,8 @@ def _batches(recipe: DenseSyncRecipe, sources: list[MouthSequences], model: Dens
     def make_batch(rng: np.random.Generator, draws: torch.Generator) -> tuple[Tensor, Tensor]:
         stretches = []
         for number in rng.choice(len(sources), recipe.batch, p=shares):
-            place = int(rng.integers(len(sources[number])))
-            stretches.append(sources[number].draw(place, rng))
+            index = int(rng.integers(len(sources[number])))
+            stretches.append(sources[number].draw(index, rng))
         grey = torch.from_numpy(np.stack([stretch.grey for stretch in stretches]))
         wav = torch.from_numpy(np.stack([stretch.wav for stretch in stretches]))
         mel, size = front_end(wav), model.spec.width
@@ -220,7 +231,7 @@ def _export(averaged: nn.Module, recipe: DenseSyncRecipe) -> Path:
     name, sizes = _kind(recipe)
     path = recipe.loop.output / f"{name}.safetensors"
     given = {} if recipe.init is None else checkpoints.load(recipe.init).config
-    config = {**sizes, **given, "zero_ms": recipe.zero_ms}
+    config = {**sizes, **given, "zero_ms": recipe.answer_offset_ms}
     checkpoints.save(path, averaged.get_submodule("model").state_dict(), config, half=True)
     return path
 

@@ -114,17 +114,20 @@ class WindowMatching(nn.Module):
 def tune(model: nn.Module, recipe: FineTuneRecipe) -> Tuned:
     """Tune a model of any making that keeps the contract of a sync task.
 
-    The model itself is trained; what is returned is the average of its weights. The recipe's
-    `model` and `weights` are not looked at, save for the temperature.
+    The model itself is trained; what is returned is the average of its weights. Neither keeps the
+    calibration of the model's scores. The recipe's `model` and `weights` are not looked at, save
+    for the temperature.
     """
     torch.manual_seed(recipe.loop.seed)
+    # Fitted on the scores of the weights as they were.
+    model.calibration = None  # type: ignore[assignment]
     temperature = recipe.temperature or TEMPERATURES.get(recipe.model, 1.0)
     frozen = freeze(model, recipe.encoders)
     task = WindowMatching(model, recipe.windows, temperature, frozen).train()
     measure = Validation(recipe.clips, model.spec.window_frames)  # type: ignore[union-attr,arg-type]
     before = measure(deepcopy(task))
     batches = sequence_batches(recipe.clips, model.spec, recipe.windows)  # type: ignore[arg-type]
-    tuned = fit(task, batches, recipe.loop, task.chance, measure)
+    tuned = fit(task, batches, recipe.loop, task.chance, measure, measure.watch)
     return Tuned(tuned.get_submodule("model").eval(), before, measure(tuned))
 
 

@@ -73,5 +73,5 @@ def train(recipe: LipExpertRecipe) -> Path:
     task = CosinePairs(model)
     batches = pair_batches(recipe.clips, recipe.negatives, model.spec, audio_of_frames(model.spec))
     measure = Validation(recipe.clips, model.spec.window_frames)
-    trained = fit(task, batches, recipe.loop, task.chance, measure)
+    trained = fit(task, batches, recipe.loop, task.chance, measure, measure.watch)
     return save_model(recipe.loop.output, "lip_expert", trained, config)

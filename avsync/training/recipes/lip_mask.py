@@ -14,15 +14,15 @@ from avsync.data.cache.features import FeatureCache
 from avsync.data.corpora.audio_files import AudioFile, Split, audio_files_of_split, list_audio_files
 from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
 from avsync.data.sampling.two_speaker_mixtures import (
-    PLAIN,
-    Company,
+    NO_AUGMENTATION,
+    MixtureAugmentation,
     TwoSpeakerMixture,
     TwoSpeakerMixtures,
 )
 from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
 from avsync.tasks.separation.input_spec import SeparationSpec
-from avsync.tasks.separation.lip_mask import LipMask, LipMaskConfig, spec_of
+from avsync.tasks.separation.lip_mask import LipMask, LipMaskConfig, lip_mask_spec
 from avsync.training.data.mixtures import frozen_tokens
 from avsync.training.engine.checkpoint import start_model
 from avsync.training.engine.loop import LoopSettings, fit
@@ -34,7 +34,7 @@ NAME = "lip_mask"
 # Every run is measured on the same pairs, whatever its own seed: at other speeds, which makes
 # two voices of one, and as they were recorded.
 VALIDATION_SEED = 0
-OTHER_SPEEDS = Company((0.0, 0.0), 0.0, 0.0, (0.0, 0.0), 1.25, 0.0, 0.0, 0.0)
+OTHER_SPEEDS = MixtureAugmentation((0.0, 0.0), 0.0, 0.0, (0.0, 0.0), 1.25, 0.0, 0.0, 0.0)
 LOOP = LoopSettings(
     output=tyro.MISSING,
     steps=4000,
@@ -55,11 +55,12 @@ class LipMaskRecipe:
     Args:
         data: stores of prepared clips to train on (`avsync prepare`): faces with their voices.
         loop: how long, how fast, where to.
-        company: what voices are heard with, and how they are altered.
+        augmentation: interfering sources of the voices, and how voices and tokens are augmented.
         splits: JSON file of clip names by split, for the first store: `train` is trained on, `val`
             is measured on. Without it all clips are trained on and nothing is measured.
         share: share of the voices drawn from each store; by default as many clips as it has.
-        zero_ms: offset of each store's clips (positive = the audio leads), taken off; 0 by default.
+        corpus_offset_ms: constant offset of the clips of each store (positive = the audio leads),
+            taken off the clips; 0 by default.
         music: folders of accompaniment, in any format; split by file as the faces are.
         cache: where resampled audio and frozen tokens are kept, else the user's cache folder.
         batch: mixtures per step, of two voices each.
@@ -73,10 +74,12 @@ class LipMaskRecipe:
 
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE...")]
     loop: Annotated[LoopSettings, tyro.conf.arg(name="")] = LOOP
-    company: Annotated[Company, tyro.conf.arg(name="")] = field(default_factory=Company)
+    augmentation: Annotated[MixtureAugmentation, tyro.conf.arg(name="")] = field(
+        default_factory=MixtureAugmentation
+    )
     splits: Path | None = None
     share: tuple[float, ...] = ()
-    zero_ms: tuple[float, ...] = ()
+    corpus_offset_ms: Annotated[tuple[float, ...], tyro.conf.arg(aliases=["--zero-ms"])] = ()
     music: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER...")] = ()
     cache: Path | None = None
     batch: int = 4
@@ -90,7 +93,7 @@ class LipMaskRecipe:
     def __post_init__(self) -> None:
         if not self.data:
             raise ValueError("data must name at least one store of prepared clips, got none")
-        for name in ("share", "zero_ms"):
+        for name in ("share", "corpus_offset_ms"):
             given = getattr(self, name)
             if given and len(given) != len(self.data):
                 raise ValueError(f"{name} must have {len(self.data)} values, got {len(given)}")
@@ -107,16 +110,18 @@ def train(recipe: LipMaskRecipe) -> Path:
     """Run the recipe, or what is left of it, and returns the path of the weights, in fp16."""
     torch.manual_seed(recipe.loop.seed)
     model, config = start(recipe)
-    spec = spec_of(recipe.seconds, model.spec.width)
+    spec = lip_mask_spec(recipe.seconds, model.spec.width)
     faces = _faces(recipe, spec, "train")
     known = None if recipe.splits is None else _faces(recipe, spec, "val")
     features = _tokens(recipe, model, config, faces, known)
     pairs = TwoSpeakerMixtures(
-        faces, features, _music(recipe, "train"), recipe.company, _shares(recipe, faces)
+        faces, features, _music(recipe, "train"), recipe.augmentation, _shares(recipe, faces)
     )
     measure = PairValidation(_held_out(recipe, known, features), recipe.batch)
     task, batches = TwoSpeakerStep(model), pair_batches(pairs, recipe.batch, recipe.augment)
-    trained = fit(task, batches, recipe.loop, chance(task, batches, recipe.loop.seed), measure)
+    trained = fit(
+        task, batches, recipe.loop, chance(task, batches, recipe.loop.seed), measure, measure.watch
+    )
     path = recipe.loop.output / f"{NAME}.safetensors"
     checkpoints.save(path, trained.get_submodule("model").state_dict(), config, half=True)
     return path
@@ -145,7 +150,8 @@ def _faces(recipe: LipMaskRecipe, spec: SeparationSpec, split: Split) -> Separat
     for number, path in enumerate(recipe.data if split == "train" else recipe.data[:1]):
         store = Store(path)
         places = clips_of_split(store, recipe.splits if number == 0 else None, split)
-        sources.append(FaceSource(store, places, recipe.zero_ms[number] if recipe.zero_ms else 0.0))
+        offset_ms = recipe.corpus_offset_ms[number] if recipe.corpus_offset_ms else 0.0
+        sources.append(FaceSource(store, places, offset_ms))
     return SeparationTargets(sources, spec, AudioCache(_cache(recipe) / "sounds", spec.sample_rate))
 
 
@@ -174,7 +180,7 @@ def _shares(recipe: LipMaskRecipe, faces: SeparationTargets) -> list[float] | No
     """Return the share of each clip among the draws, so that each store has its own."""
     if not recipe.share:
         return None
-    of_store = [number for number, _ in faces.homes]
+    of_store = [number for number, _ in faces.origins]
     counts = np.bincount(of_store, minlength=len(recipe.data))
     return [recipe.share[number] / counts[number] for number in of_store]
 
@@ -185,8 +191,8 @@ def _held_out(
     if faces is None or not recipe.validate_pairs:
         return {}
     sets = {}
-    for name, company in (("", OTHER_SPEEDS), ("_as_recorded", PLAIN)):
-        pairs = TwoSpeakerMixtures(faces, features, (), company)
+    for name, augmentation in (("", OTHER_SPEEDS), ("_as_recorded", NO_AUGMENTATION)):
+        pairs = TwoSpeakerMixtures(faces, features, (), augmentation)
         seeds = [(VALIDATION_SEED, k) for k in range(recipe.validate_pairs)]
         sets[name] = [pairs.draw(np.random.default_rng(seed)) for seed in seeds]
     return sets

@@ -5,7 +5,6 @@ Cluster Prediction (ICLR 2022), without the pre-training.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,13 +18,13 @@ from torch import Tensor, nn
 from avsync.data.sampling.crops import crops_for
 from avsync.data.store.reader import PreparedClip
 from avsync.losses.label_smoothing import LabelSmoothedCrossEntropy
-from avsync.tasks.lipreading.lip_reader import LipReader, LipReaderConfig, grey_of
+from avsync.tasks.lipreading.lip_reader import LipReader, LipReaderConfig, to_grey
 from avsync.tasks.lipreading.vocabulary import END, IGNORED
 from avsync.training.data.sync import ClipData, as_frames
-from avsync.training.data.utterances import Speech, Spoken
+from avsync.training.data.utterances import HeldOut, Speech, Spoken
 from avsync.training.engine.batches import as_floats
 from avsync.training.engine.checkpoint import save_model, start_model
-from avsync.training.engine.loop import LoopSettings, fit
+from avsync.training.engine.loop import LoopSettings, Watch, fit
 
 Streams = Literal["both", "video", "audio"]
 CLIPS = ClipData(data=tyro.MISSING, batch=8)
@@ -113,7 +112,7 @@ class Reading(nn.Module):
         heard = None if self.streams == "video" else audio
         seen = None if self.streams == "audio" else video
         tokens = self.model.encoder(heard, seen, lengths)
-        loss: Tensor = self.criterion(self.model.write(tokens, inputs, lengths), targets)
+        loss: Tensor = self.criterion(self.model.decode(tokens, inputs, lengths), targets)
         if self.frame_symbols is None:
             return loss
         logits = self.frame_symbols(tokens)
@@ -145,19 +144,21 @@ class ReadingValidation:
         streams: what the model is shown.
     """
 
-    def __init__(self, held_out: Sequence[tuple[PreparedClip, str]], streams: Streams) -> None:
+    def __init__(self, held_out: HeldOut, streams: Streams) -> None:
         self.held_out = held_out
         self.streams = ("video", "audio") if streams == "both" else (streams,)
+        self.watch = Watch(f"told_from_{self.streams[0]}")
 
     @torch.no_grad()
     def __call__(self, task: nn.Module) -> dict[str, float]:
         """Figures by name; the model is put into eval mode."""
-        if not self.held_out:
+        if not self.held_out.clips:
             return {}
         model = task.get_submodule("model").eval()
         assert isinstance(model, LipReader)
         shares = [
-            [_told(model, *each, stream) for each in self.held_out] for stream in self.streams
+            [_told(model, clip, text, stream) for clip, text in zip(*self.held_out, strict=True)]
+            for stream in self.streams
         ]
         return {
             f"told_from_{k}": float(np.mean(v)) for k, v in zip(self.streams, shares, strict=True)
@@ -170,7 +171,7 @@ def _told(model: LipReader, clip: PreparedClip, text: str, stream: str) -> float
     audio = video = None
     if stream == "video":
         (frames,) = as_floats((as_frames([crops_for(model.spec, clip)]),))
-        video = grey_of(frames.to(device))
+        video = to_grey(frames.to(device))
     else:
         wav = torch.from_numpy(np.array(clip.wav_16k))[None]
         audio = model.front_end(wav.to(device), len(clip.face))
@@ -186,5 +187,5 @@ def train(recipe: LipReaderRecipe) -> Path:
     assert isinstance(model, LipReader)
     task = Reading(model, recipe.streams, recipe.smoothing, recipe.ctc, recipe.by_frame)
     measure = ReadingValidation(spoken.held_out(), recipe.streams)
-    trained = fit(task, spoken.batches(model), recipe.loop, task.chance, measure)
+    trained = fit(task, spoken.batches(model), recipe.loop, task.chance, measure, measure.watch)
     return save_model(recipe.loop.output, "lip_reader", trained, config)

@@ -14,8 +14,12 @@ import tyro
 from torch import Tensor, nn
 
 from avsync.tasks.registry import create_model
-from avsync.tasks.sync.vocalist import MTDVOCALIST, Vocalist, VocalistConfig
-from avsync.tasks.sync.vocalist_activations import capture_activations
+from avsync.tasks.sync.vocalist import (
+    MTDVOCALIST,
+    Vocalist,
+    VocalistConfig,
+    capture_activations,
+)
 from avsync.training.data.sync import ClipData, Validation
 from avsync.training.data.sync_batches import Negatives, cut_audio_windows, pair_batches
 from avsync.training.engine.checkpoint import save_model, start_model
@@ -126,7 +130,7 @@ def train(recipe: MtdVocalistRecipe) -> Path:
     audio = cut_audio_windows(model.spec.window_frames)
     batches = pair_batches(recipe.clips, recipe.negatives, model.spec, audio)
     measure = Validation(recipe.clips, model.spec.window_frames)
-    trained = fit(task, batches, recipe.loop, Distilling.chance, measure)
+    trained = fit(task, batches, recipe.loop, Distilling.chance, measure, measure.watch)
     return save_model(recipe.loop.output, "mtdvocalist", trained, config)
 
 

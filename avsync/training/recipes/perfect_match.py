@@ -80,5 +80,5 @@ def train(recipe: PerfectMatchRecipe) -> Path:
     task = NWayMatching(model, recipe.windows, similarity)
     batches = sequence_batches(recipe.clips, model.spec, recipe.windows)
     measure = Validation(recipe.clips, model.spec.window_frames)
-    trained = fit(task, batches, recipe.loop, task.chance, measure)
+    trained = fit(task, batches, recipe.loop, task.chance, measure, measure.watch)
     return save_model(recipe.loop.output, "perfect_match", trained, config)

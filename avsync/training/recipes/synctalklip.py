@@ -1,6 +1,6 @@
 """Training of SyncTalklip and TalkLip: `avsync train synctalklip --data STORE -o FOLDER`.
 
-The losses, their weights and their schedule as far as they were published: docs/synctalklip.md.
+The losses, their weights and their schedule as far as published: docs/models/synctalklip.md.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -86,7 +86,8 @@ def train(recipe: SyncTalklipRecipe) -> Path:
     task = TalkingStep(model, weights, critic, guide)
     batches = talking_batches(recipe.clips, recipe.runs, guidance)
     knows_nothing = chance(batches, recipe.loop.seed)
-    trained = fit(task, batches, recipe.loop, knows_nothing, TalkingValidation(recipe.clips))
+    measure = TalkingValidation(recipe.clips)
+    trained = fit(task, batches, recipe.loop, knows_nothing, measure, measure.watch)
     return save_model(recipe.loop.output, "synctalklip", trained, config)
 
 

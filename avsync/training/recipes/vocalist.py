@@ -94,7 +94,7 @@ def train(recipe: VocalistRecipe) -> Path:
     audio = cut_audio_windows(model.spec.window_frames)
     batches = pair_batches(recipe.clips, recipe.negatives, model.spec, audio)
     measure = Validation(recipe.clips, model.spec.window_frames)
-    trained = fit(task, batches, recipe.loop, task.chance, measure)
+    trained = fit(task, batches, recipe.loop, task.chance, measure, measure.watch)
     return save_model(recipe.loop.output, name, trained, config)
 
 

@@ -71,5 +71,6 @@ def train(recipe: Wav2LipRecipe) -> Path:
     task = TalkingStep(model, recipe.weights, critic, guide)
     batches = talking_batches(recipe.clips, recipe.runs)
     knows_nothing = chance(batches, recipe.loop.seed)
-    trained = fit(task, batches, recipe.loop, knows_nothing, TalkingValidation(recipe.clips))
+    measure = TalkingValidation(recipe.clips)
+    trained = fit(task, batches, recipe.loop, knows_nothing, measure, measure.watch)
     return save_model(recipe.loop.output, "wav2lip", trained, config)

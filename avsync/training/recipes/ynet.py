@@ -105,7 +105,7 @@ def train(recipe: YNetRecipe) -> Path:
     batches = mixture_batches(mixtures, data.batch, features)
     measure = SeparationValidation(held_out, rows, features, data.batch)
     known = chance(task, batches, recipe.loop.seed)
-    trained = fit(task, batches, recipe.loop, known, measure)
+    trained = fit(task, batches, recipe.loop, known, measure, measure.watch)
     return save_model(recipe.loop.output, separator.name, trained, separator.config)
 
 
@@ -154,7 +154,9 @@ def _held_out(recipe: YNetRecipe, model: SeparationModel) -> tuple[Mixtures, lis
     data, spec = recipe.clips, model.spec
     if data.held_out is not None:
         # A manifest says itself what it is made of: any clip and any audio.
-        first = replace(data, data=data.data[:1], zero_ms=data.zero_ms[:1], splits=None)
+        first = replace(
+            data, data=data.data[:1], corpus_offset_ms=data.corpus_offset_ms[:1], splits=None
+        )
         mixtures = open_mixtures(first, recipe.levels, spec)
         rows = read_manifest(data.held_out, spec)
         mixtures.check(rows)

@@ -15,7 +15,7 @@ from avsync.losses.distillation.fitnets_hint import FitNetsHintLoss
 from avsync.losses.distillation.relational_kd import RelationalKdLoss
 from avsync.losses.distillation.soft_targets import SoftTargetLoss
 from avsync.losses.distillation.uncertainty_weighting import UncertaintyWeighting
-from avsync.tasks.sync.vocalist_activations import Inside
+from avsync.tasks.sync.vocalist import VocalistActivations
 
 # What the public code raises masked attention to; see AttentionRelationLoss.
 FLOOR = 1e-5
@@ -40,12 +40,14 @@ class AttentionDistillation(nn.Module):
         self.floored = AttentionRelationLoss(temperature, FLOOR)
         self.weighting = UncertaintyWeighting(1 + 3 * depth)
 
-    def forward(self, student: Inside, teacher: Inside, in_sync: Tensor) -> Tensor:
+    def forward(
+        self, student: VocalistActivations, teacher: VocalistActivations, in_sync: Tensor
+    ) -> Tensor:
         """Map what both think and labels `(B,)`, 1 in sync and 0 not, to a scalar."""
         labels = F.binary_cross_entropy_with_logits(student.scores, in_sync)
         return self.weighting(torch.cat([labels[None], self.divergences(student, teacher).sum(1)]))
 
-    def divergences(self, student: Inside, teacher: Inside) -> Tensor:
+    def divergences(self, student: VocalistActivations, teacher: VocalistActivations) -> Tensor:
         """Of attention and of value relations, `(3 depth, 2)`: first of the layers of the fusion,
         then where the audio asks the video, then where the video asks the audio.
         """
@@ -68,7 +70,9 @@ class SoftTargetDistillation(nn.Module):
         super().__init__()
         self.soft, self.weight = SoftTargetLoss(temperature), weight
 
-    def forward(self, student: Inside, teacher: Inside, in_sync: Tensor) -> Tensor:
+    def forward(
+        self, student: VocalistActivations, teacher: VocalistActivations, in_sync: Tensor
+    ) -> Tensor:
         """As in `AttentionDistillation`."""
         labels = F.binary_cross_entropy_with_logits(student.scores, in_sync)
         return labels + self.weight * self.soft(student.scores, teacher.scores)
@@ -87,7 +91,9 @@ class HintDistillation(nn.Module):
         super().__init__()
         self.hint, self.weight = FitNetsHintLoss(student_dim, teacher_dim), weight
 
-    def forward(self, student: Inside, teacher: Inside, in_sync: Tensor) -> Tensor:
+    def forward(
+        self, student: VocalistActivations, teacher: VocalistActivations, in_sync: Tensor
+    ) -> Tensor:
         """As in `AttentionDistillation`."""
         labels = F.binary_cross_entropy_with_logits(student.scores, in_sync)
         return labels + self.weight * self.hint(student.pooled, teacher.pooled)
@@ -102,7 +108,9 @@ class RelationalDistillation(nn.Module):
         super().__init__()
         self.relational = RelationalKdLoss(distance, angle)
 
-    def forward(self, student: Inside, teacher: Inside, in_sync: Tensor) -> Tensor:
+    def forward(
+        self, student: VocalistActivations, teacher: VocalistActivations, in_sync: Tensor
+    ) -> Tensor:
         """As in `AttentionDistillation`."""
         labels = F.binary_cross_entropy_with_logits(student.scores, in_sync)
         relational: Tensor = self.relational(student.pooled, teacher.pooled)

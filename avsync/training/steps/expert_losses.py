@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from avsync.data.augment_video import augment_mouth
-from avsync.data.sampling.talking_frames import RUN
+from avsync.data.sampling.talking_frames import RUN_FRAMES
 from avsync.encoders.dense_sync import LUMA
 from avsync.losses.cosine_bce import CosineBceLoss
 from avsync.losses.frame_contrast import AudioNegativesLoss, DistanceDifferenceLoss
@@ -104,14 +104,14 @@ class SpeechExpertLoss:
         if text:
             inputs, targets = text
             tokens_seen = expert.encoder.fuse(None, seen, lengths)
-            lip = self.reading(expert.reader.write(tokens_seen, inputs, lengths), targets)
-        lips = expert.seen_windows(_around(seen, places, self.reach))
+            lip = self.reading(expert.reader.decode(tokens_seen, inputs, lengths), targets)
+        lips = expert.encode_visual_features(_around(seen, places, self.reach))
         if self.reference == "frozen":
             with torch.no_grad():
-                voice = expert.hear_windows(_around(audio, places, self.reach))
+                voice = expert.encode_fbank(_around(audio, places, self.reach))
         else:
             assert isinstance(model, SyncTalklip)
-            voice = rearrange(model.embed_audio(tokens), "b (r n) d -> (b r) n d", n=RUN)
+            voice = rearrange(model.embed_audio(tokens), "b (r n) d -> (b r) n d", n=RUN_FRAMES)
         contrast = self.contrast or self.matching
         return Costs(lip, contrast(voice, lips))
 
@@ -141,9 +141,9 @@ def paste(mouths: Tensor, made: Tensor, lies: Tensor, places: Tensor) -> Tensor:
 
 
 def _around(clips: Tensor, places: Tensor, margin: int) -> Tensor:
-    """Return what lies around every run of frames, `(B, T, ...)` -> `(B R, RUN + 2 margin, ...)`."""
-    firsts = places[:, ::RUN, None] - margin
-    around = firsts + torch.arange(RUN + 2 * margin, device=places.device)
+    """Return what lies around every run of frames, `(B, T, ...)` -> `(B R, RUN_FRAMES + 2 margin, ...)`."""
+    firsts = places[:, ::RUN_FRAMES, None] - margin
+    around = firsts + torch.arange(RUN_FRAMES + 2 * margin, device=places.device)
     rows = torch.arange(len(clips), device=places.device)[:, None, None]
     return clips[rows, around].flatten(0, 1)
 
@@ -156,9 +156,9 @@ class LipExpertLoss:
     """
 
     def __init__(self, expert: LipExpert) -> None:
-        if expert.spec.window_frames != RUN:
+        if expert.spec.window_frames != RUN_FRAMES:
             raise ValueError(
-                f"expert must look at {RUN} frames at a time, got {expert.spec.window_frames}"
+                f"expert must look at {RUN_FRAMES} frames at a time, got {expert.spec.window_frames}"
             )
         self.expert, self.criterion = FrozenTeacher(expert), CosineBceLoss()
 
@@ -176,9 +176,9 @@ class LipExpertLoss:
         """
         expert = self.expert.on(made.device)
         lower = made[..., made.shape[3] // 2 :, :]
-        runs = rearrange(lower, "b c (r t) h w -> (b r) c t h w", t=RUN)
+        runs = rearrange(lower, "b c (r t) h w -> (b r) c t h w", t=RUN_FRAMES)
         hop, count = expert.front_end.hop_length, expert.audio.window_columns
-        firsts = places[:, ::RUN, None] * SAMPLES_PER_FRAME // hop
+        firsts = places[:, ::RUN_FRAMES, None] * SAMPLES_PER_FRAME // hop
         columns = firsts + torch.arange(count, device=made.device)
         rows = torch.arange(len(audio), device=made.device)[:, None, None]
         mel = rearrange(audio.mT[rows, columns], "b r s m -> (b r) m s")

@@ -17,6 +17,7 @@ from avsync.tasks.separation.unet import UNet
 from avsync.tasks.separation.ynet import YNet
 from avsync.training.data.mixtures import collated
 from avsync.training.engine.batches import MakeBatch, Parts, as_floats
+from avsync.training.engine.loop import Watch
 
 # Batches that chance is worked out from.
 CHANCE_BATCHES = 4
@@ -99,6 +100,7 @@ class SeparationValidation:
         batch: int = 10,
     ) -> None:
         self.mixtures, self.rows, self.features, self.batch = mixtures, rows, features, batch
+        self.watch = Watch("si_sdr_gain")
         self.two = torch.tensor([row.second is not None for row in rows])
 
     @torch.no_grad()

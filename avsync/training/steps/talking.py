@@ -17,16 +17,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from avsync.data.sampling.crops import crops_for
-from avsync.data.store.reader import PreparedClip, Store
-from avsync.data.store.splits import clips_of_split
+from avsync.data.store.reader import PreparedClip
 from avsync.losses.adversarial import AdversarialLoss
 from avsync.tasks.talking.discriminator import FaceDiscriminator
 from avsync.tasks.talking.generator import FACE_SPEC, TalkingFace, face_pair
 from avsync.tasks.talking.synctalklip import SyncTalklip
 from avsync.tasks.talking.wav2lip import Wav2Lip
 from avsync.timing import SAMPLE_RATE
-from avsync.training.data.sync import ClipData, as_frames
+from avsync.training.data.sync import ClipData, as_frames, held_out_clips
 from avsync.training.engine.batches import MakeBatch, Parts, as_floats
+from avsync.training.engine.loop import Watch
 
 # Batches that chance is worked out from.
 CHANCE_BATCHES = 4
@@ -115,7 +115,7 @@ class TalkingStep(nn.Module):
         """Map a batch of `talking_batches` to the loss."""
         *guided, identity, pose, places, wav = batch
         audio = self.model.front_end(wav)
-        tokens = self.model.encode_some(audio, places)
+        tokens = self.model.encode_at_frames(audio, places)
         made = self.draw(tokens, identity, pose)
         l1 = F.l1_loss(made, pose)
         total = self.weights.l1 * l1
@@ -173,12 +173,10 @@ class TalkingValidation:
     """
 
     def __init__(self, clips: ClipData) -> None:
-        self.lead = round((clips.zero_ms[0] if clips.zero_ms else 0.0) * SAMPLE_RATE / 1000)
-        self.clips: list[PreparedClip] = []
-        if clips.splits is not None:
-            store = Store(clips.data[0])
-            places = clips_of_split(store, clips.splits, "val")
-            self.clips = [store[place] for place in places[: clips.validate_clips or None]]
+        offset_ms = clips.corpus_offset_ms[0] if clips.corpus_offset_ms else 0.0
+        self.lead = round(offset_ms * SAMPLE_RATE / 1000)
+        self.watch = Watch("psnr")
+        self.clips = held_out_clips(clips)
 
     @torch.no_grad()
     def __call__(self, task: nn.Module) -> dict[str, float]:
@@ -196,7 +194,7 @@ class TalkingValidation:
         device = next(module.parameters()).device
         (frames,) = as_floats((as_frames([crops_for(FACE_SPEC, clip)])[0].transpose(0, 1),))
         wav = torch.from_numpy(np.roll(clip.wav_16k, self.lead)).to(device)
-        tokens = model.encode_voice(wav[None], len(frames))[0, ::EVERY]
+        tokens = model.encode_speech(wav[None], len(frames))[0, ::EVERY]
         frames = frames.to(device)
         true = frames[::EVERY]
         made = model(tokens, face_pair(true, frames[:1].expand_as(true)))

@@ -14,6 +14,7 @@ from avsync.losses.thresholded_snr import ThresholdedSnrLoss
 from avsync.metrics.separation import si_sdr
 from avsync.tasks.separation.lip_mask import LipMask
 from avsync.training.engine.batches import MakeBatch, Parts
+from avsync.training.engine.loop import Watch
 
 # Batches, and shares of the mixture, that chance is worked out from.
 CHANCE_BATCHES, CHANCE_SHARES = 4, 20
@@ -108,6 +109,7 @@ class PairValidation:
 
     def __init__(self, sets: Mapping[str, Sequence[TwoSpeakerMixture]], batch: int) -> None:
         self.sets, self.batch = sets, batch
+        self.watch = Watch("si_sdr_gain")  # of the set whose name is empty
 
     @torch.no_grad()
     def __call__(self, task: nn.Module) -> dict[str, float]:

@@ -6,7 +6,7 @@ from data.made_store import made_store
 from data.mixed import SPEC, clips, mixtures_of
 
 from avsync.data.sampling.mixture_manifest import draw_rows, read_manifest, write_manifest
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_a_manifest_makes_the_same_mixtures_elsewhere(store, tmp_path):
         np.testing.assert_array_equal(a.audio, b.audio)
 
 
-def test_more_mixtures_of_a_seed_begin_with_the_same(store, tmp_path):
+def test_a_larger_count_of_a_seed_begins_with_the_same_mixtures(store, tmp_path):
     mixtures = mixtures_of(store, tmp_path)
     assert draw_rows(mixtures, 9, 1)[:4] == draw_rows(mixtures, 4, 1) != draw_rows(mixtures, 4, 2)
 
@@ -39,10 +39,10 @@ def test_a_manifest_of_other_lengths_is_refused(store, tmp_path):
     path = tmp_path / "a.jsonl"
     write_manifest(path, [], SPEC)
     with pytest.raises(ValueError, match=r"must begin with .*'samples': 32767"):
-        read_manifest(path, SeparationSpec(*chunk(2)))
+        read_manifest(path, SeparationSpec(*chunk_lengths(2)))
 
 
-def test_a_damaged_manifest_is_named_with_its_line(store, tmp_path):
+def test_a_damaged_manifest_is_reported_with_its_line(store, tmp_path):
     path = tmp_path / "a.jsonl"
     write_manifest(path, draw_rows(mixtures_of(store, tmp_path), 2, 0), SPEC)
     whole = path.read_text()

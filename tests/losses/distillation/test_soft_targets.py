@@ -7,7 +7,7 @@ from avsync.losses.distillation.soft_targets import SoftTargetLoss
 
 
 def test_a_pair_worked_out_by_hand():
-    student, teacher = torch.tensor([0.0]), torch.tensor([5 * math.log(3.0)])
+    student, teacher = torch.tensor([[0.0], [5 * math.log(3.0)]], dtype=torch.float64)
     # At temperature 5 the teacher gives 3/4, the student 1/2.
     divergence = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
     assert SoftTargetLoss()(student, teacher).item() == pytest.approx(25 * divergence)

@@ -133,7 +133,7 @@ def test_a_rate_that_aac_does_not_know_is_brought_to_one(tmp_path):
 
 def test_a_container_without_times_or_words_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"output must end in .mp4, .m4v, .*, got video.avi"):
-        check_suffix(tmp_path / "film.avi")
+        check_suffix(tmp_path / "video.avi")
     check_suffix(tmp_path / "FILM.MP4")
 
 

@@ -97,7 +97,7 @@ def measured(*offsets, confidence=0.99, duration_s=3.0):
 
 
 def test_a_clip_is_kept_moved_or_dropped_by_its_offset():
-    rows = clean_rows(measured(60.0, 100.0, -300.0, None), zero_ms=20.0)
+    rows = clean_rows(measured(60.0, 100.0, -300.0, None), expected_ms=20.0)
     assert [row.action for row in rows] == ["keep", "move", "move", "drop"]
     assert rows[1].offset_ms == 100.0 and rows[1].why == "+80 ms off"
     assert rows[3].why == "no_match"
@@ -140,8 +140,10 @@ def test_a_store_that_is_moved_as_a_whole_is_told_how_to_train_on_it(spoken, tmp
     clips = {f"{k}/early": (np.array(clip.mouth), np.array(clip.wav_16k)) for k in range(2)}
     finding = audit(made_store(tmp_path, clips).path).findings[-1]
     assert not finding.ok
-    assert "audio leads by" in finding.text and "take it off with --zero-ms" in finding.text
-    known = audit(tmp_path, zero_ms=200.0).findings[-1]
+    assert (
+        "audio leads by" in finding.text and "take it off with --corpus-offset-ms" in finding.text
+    )
+    known = audit(tmp_path, corpus_offset_ms=200.0).findings[-1]
     assert known.ok
 
 

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ import torch
 
 from avsync.pipelines.check import batch
 from avsync.pipelines.check.batch import Options, check_files
+from avsync.tasks.calibration import Calibration
 from avsync.tasks.registry import create_model
-from avsync.weights import save
+from avsync.weights import save, save_calibration
 
 TINY = {"dim": 8, "mouth_channels": [4, 4, 4, 4], "mel_channels": [4, 4, 4, 4, 4]}
 NAMES = ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
@@ -136,6 +138,31 @@ def test_other_weights_do_it_again(clips, offline, checked, tmp_path):
     os.utime(offline["weights"], (1, 1))
     list(check_files(clip, results=results, resume=True, **offline))
     assert checked == ["a.mp4", "a.mp4"]
+
+
+def test_weights_that_were_calibrated_do_it_again(clips, offline, checked, tmp_path):
+    results, clip = tmp_path / "results.jsonl", [clips / "a.mp4"]
+    list(check_files(clip, results=results, **offline))
+    save_calibration(offline["weights"], asdict(Calibration()))
+    list(check_files(clip, results=results, resume=True, **offline))
+    assert checked == ["a.mp4", "a.mp4"]
+
+
+def test_a_model_object_is_known_again_by_its_tensors(clips, offline, checked, tmp_path):
+    results, clip = tmp_path / "results.jsonl", [clips / "a.mp4"]
+    model = create_model("dense_sync", weights=offline["weights"])
+    for _ in range(2):
+        list(check_files(clip, model=model, detector="haar", results=results, resume=True))
+    assert checked == ["a.mp4"]
+    torch.nn.init.ones_(model.weight.bias)
+    list(check_files(clip, model=model, detector="haar", results=results, resume=True))
+    assert checked == ["a.mp4", "a.mp4"]
+
+
+def test_other_processes_need_the_name_of_a_model(clips, offline):
+    model = create_model("dense_sync", weights=offline["weights"])
+    with pytest.raises(ValueError, match="workers must be 0 for a model object"):
+        check_files([clips], model=model, detector="haar", workers=2)
 
 
 def test_a_name_that_is_no_text_survives_it_all(clips, offline, tmp_path):

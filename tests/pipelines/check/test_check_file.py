@@ -1,16 +1,22 @@
 """What `check` says of rendered clips, with the released model and the detector that is always
 there."""
 
+import warnings
+
 import av
 import numpy as np
 import pytest
+import torch
 
 from avsync.faces.detector import YuNetDetector
 from avsync.media.writers.remux import shift_audio
+from avsync.pipelines.check.batch import check_files
 from avsync.pipelines.check.check_file import check, load_model
+from avsync.pipelines.fix.fix_file import fix
 from avsync.scoring.result import to_json
 from avsync.synthetic import SyntheticClip, render
-from avsync.tasks.registry import create_model
+from avsync.tasks.registry import PRETRAINED, create_model
+from avsync.weights import load, save, save_calibration
 
 SIZE = (320, 240)
 
@@ -70,6 +76,42 @@ def test_a_jump_in_a_file_is_found_and_is_not_in_sync(tmp_path):
     assert before.offset_ms == pytest.approx(0, abs=45)
     assert after.offset_ms == pytest.approx(-300, abs=45)
     assert after.end_s == result.duration_s
+
+
+def test_weights_of_your_own_are_judged_by_their_own_calibration(speech, tmp_path):
+    path = write(tmp_path / "clip.mkv", speech.frames, speech.wav)
+    checkpoint, mine = load(PRETRAINED / "dense_sync.safetensors"), tmp_path / "mine.safetensors"
+    save(mine, checkpoint.state_dict, checkpoint.config)
+    released = check(path, detector="haar")
+    with pytest.warns(UserWarning, match="no calibration of its own"):
+        cautious = check(path, detector="haar", weights=mine)
+    assert cautious.offset_ms == released.offset_ms
+    assert cautious.confidence < released.confidence
+    assert np.ptp(cautious.interval_ms) > np.ptp(released.interval_ms)
+    calibrated = tmp_path / "calibrated.safetensors"
+    save(calibrated, checkpoint.state_dict, checkpoint.config)
+    save_calibration(calibrated, checkpoint.calibration)
+    with warnings.catch_warnings(action="error"):
+        assert check(path, detector="haar", weights=calibrated) == released
+
+
+def test_a_model_object_is_taken_as_its_name_is(speech, tmp_path):
+    path = write(tmp_path / "clip.mkv", speech.frames, moved(speech.wav, 200))
+    mine = create_model("dense_sync", pretrained=True)
+    named, given = check(path, detector="haar"), check(path, detector="haar", model=mine)
+    assert (named.model, given.model) == ("dense_sync", "DenseSync")
+    # The norms of a model that is given by name are folded: the same up to rounding.
+    assert given.offset_ms == pytest.approx(named.offset_ms, abs=0.1)
+    assert given.confidence == pytest.approx(named.confidence, abs=1e-3)
+    plan = fix(path, tmp_path / "new.mkv", detector="haar", model=mine, dry_run=True)
+    assert plan.before == given
+    (listed,) = check_files([path], detector="haar", model=mine)
+    assert listed.offset_ms == given.offset_ms and listed.model == "DenseSync"
+
+
+def test_an_object_that_is_no_sync_model_is_refused():
+    with pytest.raises(ValueError, match="Linear has no spec, encode_video, encode_audio, compare"):
+        check("a.mp4", model=torch.nn.Linear(1, 1))
 
 
 def test_the_profile_decides_what_is_tolerated(speech, tmp_path):

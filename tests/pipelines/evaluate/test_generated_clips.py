@@ -8,7 +8,7 @@ from pipelines.grey_talker import write_talker
 from avsync.pipelines.evaluate.generated_clips import drawn_clips, drawn_crops
 from avsync.tasks.input_spec import ClipSpec
 from avsync.tasks.registry import create_model
-from avsync.tasks.talking.generator import FACE_SPEC, redraw
+from avsync.tasks.talking.generator import FACE_SPEC, generate_frames
 
 MOUTH, HEAD = (ClipSpec(crop, 96, 96, 5, 0.0, 0.2) for crop in ("mouth", "head"))
 
@@ -33,7 +33,7 @@ def test_a_clip_is_drawn_by_the_voice_of_the_next(store, talker):
     assert names == [("one.0", "folder/three.mp4"), ("three.0", "folder/one.mp4")]
     assert np.array_equal(one.wav, store[1].wav_16k)
     frames = torch.from_numpy(np.array(store[0].face)).permute(0, 3, 1, 2) / 255
-    expected = redraw(talker, frames, torch.from_numpy(np.array(store[1].wav_16k)))
+    expected = generate_frames(talker, frames, torch.from_numpy(np.array(store[1].wav_16k)))
     drawn = torch.from_numpy(one.crops(FACE_SPEC)).permute(0, 3, 1, 2) / 255
     torch.testing.assert_close(drawn, expected, atol=0.51 / 255, rtol=0)
 

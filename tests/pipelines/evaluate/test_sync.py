@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -48,6 +49,15 @@ def test_figures_are_per_window_kind_context_and_tolerance(store, untrained, tmp
     assert rows["all", 5, 1]["accuracy"] <= rows["all", 5, 5]["accuracy"] <= 1
     assert json.loads((tmp_path / "figures.json").read_text()) == figures
     assert "three" in figures["clip_level"]["errors_ms"]
+
+
+def test_a_model_object_is_measured_in_place_of_the_named_one(store, untrained):
+    evaluation = SyncEvaluation(data=store.path, weights=untrained, contexts=(5,))
+    named = evaluate_sync(evaluation)
+    model = create_model("dense_sync", weights=untrained)
+    given = evaluate_sync(replace(evaluation, weights=None), model)
+    assert (named.pop("model"), given.pop("model")) == ("dense_sync", "DenseSync")
+    assert given["windows"] == named["windows"]
 
 
 def test_the_table_shows_accuracy_interval_and_chance():

@@ -106,7 +106,7 @@ def test_an_option_that_does_not_fit_is_refused(asked, tmp_path):
     with pytest.raises(ValueError, match="videos are drawn already"):
         replace(made, weights=tmp_path)
     with pytest.raises(ValueError, match="both be videos or both folders"):
-        evaluate_talking(replace(made, references=tmp_path / "film.mp4"))
+        evaluate_talking(replace(made, references=tmp_path / "video.mp4"))
     with pytest.raises(ValueError, match="there is no video in the folder"):
         evaluate_talking(made)
 

@@ -41,6 +41,16 @@ def test_every_clip_of_a_store_gets_its_features_and_their_times(store, tiny, tm
     np.testing.assert_array_equal(heard.times_s, expected.times_s)
 
 
+def test_a_model_object_gives_what_its_file_gives(store, tiny, tmp_path, frozen):
+    extract([store.path], tmp_path / "named", weights=tiny)
+    extract([store.path], tmp_path / "given", model=frozen.model)
+    named, given = (load_file(tmp_path / kind / "one.0.safetensors") for kind in ("named", "given"))
+    np.testing.assert_array_equal(given["features"], named["features"])
+    torch.nn.init.zeros_(frozen.model.mouth.head[3].bias)
+    with pytest.raises(ValueError, match="holds features of model DenseSync"):
+        extract([store.path], tmp_path / "given", model=frozen.model)
+
+
 def test_blocks_join_without_a_seam(make_clip, frozen, monkeypatch):
     path = make_clip("a.mkv", duration_s=3.0, silence=(1.0, 1.2))
     whole = list(of_file(frozen, path, RedDetector()))
@@ -80,16 +90,16 @@ def test_a_face_that_is_lost_has_no_features_there(make_clip, frozen):
 
 
 def test_a_second_run_does_only_what_is_left(store, tiny, tmp_path, make_clip):
-    clip = make_clip("film.mp4")
+    clip = make_clip("video.mp4")
     extract([store.path], tmp_path / "out", weights=tiny)
     index = tmp_path / "out" / INDEX_FILE
     lines = index.read_text().splitlines()
     index.write_text("\n".join(lines[:2]) + '\n{"key": "cl')
     done = extract([store.path, clip], tmp_path / "out", weights=tiny, detector=RedDetector())
-    assert [each.source for each in done] == ["two.0", "film.mp4"]
-    assert [path.name for path in done[1].files] == ["film.mp4.0.safetensors"]
+    assert [each.source for each in done] == ["two.0", "video.mp4"]
+    assert [path.name for path in done[1].files] == ["video.mp4.0.safetensors"]
     rows = [json.loads(line) for line in index.read_text().splitlines()]
-    assert [row["source"] for row in rows] == ["one.0", "three.0", "two.0", "film.mp4"]
+    assert [row["source"] for row in rows] == ["one.0", "three.0", "two.0", "video.mp4"]
 
 
 def test_features_of_another_kind_are_refused(store, tiny, tmp_path):

@@ -7,7 +7,7 @@ from pipelines.separators import LowHalf, Share
 
 from avsync.pipelines.separate.overlap_add import Grid, Seen, separate_blocks
 from avsync.pipelines.separate.people import NoFaces
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 
 
 def noise(rate, seconds, channels=1, seed=0):
@@ -107,7 +107,7 @@ def test_a_face_that_is_not_there_has_no_voice():
 
 @pytest.mark.parametrize("seconds", range(1, 9))
 def test_every_sample_is_weighed_with_one_in_all(seconds):
-    grid = Grid.of(SeparationSpec(*chunk(seconds)))
+    grid = Grid.of(SeparationSpec(*chunk_lengths(seconds)))
     assert (1 + grid.samples // 256) % 16 == 0, "a spectrum that the U-Net can halve"
     assert grid.hop * 25 == grid.hop_frames * 16384
     assert 2 * grid.hop >= grid.samples > grid.hop

@@ -11,7 +11,7 @@ from avsync.faces.landmarks import align_to_mean_face
 from avsync.media.audio_reader import read_audio
 from avsync.pipelines.separate.result import exit_code, metric_lines, sentence
 from avsync.pipelines.separate.separate_file import separate
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 
 BOTH = FixedFaces(RIGHT, LEFT)
 
@@ -122,7 +122,7 @@ def test_a_task_that_looks_at_landmarks_is_given_them_aligned(duet, tmp_path):
     shown, points = [], np.random.default_rng(0).uniform(0, 200, (68, 2))
 
     class Graph(Share):
-        spec = SeparationSpec(*chunk(2), landmarks=True)
+        spec = SeparationSpec(*chunk_lengths(2), landmarks=True)
 
         def __init__(self):
             pass

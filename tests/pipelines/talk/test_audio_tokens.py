@@ -30,8 +30,8 @@ def spoken(tmp_path_factory, wav):
 def models():
     torch.manual_seed(0)
     hears = synctalklip.SyncTalklipConfig(HEARS, DRAWS, window=5)
-    talks = wav2lip.build(wav2lip.Wav2LipConfig((2, 3, 4, 5), DRAWS)).eval()
-    return [synctalklip.build(hears).eval(), talks]
+    talks = wav2lip.build_wav2lip(wav2lip.Wav2LipConfig((2, 3, 4, 5), DRAWS)).eval()
+    return [synctalklip.build_synctalklip(hears).eval(), talks]
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: type(model).__name__)
@@ -41,7 +41,7 @@ def test_at_25_fps_the_tokens_are_those_of_the_whole_voice(model, spoken):
     tokens = VoiceTokens(model, Voice.of(str(spoken)))
     streamed = torch.cat([tokens.at([k / 25 for k in ks]) for ks in (range(30), range(230, 280))])
     heard = np.concatenate(list(read_audio(spoken, 0.0)))
-    whole = model.encode_voice(torch.from_numpy(heard)[None], SECONDS * 25)[0]
+    whole = model.encode_speech(torch.from_numpy(heard)[None], SECONDS * 25)[0]
     expected = torch.cat([whole[:30], whole[230:280]])
     torch.testing.assert_close(streamed, expected, rtol=3e-3, atol=3e-3)
 

@@ -20,7 +20,7 @@ from avsync.pipelines.talk.audio_tokens import Voice, VoiceTokens
 from avsync.pipelines.talk.render import TalkingFrameRenderer, look
 from avsync.pipelines.talk.result import exit_code, sentence, talk_json
 from avsync.pipelines.talk.talk_file import talk
-from avsync.tasks.talking.generator import DRAWN
+from avsync.tasks.talking.generator import FRAMES_PER_PASS
 
 BOX = (40, 20, 120, 120)
 ONE = FixedFaces(BOX)
@@ -29,7 +29,7 @@ TWO = FixedFaces((110, 20, 170, 100), (10, 20, 70, 100))
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    path = tmp_path_factory.mktemp("film") / "video.mp4"
     return write_pictures(path, [texture(192, 144)] * 50)
 
 
@@ -157,7 +157,7 @@ def test_the_film_is_read_by_windows(tmp_path, film, voice):
         return painter(frame)
 
     for given, _ in enumerate(drawn(film, voice, ONE, Same(), counting)):
-        assert taken - given <= DRAWN
+        assert taken - given <= FRAMES_PER_PASS
     assert taken == 50
 
 
@@ -193,7 +193,7 @@ def test_the_new_film_has_the_old_ones_times_and_the_voice_for_its_sound(
     film, voice, tmp_path, name
 ):
     result = talk(film, voice, tmp_path / name, detector=ONE, model=Flat(1.0, 0, 0))
-    assert (result.status, result.frames, result.speakers[0].frames) == ("ok", 50, 50)
+    assert (result.status, result.pictures, result.speakers[0].pictures) == ("ok", 50, 50)
     with av.open(str(tmp_path / name)) as container:
         assert [len(container.streams.video), len(container.streams.audio)] == [1, 1]
         assert container.streams.video[0].average_rate == 25

@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 from scoring.ridge_track import LENGTH_S, steps, track
 
-from avsync.scoring.peak import calibration_of
 from avsync.scoring.result import Fault
 from avsync.scoring.trajectory.fault import constant_fault, find_fault, verdict_on
+from avsync.tasks.calibration import calibration_of
+from avsync.tasks.registry import create_model
 from avsync.timing import tolerance
 
 EBU = tolerance("ebu")
-CALIBRATION = calibration_of("dense_sync")
+CALIBRATION = calibration_of(create_model("dense_sync", pretrained=True))
 
 
 def fault_of(path, offset_ms=0.0, **options):

@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 from scoring.ridge_track import LENGTH_S, steps, track
 
-from avsync.scoring.peak import calibration_of
 from avsync.scoring.result import TrackResult
 from avsync.scoring.trajectory.model_selection import find_shape, rejudge
 from avsync.scoring.trajectory.piecewise import Steps
+from avsync.tasks.calibration import calibration_of
+from avsync.tasks.registry import create_model
 
-CALIBRATION = calibration_of("dense_sync")
+CALIBRATION = calibration_of(create_model("dense_sync", pretrained=True))
 SEARCH_S = 1.0
 
 

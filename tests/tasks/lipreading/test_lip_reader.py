@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from avsync.encoders.av_hubert import AvHubertConfig
-from avsync.tasks.lipreading.lip_reader import LipReaderConfig, build
+from avsync.tasks.lipreading.lip_reader import LipReaderConfig, build_lip_reader
 
 ENCODER = AvHubertConfig(12, 2, 2, 16, channels=(3, 4, 5, 6), position_frames=5, dropout=0.0)
 TINY = LipReaderConfig(ENCODER, 1, "words", ("one", "two", "three"), crop_size=24)
@@ -11,7 +11,7 @@ TINY = LipReaderConfig(ENCODER, 1, "words", ("one", "two", "three"), crop_size=2
 @pytest.fixture(scope="module")
 def reader():
     torch.manual_seed(0)
-    return build(TINY).eval()
+    return build_lip_reader(TINY).eval()
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_greedy_reading_follows_the_logits(reader, speech):
 
 def test_it_learns_what_is_said_by_heart():
     torch.manual_seed(0)
-    model = build(TINY).train()
+    model = build_lip_reader(TINY).train()
     audio = torch.randn(3, 6, 104)
     batch = model.vocabulary.batch(["one two", "three", "two"])
     optimizer = torch.optim.Adam(model.parameters(), 0.01)

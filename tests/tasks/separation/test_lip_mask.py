@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from avsync.tasks.separation.lip_mask import LipMaskConfig, build
+from avsync.tasks.separation.lip_mask import LipMaskConfig, build_lip_mask
 from avsync.timing import SAMPLES_PER_FRAME
 
 TINY = LipMaskConfig(
@@ -23,7 +23,7 @@ SAMPLES = FRAMES * SAMPLES_PER_FRAME
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    model = build(TINY).eval()
+    model = build_lip_mask(TINY).eval()
     # A fresh network hardly listens to lips.
     for layer, factor in ((model.joined.out, 20), (model.unet.head, 200)):
         layer.weight.data.mul_(factor)
@@ -41,7 +41,7 @@ def lips(batch=1, frames=FRAMES, seed=2):
 
 def test_it_is_as_small_as_it_was_meant_to_be():
     with torch.device("meta"):
-        model = build(LipMaskConfig())
+        model = build_lip_mask(LipMaskConfig())
     assert sum(p.numel() for p in model.parameters()) <= 3_000_000
 
 
@@ -60,7 +60,7 @@ def test_every_frame_has_a_token_of_length_one(tiny):
 
 @torch.no_grad()
 def test_a_network_that_knows_nothing_gives_half_of_the_mixture():
-    model = build(TINY).eval()
+    model = build_lip_mask(TINY).eval()
     quiet = (model.separate(sound(), lips()) - sound() / 2).square().mean()
     assert quiet < 0.01
     model.unet.head.weight.zero_()
@@ -120,7 +120,7 @@ def test_lips_change_what_is_heard_at_their_own_time(tiny):
 
 
 def test_the_eyes_do_not_learn_and_all_else_does():
-    model = build(TINY).train()
+    model = build_lip_mask(TINY).train()
     assert not any(module.training for module in model.visual.modules())
     seen = model.encode_video(torch.rand(1, 3, FRAMES, 48, 48))
     model.separate(sound(), seen).square().sum().backward()

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from avsync.encoders.looking_to_listen import DilatedFrameEncoder, DilatedSpectrumEncoder
-from avsync.tasks.separation.llcp import LlcpConfig, build
+from avsync.tasks.separation.llcp import LlcpConfig, build_llcp
 
 TINY = LlcpConfig((2, 2, 3, 4, 6), 4, 3, 5, 7, seconds=1)
 SAMPLES = 16383
@@ -11,7 +11,7 @@ SAMPLES = 16383
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return build(TINY).eval()
+    return build_llcp(TINY).eval()
 
 
 def sound(batch=1):
@@ -24,7 +24,7 @@ def tokens(batch=1):
 
 def test_parameters_are_as_many_as_published_without_the_eyes():
     with torch.device("meta"):
-        model = build(LlcpConfig())
+        model = build_llcp(LlcpConfig())
     count = sum(p.numel() for p in model.parameters() if p.requires_grad)
     # 15,326,240 of the public code, whose norms have 2 x 256 numbers where ours have 2 x 600.
     assert count == 15_326_240 + 3 * 2 * (600 - 256)
@@ -41,7 +41,7 @@ def test_a_face_and_a_mixture_give_a_voice_of_any_length(tiny):
 
 
 def test_a_frozen_eye_does_not_learn_and_the_rest_does():
-    model = build(TINY).train()
+    model = build_llcp(TINY).train()
     assert not any(m.training for m in model.visual.modules())
     seen = model.encode_video(torch.rand(2, 3, 25, 48, 96))
     model(model.stft(sound(2)), seen).square().mean().backward()

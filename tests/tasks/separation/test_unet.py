@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from avsync.tasks.separation.input_spec import chunk
+from avsync.tasks.separation.input_spec import chunk_lengths
 from avsync.tasks.separation.mask_unet import MaskUNet
-from avsync.tasks.separation.unet import UNet, UNetConfig, build
+from avsync.tasks.separation.unet import UNet, UNetConfig, build_unet
 
 TINY = (2, 2, 3, 3, 4, 4)
 SAMPLES = 16383
@@ -12,7 +12,7 @@ SAMPLES = 16383
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return build(UNetConfig(TINY, seconds=1)).eval()
+    return build_unet(UNetConfig(TINY, seconds=1)).eval()
 
 
 @pytest.fixture
@@ -21,15 +21,15 @@ def mixture():
 
 
 def test_it_has_as_many_parameters_as_published():
-    assert sum(p.numel() for p in build(UNetConfig()).parameters()) == 8_099_394
+    assert sum(p.numel() for p in build_unet(UNetConfig()).parameters()) == 8_099_394
 
 
 def test_a_chunk_is_one_sample_short_of_its_seconds(tiny):
-    assert chunk(4) == (65535, 100)
+    assert chunk_lengths(4) == (65535, 100)
     assert (tiny.spec.samples, tiny.spec.frames) == (SAMPLES, 25)
-    assert not tiny.spec.sees
+    assert not tiny.spec.uses_video
     with pytest.raises(ValueError, match="seconds must be at least 1, got 0"):
-        chunk(0)
+        chunk_lengths(0)
 
 
 @torch.no_grad()
@@ -48,7 +48,7 @@ class OnePlusZeroI(MaskUNet):
 
 @torch.no_grad()
 def test_the_network_hears_the_mixture_divided_by_the_number_of_its_sources(tiny, mixture):
-    third = build(UNetConfig(TINY, sources=3)).eval()
+    third = build_unet(UNetConfig(TINY, sources=3)).eval()
     third.load_state_dict(tiny.state_dict())
     spectrum = tiny.stft(mixture)
     torch.testing.assert_close(third(1.5 * spectrum), tiny(spectrum))
@@ -73,7 +73,7 @@ def test_a_spectrum_that_is_not_complex_is_named(tiny):
 
 def test_a_mixture_of_nothing_is_refused():
     with pytest.raises(ValueError, match="sources must be at least 1, got 0"):
-        build(UNetConfig(TINY, sources=0))
+        build_unet(UNetConfig(TINY, sources=0))
 
 
 def test_widths_that_are_too_few_are_named():

@@ -8,11 +8,11 @@ from avsync.tasks.separation.ynet_variants import (
     YNetMConfig,
     YNetSConfig,
     YNetVConfig,
-    build_dense,
-    build_g,
-    build_m,
-    build_s,
-    build_v,
+    build_ynet_dense,
+    build_ynet_g,
+    build_ynet_m,
+    build_ynet_s,
+    build_ynet_v,
 )
 
 CHANNELS = (2, 2, 3, 3, 4, 4)
@@ -22,14 +22,14 @@ SAMPLES = 16383
 
 def tiny_v(frozen=True):
     torch.manual_seed(0)
-    return build_v(YNetVConfig(CHANNELS, EYES, seconds=1, frozen=frozen))
+    return build_ynet_v(YNetVConfig(CHANNELS, EYES, seconds=1, frozen=frozen))
 
 
 FAMILY = {
-    "m": lambda: build_m(YNetMConfig(CHANNELS, (2, 4), seconds=1)),
+    "m": lambda: build_ynet_m(YNetMConfig(CHANNELS, (2, 4), seconds=1)),
     "v": tiny_v,
-    "s": lambda: build_s(YNetSConfig(CHANNELS, EYES, seconds=1)),
-    "dense": lambda: build_dense(YNetDenseConfig(CHANNELS, 6, (2, 2, 2, 2), 48, seconds=1)),
+    "s": lambda: build_ynet_s(YNetSConfig(CHANNELS, EYES, seconds=1)),
+    "dense": lambda: build_ynet_dense(YNetDenseConfig(CHANNELS, 6, (2, 2, 2, 2), 48, seconds=1)),
 }
 
 
@@ -46,10 +46,10 @@ def sound(batch=1):
 @pytest.mark.parametrize(
     ("build", "config", "trainable", "whole"),
     [
-        (build_m, YNetMConfig(), 11_327_490, 11_327_490),
-        (build_g, YNetGConfig(), 9_654_994, 9_654_994),
-        (build_v, YNetVConfig(), 8_362_050, 46_970_498),
-        (build_v, YNetVConfig(frozen=False), 46_970_498, 46_970_498),
+        (build_ynet_m, YNetMConfig(), 11_327_490, 11_327_490),
+        (build_ynet_g, YNetGConfig(), 9_654_994, 9_654_994),
+        (build_ynet_v, YNetVConfig(), 8_362_050, 46_970_498),
+        (build_ynet_v, YNetVConfig(frozen=False), 46_970_498, 46_970_498),
     ],
 )
 def test_parameters_are_as_many_as_published(build, config, trainable, whole):
@@ -93,8 +93,8 @@ def test_end_to_end_the_eye_learns():
 
 @torch.no_grad()
 def test_landmarks_are_seen_eight_frames_at_a_time():
-    model = build_g(YNetGConfig(CHANNELS, (2, 2, 3, 3, 4, 4, 6, 6), seconds=1)).eval()
-    assert model.spec.sees and model.spec.crop is None
+    model = build_ynet_g(YNetGConfig(CHANNELS, (2, 2, 3, 3, 4, 4, 6, 6), seconds=1)).eval()
+    assert model.spec.uses_video and model.spec.crop is None
     tokens = model.encode_video(48 + torch.randn(1, 2, 25, 68))
     assert tokens.shape == (1, 4, 6)
     assert model.separate(sound(), tokens).shape == (1, SAMPLES)
@@ -102,7 +102,7 @@ def test_landmarks_are_seen_eight_frames_at_a_time():
 
 def test_the_eye_of_a_trained_model_can_be_passed_in():
     mouth = DenseSyncVisualEncoder(6, (2, 2, 2, 2))
-    model = build_dense(YNetDenseConfig(CHANNELS, 6, (2, 2, 2, 2), 48, seconds=1), mouth)
+    model = build_ynet_dense(YNetDenseConfig(CHANNELS, 6, (2, 2, 2, 2), 48, seconds=1), mouth)
     assert model.visual.encoder is mouth
 
 
@@ -110,7 +110,7 @@ def test_the_eye_of_a_trained_model_can_be_passed_in():
 def test_vocalists_eyes_may_see_windows_as_long_as_they_were_trained_on():
     whole = tiny_v().eval()
     config = YNetVConfig(CHANNELS, EYES, window_frames=5, seconds=1)
-    model = build_v(config, whole.visual).eval()
+    model = build_ynet_v(config, whole.visual).eval()
     frames = face(model)
     tokens = model.encode_video(frames)
     assert tokens.shape == (1, 25, 6)

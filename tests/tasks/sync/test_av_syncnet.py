@@ -5,7 +5,7 @@ import torch
 
 from avsync.encoders.av_hubert import AvHubertConfig
 from avsync.tasks.lipreading.lip_reader import LipReaderConfig
-from avsync.tasks.sync.av_syncnet import AvSyncNetConfig, build
+from avsync.tasks.sync.av_syncnet import AvSyncNetConfig, build_av_syncnet
 from avsync.timing import SAMPLE_RATE
 
 ENCODER = AvHubertConfig(12, 2, 2, 16, channels=(3, 4, 5, 6), position_frames=5, dropout=0.0)
@@ -15,7 +15,7 @@ TINY = AvSyncNetConfig(LipReaderConfig(ENCODER, 1, crop_size=24), window=5)
 @pytest.fixture(params=[0, 3], ids=["plain", "conv"])
 def model(request):
     torch.manual_seed(0)
-    return build(replace(TINY, conv_frames=request.param)).eval()
+    return build_av_syncnet(replace(TINY, conv_frames=request.param)).eval()
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_entries_belong_to_their_start_wherever_the_sound_was_cut(model, wav):
 @torch.no_grad()
 def test_training_hears_what_use_hears(model, wav):
     audio = model.reader.front_end(wav)
-    whole = model.hear_windows(audio)
+    whole = model.encode_fbank(audio)
     # Window k begins at frame k, its tokens two frames later: those of audio k + 2.
     starts_s = torch.arange(8) / 25
     cut = model.encode_audio(wav, starts_s)
@@ -79,6 +79,6 @@ def test_wrong_windows_and_clips_that_are_too_short_are_named(model):
     with pytest.raises(ValueError, match=r"frames must be \(B, 3, T >= 9, H, W\), got"):
         model.encode_video(torch.zeros(1, 3, 8, 24, 24))
     with pytest.raises(ValueError, match="0 or odd and no longer than window, got 2 of 5"):
-        build(replace(TINY, conv_frames=2))
+        build_av_syncnet(replace(TINY, conv_frames=2))
     with pytest.raises(ValueError, match="got 7 of 5"):
-        build(replace(TINY, conv_frames=7))
+        build_av_syncnet(replace(TINY, conv_frames=7))

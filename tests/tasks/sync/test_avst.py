@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.tasks.sync.avst import AvstConfig, build
+from avsync.tasks.sync.avst import AvstConfig, build_avst
 from avsync.timing import SAMPLE_RATE
 
 SIZES = dict(visual_channels=(2, 3, 4, 8), audio_channels=(2, 3, 4, 4, 8), size=32, heads=2)
@@ -10,7 +10,7 @@ SIZES = dict(visual_channels=(2, 3, 4, 8), audio_channels=(2, 3, 4, 4, 8), size=
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return build(AvstConfig(**SIZES)).eval()
+    return build_avst(AvstConfig(**SIZES)).eval()
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def wav():
 
 
 def test_it_has_the_papers_parameters_within_half_a_percent():
-    assert sum(p.numel() for p in build(AvstConfig()).parameters()) == pytest.approx(
+    assert sum(p.numel() for p in build_avst(AvstConfig()).parameters()) == pytest.approx(
         42.4e6, rel=5e-3
     )
 
@@ -28,7 +28,7 @@ def test_it_has_the_papers_parameters_within_half_a_percent():
 @pytest.mark.parametrize("window_frames", [5, 10])
 def test_entries_compared_are_the_models_own_scores(wav, window_frames):
     torch.manual_seed(0)
-    model = build(AvstConfig(**SIZES, window_frames=window_frames)).eval()
+    model = build_avst(AvstConfig(**SIZES, window_frames=window_frames)).eval()
     frames = torch.rand(1, 3, window_frames + 3, 32, 32)
     video = model.encode_video(frames)[0]
     audio = model.encode_audio(wav, torch.tensor([0.0, 0.34, 1.0]))[0]
@@ -59,4 +59,4 @@ def test_autocast_changes_scores_by_its_rounding_alone(tiny, wav):
 
 def test_streams_of_different_width_are_named():
     with pytest.raises(ValueError, match="must be the same width, got 8 and 9"):
-        build(AvstConfig(**{**SIZES, "audio_channels": (2, 3, 4, 4, 9)}))
+        build_avst(AvstConfig(**{**SIZES, "audio_channels": (2, 3, 4, 4, 9)}))

@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from avsync.tasks.sync.dense_sync import DenseSyncConfig, build
+from avsync.tasks.sync.dense_sync import DenseSyncConfig, build_dense_sync
 
 SMALL = dict(dim=16, mouth_channels=(4, 8, 8, 16), mel_channels=(4, 8, 8, 8, 16), n_mels=32)
 
 
 def model(**changes):
     torch.manual_seed(0)
-    return build(DenseSyncConfig(**{**SMALL, "crop_size": 40, **changes})).eval()
+    return build_dense_sync(DenseSyncConfig(**{**SMALL, "crop_size": 40, **changes})).eval()
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def wav():
 
 
 def test_default_is_under_five_million_parameters():
-    assert sum(p.numel() for p in build(DenseSyncConfig()).parameters()) < 5_000_000
+    assert sum(p.numel() for p in build_dense_sync(DenseSyncConfig()).parameters()) < 5_000_000
 
 
 def test_every_window_has_an_entry_and_its_length_is_bounded():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.tasks.sync.lip_expert import LipExpertConfig, build
+from avsync.tasks.sync.lip_expert import LipExpertConfig, build_lip_expert
 from avsync.timing import SAMPLE_RATE
 
 TINY = LipExpertConfig(channels=(2, 3, 4, 5, 6))
@@ -10,7 +10,7 @@ TINY = LipExpertConfig(channels=(2, 3, 4, 5, 6))
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return build(TINY).eval()
+    return build_lip_expert(TINY).eval()
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_autocast_leaves_the_comparison_precise(tiny):
 
 @torch.no_grad()
 def test_a_longer_window_has_its_columns(wav):
-    model = build(LipExpertConfig(channels=(2, 3, 4, 5, 6), window_frames=25)).eval()
+    model = build_lip_expert(LipExpertConfig(channels=(2, 3, 4, 5, 6), window_frames=25)).eval()
     assert model.window_features(wav, 20).shape == (2, 20, 80, 80)
     video = model.encode_video(torch.rand(1, 3, 30, 48, 96))
     audio = model.encode_audio(wav, torch.tensor([0.1, 0.2]))
@@ -84,4 +84,4 @@ def test_a_longer_window_has_its_columns(wav):
     with pytest.raises(ValueError, match=r"frames must be \(B, 3, 25, H, W\)"):
         model(torch.rand(1, 3, 26, 48, 96), torch.rand(1, 80, 80))
     with pytest.raises(ValueError, match="does not divide"):
-        build(LipExpertConfig(window_frames=7))
+        build_lip_expert(LipExpertConfig(window_frames=7))

@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from avsync.tasks.sync.perfect_match import LIP_WINDOWS, PerfectMatchConfig, build
-from avsync.tasks.sync.syncnet import SyncNetConfig
-from avsync.tasks.sync.syncnet import build as build_syncnet
+from avsync.tasks.sync.perfect_match import LIP_WINDOWS, PerfectMatchConfig, build_perfect_match
+from avsync.tasks.sync.syncnet import SyncNetConfig, build_syncnet
 from avsync.timing import SAMPLE_RATE
 
 SIZES = dict(lip_channels=(2, 3, 4), mfcc_channels=(2, 3, 4, 4, 5), dim=6, size=64, crop="face")
@@ -13,7 +12,7 @@ TINY = PerfectMatchConfig(**SIZES)
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return build(TINY).eval()
+    return build_perfect_match(TINY).eval()
 
 
 @pytest.fixture
@@ -23,8 +22,13 @@ def wav():
 
 def test_it_has_the_papers_parameters_and_takes_the_weights_of_syncnet(tiny):
     with torch.device("meta"):
-        assert sum(p.numel() for p in build(PerfectMatchConfig()).parameters()) == 13_631_616
-    build(TINY).load_state_dict(build_syncnet(SyncNetConfig(**SIZES)).state_dict(), strict=True)
+        assert (
+            sum(p.numel() for p in build_perfect_match(PerfectMatchConfig()).parameters())
+            == 13_631_616
+        )
+    build_perfect_match(TINY).load_state_dict(
+        build_syncnet(SyncNetConfig(**SIZES)).state_dict(), strict=True
+    )
 
 
 @torch.no_grad()
@@ -42,7 +46,7 @@ def test_entries_have_length_one_and_long_clips_are_encoded_in_blocks(tiny, wav)
 @torch.no_grad()
 def test_training_takes_statistics_of_the_whole_batch():
     torch.manual_seed(0)
-    model, frames = build(TINY), torch.rand(2, 3, LIP_WINDOWS + 7, 64, 64)
+    model, frames = build_perfect_match(TINY), torch.rand(2, 3, LIP_WINDOWS + 7, 64, 64)
     expected = torch.nn.functional.normalize(model.visual(frames), dim=-1)
     torch.testing.assert_close(model.encode_video(frames), expected)
 

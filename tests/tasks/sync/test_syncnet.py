@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from avsync.tasks.sync.syncnet import SyncNetConfig, build
+from avsync.tasks.sync.syncnet import SyncNetConfig, build_syncnet
 from avsync.timing import SAMPLE_RATE
 
 TINY = SyncNetConfig(lip_channels=(2, 3, 4), mfcc_channels=(2, 3, 4, 4, 5), dim=6)
@@ -12,7 +12,7 @@ TINY = SyncNetConfig(lip_channels=(2, 3, 4), mfcc_channels=(2, 3, 4, 4, 5), dim=
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return build(TINY).eval()
+    return build_syncnet(TINY).eval()
 
 
 @pytest.fixture

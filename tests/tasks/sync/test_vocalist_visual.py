@@ -6,7 +6,7 @@ from avsync.tasks.sync.vocalist import (
     Mc3VocalistConfig,
     TimmVocalistConfig,
     Vocalist,
-    build_mc3,
+    build_mc3_vocalist,
     build_timm,
 )
 
@@ -17,7 +17,7 @@ SIZES = dict(channels=(2, 2, 3, 4, 16), depth=1, heads=2)
 def tiny(request):
     torch.manual_seed(0)
     if request.param == "mc3":
-        return build_mc3(Mc3VocalistConfig(visual_channels=(2, 4, 16), **SIZES)).eval()
+        return build_mc3_vocalist(Mc3VocalistConfig(visual_channels=(2, 4, 16), **SIZES)).eval()
     return build_timm(TimmVocalistConfig(backbone="test_resnet", **SIZES)).eval()
 
 
@@ -41,7 +41,7 @@ def test_what_it_sees_reaches_the_logits(tiny):
 
 def test_all_but_the_eyes_is_vocalists_own():
     with torch.device("meta"):
-        model = build_mc3(Mc3VocalistConfig())
+        model = build_mc3_vocalist(Mc3VocalistConfig())
     rest = sum(p.numel() for p in model.parameters()) - sum(
         p.numel() for p in model.visual.parameters()
     )
@@ -50,4 +50,4 @@ def test_all_but_the_eyes_is_vocalists_own():
 
 def test_streams_of_different_width_are_named():
     with pytest.raises(ValueError, match=r"must be the same width, got \(2, 4\) and"):
-        build_mc3(Mc3VocalistConfig(visual_channels=(2, 4), **SIZES))
+        build_mc3_vocalist(Mc3VocalistConfig(visual_channels=(2, 4), **SIZES))

@@ -8,13 +8,13 @@ from torch import nn
 
 from avsync.encoders.conv_block import fold_batch_norms
 from avsync.tasks.talking.generator import (
-    DRAWN,
+    FRAMES_PER_PASS,
     TalkingFaceConfig,
-    build_generator,
+    build_talking_face_generator,
     face_pair,
-    redraw,
+    generate_frames,
 )
-from avsync.tasks.talking.wav2lip import Wav2LipConfig, build
+from avsync.tasks.talking.wav2lip import Wav2LipConfig, build_wav2lip
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 TINY = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
@@ -23,7 +23,7 @@ TINY = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return woken(build_generator(TINY, nn.Linear(8, 7)))
+    return woken(build_talking_face_generator(TINY, nn.Linear(8, 7)))
 
 
 @torch.no_grad()
@@ -45,7 +45,7 @@ def faces():
 def test_parameters_are_those_of_the_public_code_in_order():
     keys = json.loads((GOLDEN / "keys_talklip.json").read_text())
     shapes = [tuple(shape) for name, shape in keys.items() if not name.startswith("sync_net")]
-    model = build_generator(TalkingFaceConfig(), nn.Linear(1024, 512))
+    model = build_talking_face_generator(TalkingFaceConfig(), nn.Linear(1024, 512))
     assert [tuple(p.shape) for p in model.parameters()] == shapes
     assert sum(p.numel() for p in model.decoder.stages.parameters()) == 25_291_072
     assert sum(p.numel() for p in model.decoder.out.parameters()) == 23_235
@@ -53,7 +53,7 @@ def test_parameters_are_those_of_the_public_code_in_order():
 
 @torch.no_grad()
 def test_the_decoder_doubles_row_by_row_of_the_table():
-    model = build_generator(TalkingFaceConfig(), nn.Linear(1024, 512)).eval()
+    model = build_talking_face_generator(TalkingFaceConfig(), nn.Linear(1024, 512)).eval()
     rows = []
     for stage in model.decoder.stages:
         stage.register_forward_hook(
@@ -112,7 +112,7 @@ def test_tokens_that_do_not_fit_the_faces_are_named(tiny, faces):
 
 def test_all_work_stays_on_the_device_of_the_input():
     with torch.device("meta"):
-        model = build_generator(TINY, nn.Linear(8, 7))
+        model = build_talking_face_generator(TINY, nn.Linear(8, 7))
         drawn = model(torch.rand(2, 8), torch.rand(2, 6, 96, 96))
     assert drawn.device.type == "meta"
 
@@ -120,17 +120,17 @@ def test_all_work_stays_on_the_device_of_the_input():
 @torch.no_grad()
 def test_a_clip_is_drawn_again_by_its_voice_and_its_first_frame():
     torch.manual_seed(0)
-    model = build(Wav2LipConfig((2, 3, 4, 5), TINY)).eval()
+    model = build_wav2lip(Wav2LipConfig((2, 3, 4, 5), TINY)).eval()
     model.generator = woken(model.generator, dim=7)
-    count = DRAWN + 3
+    count = FRAMES_PER_PASS + 3
     frames, wav = torch.rand(count, 3, 96, 96), 0.1 * torch.randn(640 * count)
-    drawn = redraw(model, frames, wav)
+    drawn = generate_frames(model, frames, wav)
     assert drawn.shape == frames.shape
-    token = model.encode_voice(wav[None], count)[0, -1:]
+    token = model.encode_speech(wav[None], count)[0, -1:]
     alone = model(token, face_pair(frames[-1:], frames[:1]))
     torch.testing.assert_close(drawn[-1:], alone)
     hidden = frames.clone()
     hidden[1:, :, 48:] = 0
-    torch.testing.assert_close(redraw(model, hidden, wav), drawn)
-    other = redraw(model, frames, wav, identity=frames[5])
+    torch.testing.assert_close(generate_frames(model, hidden, wav), drawn)
+    other = generate_frames(model, frames, wav, identity=frames[5])
     assert not torch.allclose(other, drawn, atol=1e-4)

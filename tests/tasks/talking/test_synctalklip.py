@@ -7,7 +7,7 @@ import torch
 from avsync.audio.fbank import StackedFbank
 from avsync.encoders.av_hubert import LARGE, AvHubertConfig
 from avsync.tasks.talking.generator import TalkingFaceConfig
-from avsync.tasks.talking.synctalklip import SyncTalklip, SyncTalklipConfig, build
+from avsync.tasks.talking.synctalklip import SyncTalklip, SyncTalklipConfig, build_synctalklip
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 DRAWS = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
@@ -17,7 +17,7 @@ HEARS = AvHubertConfig(16, 1, 2, 32, channels=(2, 3, 4, 5), position_frames=5)
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return build(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
+    return build_synctalklip(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def wav():
 
 def test_without_its_encoder_it_has_the_parameters_of_the_public_code():
     with torch.device("meta"):
-        model = build(SyncTalklipConfig(LARGE))
+        model = build_synctalklip(SyncTalklipConfig(LARGE))
     parts = (model.generator, model.audio_proj)
     assert sum(p.numel() for part in parts for p in part.parameters()) == 35_059_763
     keys = json.loads((GOLDEN / "keys_talklip.json").read_text())
@@ -37,11 +37,11 @@ def test_without_its_encoder_it_has_the_parameters_of_the_public_code():
 
 @torch.no_grad()
 def test_a_frame_is_told_by_the_sound_around_it_alone(tiny, wav):
-    tokens = tiny.encode_voice(wav, 12)
+    tokens = tiny.encode_speech(wav, 12)
     assert tokens.shape == (2, 12, 16)
     later = wav.clone()
     later[:, 7 * 640 :] = 0
-    changed = (tiny.encode_voice(later, 12) - tokens).abs().amax((0, 2)) > 1e-5
+    changed = (tiny.encode_speech(later, 12) - tokens).abs().amax((0, 2)) > 1e-5
     # Frame 6 reaches into frame 7, a column being longer than its hop; windows reach 2 frames.
     assert changed.tolist() == [False] * 4 + [True] * 8
 
@@ -49,7 +49,7 @@ def test_a_frame_is_told_by_the_sound_around_it_alone(tiny, wav):
 @torch.no_grad()
 def test_some_frames_have_the_tokens_that_all_have(tiny, wav):
     audio, places = tiny.front_end(wav, 12), torch.tensor([[3, 0, 11], [5, 5, 1]])
-    some, every = tiny.encode_some(audio, places), tiny.encode_voice(wav, 12)
+    some, every = tiny.encode_at_frames(audio, places), tiny.encode_speech(wav, 12)
     for clip in range(2):
         torch.testing.assert_close(some[clip], every[clip, places[clip]])
 
@@ -57,7 +57,7 @@ def test_some_frames_have_the_tokens_that_all_have(tiny, wav):
 @torch.no_grad()
 def test_the_whole_clip_can_be_heard_as_published(tiny, wav):
     whole = SyncTalklip(tiny.encoder, StackedFbank(), tiny.generator, window=0).eval()
-    tokens = whole.encode_voice(wav, 12)
+    tokens = whole.encode_speech(wav, 12)
     torch.testing.assert_close(tokens, tiny.encoder(tiny.front_end(wav, 12), None))
     with pytest.raises(ValueError, match="window must be odd, or 0 for the whole clip, got 4"):
         SyncTalklip(tiny.encoder, StackedFbank(), tiny.generator, window=4)
@@ -73,6 +73,6 @@ def test_what_is_compared_has_length_one_and_knows_no_loudness(tiny):
 
 @torch.no_grad()
 def test_sound_that_ends_early_leaves_silence(tiny, wav):
-    tokens = tiny.encode_voice(wav[:, : 5 * 640], 12)
-    silent = tiny.encode_some(torch.zeros(1, 12, 104), torch.tensor([[6]]))
+    tokens = tiny.encode_speech(wav[:, : 5 * 640], 12)
+    silent = tiny.encode_at_frames(torch.zeros(1, 12, 104), torch.tensor([[6]]))
     torch.testing.assert_close(tokens[0, 9], silent[0, 0])

@@ -4,10 +4,10 @@ import pytest
 from training.separation_recipes import data
 
 from avsync.data.sampling.mixtures import MixtureLevels
-from avsync.tasks.separation.input_spec import SeparationSpec, chunk
+from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 from avsync.training.data.mixtures import MixtureData, open_mixtures
 
-SPEC = SeparationSpec(*chunk(1), "face", 48, 96, lower_half=True)
+SPEC = SeparationSpec(*chunk_lengths(1), "face", 48, 96, lower_half=True)
 
 
 def names(mixtures):
@@ -51,7 +51,7 @@ def test_mir1k_gives_music_and_voices(store, tmp_path):
 def test_what_cannot_be_meant_is_named(store, tmp_path):
     with pytest.raises(ValueError, match="must name at least one store"):
         open_mixtures(MixtureData(()), MixtureLevels(), SPEC)
-    with pytest.raises(ValueError, match="zero_ms must have 1 values, got 2"):
-        data(store, tmp_path, zero_ms=(20.0, 0.0))
+    with pytest.raises(ValueError, match="corpus_offset_ms must have 1 values, got 2"):
+        data(store, tmp_path, corpus_offset_ms=(20.0, 0.0))
     with pytest.raises(ValueError, match="batch must be 1 or more"):
         data(store, tmp_path, batch=0)

@@ -15,18 +15,18 @@ SIZES = {
 
 
 @pytest.mark.parametrize("name", SIZES)
-@pytest.mark.parametrize("zero_ms", [0.0, 40.0])
+@pytest.mark.parametrize("offset_ms", [0.0, 40.0])
 @torch.no_grad()
-def test_each_window_hears_what_it_hears_in_the_whole_clip(store, name, zero_ms):
+def test_each_window_hears_what_it_hears_in_the_whole_clip(store, name, offset_ms):
     torch.manual_seed(0)
     model = create_model(name, config=SIZES[name]).eval()
-    clips = ClipData((store.path,), batch=4, zero_ms=(zero_ms,))
+    clips = ClipData((store.path,), batch=4, corpus_offset_ms=(offset_ms,))
     make = sequence_batches(clips, model.spec, 6)
     frames, wav = make(np.random.default_rng(0), torch.Generator())
     for drawn, audio in zip(frames, wav, strict=True):
         clip, start = found(store, drawn)
         heard = model.encode_audio(audio[None], starts_s(model.spec, 6))
-        at = (start + torch.arange(6)) / 25 - zero_ms / 1000
+        at = (start + torch.arange(6)) / 25 - offset_ms / 1000
         whole = model.encode_audio(torch.tensor(clip.wav_16k)[None], at)
         for one, other in zip(parts(heard), parts(whole), strict=True):
             torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)

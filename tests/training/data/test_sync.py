@@ -43,7 +43,7 @@ def test_held_out_clips_are_measured_at_their_own_offset(store):
     figures = Validation(clips, 5)(Step(Hearing()))
     assert list(figures) == ["within_1_at_5", "within_1_at_15"]
     assert figures["within_1_at_5"] > 0.9
-    late = ClipData((store.path,), store.path / "splits.json", zero_ms=(200.0,))
+    late = ClipData((store.path,), store.path / "splits.json", corpus_offset_ms=(200.0,))
     assert Validation(late, 5)(Step(Hearing()))["within_1_at_5"] < 0.5
 
 
@@ -77,10 +77,10 @@ def test_shares_are_those_asked_for_or_as_many_as_there_are_clips(store):
 
 def test_each_store_has_its_own_zero(store):
     two = (store.path, store.path)
-    sources = open_sources(ClipData(two, zero_ms=(20.0, -5.0)), FACE)
+    sources = open_sources(ClipData(two, corpus_offset_ms=(20.0, -5.0)), FACE)
     assert [source.leads[0] for source in sources] == [320, -80]
-    with pytest.raises(ValueError, match="zero_ms must have 2 values, got 1"):
-        open_sources(ClipData(two, zero_ms=(20.0,)), FACE)
+    with pytest.raises(ValueError, match="corpus_offset_ms must have 2 values, got 1"):
+        open_sources(ClipData(two, corpus_offset_ms=(20.0,)), FACE)
     with pytest.raises(ValueError, match="data must name at least one store"):
         open_sources(ClipData(()), FACE)
     with pytest.raises(ValueError, match="batch must be 1 or more"):
@@ -89,9 +89,9 @@ def test_each_store_has_its_own_zero(store):
 
 def test_a_clean_list_drops_clips_and_moves_others(store, tmp_path):
     table = tmp_path / "clean.csv"
-    ids = [row["id"] for row in store.rows]
+    ids = [row.id for row in store.rows]
     table.write_text(f"clip,action,offset_ms\n{ids[0]},drop,\n{ids[2]},move,80.0\n")
-    clips = ClipData((store.path,), zero_ms=(20.0,), clean=(table,))
+    clips = ClipData((store.path,), corpus_offset_ms=(20.0,), clean=(table,))
     [source] = open_sources(clips, FACE)
     assert source.leads == [320, 1280]
     assert ids[0] not in " ".join(source.crop_files)

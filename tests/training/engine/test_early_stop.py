@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from avsync.training.engine.loop import EarlyStop
+from avsync.training.engine.loop import EarlyStop, Watch
+
+WATCH = Watch("accuracy")
 
 
 def module(value):
@@ -11,10 +13,11 @@ def module(value):
     return task
 
 
-def seen(figures, patience):
-    early = EarlyStop(patience)
+def seen(figures, patience, watch=WATCH, others_first=False):
+    early = EarlyStop(patience, watch)
     for number, figure in enumerate(figures):
-        early.see({"accuracy": figure, "other": -figure}, module(number))
+        measured = {"accuracy": figure, "other": -figure, "loss": -figure}
+        early.see(dict(reversed(measured.items())) if others_first else measured, module(number))
     return early
 
 
@@ -39,7 +42,7 @@ def test_without_patience_it_never_stops_and_keeps_nothing():
 
 
 def test_what_is_kept_does_not_follow_the_module():
-    early, task = EarlyStop(2), module(1.0)
+    early, task = EarlyStop(2, WATCH), module(1.0)
     early.see({"accuracy": 1.0}, task)
     nn.init.constant_(task.weight, 7.0)
     early.put_back(task)
@@ -47,7 +50,7 @@ def test_what_is_kept_does_not_follow_the_module():
 
 
 def test_its_state_goes_on():
-    second = EarlyStop(2)
+    second = EarlyStop(2, WATCH)
     second.load_state_dict(seen([5, 4], 2).state_dict())
     second.see({"accuracy": 4.0}, module(2))
     assert second.stops
@@ -58,4 +61,32 @@ def test_its_state_goes_on():
 
 def test_patience_without_a_measurement_is_refused():
     with pytest.raises(ValueError, match="patience needs something measured"):
-        EarlyStop(2).see({}, module(1.0))
+        EarlyStop(2, WATCH).see({}, module(1.0))
+
+
+def test_the_order_of_the_figures_does_not_matter():
+    for others_first in (False, True):
+        early = seen([1, 5, 2, 3], 3, others_first=others_first)
+        task = module(9.0)
+        early.put_back(task)
+        assert (early.best, early.since, task.weight.item()) == (5, 2, 1)
+
+
+def test_a_figure_of_which_less_is_better_is_watched_as_such():
+    early = seen([1, 5, 2, 3], 2, Watch("loss", higher_is_better=False))
+    assert (early.best, early.since, early.stops) == (-5, 2, True)
+    assert EarlyStop(2, Watch("loss", higher_is_better=False)).best == float("inf")
+
+
+def test_a_figure_that_was_not_measured_is_named():
+    with pytest.raises(ValueError, match="patience watches psnr, measured were accuracy, other"):
+        seen([1], 2, Watch("psnr"))
+    with pytest.raises(ValueError, match="patience needs a figure to watch"):
+        EarlyStop(2)
+
+
+def test_a_run_of_before_goes_on_with_its_best():
+    early = EarlyStop(2, WATCH)
+    early.load_state_dict({"best": 0.7, "since": 1, "kept": {"weight": torch.ones(1, 1)}})
+    early.see({"other": 0.9, "accuracy": 0.6}, module(2))
+    assert early.stops and early.best == 0.7

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from avsync.training.engine.loop import LOG_FILE, STATE_FILE, LoopSettings, fit
+from avsync.training.engine.loop import LOG_FILE, STATE_FILE, LoopSettings, Watch, fit
 
 STEPS = 12
 
@@ -39,7 +39,8 @@ def run(folder, kill_at=None, task=None, **changes):
 
     small = {"steps": STEPS, "lr": 0.3, "warmup": 2, "ema": 0.5, "save_every": 5}
     settings = LoopSettings(output=folder, device="cpu", **{**small, **changes})
-    return fit(task or Slope(), make_batch, settings, 1.0, lambda task: {"good": 1.0})
+    watch = Watch("good")
+    return fit(task or Slope(), make_batch, settings, 1.0, lambda task: {"good": 1.0}, watch)
 
 
 def test_it_learns(tmp_path):

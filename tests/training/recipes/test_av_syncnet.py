@@ -8,7 +8,7 @@ from training.spoken import READER, write_transcripts
 
 from avsync import weights
 from avsync.tasks.registry import create_model
-from avsync.tasks.sync.av_syncnet import AvSyncNetConfig, build
+from avsync.tasks.sync.av_syncnet import AvSyncNetConfig, build_av_syncnet
 from avsync.training.data.sync import ClipData
 from avsync.training.data.utterances import Speech
 from avsync.training.engine.loop import LOG_FILE, LoopSettings
@@ -49,7 +49,7 @@ def test_it_starts_from_a_lip_reader_and_goes_on_reading(store, tmp_path):
 
 @pytest.mark.parametrize(("contrast", "chance"), [("talklip", math.log(7)), ("synctalklip", 0.0)])
 def test_tokens_that_all_agree_cost_what_chance_says(contrast, chance):
-    model = build(LETTERS)
+    model = build_av_syncnet(LETTERS)
     for proj in (model.encoder.transformer.norm, model.audio_proj):
         torch.nn.init.zeros_(proj.weight)
         torch.nn.init.ones_(proj.bias)
@@ -60,17 +60,17 @@ def test_tokens_that_all_agree_cost_what_chance_says(contrast, chance):
 
 @torch.no_grad()
 def test_what_is_trained_on_is_what_is_compared_in_use(store):
-    model = build(LETTERS).eval()
+    model = build_av_syncnet(LETTERS).eval()
     clips = ClipData((store.path,), batch=2)
     recipe = AvSyncNetRecipe(clips, windows=6, augment="none", model=LETTERS)
     make = _batches(recipe, model, None)
     video, audio = make(np.random.default_rng(0), torch.Generator().manual_seed(0))
     assert video.shape == (2, 12, 24, 24) and audio.shape == (2, 8, 104)
-    assert model.see_windows(video).shape == model.hear_windows(audio).shape == (2, 6, 8)
+    assert model.encode_grey_mouths(video).shape == model.encode_fbank(audio).shape == (2, 6, 8)
 
 
 def test_reading_counts_as_much_as_it_is_told():
-    model = build(LETTERS).eval()
+    model = build_av_syncnet(LETTERS).eval()
     video, audio = torch.rand(2, 12, 24, 24), torch.randn(2, 8, 104)
     batch = model.reader.vocabulary.batch(["a b"])
     spoken = (torch.rand(1, 9, 24, 24), torch.tensor([9]), *batch, None, torch.randn(1, 9, 104))
@@ -82,7 +82,7 @@ def test_reading_counts_as_much_as_it_is_told():
 
 def test_wrong_settings_are_named(store, tmp_path):
     with pytest.raises(ValueError, match="contrast must be one of talklip, synctalklip, clip"):
-        Aligning(build(LETTERS), "triplet", 12, 6)
+        Aligning(build_av_syncnet(LETTERS), "triplet", 12, 6)
     clips = ClipData((store.path,), batch=2)
     recipe = AvSyncNetRecipe(clips, loop(tmp_path), reader=tmp_path, init=tmp_path)
     with pytest.raises(ValueError, match="reader and init must not both be given"):

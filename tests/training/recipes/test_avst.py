@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from avsync.tasks.registry import create_model
-from avsync.tasks.sync.avst import AvstConfig, build
+from avsync.tasks.sync.avst import AvstConfig, build_avst
 from avsync.training.data.sync import ClipData
 from avsync.training.data.sync_batches import sequence_batches
 from avsync.training.engine.batches import as_floats
@@ -27,7 +27,7 @@ def test_a_recipe_gives_weights_that_the_registry_loads(store, tmp_path, context
 
 @torch.no_grad()
 def test_a_model_that_knows_nothing_costs_the_logarithm_of_the_candidates(store):
-    model = build(AvstConfig(**SIZES)).eval()
+    model = build_avst(AvstConfig(**SIZES)).eval()
     model.head.weight.zero_()
     make = sequence_batches(ClipData((store.path,), batch=2), model.spec, 6)
     batch = as_floats(make(np.random.default_rng(0), torch.Generator()))
@@ -39,7 +39,7 @@ def test_a_model_that_knows_nothing_costs_the_logarithm_of_the_candidates(store)
 @torch.no_grad()
 def test_windows_are_matched_within_their_own_clip_only(store):
     torch.manual_seed(0)
-    model = build(AvstConfig(**SIZES)).eval()
+    model = build_avst(AvstConfig(**SIZES)).eval()
     make = sequence_batches(ClipData((store.path,), batch=3), model.spec, 6)
     frames, wav = as_floats(make(np.random.default_rng(0), torch.Generator()))
     task = PairMatching(model, 6)
@@ -49,7 +49,7 @@ def test_windows_are_matched_within_their_own_clip_only(store):
 
 def test_statistics_are_those_of_the_whole_batch():
     # One clip's alone would make what is trained another model than what is measured.
-    model = build(AvstConfig(**SIZES)).train()
+    model = build_avst(AvstConfig(**SIZES)).train()
     samples = round(model.spec.audio_until_s * 16000) + 12 * 640
     PairMatching(model, 13)(torch.rand(6, 3, 17, 96, 96), 0.1 * torch.randn(6, samples))
     counts = {n: int(b) for n, b in model.named_buffers() if n.endswith("num_batches_tracked")}

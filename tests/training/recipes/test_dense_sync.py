@@ -1,3 +1,9 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -18,7 +24,7 @@ def recipe(store, folder, **changes):
 
 
 def test_a_recipe_gives_weights_that_the_registry_loads(store, tmp_path):
-    path = train(recipe(store, tmp_path, zero_ms=25.0))
+    path = train(recipe(store, tmp_path, answer_offset_ms=25.0))
     model = create_model("dense_sync", weights=path)
     assert model.spec.audio_from_s == pytest.approx(0.025)
     assert all(value.isfinite().all() for value in model.state_dict().values())
@@ -38,14 +44,41 @@ def test_weights_of_another_size_are_saved_with_their_own_config(store, tmp_path
     sizes = dict(dim=16, mouth_channels=[4, 8, 8, 16], mel_channels=[4, 8, 8, 8, 16], n_mels=32)
     first = tmp_path / "small.safetensors"
     checkpoints.save(first, create_model("dense_sync", config=sizes).state_dict(), sizes)
-    second = train(recipe(store, tmp_path, init=first, zero_ms=10.0))
+    second = train(recipe(store, tmp_path, init=first, answer_offset_ms=10.0))
     model = create_model("dense_sync", weights=second)
     assert model.encode_video(torch.rand(1, 3, 6, 56, 56)).shape == (1, 2, 16)
     assert model.spec.audio_from_s == pytest.approx(0.01)
 
 
+FEW_HANDLES = """
+import resource, sys
+from pathlib import Path
+from avsync.training.recipes.dense_sync import DenseSyncRecipe, train
+from avsync.training.engine.loop import LoopSettings
+
+store, output = map(Path, sys.argv[1:])
+loop = LoopSettings(output=output, steps=1, warmup=0, validate_every=0, device="cpu")
+recipe = DenseSyncRecipe(loop, (store,), splits=store / "splits.json", frames=12, width=0.05)
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+train(recipe)
+"""
+
+
+def test_a_store_may_have_more_arrays_than_the_process_may_open_files(store, tmp_path):
+    many = tmp_path / "many"
+    names = [f"copy{number}" for number in range(50)]
+    for name in names:
+        shutil.copytree(store.path / "clips/one", many / "clips" / name, copy_function=os.link)
+    rows = [dict(store.rows[0], id=f"{name}.0", source=f"{name}.mp4") for name in names]
+    (many / "clips.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (many / "splits.json").write_text(json.dumps({"train": names[:25], "val": names[25:]}))
+    command = [sys.executable, "-c", FEW_HANDLES, str(many), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_it_trains_with_a_backbone_of_timm(store, tmp_path):
-    path = train(recipe(store, tmp_path, backbone="test_resnet", zero_ms=25.0))
+    path = train(recipe(store, tmp_path, backbone="test_resnet", answer_offset_ms=25.0))
     assert path.name == "dense_sync_timm.safetensors"
     model = create_model("dense_sync_timm", weights=path)
     assert isinstance(model.mouth, TimmFrameEncoder)

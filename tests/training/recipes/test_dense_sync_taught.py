@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from avsync.tasks.registry import create_model
-from avsync.tasks.sync.dense_sync import DenseSyncConfig, build
+from avsync.tasks.sync.dense_sync import DenseSyncConfig, build_dense_sync
 from avsync.training.engine.loop import STATE_FILE, LoopSettings
 from avsync.training.recipes.dense_sync import (
     DenseSyncRecipe,
@@ -20,7 +20,7 @@ SMALL = DenseSyncConfig(
 
 def fresh(seed, config=SMALL):
     torch.manual_seed(seed)
-    return build(config).eval()
+    return build_dense_sync(config).eval()
 
 
 @pytest.fixture

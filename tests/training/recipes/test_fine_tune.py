@@ -1,13 +1,21 @@
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
 
 from avsync import weights as checkpoints
+from avsync.tasks.calibration import Calibration
 from avsync.tasks.registry import create_model
 from avsync.training.data.sync import ClipData
 from avsync.training.engine.loop import LoopSettings
-from avsync.training.recipes.fine_tune import FIGURES_FILE, FineTuneRecipe, WindowMatching, train
+from avsync.training.recipes.fine_tune import (
+    FIGURES_FILE,
+    FineTuneRecipe,
+    WindowMatching,
+    train,
+    tune,
+)
 
 NARROW = {"channels": [4, 4, 8, 8, 8]}
 CONFIGS = {
@@ -52,6 +60,18 @@ def test_a_tuned_model_is_exported_and_scores_otherwise(store, trained, tmp_path
     assert (
         figures["before"].keys() == figures["after"].keys() == {"within_1_at_5", "within_1_at_15"}
     )
+
+
+def test_a_tuned_model_does_not_keep_the_calibration_of_the_old_weights(store, tmp_path):
+    path, config = tmp_path / "start.safetensors", CONFIGS["dense_sync"]
+    checkpoints.save(path, create_model("dense_sync", config=config).state_dict(), config)
+    checkpoints.save_calibration(path, asdict(Calibration()))
+    model = create_model("dense_sync", weights=path)
+    assert model.calibration == Calibration()
+    tuned = tune(model, recipe(store, tmp_path / "tuned", steps=1)).model
+    assert tuned.calibration is None and model.calibration is None
+    file = train(recipe(store, tmp_path / "run", weights=path, steps=1))
+    assert checkpoints.load(file).calibration is None
 
 
 def scores(model, frames):

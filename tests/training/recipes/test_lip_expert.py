@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from avsync.tasks.registry import create_model
-from avsync.tasks.sync.lip_expert import LipExpertConfig, build
+from avsync.tasks.sync.lip_expert import LipExpertConfig, build_lip_expert
 from avsync.training.data.sync import ClipData, audio_of_frames
 from avsync.training.engine.loop import LOG_FILE, LoopSettings
 from avsync.training.recipes.lip_expert import CosinePairs, LipExpertRecipe, train
@@ -24,7 +24,7 @@ def test_a_recipe_gives_weights_that_the_registry_loads(store, tmp_path, context
 @torch.no_grad()
 def test_the_loss_is_that_of_the_cosine_in_use():
     torch.manual_seed(0)
-    model = build(LipExpertConfig(channels=(2, 3, 4, 5, 6))).eval()
+    model = build_lip_expert(LipExpertConfig(channels=(2, 3, 4, 5, 6))).eval()
     task, wav = CosinePairs(model), 0.1 * torch.randn(1, 16000)
     frames, audio = torch.rand(1, 3, 5, 48, 96), audio_of_frames(model.spec)
     cut = wav[:, 6400 + audio.first :][:, : audio.samples]

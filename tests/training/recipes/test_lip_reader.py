@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from training.spoken import READER, write_transcripts
 
-from avsync.tasks.lipreading.lip_reader import build
+from avsync.tasks.lipreading.lip_reader import build_lip_reader
 from avsync.tasks.registry import create_model
 from avsync.training.data.sync import ClipData
 from avsync.training.data.utterances import Speech, Spoken
@@ -37,7 +37,7 @@ def test_a_recipe_gives_weights_that_the_registry_loads(store, tmp_path, transcr
 def test_a_model_that_knows_nothing_costs_the_logarithm_of_the_vocabulary(
     store, transcripts, streams
 ):
-    model = build(replace(READER, symbols=WORDS))
+    model = build_lip_reader(replace(READER, symbols=WORDS))
     torch.nn.init.zeros_(model.classifier.weight)
     torch.nn.init.zeros_(model.classifier.bias)
     make = Spoken(ClipData((store.path,), batch=3), Speech(transcripts)).batches(model)
@@ -47,7 +47,7 @@ def test_a_model_that_knows_nothing_costs_the_logarithm_of_the_vocabulary(
 
 
 def test_batches_say_what_counts(store, transcripts):
-    model = build(replace(READER, symbols=WORDS))
+    model = build_lip_reader(replace(READER, symbols=WORDS))
     make = Spoken(ClipData((store.path,), batch=4), Speech(transcripts)).batches(model)
     batch = make(np.random.default_rng(1), torch.Generator().manual_seed(0))
     video, lengths, inputs, targets, said, audio = batch
@@ -65,7 +65,7 @@ def test_batches_say_what_counts(store, transcripts):
 
 @torch.no_grad()
 def test_what_pads_a_clip_is_not_read(store, transcripts):
-    task = Reading(build(replace(READER, symbols=WORDS)), "audio", ctc=1.0).eval()
+    task = Reading(build_lip_reader(replace(READER, symbols=WORDS)), "audio", ctc=1.0).eval()
     audio, inputs, targets = torch.randn(1, 9, 104), torch.tensor([[0, 1]]), torch.tensor([[1, 0]])
     said = torch.tensor([[0] * 5 + [1] * 4])
     loss = task(None, torch.tensor([9]), inputs, targets, said, audio)
@@ -83,7 +83,7 @@ def test_ctc_on_paper():
 
 @pytest.mark.parametrize("aid", ["ctc", "by_frame"])
 def test_losses_on_the_tokens_teach_the_encoder_and_are_not_told(aid):
-    model = build(replace(READER, symbols=WORDS)).eval()
+    model = build_lip_reader(replace(READER, symbols=WORDS)).eval()
     batch = model.vocabulary.batch(["bin now"])
     said = torch.tensor([[1] * 4 + [0] * 2 + [3] * 3])
     given = (None, torch.tensor([9]), *batch, said, torch.randn(1, 9, 104))
@@ -101,6 +101,6 @@ def test_losses_on_the_tokens_teach_the_encoder_and_are_not_told(aid):
 
 def test_a_negative_weight_is_refused():
     with pytest.raises(ValueError, match="ctc and by_frame must be 0 or more, got -1 and 0"):
-        Reading(build(replace(READER, symbols=WORDS)), ctc=-1)
+        Reading(build_lip_reader(replace(READER, symbols=WORDS)), ctc=-1)
     with pytest.raises(ValueError, match="by_frame needs a vocabulary of words"):
-        Reading(build(replace(READER, unit="characters")), by_frame=1.0)
+        Reading(build_lip_reader(replace(READER, unit="characters")), by_frame=1.0)

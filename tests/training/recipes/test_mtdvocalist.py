@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from avsync import weights as checkpoints
 from avsync.tasks.registry import create_model
-from avsync.tasks.sync.vocalist import VocalistConfig, build
+from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
 from avsync.training.data.sync import ClipData
 from avsync.training.engine.loop import LOG_FILE, STATE_FILE, LoopSettings
 from avsync.training.recipes.mtdvocalist import Distilling, MtdVocalistRecipe, train
@@ -29,7 +29,7 @@ def teacher(tmp_path_factory):
     torch.manual_seed(1)
     path = tmp_path_factory.mktemp("teacher") / "vocalist.safetensors"
     sizes = dict(channels=WIDE.channels, depth=1, heads=2)
-    checkpoints.save(path, build(WIDE).state_dict(), sizes)
+    checkpoints.save(path, build_vocalist(WIDE).state_dict(), sizes)
     return path
 
 
@@ -41,7 +41,7 @@ def recipe(store, folder, **changes):
 
 def step():
     torch.manual_seed(0)
-    return Distilling(build(NARROW), build(WIDE), AttentionDistillation(depth=1))
+    return Distilling(build_vocalist(NARROW), build_vocalist(WIDE), AttentionDistillation(depth=1))
 
 
 @pytest.mark.parametrize("way", ["relations", "soft-targets", "hints", "relational"])

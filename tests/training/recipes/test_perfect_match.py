@@ -6,7 +6,7 @@ import torch
 
 from avsync.losses.n_way_matching import ScaledCosine
 from avsync.tasks.registry import create_model
-from avsync.tasks.sync.perfect_match import PerfectMatchConfig, build
+from avsync.tasks.sync.perfect_match import PerfectMatchConfig, build_perfect_match
 from avsync.training.data.sync import ClipData
 from avsync.training.data.sync_batches import sequence_batches
 from avsync.training.engine.batches import as_floats
@@ -29,7 +29,7 @@ def test_a_recipe_gives_weights_that_the_registry_loads(store, tmp_path, similar
 @torch.no_grad()
 def test_a_model_that_gives_all_windows_one_entry_costs_chance(store):
 
-    model = build(TINY).eval()
+    model = build_perfect_match(TINY).eval()
     for head in (model.visual.head, model.audio.head):
         head[-1].weight.zero_()
     clips = ClipData((store.path,), batch=2)
@@ -42,7 +42,7 @@ def test_a_model_that_gives_all_windows_one_entry_costs_chance(store):
 
 @torch.no_grad()
 def test_the_sound_of_a_stretch_is_just_what_its_windows_hear(store):
-    model = build(TINY).eval()
+    model = build_perfect_match(TINY).eval()
     task = NWayMatching(model, 7, ScaledCosine())
     frames = torch.rand(1, 3, 11, 64, 64)
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from avsync.tasks.registry import create_model
-from avsync.tasks.sync.syncnet import SyncNetConfig, build
+from avsync.tasks.sync.syncnet import SyncNetConfig, build_syncnet
 from avsync.training.data.sync import ClipData, audio_of_frames
 from avsync.training.engine.loop import LOG_FILE, LoopSettings
 from avsync.training.recipes.syncnet import ContrastivePairs, SyncNetRecipe, train
@@ -21,7 +21,7 @@ def test_a_recipe_gives_weights_that_the_registry_loads(store, tmp_path):
 
 
 def test_the_sound_of_a_window_gives_its_columns_and_no_more():
-    model = build(TINY)
+    model = build_syncnet(TINY)
     audio = audio_of_frames(model.spec)
     assert audio.first == -1
     assert model.front_end.columns(torch.zeros(1, audio.samples)).shape[-1] == 20
@@ -31,7 +31,7 @@ def test_the_sound_of_a_window_gives_its_columns_and_no_more():
 @torch.no_grad()
 def test_the_loss_is_that_of_the_distances_in_use():
     torch.manual_seed(0)
-    model = build(TINY).eval()
+    model = build_syncnet(TINY).eval()
     task, wav = ContrastivePairs(model, margin=4.0), 0.1 * torch.randn(1, 16000)
     frames, audio = torch.rand(1, 3, 5, 64, 64), audio_of_frames(model.spec)
     cut = wav[:, 6400 + audio.first :][:, : audio.samples]

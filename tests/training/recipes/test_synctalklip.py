@@ -6,7 +6,7 @@ from avsync.encoders.av_hubert import AvHubertConfig
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.lip_expert import LipExpertConfig
 from avsync.tasks.talking.generator import TalkingFaceConfig
-from avsync.tasks.talking.synctalklip import SyncTalklipConfig, build
+from avsync.tasks.talking.synctalklip import SyncTalklipConfig, build_synctalklip
 from avsync.tasks.talking.wav2lip import Wav2LipConfig
 from avsync.training.data.sync import ClipData
 from avsync.training.engine.loop import LOG_FILE, LoopSettings
@@ -114,7 +114,7 @@ def test_without_an_expert_a_fresh_encoder_learns(clips, tmp_path):
 
 
 def test_only_the_last_layers_of_what_hears_learn():
-    model = build(SyncTalklipConfig(HEARS, DRAWS))
+    model = build_synctalklip(SyncTalklipConfig(HEARS, DRAWS))
     freeze_audio_encoder(model, 1, compared=False)
     learns = {name for name, each in model.encoder.named_parameters() if each.requires_grad}
     assert learns and all(name.startswith("transformer.layers.1.") for name in learns)

@@ -6,7 +6,7 @@ import torch
 from avsync.encoders.mc3 import Mc3Encoder
 from avsync.encoders.timm_backbone import TimmFrameEncoder
 from avsync.tasks.registry import create_model
-from avsync.tasks.sync.vocalist import VocalistConfig, build
+from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
 from avsync.training.data.sync import ClipData
 from avsync.training.data.sync_batches import Negatives
 from avsync.training.engine.loop import LOG_FILE, LoopSettings
@@ -59,7 +59,7 @@ def test_training_goes_on_from_given_weights_with_their_sizes(store, tmp_path):
 
 
 def test_a_model_that_knows_nothing_costs_ln_2(store):
-    model = build(TINY)
+    model = build_vocalist(TINY)
     with torch.no_grad():
         model.classifier.weight.zero_()
         model.classifier.bias.zero_()
@@ -69,7 +69,7 @@ def test_a_model_that_knows_nothing_costs_ln_2(store):
 
 
 def test_the_mel_is_that_of_the_window_alone_less_its_last_column(monkeypatch):
-    model = build(TINY).eval()
+    model = build_vocalist(TINY).eval()
     task, wav = PairClassification(model), torch.randn(2, 3200)
     seen = []
     hook = model.audio.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
@@ -80,7 +80,7 @@ def test_the_mel_is_that_of_the_window_alone_less_its_last_column(monkeypatch):
 
 def test_aligned_encoders_get_their_own_gradient_and_the_loss_says_the_same():
     torch.manual_seed(0)
-    model = build(TINY)
+    model = build_vocalist(TINY)
     batch = (torch.rand(4, 3, 5, 48, 96), torch.randn(4, 3200), torch.tensor([1.0, 0, 1, 0]))
     losses, norms = [], []
     for align in (0.0, 1.0):
@@ -98,11 +98,11 @@ def test_aligned_encoders_get_their_own_gradient_and_the_loss_says_the_same():
 
 def test_pictures_that_meet_two_sounds_are_encoded_once_and_score_as_if_twice():
     torch.manual_seed(0)
-    model = build(TINY).eval()
+    model = build_vocalist(TINY).eval()
     frames, mel = torch.rand(2, 3, 5, 48, 96), torch.randn(4, 80, 16)
     once = model(frames, mel)
     torch.testing.assert_close(once, model(frames.repeat_interleave(2, 0), mel))
-    with pytest.raises(ValueError, match="audio streams for each of 2 windows of frames, got 3"):
+    with pytest.raises(ValueError, match="audio windows for each of 2 windows of frames, got 3"):
         model(frames, mel[:3])
 
 

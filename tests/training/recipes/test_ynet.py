@@ -64,8 +64,8 @@ def test_every_kind_with_borrowed_eyes_trains(kind, store, tmp_path):
 
 def test_it_trains_on_the_landmarks_of_each_clip(store, tmp_path):
     for number, row in enumerate(store.rows):
-        points = np.random.default_rng(number).integers(0, 96, (row["frames"], 68, 2), np.int16)
-        np.savez(tmp_path / f"{row['id']}.npz", landmarks=points)
+        points = np.random.default_rng(number).integers(0, 96, (row.frames, 68, 2), np.int16)
+        np.savez(tmp_path / f"{row.id}.npz", landmarks=points)
     given = recipe(store, tmp_path, kind="g", visual_width=1.0)
     path = train(replace(given, clips=replace(given.clips, landmarks=tmp_path)))
     assert create_model("ynet_g", weights=path).spec.landmarks

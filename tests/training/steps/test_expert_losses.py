@@ -8,7 +8,7 @@ from avsync.data.augment_video import augment_mouth
 from avsync.encoders.dense_sync import LUMA
 from avsync.faces.crops import cut_face, cut_mouth, mouth_to_face_affine
 from avsync.tasks.registry import create_model
-from avsync.tasks.talking.synctalklip import SyncTalklipConfig, build
+from avsync.tasks.talking.synctalklip import SyncTalklipConfig, build_synctalklip
 from avsync.training.steps.expert_losses import SpeechExpertLoss, paste
 
 POINTS = np.array([[120.0, 90], [180, 90], [150, 125], [130, 155], [170, 155]])
@@ -33,7 +33,7 @@ def drawn():
 
 def costs(guide, model, drawn, *said):
     mouths, made, audio, lies = drawn
-    tokens = model.encode_some(audio, PLACES)
+    tokens = model.encode_at_frames(audio, PLACES)
     return guide(model, made, tokens, audio, PLACES, (mouths, lies, *said))
 
 
@@ -53,7 +53,7 @@ def test_a_true_face_pasted_gives_the_true_mouth():
 
 
 def test_gradients_reach_the_faces_that_were_drawn(expert, drawn):
-    model = build(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
+    model = build_synctalklip(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
     text = expert.reader.vocabulary.batch(["bin", "lay"])
     found = costs(SpeechExpertLoss(expert), model, drawn, torch.tensor([16, 16]), *text)
     for cost in found:
@@ -65,14 +65,14 @@ def test_gradients_reach_the_faces_that_were_drawn(expert, drawn):
 
 def test_lips_are_compared_with_the_frozen_voice_of_their_frames(expert, drawn):
     mouths, made, audio, lies = drawn
-    model = build(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
+    model = build_synctalklip(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
     guide = SpeechExpertLoss(expert)
     assert guide.margin == 2 + expert.encoder.mouth.reach_frames
     torch.manual_seed(3)
     found = costs(guide, model, drawn)
     pasted = paste(mouths, made, lies.unflatten(-1, (2, 3)), PLACES)
-    lips = expert.see_windows(pasted)
-    voice = expert.hear_windows(audio)
+    lips = expert.encode_grey_mouths(pasted)
+    voice = expert.encode_fbank(audio)
     rows = torch.arange(2)[:, None]
     torch.manual_seed(3)
     expected = guide.contrast(voice[rows, PLACES - 2], lips[rows, PLACES - guide.margin])
@@ -82,10 +82,10 @@ def test_lips_are_compared_with_the_frozen_voice_of_their_frames(expert, drawn):
 
 def test_talklip_compares_with_the_voice_that_is_trained(expert, drawn):
     torch.manual_seed(0)
-    model = build(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
+    model = build_synctalklip(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
     costs(SpeechExpertLoss(expert, "talklip", "trained"), model, drawn).contrast.backward()
     assert model.audio_proj.weight.grad.abs().sum() > 0
-    frozen = build(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
+    frozen = build_synctalklip(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
     costs(SpeechExpertLoss(expert, "talklip", "frozen"), frozen, drawn).contrast.backward()
     assert frozen.audio_proj.weight.grad is None
     assert all(each.grad is None for each in expert.parameters())
@@ -93,7 +93,7 @@ def test_talklip_compares_with_the_voice_that_is_trained(expert, drawn):
 
 def test_reading_is_a_sum_over_symbols(expert, drawn):
     mouths, made, _, lies = drawn
-    model = build(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
+    model = build_synctalklip(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
     inputs, targets = expert.reader.vocabulary.batch(["ab", "c"])
     lengths = torch.tensor([16, 16])
     found = costs(SpeechExpertLoss(expert), model, drawn, lengths, inputs, targets).lip
@@ -111,7 +111,7 @@ def test_reading_is_a_sum_over_symbols(expert, drawn):
 
 def test_it_may_be_shown_the_mouths_altered(expert, drawn):
     mouths, made, audio, lies = drawn
-    model = build(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
+    model = build_synctalklip(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
     inputs, targets = expert.reader.vocabulary.batch(["ab", "c"])
     said = (torch.tensor([16, 16]), inputs, targets)
     guide = SpeechExpertLoss(expert, alter=True)

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from avsync.tasks.separation.unet import UNetConfig, build
-from avsync.tasks.separation.ynet_variants import YNetVConfig, build_v
+from avsync.tasks.separation.unet import UNetConfig, build_unet
+from avsync.tasks.separation.ynet_variants import YNetVConfig, build_ynet_v
 from avsync.training.steps.mask import MaskStep, chance
 
 THIN = (2, 2, 2, 3, 3, 3)
@@ -21,7 +21,7 @@ def sounds(seed=0, second=True):
 @pytest.fixture
 def step():
     torch.manual_seed(0)
-    return MaskStep(build(UNetConfig(THIN, seconds=1, sources=3)))
+    return MaskStep(build_unet(UNetConfig(THIN, seconds=1, sources=3)))
 
 
 def fix_logits(step, real, imaginary=0.0):
@@ -68,7 +68,7 @@ def test_chance_is_the_loss_of_the_best_mask_that_knows_nothing(step):
 
 def test_tokens_and_frames_come_to_the_same():
     torch.manual_seed(0)
-    model = build_v(YNetVConfig(THIN, (2, 2, 2, 2, 3), seconds=1)).train()
+    model = build_ynet_v(YNetVConfig(THIN, (2, 2, 2, 2, 3), seconds=1)).train()
     frames = torch.rand(2, 3, 25, 48, 96)
     with torch.no_grad():
         seen = MaskStep(model)(frames, *sounds())

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from avsync.tasks.talking.discriminator import FaceDiscriminator
 from avsync.tasks.talking.generator import TalkingFaceConfig
-from avsync.tasks.talking.wav2lip import Wav2LipConfig, build
+from avsync.tasks.talking.wav2lip import Wav2LipConfig, build_wav2lip
 from avsync.training.steps.talking import SUPPLEMENT, Costs, LossWeights, TalkingStep, chance
 
 DRAWS = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
@@ -17,7 +17,7 @@ LR = 1e-2
 @pytest.fixture
 def parts():
     torch.manual_seed(0)
-    return build(Wav2LipConfig((2, 3, 4, 5), DRAWS)), FaceDiscriminator((2, 3, 4, 5, 6))
+    return build_wav2lip(Wav2LipConfig((2, 3, 4, 5), DRAWS)), FaceDiscriminator((2, 3, 4, 5, 6))
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_one_optimiser_takes_the_steps_of_the_two_of_the_public_code(parts, batc
         both.step()
         # Theirs: the maker steps, then the critic, on frames drawn before.
         draws.zero_grad()
-        tokens = model.encode_some(model.front_end(wav), places)
+        tokens = model.encode_at_frames(model.front_end(wav), places)
         faces = torch.cat([pose, identity], 1).transpose(1, 2).flatten(0, 1).clone()
         faces[:, :3, 48:] = 0
         made, real = model(tokens.flatten(0, 1), faces), pose.transpose(1, 2).flatten(0, 1)
@@ -84,7 +84,7 @@ def test_a_guide_counts_by_its_weights_and_is_handed_what_it_asked_for(parts, ba
     (gradient,) = torch.autograd.grad(
         -0.25
         * step.draw(
-            step.model.encode_some(step.model.front_end(batch[3]), batch[2]), *batch[:2]
+            step.model.encode_at_frames(step.model.front_end(batch[3]), batch[2]), *batch[:2]
         ).sum(),
         out.bias,
     )

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from tasks.separation.test_lip_mask import FRAMES, SAMPLES, TINY
 
 from avsync.data.sampling.two_speaker_mixtures import TwoSpeakerMixture
-from avsync.tasks.separation.lip_mask import build
+from avsync.tasks.separation.lip_mask import build_lip_mask
 from avsync.training.steps.two_speaker import PairValidation, TwoSpeakerStep, chance, mixed
 
 
@@ -16,7 +16,7 @@ class Told(torch.nn.Module):
 
     def __init__(self, voices, own):
         super().__init__()
-        self.model = build(TINY)
+        self.model = build_lip_mask(TINY)
         self.voices, self.own = voices, own
 
     def separate(self, mixture, tokens):
@@ -54,7 +54,7 @@ def test_levels_hold_in_other_rooms_too_and_silence_stays_it():
 
 
 def test_the_loss_is_that_of_both_voices():
-    step = TwoSpeakerStep(build(TINY).eval())
+    step = TwoSpeakerStep(build_lip_mask(TINY).eval())
     tokens, rest, voices = mixed([pair(0), pair(1)], 16000, None)
     mixture = voices.sum(1) + rest
     lips = F.normalize(tokens, dim=-1)
@@ -64,7 +64,7 @@ def test_the_loss_is_that_of_both_voices():
 
 
 def test_chance_is_half_of_the_mixture_of_two_voices():
-    step = TwoSpeakerStep(build(TINY))
+    step = TwoSpeakerStep(build_lip_mask(TINY))
     batch = mixed([pair(0), pair(1)], 16000, None)
     # The error of a half is half of each voice: 3 dB under the voice.
     expected = 10 * math.log10(1 + 0.5 * 1000)
@@ -81,6 +81,8 @@ def test_a_voice_counts_for_the_face_it_is_closer_to(own, share, least):
 
 
 def test_every_set_has_figures_of_its_own_name():
-    figures = PairValidation({"": [pair()], "_b": [pair()]}, 2)(TwoSpeakerStep(build(TINY)))
+    figures = PairValidation({"": [pair()], "_b": [pair()]}, 2)(
+        TwoSpeakerStep(build_lip_mask(TINY))
+    )
     assert set(figures) == {"si_sdr_gain", "own_face", "si_sdr_gain_b", "own_face_b"}
-    assert PairValidation({}, 2)(TwoSpeakerStep(build(TINY))) == {}
+    assert PairValidation({}, 2)(TwoSpeakerStep(build_lip_mask(TINY))) == {}

@@ -1,0 +1,9 @@
+"""Types of the public names, which are imported when first used (see `__init__.py`)."""
+
+from .fbank import Mfcc as Mfcc
+from .fbank import StackedFbank as StackedFbank
+from .features import DecibelMel as DecibelMel
+from .features import LogMel as LogMel
+from .resampling import Resampler as Resampler
+from .resampling import resample as resample
+from .stft import ComplexStft as ComplexStft

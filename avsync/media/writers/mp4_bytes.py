@@ -1,0 +1,93 @@
+"""Encode short clips and audio as mp4 in memory, for pages that play them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from io import BytesIO
+
+import av
+import numpy as np
+from av.container import OutputContainer
+
+from avsync.media.container import first_line
+
+VIDEO_OPTIONS = {"crf": "30", "preset": "fast", "profile": "main", "bf": "0"}
+VIDEO_FPS = 30
+CLIP_AUDIO_BITS = 48_000
+TICKS = Fraction(1, 90000)
+# When each frame is shown, in seconds, and its image.
+Frames = Sequence[tuple[float, np.ndarray]]
+
+
+def encode_clip(frames: Frames, wav: np.ndarray, rate: int) -> bytes:
+    """Encode frames and mono audio as H.264 and AAC.
+
+    Args:
+        frames: when each is shown, in seconds from the start, and its image `(H, W, 3)` RGB uint8,
+            all of one size; an odd row or column is cut off.
+        wav: samples `(N,)` float32.
+        rate: samples a second.
+
+    Raises:
+        RuntimeError: there is no encoder for it.
+    """
+    with _encoding() as (written, container):
+        for packet in _packets(container, frames, wav, rate):
+            container.mux(packet)
+    return written.getvalue()
+
+
+def encode_audio(wav: np.ndarray, rate: int, encoded_rate: int, bit_rate: int) -> bytes:
+    """Encode mono audio as AAC.
+
+    Args:
+        wav: samples `(N,)`.
+        rate: samples a second.
+        encoded_rate: samples a second of what is written.
+        bit_rate: bits a second.
+
+    Raises:
+        RuntimeError: there is no encoder for it.
+    """
+    with _encoding() as (written, container):
+        stream = container.add_stream("aac", rate=encoded_rate, layout="mono")
+        stream.bit_rate = bit_rate
+        resampler = av.AudioResampler("fltp", "mono", encoded_rate)
+        frame = _audio_frame(wav.astype(np.float32), rate)
+        for each in (*resampler.resample(frame), *resampler.resample(None)):
+            container.mux(stream.encode(each))
+        container.mux(stream.encode(None))
+    return written.getvalue()
+
+
+def _packets(
+    container: OutputContainer, frames: Frames, wav: np.ndarray, rate: int
+) -> list[av.Packet]:
+    height, width = (side // 2 * 2 for side in frames[0][1].shape[:2])
+    picture = container.add_stream("libx264", rate=VIDEO_FPS, options=VIDEO_OPTIONS)
+    picture.width, picture.height, picture.pix_fmt = width, height, "yuv420p"
+    picture.codec_context.time_base = TICKS
+    audio = container.add_stream("aac", rate=rate, layout="mono", bit_rate=CLIP_AUDIO_BITS)
+    packets: list[av.Packet] = []
+    for at_s, image in frames:
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), "rgb24")
+        frame.pts, frame.time_base = round(at_s / TICKS), TICKS
+        packets += picture.encode(frame)
+    packets += picture.encode(None)
+    return [*packets, *audio.encode(_audio_frame(wav, rate)), *audio.encode(None)]
+
+
+def _audio_frame(wav: np.ndarray, rate: int) -> av.AudioFrame:
+    frame = av.AudioFrame.from_ndarray(wav[None], "fltp", "mono")
+    frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+    return frame
+
+
+@contextmanager
+def _encoding() -> Iterator[tuple[BytesIO, OutputContainer]]:
+    written = BytesIO()
+    try:
+        with av.open(written, "w", format="mp4") as container:
+            yield written, container
+    except (av.error.FFmpegError, ValueError) as error:  # ValueError: a codec that is not known.
+        raise RuntimeError(f"the clip cannot be encoded: {first_line(error)}") from error

@@ -1,0 +1,35 @@
+"""Types of the public names, which are imported when first used (see `__init__.py`)."""
+
+from .av_syncnet import AvSyncNet as AvSyncNet
+from .av_syncnet import AvSyncNetConfig as AvSyncNetConfig
+from .av_syncnet import build_av_syncnet as build_av_syncnet
+from .avst import Avst as Avst
+from .avst import AvstConfig as AvstConfig
+from .avst import build_avst as build_avst
+from .dense_sync import DenseSync as DenseSync
+from .dense_sync import DenseSyncConfig as DenseSyncConfig
+from .dense_sync import TimmDenseSyncConfig as TimmDenseSyncConfig
+from .dense_sync import UnpaddedVisualEncoder as UnpaddedVisualEncoder
+from .dense_sync import build_dense_sync as build_dense_sync
+from .dense_sync import build_timm_dense_sync as build_timm_dense_sync
+from .lip_expert import LipExpert as LipExpert
+from .lip_expert import LipExpertConfig as LipExpertConfig
+from .lip_expert import build_lip_expert as build_lip_expert
+from .perfect_match import PerfectMatch as PerfectMatch
+from .perfect_match import PerfectMatchConfig as PerfectMatchConfig
+from .perfect_match import build_perfect_match as build_perfect_match
+from .syncnet import SyncNet as SyncNet
+from .syncnet import SyncNetConfig as SyncNetConfig
+from .syncnet import build_syncnet as build_syncnet
+from .vocalist import MTDVOCALIST as MTDVOCALIST
+from .vocalist import VisualEncoder as VisualEncoder
+from .vocalist import Vocalist as Vocalist
+from .vocalist import VocalistActivations as VocalistActivations
+from .vocalist import VocalistConfig as VocalistConfig
+from .vocalist import VocalistEmbedding as VocalistEmbedding
+from .vocalist import build_vocalist as build_vocalist
+from .vocalist import capture_activations as capture_activations
+from .vocalist_variants import Mc3VocalistConfig as Mc3VocalistConfig
+from .vocalist_variants import TimmVocalistConfig as TimmVocalistConfig
+from .vocalist_variants import build_mc3_vocalist as build_mc3_vocalist
+from .vocalist_variants import build_timm_vocalist as build_timm_vocalist

@@ -10,7 +10,7 @@ from avsync.timing import FPS
 
 # Evidence is not quite nats: windows overlap, and noise lasts longer than they do. Scaled by this,
 # a linear trajectory through held-out clips in sync collects half a nat more than a constant, as
-# one more parameter should (`benchmarks/faults.py --scale`).
+# one more parameter should.
 NATS = 0.25
 # Resolution of the offsets: the peak of a minute's evidence is some 5 ms wide.
 FINE_MS = 2.5

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from avsync.atomic import replacing
 from avsync.media.writers.remux import shift_audio
 from avsync.pipelines.check.check_file import check
-from avsync.pipelines.check.messages import answer
+from avsync.pipelines.check.messages import describe_outcome
 from avsync.pipelines.fix.fix_file import fix
 from avsync.report.html import write_report
 from avsync.scoring.result import CheckResult
@@ -53,7 +53,7 @@ def demo(folder: str | Path = "avsync-demo", say: Callable[[str], None] = print)
     shift_audio(clip, shifted, -LEAD_MS, overwrite=True)
     say(f"3. avsync check {shifted}")
     before = check(shifted)
-    say(f"   {answer(before)}")
+    say(f"   {describe_outcome(before)}")
     if before.offset_ms is None:
         write_report(before, report)
         say(f"   The report page: {report}")
@@ -62,7 +62,7 @@ def demo(folder: str | Path = "avsync-demo", say: Callable[[str], None] = print)
     repaired = fix(shifted, fixed, overwrite=True)
     after = repaired.after or before
     say(f"   moved the audio by {repaired.shift_ms:+.0f} ms, without re-encoding")
-    say(f"   {answer(after)}")
+    say(f"   {describe_outcome(after)}")
     write_report([before, after], report)
     say(f"5. The report page, for a browser: {report}")
     found = _near(before, LEAD_MS) and _near(after, 0.0)

@@ -91,15 +91,15 @@ def check(
             # Tracks are large: of a long batch they are kept only if they are written at the end.
             results.append(result if json or html else replace(result, tracks=()))
             if json != "-":
-                say(words.sentence(result))
+                say(words.describe_result(result))
     except KeyboardInterrupt:
         if jsonl is not None:
             print(f"avsync: finished results are in {jsonl}; --resume continues", file=sys.stderr)
         raise
     if json != "-" and len(results) > 1:
-        from avsync.pipelines.check.export import summary
+        from avsync.pipelines.check.export import summarize
 
-        say("\n".join(["", *summary(results, worst)]))
+        say("\n".join(["", *summarize(results, worst)]))
     if json == "-":
         sys.stdout.write(tables.json_text(results))
     elif json is not None:
@@ -110,7 +110,7 @@ def check(
         from avsync.report import write_report
 
         write_report(results, html)
-    return words.worst(results)
+    return words.worst_exit_code(results)
 
 
 def fix(
@@ -170,15 +170,15 @@ def fix(
                 progress=progress,
             )
         except FixRefused as refusal:
-            say(f"before  {words.sentence(refusal.before)}")
+            say(f"before  {words.describe_result(refusal.before)}")
             if refusal.after is not None:
-                say(f"after   {words.sentence(refusal.after)}")
+                say(f"after   {words.describe_result(refusal.after)}")
             print(f"avsync: {refusal}", file=sys.stderr)
             return max(words.CANNOT_TELL, words.exit_code(refusal.before))
-    say(f"before  {words.sentence(done.before)}")
-    say(words.printable(done.repair.sentence(would=dry_run)))
+    say(f"before  {words.describe_result(done.before)}")
+    say(words.printable(done.repair.describe(would=dry_run)))
     if done.after is not None:
-        say(f"after   {words.sentence(done.after)}")
+        say(f"after   {words.describe_result(done.after)}")
     return words.exit_code(done.after or done.before)
 
 

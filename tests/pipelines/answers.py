@@ -1,10 +1,10 @@
-"""Results of check as the tests of repairs need them."""
+"""Results of `check` for the tests of repairs."""
 
 from avsync.scoring.result import CheckResult, TimelinePoint, TrackResult
 
 
 def answer(path="clip.mp4", offset_ms=120.0, confidence=0.95, timeline=(), **changes):
-    """A result of check: one face, whose timeline is a list of offsets, 0.4 s apart."""
+    """Return a result of `check` with one face; `timeline` lists its offsets, 0.4 s apart."""
     points = tuple(TimelinePoint(0.4 * k, offset, 0.9) for k, offset in enumerate(timeline))
     track = TrackResult(
         0,

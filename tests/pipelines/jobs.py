@@ -1,4 +1,4 @@
-"""Jobs for processes of their own, which find them here by name."""
+"""Jobs for worker processes, which import them from here by name."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ def start() -> Callable[[Any, Report], Any]:
 
 
 def do(job: Any, report: Report) -> Any:
-    """Does as it is told: a number is squared, a word is an end of its own kind."""
+    """Square a number; a word ends the job or its process in a certain way."""
     report(0.5)
     if job == "die":
         os._exit(1)
@@ -23,7 +23,7 @@ def do(job: Any, report: Report) -> Any:
         raise ValueError("this is no number")
     if job == "interrupt":
         os.kill(os.getpid(), signal.SIGINT)
-        return "deaf"
+        return "ignored"
     if job == "pid":
         return os.getpid()
     if isinstance(job, Path):

@@ -12,7 +12,7 @@ from avsync.audio.resampling import resample
 from avsync.data.corpora.audio_files import AudioFile
 from avsync.data.store.npy_items import ArrayFiles, read_header
 from avsync.media.audio_reader import read_audio
-from avsync.media.probe import audio_rate
+from avsync.media.probe import header_sample_rate
 from avsync.weights import sha256_of
 
 # Part of every file's name: a new value makes every cache resample again.
@@ -77,7 +77,7 @@ class AudioCache:
 
 def _decode(audio: AudioFile) -> tuple[np.ndarray, int]:
     """Decode all samples `(N,)` of a file at its sample rate."""
-    rate = audio_rate(audio.path)
+    rate = header_sample_rate(audio.path)
     mono = audio.channel is None
     blocks = list(read_audio(audio.path, 0.0, None, mono=mono))
     wav = np.concatenate(blocks, axis=-1)

@@ -48,7 +48,7 @@ def list_acappella(folder: Path, lists: Sequence[str | Path] = ()) -> list[Liste
             `LISTS`.
 
     Raises:
-        ValueError: a list does not exist or is damaged, or a sample's name is none.
+        ValueError: a list does not exist or is damaged, or the name of a sample has another form.
     """
     known = _read(find_lists((folder,), lists, LISTS))
     videos = [path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES]

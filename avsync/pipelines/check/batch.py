@@ -1,4 +1,4 @@
-"""Many files: each gets its answer, whatever is wrong with the others, and in their order."""
+"""Check many files, in worker processes if wanted: one result each, in order, resumable."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,21 +12,32 @@ import torch
 from torch import nn
 
 from avsync.faces.detector import FaceDetector, find_detector
-from avsync.pipelines.check.check_file import MAX_SEARCH_S, check, load_model
-from avsync.pipelines.check.jsonl import ResultsFile, Stamp, stamp
+from avsync.pipelines.check.check_file import (
+    MAX_SEARCH_S,
+    check,
+    load_model,
+    unreadable_result,
+)
+from avsync.pipelines.check.jsonl import Fingerprint, ResultsFile, file_fingerprint
 from avsync.pipelines.check.messages import printable
-from avsync.pipelines.check.workers import Ended, Work, in_processes
-from avsync.pipelines.progress import Report, progress_bar
+from avsync.pipelines.check.workers import JobOutcome, Work, run_in_processes
+from avsync.pipelines.progress import ProgressCallback, progress_bar
 from avsync.scoring.engine import SyncModel
-from avsync.scoring.result import CheckResult, thin_maps
+from avsync.scoring.result import CheckResult, thin_score_maps
 from avsync.tasks.registry import model_card
 from avsync.timing import DEFAULT_PROFILE, tolerance
 from avsync.weights import sha256_of_state
 
+# File extensions that count as videos in a folder.
+SUFFIXES = {
+    *(".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"),
+    *(".3gp", ".flv", ".m2ts", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".wmv"),
+}
+
 
 @dataclass(frozen=True)
-class Options:
-    """What files are checked with; arguments of `check`."""
+class CheckOptions:
+    """Arguments of `check` that all files of a batch share."""
 
     model: str | SyncModel
     weights: str | None
@@ -38,9 +49,9 @@ class Options:
     def name(self) -> str:
         return self.model if isinstance(self.model, str) else type(self.model).__name__
 
-    def to_json(self) -> Stamp:
-        """Return what results depend on besides the file: one that was made with the same still holds."""
-        made_with: Stamp = {
+    def to_json(self) -> Fingerprint:
+        """Return all that a result depends on besides the file, to decide if it is still valid."""
+        made_with: Fingerprint = {
             "model": self.name,
             "weights": self.weights,
             "profile": self.profile,
@@ -49,9 +60,9 @@ class Options:
             "version": metadata.version("avsync"),
         }
         if self.weights is not None:
-            made_with["weights_made_of"] = stamp(Path(self.weights))
-            # The calibration of the scores is in there.
-            made_with["config_made_of"] = stamp(Path(self.weights).with_suffix(".json"))
+            made_with["weights_made_of"] = file_fingerprint(Path(self.weights))
+            # It holds the calibration of the scores.
+            made_with["config_made_of"] = file_fingerprint(Path(self.weights).with_suffix(".json"))
         if isinstance(self.model, nn.Module):
             made_with["state"] = sha256_of_state(self.model.state_dict())
         return made_with
@@ -69,23 +80,28 @@ def check_files(
     results: str | Path | None = None,
     resume: bool = False,
 ) -> Iterator[CheckResult]:
-    """Yield the result of each file, in the order of the files; arguments are those of `check`.
+    """Yield the result of each file, in the order of the files.
 
-    A file that cannot be read, whatever the cause, is a result and stops nothing. Of several files
-    the score maps are thinned to what a small frame shows.
+    A file that cannot be read, whatever the cause, is a result; the batch continues. With several
+    files the score maps are thinned to the size of a small image.
 
     Args:
         files: videos, patterns, or folders, which stand for the videos in and below them.
         model: the name of a sync model that `avsync models` lists, or a model object in eval mode
             that keeps the contract of a sync task.
         weights: a checkpoint of the named model instead of the released one.
-        workers: processes; 0 is this one, where a file that crashes a decoder ends the batch.
-            More than 0 needs the model's name, by which each of them loads it.
-        results: a file of JSON lines, one for each file as soon as it is checked; at the end in
-            the order of the files.
-        resume: take from `results` what is there, where neither file nor options have changed.
+        profile: tolerance profile, as in `check`.
+        search_s: seconds searched to either side.
+        detector: name of the face detector, None for the best available.
+        workers: worker processes; 0 checks in this process, where a file that crashes a decoder
+            ends the batch. Workers load the model by its name: not with a model object.
+        results: a file of JSON lines to write, one line for each file as soon as it is checked; at
+            the end in the order of the files.
+        resume: reuse the results in `results` whose file and options have not changed.
 
-    ValueError for arguments out of range, RuntimeError for weights that cannot be used.
+    Raises:
+        ValueError: if an argument is out of range.
+        RuntimeError: if the weights cannot be used.
     """
     tolerance(profile)
     if not 0 < search_s <= MAX_SEARCH_S:
@@ -97,34 +113,34 @@ def check_files(
     if workers and not isinstance(model, str):
         raise ValueError("workers must be 0 for a model object: other processes load it by name")
     weights = None if weights is None else str(weights)
-    # What a user may have got wrong comes before the detector, which may have to be fetched.
+    # Wrong arguments are reported before the detector is loaded, which may need a download.
     videos = find_videos(files)
     if isinstance(model, str):
         model_card(model)
     if not workers:
         load_model(model, weights)
     found = find_detector(detector).name
-    options = Options(model, weights, profile, float(search_s), found)
+    options = CheckOptions(model, weights, profile, float(search_s), found)
     lines = None if results is None else ResultsFile(results, resume=resume)
     return _in_order(videos, options, workers, lines)
 
 
 def _in_order(
-    videos: list[Path], options: Options, workers: int, lines: ResultsFile | None
+    videos: list[Path], options: CheckOptions, workers: int, lines: ResultsFile | None
 ) -> Iterator[CheckResult]:
-    """Yield the result of each file in its turn; each new one is a line as soon as it is there."""
+    """Yield the results in order; write new ones to `lines` as soon as they are there."""
     made_with = options.to_json()
-    made_of = {video: {**stamp(video), **made_with} for video in videos}
+    made_of = {video: {**file_fingerprint(video), **made_with} for video in videos}
     known = {v for v in videos if lines is not None and lines.has(str(v), made_of[v])}
     todo = [video for video in videos if video not in known]
     label = printable(videos[0].name) if len(videos) == 1 else f"{len(todo)} files"
     ready: dict[Path, CheckResult] = {}
     try:
         with progress_bar(label) as bar:
-            work = _checked(todo, options, workers, bar, thin=len(videos) > 1)
+            checked = _check_all(todo, options, workers, bar, thin=len(videos) > 1)
             for video in videos:
                 while video not in known and video not in ready:
-                    done, result = next(work)
+                    done, result = next(checked)
                     ready[done] = result
                     if lines is not None:
                         lines.add(result, made_of[done])
@@ -140,46 +156,48 @@ def _in_order(
             lines.close()
 
 
-def _checked(
-    videos: list[Path], options: Options, workers: int, report: Report, *, thin: bool
+def _check_all(
+    videos: list[Path], options: CheckOptions, workers: int, report: ProgressCallback, *, thin: bool
 ) -> Iterator[tuple[Path, CheckResult]]:
-    """Files and their results, as they come."""
-    start = partial(_start, options, thin)
+    """Yield files and their results as they are finished."""
+    start = partial(_load, options, thin)
     if workers:
-        ended = in_processes(partial(_alone, start), videos, workers, report)
+        outcomes = run_in_processes(partial(_load_single_threaded, start), videos, workers, report)
     else:
-        ended = _one_by_one(start, videos, report)
-    for number, outcome, died in ended:
+        outcomes = _run_in_this_process(start, videos, report)
+    for number, outcome, died in outcomes:
         video = videos[number]
         cause = "reading it killed the process"
         yield video, _unreadable(video, options, cause) if died else outcome
 
 
-def _one_by_one(start: Callable[[], Work], videos: list[Path], report: Report) -> Iterator[Ended]:
+def _run_in_this_process(
+    start: Callable[[], Work], videos: list[Path], report: ProgressCallback
+) -> Iterator[JobOutcome]:
     work = start()
     for number, video in enumerate(videos):
 
-        def tell(share: float, before: int = number) -> None:
+        def report_share(share: float, before: int = number) -> None:
             report((before + share) / len(videos))
 
-        yield Ended(number, work(video, tell))
+        yield JobOutcome(number, work(video, report_share))
 
 
-def _alone(start: Callable[[], Work]) -> Work:
-    """For one of several processes, which would be in each other's way with more threads."""
+def _load_single_threaded(start: Callable[[], Work]) -> Work:
+    """Load in a worker process: threads of several processes would compete for the cores."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     return start()
 
 
-def _start(options: Options, thin: bool) -> Work:
-    """Load what all files need; what is wrong with that is no fault of a file."""
+def _load(options: CheckOptions, thin: bool) -> Work:
+    """Load model and detector; an error here ends the batch, as no file is to blame."""
     load_model(options.model, options.weights)
     return partial(_check, options, find_detector(options.detector), thin)
 
 
 def _check(
-    options: Options, detector: FaceDetector, thin: bool, video: Path, report: Report
+    options: CheckOptions, detector: FaceDetector, thin: bool, video: Path, report: ProgressCallback
 ) -> CheckResult:
     try:
         result = check(
@@ -193,28 +211,22 @@ def _check(
         )
     except Exception as error:  # A damaged file may fail anywhere in a decoder.
         return _unreadable(video, options, f"{type(error).__name__}: {error}")
-    return thin_maps(result) if thin else result
+    return thin_score_maps(result) if thin else result
 
 
-def _unreadable(video: Path, options: Options, detail: str) -> CheckResult:
-    return CheckResult(
-        file=str(video), status="unreadable", reason="damaged", detail=detail, verdict=None,
-        borderline=False, offset_ms=None, interval_ms=None, confidence=0.0, duration_s=None,
-        tracks=(), model=options.name, profile=options.profile, search_s=options.search_s,
-    )  # fmt: skip
-
-
-SUFFIXES = {
-    *(".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"),
-    *(".3gp", ".flv", ".m2ts", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".wmv"),
-}
+def _unreadable(video: Path, options: CheckOptions, detail: str) -> CheckResult:
+    return unreadable_result(
+        video, options.name, options.profile, options.search_s, "damaged", detail
+    )
 
 
 def find_videos(named: Iterable[str | Path]) -> list[Path]:
-    """Return the files named, in that order and each once; a folder stands for the videos in and below it.
+    """Return the named files in order, each once; folders stand for the videos in and below them.
 
-    Hidden files of a folder are left out. A name that is not there is kept, for the answer to say
-    so. ValueError for a folder without videos.
+    Hidden files of a folder are left out. A missing file is kept: its result will say so.
+
+    Raises:
+        ValueError: if there is no video in a folder.
     """
     return list(dict.fromkeys(video for name in named for video in _videos(Path(name))))
 
@@ -224,14 +236,14 @@ def _videos(path: Path) -> Iterator[Path]:
         videos = sorted(
             p
             for p in path.rglob("*")
-            # Hidden ones are no videos: `._a.mp4` is what a Mac leaves beside each a.mp4.
+            # Hidden files are no videos: macOS leaves `._a.mp4` beside each a.mp4.
             if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
         )
         if not videos:
             raise ValueError(f"there is no video in the folder {path}")
         yield from videos
     elif has_magic(str(path)) and not path.exists():
-        # A shell that does not expand patterns hands them over as they are.
+        # Some shells do not expand patterns.
         yield from sorted(map(Path, glob(str(path), recursive=True))) or [path]
     else:
         yield path

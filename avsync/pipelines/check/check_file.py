@@ -1,6 +1,10 @@
-"""A video in, its verdict out: where the voice is against the lips."""
+"""Check one video file: score its faces against its audio, decide the offset, classify the fault.
 
-from collections.abc import Callable
+`check` reads from top to bottom: open the file, score every face at every offset (`_score_faces`),
+decide each face and then the file (`_decide_tracks`, `decide_file`), find who speaks when, fit the
+offset trajectory, and compare with the tolerance.
+"""
+
 from contextlib import closing
 from dataclasses import replace
 from functools import cache
@@ -14,30 +18,31 @@ from avsync.encoders.conv_block import fold_batch_norms
 from avsync.faces.detector import FaceDetector, find_detector
 from avsync.media.audio_reader import AudioClock, read_audio
 from avsync.media.container import UnreadableMedia
-from avsync.media.probe import MediaInfo, probe
+from avsync.media.probe import MediaInfo, probe_media
 from avsync.pipelines.crop_stream import CropStream
+from avsync.pipelines.progress import ProgressCallback
 from avsync.scoring.active_speaker import speaking_segments
 from avsync.scoring.decision import (
-    BEYOND_S,
-    Answer,
-    FaceTrack,
+    SEARCH_MARGIN_S,
+    Decision,
+    TrackExtent,
     cannot_tell,
-    judge_curves,
-    judge_track,
+    decide_offset,
+    decide_track,
 )
-from avsync.scoring.engine import SYNC_CONTRACT, Scores, SyncModel, score_tracks
+from avsync.scoring.engine import SYNC_CONTRACT, FileScores, SyncModel, score_tracks
 from avsync.scoring.music_detection import is_music
 from avsync.scoring.result import CheckResult, Reason, TrackResult
-from avsync.scoring.score_sums import summed
-from avsync.scoring.trajectory.fault import find_fault, verdict_on
-from avsync.scoring.trajectory.model_selection import rejudge
+from avsync.scoring.score_sums import sum_curves
+from avsync.scoring.trajectory.fault import decide_verdict, find_fault
+from avsync.scoring.trajectory.model_selection import decide_along_trajectory
 from avsync.tasks.calibration import Calibration, calibration_of
 from avsync.tasks.registry import create_model, model_card, resolve_model
 from avsync.timing import DEFAULT_PROFILE, FPS, SAMPLE_RATE, is_borderline, tolerance
 
 MAX_SEARCH_S = 5.0
-# So much of an audio that fits no lips is asked whether it is music.
-OPENING_S = 60
+# Length of the beginning of an unmatched audio that is tested for music.
+MUSIC_TEST_S = 60
 
 DETAILS: dict[Reason, str] = {
     "no_face": "no face found",
@@ -45,12 +50,10 @@ DETAILS: dict[Reason, str] = {
     "too_short": "no face stays in the frame for a second",
     "silence": "there is no audio while a face is in the frame",
     "still_lips": "the lips do not move",
-    "music": "the audio is music, and no voice in it fits the lips",
-    "no_match": "no offset makes the voice fit the lips: it may be someone else's",
-    "out_of_range": "the voice fits best outside the search range; try a wider one",
+    "music": "the audio is music, and no speech in it matches the lips",
+    "no_match": "the audio matches the lips at no offset: the speech may be someone else's",
+    "out_of_range": "the audio matches best outside the search range; try a wider one",
 }
-
-Report = Callable[[float], None]
 
 
 def check(
@@ -61,12 +64,12 @@ def check(
     profile: str = DEFAULT_PROFILE,
     search_s: float = 1.0,
     detector: str | FaceDetector | None = None,
-    progress: Report | None = None,
+    progress: ProgressCallback | None = None,
 ) -> CheckResult:
-    """Measure the offset of a video's audio against the lips of the faces in it.
+    """Estimate the audio-video offset of one video file.
 
-    Streaming: memory does not grow with the file. A file that cannot be judged is a result with a
-    reason, never an exception.
+    Streaming: memory does not grow with the length of the file. A file without an estimate is a
+    result with a reason, never an exception.
 
     Args:
         path: a video file.
@@ -74,135 +77,79 @@ def check(
             that keeps the contract of a sync task.
         weights: a checkpoint of the named model instead of the released one. If there is no
             calibration in the JSON beside it, a cautious default is used, with a warning.
-        profile: what is tolerated, a name in `avsync.PROFILES`.
+        profile: tolerance profile, a name in `avsync.PROFILES`.
         search_s: seconds searched to either side.
-        detector: the face detector, `yunet`, `haar`, an object, or None for the best there is.
-        progress: told the share done, 0 to 1.
+        detector: the face detector: `yunet`, `haar`, an object, or None for the best available.
+        progress: called with the share that is done, 0 to 1.
 
-    ValueError for arguments out of range, RuntimeError for weights that cannot be used.
+    Raises:
+        ValueError: if an argument is out of range.
+        RuntimeError: if the weights cannot be used.
     """
-    # A name that is not known is told before the file is read.
+    # Arguments are checked before the file is read.
     tolerance(profile)
     if not 0 < search_s <= MAX_SEARCH_S:
         raise ValueError(f"search_s must lie in (0, {MAX_SEARCH_S}] seconds, got {search_s}")
     name, sync_model = resolve_sync_model(model, weights)
     found = find_detector(detector) if detector is None or isinstance(detector, str) else detector
-    blank = CheckResult(
-        file=str(path), status="unreadable", reason=None, detail="", verdict=None,
-        borderline=False, offset_ms=None, interval_ms=None, confidence=0.0, duration_s=None,
-        tracks=(), model=name, profile=profile, search_s=search_s,
-    )  # fmt: skip
+    blank = unreadable_result(path, name, profile, search_s)
     try:
-        info = probe(path)
+        info = probe_media(path)
         blank = replace(blank, duration_s=info.duration_s)
-        return _judged(blank, info, sync_model, found, progress)
+        return _check_media(blank, info, sync_model, found, progress)
     except UnreadableMedia as error:
         return replace(blank, reason=error.reason, detail=str(error))
 
 
-def _judged(
+def _check_media(
     blank: CheckResult,
     info: MediaInfo,
     model: SyncModel,
     detector: FaceDetector,
-    progress: Report | None,
+    progress: ProgressCallback | None,
 ) -> CheckResult:
-    """Return the result of a file that can be opened, `blank` saying how it is checked."""
+    """Check a file that could be opened; `blank` is its result so far."""
     search_s, calibration = blank.search_s, calibration_of(model)
-    faces, scores, duration_s = _score(info, model, detector, search_s, progress)
-    tracks = tuple(
-        judge_track(faces[number], scores.tracks[number], scores.level_db, search_s, calibration)
-        for number in sorted(faces)
-    )
-    tracks = tuple(rejudge(t, scores.tracks[t.track], search_s, calibration) for t in tracks)
-    answer = judge_file(tracks, scores, search_s, calibration)
-    if answer.reason == "no_match" and is_music(_opening(info)):
-        answer = answer._replace(reason="music")
-    if answer.offset_ms is not None:
-        spans = speaking_segments(scores.tracks, answer.offset_ms)
-        tracks = tuple(replace(track, speaking=spans[track.track]) for track in tracks)
+    faces, scores, duration_s = _score_faces(info, model, detector, search_s, progress)
+    tracks = _decide_tracks(faces, scores, search_s, calibration)
+    decision = decide_file(tracks, scores, search_s, calibration)
+    if decision.reason == "no_match" and is_music(_read_beginning(info)):
+        decision = decision._replace(reason="music")
+    if decision.offset_ms is not None:
+        speaking = speaking_segments(scores.tracks, decision.offset_ms)
+        tracks = tuple(replace(track, speaking=speaking[track.track]) for track in tracks)
     result = replace(
         blank,
-        status=answer.status,
-        reason=answer.reason,
-        detail="" if answer.reason is None else DETAILS[answer.reason],
-        offset_ms=answer.offset_ms,
-        interval_ms=answer.interval_ms,
-        confidence=answer.confidence,
+        **decision._asdict(),
+        detail="" if decision.reason is None else DETAILS[decision.reason],
         duration_s=duration_s,
         tracks=tracks,
     )
-    if answer.offset_ms is None or answer.interval_ms is None:
+    if decision.offset_ms is None or decision.interval_ms is None:
         return result
     limits = tolerance(blank.profile)
-    heard = [scores.tracks[t.track] for t in _asked(tracks)]
-    fault = find_fault(heard, answer.offset_ms, duration_s, search_s, limits, calibration)
+    matched = [scores.tracks[track.track] for track in _deciding_tracks(tracks)]
+    fault = find_fault(matched, decision.offset_ms, duration_s, search_s, limits, calibration)
     return replace(
         result,
-        verdict=verdict_on(fault, answer.offset_ms, duration_s, limits),
-        borderline=is_borderline(answer.interval_ms, limits),
+        verdict=decide_verdict(fault, decision.offset_ms, duration_s, limits),
+        borderline=is_borderline(decision.interval_ms, limits),
         fault=fault,
     )
 
 
-def _opening(info: MediaInfo) -> np.ndarray:
-    """Return the first minute of the audio, `(N,)` at 16 kHz."""
-    blocks: list[np.ndarray] = []
-    with closing(read_audio(info.path, info.video_start_s)) as audio:
-        for block in audio:
-            blocks.append(block)
-            if sum(map(len, blocks)) >= OPENING_S * SAMPLE_RATE:
-                break
-    return np.concatenate([np.zeros(0, np.float32), *blocks])[: OPENING_S * SAMPLE_RATE]
-
-
-def judge_file(
-    tracks: tuple[TrackResult, ...], scores: Scores, search_s: float, calibration: Calibration
-) -> Answer:
-    """Return the file's answer from its tracks: from those that can tell, together, or from all of them.
-
-    Tracks too short to tell alone may tell together, as in a file with many cuts. Where none can,
-    the longest track gives the reason.
-    """
-    if not tracks:
-        return cannot_tell("no_face")
-    asked = _asked(tracks)
-    if asked:
-        heard = [scores.tracks[t.track] for t in asked]
-        near = summed([h.near for h in heard])
-        far = [h.far for h in heard if h.far is not None]
-        answer = judge_curves(near, summed(far) if far else None, search_s, calibration)
-        if answer.status == "ok" or asked[0].status == "ok":
-            best = max(asked, key=lambda t: t.confidence)
-            return answer if answer.confidence >= best.confidence else _as_answer(best)
-        if answer.reason == "out_of_range":
-            return answer
-    longest = max(asked or tracks, key=lambda t: t.end_s - t.start_s)
-    return _as_answer(longest)
-
-
-def _asked(tracks: tuple[TrackResult, ...]) -> list[TrackResult]:
-    """Return the tracks that say where the voice is: those that can tell, else those that may together."""
-    telling = [t for t in tracks if t.status == "ok"]
-    return telling or [t for t in tracks if t.reason in ("no_match", "out_of_range")]
-
-
-def _as_answer(track: TrackResult) -> Answer:
-    return Answer(track.status, track.reason, track.offset_ms, track.interval_ms, track.confidence)
-
-
-def _score(
+def _score_faces(
     info: MediaInfo,
     model: SyncModel,
     detector: FaceDetector,
     search_s: float,
-    progress: Report | None,
-) -> tuple[dict[int, FaceTrack], Scores, float]:
-    """Faces by track, their scores, and the length of the video in seconds."""
+    progress: ProgressCallback | None,
+) -> tuple[dict[int, TrackExtent], FileScores, float]:
+    """Track, crop and score the faces of a file; return them, their scores, and the duration."""
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no audio")
     crops = CropStream(info, model.spec, detector)
-    reach_s, out_of_range_s = search_s + BEYOND_S, model.spec.out_of_range_s
+    reach_s, out_of_range_s = search_s + SEARCH_MARGIN_S, model.spec.out_of_range_s
     audio = AudioClock(info.path, info.video_start_s, keep_s=max(reach_s, out_of_range_s) + 15)
 
     def report(ticks: int) -> None:
@@ -216,9 +163,88 @@ def _score(
     return crops.faces(), scores, crops.ticks / FPS
 
 
+def _decide_tracks(
+    faces: dict[int, TrackExtent], scores: FileScores, search_s: float, calibration: Calibration
+) -> tuple[TrackResult, ...]:
+    """Decide each face by a constant offset, and if there is none along its trajectory."""
+    tracks = []
+    for number in sorted(faces):
+        found = scores.tracks[number]
+        track = decide_track(faces[number], found, scores.level_db, search_s, calibration)
+        tracks.append(decide_along_trajectory(track, found, search_s, calibration))
+    return tuple(tracks)
+
+
+def decide_file(
+    tracks: tuple[TrackResult, ...], scores: FileScores, search_s: float, calibration: Calibration
+) -> Decision:
+    """Decide the offset of a file from the evidence of its tracks together.
+
+    Tracks without an offset are only used if none has one: too short to decide alone, they may
+    decide together, as in a file with many cuts. If they do not, the longest track gives the
+    reason.
+    """
+    if not tracks:
+        return cannot_tell("no_face")
+    deciding = _deciding_tracks(tracks)
+    if deciding:
+        found = [scores.tracks[track.track] for track in deciding]
+        curve = sum_curves([track.curve for track in found])
+        wide = [track.wide_curve for track in found if track.wide_curve is not None]
+        wide_curve = sum_curves(wide) if wide else None
+        decision = decide_offset(curve, wide_curve, search_s, calibration)
+        if decision.status == "ok" or deciding[0].status == "ok":
+            best = max(deciding, key=lambda track: track.confidence)
+            return decision if decision.confidence >= best.confidence else _decision_of(best)
+        if decision.reason == "out_of_range":
+            return decision
+    return _decision_of(max(deciding or tracks, key=lambda track: track.end_s - track.start_s))
+
+
+def _deciding_tracks(tracks: tuple[TrackResult, ...]) -> list[TrackResult]:
+    """Return the tracks with an offset; without any, those whose evidence may decide together."""
+    decided = [track for track in tracks if track.status == "ok"]
+    return decided or [track for track in tracks if track.reason in ("no_match", "out_of_range")]
+
+
+def _decision_of(track: TrackResult) -> Decision:
+    return Decision(
+        track.status, track.reason, track.offset_ms, track.interval_ms, track.confidence
+    )
+
+
+def _read_beginning(info: MediaInfo) -> np.ndarray:
+    """Read the first minute of the audio, `(N,)` at 16 kHz."""
+    blocks: list[np.ndarray] = []
+    with closing(read_audio(info.path, info.video_start_s)) as audio:
+        for block in audio:
+            blocks.append(block)
+            if sum(map(len, blocks)) >= MUSIC_TEST_S * SAMPLE_RATE:
+                break
+    wav = np.concatenate([np.zeros(0, np.float32), *blocks])
+    return wav[: MUSIC_TEST_S * SAMPLE_RATE]
+
+
+def unreadable_result(
+    path: str | Path,
+    model: str,
+    profile: str,
+    search_s: float,
+    reason: Reason | None = None,
+    detail: str = "",
+) -> CheckResult:
+    """Return the result of a file that cannot be read."""
+    return CheckResult(
+        file=str(path), status="unreadable", reason=reason, detail=detail, verdict=None,
+        borderline=False, offset_ms=None, interval_ms=None, confidence=0.0, duration_s=None,
+        tracks=(), model=model, profile=profile, search_s=search_s,
+    )  # fmt: skip
+
+
 def load_model(model: str | SyncModel, weights: str | Path | None = None) -> SyncModel:
-    """Load a sync model with its released weights or the given ones, once for all files, on the
-    GPU where there is one. A model object is returned as it is.
+    """Load a sync model with its released weights or the given ones, on the GPU if there is one.
+
+    It is loaded once for all files. A model object is returned as it is.
     """
     return resolve_sync_model(model, weights)[1]
 
@@ -227,11 +253,11 @@ def resolve_sync_model(
     model: str | SyncModel, weights: str | Path | None = None
 ) -> tuple[str, SyncModel]:
     """Return the name of a sync model and the model, loaded as in `load_model`."""
-    return resolve_model(model, weights, _loaded, SYNC_CONTRACT)
+    return resolve_model(model, weights, _load_named, SYNC_CONTRACT)
 
 
 @cache
-def _loaded(name: str, weights: str | None) -> SyncModel:
+def _load_named(name: str, weights: str | None) -> SyncModel:
     model_card(name, "sync")
     model = create_model(name, pretrained=weights is None, weights=weights)
     fold_batch_norms(model)

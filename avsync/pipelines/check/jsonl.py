@@ -1,7 +1,8 @@
-"""Results as JSON lines, one a file, written as each is there: a batch that is killed goes on.
+"""Append results to a JSON lines file as they are finished, so that a killed batch can resume.
 
-A line holds the file's entry of docs/concepts/json.md, the fields of the call, and its inputs: size
-and time of the file, and the options. It counts only as long as none of these has changed.
+A line holds the file's object of docs/concepts/json.md, the fields of the call, and its inputs
+(`made_of`): size and time of the file, and the options. It is valid as long as none of these has
+changed.
 """
 
 import json
@@ -16,33 +17,39 @@ from avsync.atomic import replacing
 from avsync.scoring.result import (
     CheckResult,
     Fault,
-    Piece,
+    OffsetSegment,
     TimelinePoint,
     TrackResult,
     to_json,
 )
 
-Stamp = dict[str, Any]
+# Inputs of a result, as JSON: size and time of the file, and the options of the check.
+Fingerprint = dict[str, Any]
+# Every line begins like this.
 BEGINNING = b'{"file": '
+# Keys that are read back without conversion: of tracks and files, and of files only.
 NUMBERS = ("status", "reason", "offset_ms", "confidence")
 WHOLE = ("file", "detail", "verdict", "borderline", "duration_s", "model", "profile", "search_s")
 
 
 class _Line(NamedTuple):
-    """Where a line lies in the file, and what its result was made of."""
+    """Position of a line in the file, and the inputs of its result."""
 
     start: int
     size: int
-    made_of: Stamp
+    made_of: Fingerprint
 
 
 class ResultsFile:
-    """A file of results that grows line by line; `finish` brings the lines into order.
+    """Results file that grows line by line; `finish` sorts the lines.
 
     Args:
-        path: the file, made if missing, with its folder.
-        resume: go on with the lines that are there. Without it, a file that holds something is
-            refused with a ValueError; a file that holds no results is refused in any case.
+        path: the file, created with its folder if missing.
+        resume: continue with the lines that are there.
+
+    Raises:
+        ValueError: if the file is not empty, without `resume`, or holds something other than
+            results.
     """
 
     def __init__(self, path: str | Path, *, resume: bool = False) -> None:
@@ -50,32 +57,30 @@ class ResultsFile:
         self.lines: dict[str, _Line] = {}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if not resume and self.path.exists() and self.path.stat().st_size:
-            raise ValueError(
-                f"{path} holds something already: resume goes on with it, or take it away"
-            )
+            raise ValueError(f"{path} is not empty: continue it with resume, or delete it")
         self.file = FileIO(self.path, "a+")
         self.end = self._read()
 
-    def has(self, name: str, made_of: Stamp) -> bool:
-        """Return whether there is a result for that file, made of the same."""
+    def has(self, name: str, made_of: Fingerprint) -> bool:
+        """Return whether there is a result for that file from equal inputs."""
         return name in self.lines and self.lines[name].made_of == made_of
 
     def result(self, name: str) -> CheckResult:
-        """Return the result for a file; its numbers are rounded, and its score maps are not kept."""
+        """Return the result for a file, with rounded numbers and without score maps."""
         return _result(json.loads(self._text(self.lines[name])))
 
-    def add(self, result: CheckResult, made_of: Stamp) -> None:
-        """Write a line and waits until it is on the disk."""
+    def add(self, result: CheckResult, made_of: Fingerprint) -> None:
+        """Write a line and wait until it is on the disk."""
         document = to_json([result])
-        (embedding,) = document.pop("files")
-        text = json.dumps({**embedding, **document, "made_of": made_of}, allow_nan=False) + "\n"
+        (file,) = document.pop("files")
+        text = json.dumps({**file, **document, "made_of": made_of}, allow_nan=False) + "\n"
         self.file.write(text.encode("ascii"))
         os.fsync(self.file.fileno())
         self.lines[result.file] = _Line(self.end, len(text), made_of)
         self.end += len(text)
 
     def finish(self, names: Iterable[str]) -> None:
-        """Leave one line for each file, in this order, then those of other files; and closes."""
+        """Sort the lines: one for each name in this order, then other files. Close the file."""
         order = dict.fromkeys([*(name for name in names if name in self.lines), *self.lines])
         with replacing(self.path) as beside:
             with open(beside, "wb") as ordered:
@@ -91,12 +96,12 @@ class ResultsFile:
         return self.file.read(line.size)
 
     def _read(self) -> int:
-        """Take in the lines that are there, and cuts off one that a kill has left half."""
+        """Index the lines, cut off an incomplete last one, and return the size."""
         end = 0
         with open(self.path, "rb") as reading:
             for text in reading:
                 if not text.startswith(BEGINNING[: len(text)]):
-                    raise ValueError(f"{self.path} holds something else than results of avsync")
+                    raise ValueError(f"{self.path} holds something other than results of avsync")
                 if not text.endswith(b"\n"):
                     break
                 with suppress(ValueError, KeyError, TypeError):
@@ -107,8 +112,8 @@ class ResultsFile:
         return end
 
 
-def stamp(path: Path) -> Stamp:
-    """Size and time of change of a file; none for a file that is not there."""
+def file_fingerprint(path: Path) -> Fingerprint:
+    """Return size and modification time of a file; an empty dict if it is missing."""
     try:
         found = path.stat()
     except OSError:
@@ -138,7 +143,7 @@ def _track(document: dict[str, Any]) -> TrackResult:
 def _fault(document: dict[str, Any] | None) -> Fault | None:
     if document is None:
         return None
-    pieces = tuple(Piece(**piece) for piece in document["pieces"])
+    pieces = tuple(OffsetSegment(**segment) for segment in document["pieces"])
     return Fault(**{**document, "pieces": pieces})
 
 

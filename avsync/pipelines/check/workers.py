@@ -1,4 +1,4 @@
-"""Jobs done by processes of their own: one that dies costs its job, and the others go on."""
+"""Run jobs in worker processes; a process that crashes only costs the job that it was doing."""
 
 import multiprocessing
 import signal
@@ -9,114 +9,117 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
-from avsync.pipelines.progress import Report
+from avsync.pipelines.progress import ProgressCallback
 
-# Does one job, telling the share of it that is done.
-Work = Callable[[Any, Report], Any]
+# Does one job; calls the callback with the share of it that is done.
+Work = Callable[[Any, ProgressCallback], Any]
+
+NOT_STARTED = (
+    "a worker process ended before it was ready; a script must start workers under "
+    "`if __name__ == '__main__':`"
+)
 
 
-class Ended(NamedTuple):
-    """What came of a job; `died`: nothing, it killed its process."""
+class JobOutcome(NamedTuple):
+    """Outcome of job `number`; `died` if its process crashed, then there is none."""
 
     number: int
     outcome: Any
     died: bool = False
 
 
-def in_processes(
-    start: Callable[[], Work], jobs: Sequence[Any], workers: int, report: Report
-) -> Iterator[Ended]:
-    """Yield what came of each job, as they end.
+def run_in_processes(
+    start: Callable[[], Work], jobs: Sequence[Any], workers: int, report: ProgressCallback
+) -> Iterator[JobOutcome]:
+    """Run jobs in worker processes and yield their outcomes as they finish.
 
-    An error raised in a process is raised here and ends all of them; so does closing this
-    generator. RuntimeError where a process cannot even start, for then no job is to blame.
+    An error in a worker is raised here and stops all workers; so does closing this generator.
 
     Args:
-        start: called once in each process, gives the work; picklable, as are jobs and outcomes.
-        jobs: what is handed to the work, one at a time, in this order.
-        workers: processes, at least 1.
-        report: told the share of all jobs that is done, 0 to 1.
+        start: called once in each process, returns the function that does a job; picklable, as
+            jobs and outcomes are.
+        jobs: argument of each job, started in this order.
+        workers: number of processes, at least 1.
+        report: called with the share of all jobs that is done, 0 to 1.
+
+    Raises:
+        RuntimeError: if a process cannot start, as then no job is to blame.
     """
     waiting = deque(enumerate(jobs))
-    crew: list[_Worker] = []
-    ended = 0
+    running: list[_Worker] = []
+    finished = 0
     try:
-        while waiting or crew:
-            while waiting and len(crew) < workers:
-                crew.append(_Worker(start, *waiting.popleft()))
-            for worker in _that_spoke(crew):
-                told = worker.listen()
-                if told is None:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                running.append(_Worker(start, *waiting.popleft()))
+            for worker in _with_messages(running):
+                outcome = worker.receive()
+                if outcome is None:
                     continue
-                ended += 1
-                yield told
-                if waiting and not told.died:
-                    worker.give(*waiting.popleft())
+                finished += 1
+                yield outcome
+                if waiting and not outcome.died:
+                    worker.send(*waiting.popleft())
                 else:
-                    crew.remove(worker)
+                    running.remove(worker)
                     worker.stop()
-            report((ended + sum(worker.share for worker in crew)) / len(jobs))
+            report((finished + sum(worker.share for worker in running)) / len(jobs))
     finally:
-        for worker in crew:
+        for worker in running:
             worker.stop()
 
 
 class _Worker:
-    """A process and the job it has in hand."""
+    """A process and the job that it is doing."""
 
     def __init__(self, start: Callable[[], Work], number: int, job: Any) -> None:
         # A fork would copy the locks of the threads of FFmpeg and torch, but not the threads.
         context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, start), daemon=True)
+        self.pipe, child_pipe = context.Pipe()
+        self.process = context.Process(target=_serve, args=(child_pipe, start), daemon=True)
         self.ready = False
-        with _deaf_to_interrupts():
+        with _interrupts_ignored():
             self.process.start()
-        theirs.close()
-        self.give(number, job)
+        child_pipe.close()
+        self.send(number, job)
 
-    def give(self, number: int, job: Any) -> None:
+    def send(self, number: int, job: Any) -> None:
         self.number, self.share = number, 0.0
-        # A process that has just died takes nothing: listening will tell.
+        # To a process that has just died nothing can be sent: `receive` will notice.
         with suppress(OSError):
             self.pipe.send(job)
 
-    def listen(self) -> Ended | None:
-        """Return what came of the job; None while it goes on."""
+    def receive(self) -> JobOutcome | None:
+        """Read one message; return the outcome if the job is finished, else None."""
         try:
-            what, value = self.pipe.recv()
+            kind, value = self.pipe.recv()
         except (EOFError, OSError):
             if not self.ready:
                 raise RuntimeError(NOT_STARTED) from None
-            return Ended(self.number, None, died=True)
-        if what == "error":
+            return JobOutcome(self.number, None, died=True)
+        if kind == "error":
             raise value
-        if what == "outcome":
-            return Ended(self.number, value)
+        if kind == "outcome":
+            return JobOutcome(self.number, value)
         self.ready = True
         self.share = value
         return None
 
     def stop(self) -> None:
-        # Nothing is lost: a worker writes no file.
+        # Safe to kill: a worker writes no file.
         self.process.kill()
         self.process.join()
         self.pipe.close()
 
 
-NOT_STARTED = (
-    "a worker process ended before it had begun; a script that starts some must do so under "
-    "`if __name__ == '__main__':`"
-)
-
-
-def _that_spoke(crew: list[_Worker]) -> list[_Worker]:
-    spoken = wait([worker.pipe for worker in crew])
-    return [worker for worker in crew if worker.pipe in spoken]
+def _with_messages(running: list[_Worker]) -> list[_Worker]:
+    """Wait for messages and return the workers that sent them."""
+    ready = wait([worker.pipe for worker in running])
+    return [worker for worker in running if worker.pipe in ready]
 
 
 def _serve(pipe: Connection, start: Callable[[], Work]) -> None:
-    """The life of a worker process: ends with its pipe, so that none outlives who started it."""
+    """Run a worker process until its pipe closes, so that it never outlives its parent."""
     with suppress(EOFError, BrokenPipeError):
         try:
             work = start()
@@ -126,18 +129,18 @@ def _serve(pipe: Connection, start: Callable[[], Work]) -> None:
                 pipe.send(("outcome", outcome))
         except (EOFError, BrokenPipeError):
             raise
-        except Exception as error:  # It is raised again where its words can be seen.
-            kind = ValueError if isinstance(error, ValueError) else RuntimeError
-            pipe.send(("error", kind(str(error) or type(error).__name__)))
+        except Exception as error:  # Raised again in the parent.
+            error_type = ValueError if isinstance(error, ValueError) else RuntimeError
+            pipe.send(("error", error_type(str(error) or type(error).__name__)))
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started inside ignore Ctrl-C, which a terminal sends to them too."""
+def _interrupts_ignored() -> Iterator[None]:
+    """Make processes started inside ignore Ctrl-C, which a terminal sends to them too."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # It unblocks the signal when it starts, which would be amid the start of the first process.
+    # The tracker unblocks the signal when it starts: not while the first process starts.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

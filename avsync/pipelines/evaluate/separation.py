@@ -15,7 +15,7 @@ from avsync.atomic import write_text
 from avsync.data.corpora.audio_files import AUDIO_SUFFIXES
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia
-from avsync.media.probe import audio_rate
+from avsync.media.probe import header_sample_rate
 from avsync.metrics.bss_eval import FILTER_LENGTH
 from avsync.metrics.separation import BssOptions, SeparationScores, score_sources
 from avsync.pipelines.check.messages import UNREADABLE, printable
@@ -277,7 +277,7 @@ def _finite(value: float) -> float | None:
 
 def _read(path: Path) -> tuple[torch.Tensor, int]:
     """Return a file's audio `(N,)`, mixed down to one channel, and its rate in Hz."""
-    rate = audio_rate(path)
+    rate = header_sample_rate(path)
     blocks = list(read_audio(path, 0.0, None))
     if not blocks:
         raise UnreadableMedia("damaged", f"{path.name} holds no audio")

@@ -1,29 +1,30 @@
-"""What would repair a file: how its audio has to move, why that may be in doubt, all in words."""
+"""Plan the repair of a file from its check: the shifts of its audio, and reasons not to repair."""
 
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from avsync.media.probe import probe
+from avsync.media.probe import probe_media
 from avsync.media.writers.remux import write_shifted
-from avsync.media.writers.retime import cut_at_silence, prospect, write_retimed
-from avsync.media.writers.time_map import Stretch
-from avsync.scoring.result import CheckResult, Piece, TimelinePoint
+from avsync.media.writers.retime import cut_at_silence, forecast_copy, write_retimed
+from avsync.media.writers.time_map import AudioSegment
+from avsync.scoring.result import CheckResult, OffsetSegment, TimelinePoint
 
+# Below this confidence an offset is not repaired.
 MIN_CONFIDENCE = 0.8
-# A moment further than this from the whole file's offset is not repaired by the same shift.
+# A moment whose offset differs from the file's by more than this is not repaired by one shift.
 CONSTANT_MS = 80.0
-# So much of the timeline, weighted by confidence, may lie off: single moments are misjudged.
+# Share of the timeline, weighted by confidence, that may differ so: single moments are wrong.
 MAX_SHARE_OFF = 0.2
-# A stretch off to one side for this long is no misjudged moment, however long the file.
-MAX_STRETCH_S = 6.0
-# An offset between two jumps that held for less than this was hardly measured.
-MIN_PIECE_S = 3.0
-# A drift that one shift brings this close to zero at either end is not worth encoding for: it is
+# A segment that differs to one side for longer than this is no wrong moment, however long the file.
+MAX_OFF_SEGMENT_S = 6.0
+# The offset of a shorter segment between two jumps is uncertain.
+MIN_SEGMENT_S = 3.0
+# A drift that one shift brings this close to zero at either end is not worth re-encoding for: it is
 # the narrowest limit of the tolerance profiles.
-LEAVES_MS = 15.0
-# Beyond this the voice would be heard to change: 5000 ppm are 9 hundredths of a semitone.
+MAX_LEFT_MS = 15.0
+# Beyond this the change of pitch is audible: 5000 ppm are 9 hundredths of a semitone.
 MAX_PPM = 5000.0
 
 RepairKind = Literal["constant", "drift", "jumps"]
@@ -31,93 +32,103 @@ RepairKind = Literal["constant", "drift", "jumps"]
 
 @dataclass(frozen=True)
 class Repair:
-    """What is done to the audio of a file. All else is copied.
+    """Repair of the audio of a file; all other streams are copied.
+
+    `pieces` holds the segments in which the audio is early, and by how much it is therefore
+    delayed.
 
     Args:
-        kind: `constant`: one shift, nothing is encoded anew. `drift`: the audio is resampled.
-            `jumps`: it is moved piece by piece.
-        pieces: by how much the audio is early, from when to when, and so made later by.
-        ppm: of a drift, by how much it is slowed down.
-        encoded: how each audio is encoded anew, in words; empty where it is copied.
-        left_out: what the new container has no place for, in words.
+        kind: `constant`: one shift, without re-encoding. `drift`: the audio is resampled. `jumps`:
+            it is shifted segment by segment.
+        ppm: by how much the audio of a drift is slowed down.
+        encoded: how each audio stream is re-encoded, in words; empty if it is copied.
+        left_out: streams that the new container cannot hold, in words.
     """
 
     kind: RepairKind
-    pieces: tuple[Piece, ...]
+    pieces: tuple[OffsetSegment, ...]
     ppm: float | None = None
     encoded: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
-    def sentence(self, *, would: bool = False) -> str:
-        """Return what was done, or would be: `moved the sound by +120 ms, without re-encoding`."""
+    def describe(self, *, would: bool = False) -> str:
+        """Describe the repair in words: `moved the audio by +120 ms, without re-encoding`."""
         first, last = self.pieces[0], self.pieces[-1]
-        if self.kind == "constant":
-            words = [f"{'move' if would else 'moved'} the audio by {_ms(first.offset_ms)}"]
-            words.append("without re-encoding")
+        if self.kind == "drift":
+            ppm, verb = self.ppm or 0.0, "resample" if would else "resampled"
+            text = (
+                f"{verb} the audio by {ppm:+.0f} ppm ({abs(ppm) * 0.06:.1f} ms a minute), "
+                f"moving it by {_ms(first.offset_ms)} at first and by "
+                f"{_ms(last.at(last.end_s))} at the end"
+            )
         else:
-            if self.kind == "drift":
-                ppm = self.ppm or 0.0
-                words = [
-                    f"{'resample' if would else 'resampled'} the audio by {ppm:+.0f} ppm "
-                    f"({abs(ppm) * 0.06:.1f} ms a minute)",
-                    f"moving it by {_ms(first.offset_ms)} at first and by "
-                    f"{_ms(last.at(last.end_s))} at the end",
-                ]
-            else:
-                moves = [f"{_ms(first.offset_ms)} up to {_clock(first.end_s)}"]
-                moves += [f"{_ms(p.offset_ms)} from {_clock(p.start_s)}" for p in self.pieces[1:]]
-                words = [f"{'move' if would else 'moved'} the audio by {', '.join(moves)}"]
-                words.append("with short fades where it is cut")
-            words.append(f"and re-encode{'' if would else 'd'} it ({', '.join(self.encoded)})")
-            words.append("the frames are copied as they are")
-        text = ", ".join(words).replace(", and", " and")
+            text = f"{'move' if would else 'moved'} the audio by {_ms(first.offset_ms)}"
+        if self.kind == "jumps":
+            text += f" up to {_clock(first.end_s)}, "
+            text += ", ".join(
+                f"{_ms(s.offset_ms)} from {_clock(s.start_s)}" for s in self.pieces[1:]
+            )
+            text += ", with short fades where it is cut"
+        if self.kind == "constant":
+            text += ", without re-encoding"
+        else:
+            text += f" and re-encode{'' if would else 'd'} it ({', '.join(self.encoded)})"
+            text += ", the video is copied unchanged"
         if self.left_out:
-            text += f"; left out, for want of a place: {', '.join(self.left_out)}"
+            text += f"; left out, as the container cannot hold it: {', '.join(self.left_out)}"
         return f"would {text}" if would else text
 
 
-def repair_of(result: CheckResult) -> Repair:
-    """Return what repairs a file by what was measured of it; ValueError where there is no offset."""
+def plan_repair(result: CheckResult) -> Repair:
+    """Plan the repair of a file from the result of its check.
+
+    Raises:
+        ValueError: if the result has no offset.
+    """
     if result.offset_ms is None:
         raise ValueError("result must have an offset, got offset_ms None")
     fault = result.fault
     if fault is not None and fault.kind == "drift" and fault.pieces:
-        piece = fault.pieces[0]
-        middle_ms = piece.at((piece.start_s + piece.end_s) / 2)
-        if abs(middle_ms - piece.offset_ms) > LEAVES_MS:
-            return Repair("drift", fault.pieces[:1], piece.ppm)
-        return Repair("constant", (piece._replace(offset_ms=middle_ms, ppm=0.0),))
+        drift = fault.pieces[0]
+        middle_ms = drift.at((drift.start_s + drift.end_s) / 2)
+        if abs(middle_ms - drift.offset_ms) > MAX_LEFT_MS:
+            return Repair("drift", fault.pieces[:1], drift.ppm)
+        return Repair("constant", (drift._replace(offset_ms=middle_ms, ppm=0.0),))
     if fault is not None and fault.kind == "jumps" and len(fault.pieces) > 1:
-        return Repair("jumps", tuple(piece._replace(ppm=0.0) for piece in fault.pieces))
-    # A fault that comes and goes is, where that is forced, moved by what holds for most of it.
-    return Repair("constant", (Piece(0.0, result.duration_s or 0.0, result.offset_ms, 0.0),))
+        return Repair("jumps", tuple(segment._replace(ppm=0.0) for segment in fault.pieces))
+    # An intermittent fault, if forced, is shifted by the offset of most of the file.
+    return Repair(
+        "constant", (OffsetSegment(0.0, result.duration_s or 0.0, result.offset_ms, 0.0),)
+    )
 
 
-def foresee(source: Path, destination: Path, repair: Repair) -> Repair:
-    """Return the repair with what is encoded and left out, and its cuts where it is quiet; RuntimeError
-    where it cannot be written.
+def complete_repair(source: Path, destination: Path, repair: Repair) -> Repair:
+    """Fill in what is re-encoded and left out, and move the cuts between segments to silence.
+
+    Raises:
+        RuntimeError: if the repaired file cannot be written.
     """
-    seen = prospect(source, destination, encode=repair.kind != "constant")
+    forecast = forecast_copy(source, destination, encode=repair.kind != "constant")
     pieces = repair.pieces
     if repair.kind == "jumps":
-        stretches = [Stretch(*piece) for piece in pieces]
-        moved = cut_at_silence(source, probe(source).video_start_s, stretches)
-        pieces = tuple(Piece(*stretch) for stretch in moved)
-    return replace(repair, pieces=pieces, encoded=seen.encoded, left_out=seen.left_out)
+        segments = [AudioSegment(*segment) for segment in pieces]
+        moved = cut_at_silence(source, probe_media(source).video_start_s, segments)
+        pieces = tuple(OffsetSegment(*segment) for segment in moved)
+    return replace(repair, pieces=pieces, encoded=forecast.encoded, left_out=forecast.left_out)
 
 
 def write_repaired(source: Path, partial: Path, destination: Path, repair: Repair) -> None:
     """Write the repaired file to `partial`; errors name `destination`."""
     if repair.kind == "constant":
-        # Audio that leads by so many ms has to come so many ms later.
+        # Audio that leads is delayed by its offset.
         write_shifted(source, partial, destination, repair.pieces[0].offset_ms)
     else:
-        stretches = [Stretch(*piece) for piece in repair.pieces]
-        write_retimed(source, partial, destination, stretches)
+        segments = [AudioSegment(*segment) for segment in repair.pieces]
+        write_retimed(source, partial, destination, segments)
 
 
-def doubt(result: CheckResult, min_confidence: float = MIN_CONFIDENCE) -> str | None:
-    """Why a measured offset should not be repaired, in plain words; None if it may."""
+def repair_doubt(result: CheckResult, min_confidence: float = MIN_CONFIDENCE) -> str | None:
+    """Return why an offset should not be repaired, in words; None if it may be."""
     if result.offset_ms is None:
         raise ValueError("result must have an offset, got offset_ms None")
     if result.confidence < min_confidence:
@@ -127,42 +138,42 @@ def doubt(result: CheckResult, min_confidence: float = MIN_CONFIDENCE) -> str | 
     if fault is None:
         return _not_constant(result)
     if fault.kind == "intermittent":
-        return "the offset comes and goes over the file, and no shift repairs that"
+        return "the offset is intermittent, and no shift repairs that"
     if fault.kind == "drift" and abs(fault.pieces[0].ppm) > MAX_PPM:
         return (
-            f"the audio drifts by {fault.pieces[0].ppm:+.0f} ppm, and voices would be heard to "
-            f"change beyond {MAX_PPM:.0f}"
+            f"the audio drifts by {fault.pieces[0].ppm:+.0f} ppm, and the change of pitch would be "
+            f"audible beyond {MAX_PPM:.0f}"
         )
-    for piece in fault.pieces if fault.kind == "jumps" else ():
-        if piece.end_s - piece.start_s < MIN_PIECE_S:
+    for segment in fault.pieces if fault.kind == "jumps" else ():
+        if segment.end_s - segment.start_s < MIN_SEGMENT_S:
             return (
-                f"the offset jumps at {_clock(piece.start_s)} and again "
-                f"{piece.end_s - piece.start_s:.1f} s later, too soon to be sure"
+                f"the offset jumps at {_clock(segment.start_s)} and again "
+                f"{segment.end_s - segment.start_s:.1f} s later, too soon to be sure"
             )
     return None
 
 
-def worst_ms(result: CheckResult) -> float:
-    """Return the offset of a file where it is furthest from zero, as a distance in ms."""
-    pieces = result.fault.pieces if result.fault is not None else ()
-    ends = [piece.at(t_s) for piece in pieces for t_s in (piece.start_s, piece.end_s)]
+def largest_offset_ms(result: CheckResult) -> float:
+    """Return the largest absolute offset over a file, in ms."""
+    segments = result.fault.pieces if result.fault is not None else ()
+    ends = [segment.at(t_s) for segment in segments for t_s in (segment.start_s, segment.end_s)]
     return max((abs(end) for end in ends), default=abs(result.offset_ms or 0.0))
 
 
 def _not_constant(result: CheckResult) -> str | None:
-    """For results that name no fault: what their timelines say against a single shift."""
+    """Return what the timelines of a result without a fault say against a single shift."""
     for track in result.tracks:
         points = [point for point in track.timeline if point.offset_ms is not None]
-        if track.status == "ok" and (moment := _changes(points, result.offset_ms or 0.0)):
+        if track.status == "ok" and (moment := _unrepaired_moment(points, result.offset_ms or 0.0)):
             return (
-                f"the offset is not the same all along: {result.offset_ms:+.0f} ms on the whole, "
+                f"the offset is not constant: {result.offset_ms:+.0f} ms overall, "
                 f"{moment.offset_ms:+.0f} ms at {moment.t_s:.0f} s"
             )
     return None
 
 
-def _changes(points: list[TimelinePoint], offset_ms: float) -> TimelinePoint | None:
-    """Return a moment of a stretch that one shift would not repair, if there is one."""
+def _unrepaired_moment(points: list[TimelinePoint], offset_ms: float) -> TimelinePoint | None:
+    """Return a moment of a segment that one shift would not repair; None if there is none."""
 
     def side(point: TimelinePoint) -> int:
         away_ms = (point.offset_ms or 0.0) - offset_ms
@@ -176,7 +187,7 @@ def _changes(points: list[TimelinePoint], offset_ms: float) -> TimelinePoint | N
     weight_off = sum(point.confidence for run in off for point in run)
     share = weight_off / max(sum(point.confidence for point in points), 1e-9)
     lasts_s = longest[-1].t_s - longest[0].t_s
-    if share > MAX_SHARE_OFF or lasts_s > MAX_STRETCH_S:
+    if share > MAX_SHARE_OFF or lasts_s > MAX_OFF_SEGMENT_S:
         return longest[len(longest) // 2]
     return None
 

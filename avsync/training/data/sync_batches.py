@@ -1,7 +1,6 @@
 """Batches for sync models: labelled pairs of windows, and sequences of windows to be matched."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,38 +13,13 @@ from avsync.timing import FPS
 from avsync.training.data.sync import (
     AudioRange,
     ClipData,
+    Negatives,
     as_frames,
     audio_range_in_use,
     draw_shares,
     open_sources,
 )
 from avsync.training.engine.batches import Curriculum, MakeBatch
-
-
-@dataclass(frozen=True)
-class Negatives:
-    """How pairs out of sync are drawn: a window of frames with audio from elsewhere in its clip.
-
-    Args:
-        far: curriculum: least distance of wrong audio in frames, at the start of training; 1 is the
-            published rule, anywhere in the clip, throughout.
-        far_until: share of training over which that distance falls to one frame.
-        least_frames: shorter clips are left out; published are 26 for LRS2, 251 for Acappella.
-        both: each window of frames comes with its own audio and with wrong audio, and is encoded
-            once; published is one of the two, by chance. Half the frames for as many pairs.
-    """
-
-    far: int = 1
-    far_until: float = 0.5
-    least_frames: int = 26
-    both: bool = False
-
-    def __post_init__(self) -> None:
-        if self.far < 1 or not 0 <= self.far_until <= 1:
-            raise ValueError(
-                "far must be 1 or more and far_until in [0, 1], "
-                f"got {self.far} and {self.far_until}"
-            )
 
 
 def pair_batches(

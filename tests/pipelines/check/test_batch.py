@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from avsync.pipelines.check import batch
-from avsync.pipelines.check.batch import Options, check_files
+from avsync.pipelines.check.batch import CheckOptions, check_files
 from avsync.tasks.calibration import Calibration
 from avsync.tasks.registry import create_model
 from avsync.weights import save, save_calibration
@@ -22,7 +22,7 @@ NAMES = ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
 
 @pytest.fixture
 def offline(tmp_path):
-    """Options that need no network: a model that has learnt nothing."""
+    """Return options that need no network, with an untrained model."""
     torch.manual_seed(0)
     path = tmp_path / "weights" / "untrained.safetensors"
     save(path, create_model("dense_sync", config=TINY).state_dict(), TINY)
@@ -31,7 +31,7 @@ def offline(tmp_path):
 
 @pytest.fixture
 def clips(tmp_path, make_clip):
-    """Two clips without a face, one that is no video and one that is mute."""
+    """Write two clips without a face, one that is no video and one without audio."""
     (tmp_path / "in").mkdir()
     make_clip("in/a.mp4")
     (tmp_path / "in" / "b.mp4").write_text("this is no video")
@@ -42,48 +42,48 @@ def clips(tmp_path, make_clip):
 
 @pytest.fixture
 def checked(monkeypatch):
-    """The names of the files that were really checked, in the order of that."""
+    """Record the names of the files that are checked, in order."""
     names = []
     check = batch.check
 
-    def listed(path, **options):
+    def recorded(path, **options):
         names.append(Path(path).name)
         return check(path, **options)
 
-    monkeypatch.setattr(batch, "check", listed)
+    monkeypatch.setattr(batch, "check", recorded)
     return names
 
 
-def told(results):
+def reasons(results):
     return [(Path(result.file).name, result.reason) for result in results]
 
 
 EXPECTED = list(zip(NAMES, ["no_face", "damaged", "no_audio_stream", "no_face"], strict=True))
 
 
-def test_processes_give_the_same_in_the_same_order(clips, offline):
+def test_worker_processes_give_equal_results_in_the_same_order(clips, offline):
     alone = list(check_files([clips], **offline))
-    assert told(alone) == EXPECTED
+    assert reasons(alone) == EXPECTED
     assert list(check_files([clips], workers=2, **offline)) == alone
 
 
 class DeadlyPath(type(Path())):
-    """Kills the process that it is handed to, as a crash in a decoder would."""
+    """Path that kills the process that unpickles it, like a crash in a decoder."""
 
     def __reduce__(self):
         return os._exit, (1,)
 
 
-def test_a_file_that_kills_its_process_is_a_row_and_the_rest_goes_on(clips, offline):
-    options = Options("dense_sync", str(offline["weights"]), "ebu", 1.0, "haar")
+def test_a_file_that_kills_its_process_is_a_result_and_the_batch_continues(clips, offline):
+    options = CheckOptions("dense_sync", str(offline["weights"]), "ebu", 1.0, "haar")
     videos = [clips / "a.mp4", DeadlyPath(clips / "b.mp4"), clips / "c.mp4"]
     results = list(batch._in_order(videos, options, 1, None))
-    assert told(results) == EXPECTED[:3]
+    assert reasons(results) == EXPECTED[:3]
     assert results[1].status == "unreadable"
     assert results[1].detail == "reading it killed the process"
 
 
-def test_an_error_of_a_decoder_is_a_row(clips, offline, monkeypatch):
+def test_an_error_of_a_decoder_is_a_result(clips, offline, monkeypatch):
     def broken(path, **options):
         raise ArithmeticError("impossible frame")
 
@@ -93,17 +93,17 @@ def test_an_error_of_a_decoder_is_a_row(clips, offline, monkeypatch):
     assert result.detail == "ArithmeticError: impossible frame"
 
 
-def test_a_batch_that_is_stopped_goes_on_where_it_was(clips, offline, checked, tmp_path):
+def test_a_batch_that_is_stopped_resumes_where_it_was(clips, offline, checked, tmp_path):
     results = tmp_path / "results.jsonl"
     first = check_files([clips], results=results, **offline)
-    assert told([next(first), next(first)]) == EXPECTED[:2]
+    assert reasons([next(first), next(first)]) == EXPECTED[:2]
     first.close()
     assert results.read_text().count("\n") == 2
-    assert told(check_files([clips], results=results, resume=True, **offline)) == EXPECTED
+    assert reasons(check_files([clips], results=results, resume=True, **offline)) == EXPECTED
     assert checked == NAMES
 
 
-def test_what_is_done_before_is_the_same_in_the_end(clips, offline, checked, tmp_path):
+def test_resuming_a_finished_batch_changes_nothing(clips, offline, checked, tmp_path):
     results = tmp_path / "results.jsonl"
     once = list(check_files([clips], results=results, **offline))
     written = results.read_text()
@@ -112,7 +112,7 @@ def test_what_is_done_before_is_the_same_in_the_end(clips, offline, checked, tmp
     assert checked == NAMES
 
 
-def test_a_changed_file_is_done_again(clips, offline, checked, tmp_path, make_clip):
+def test_a_changed_file_is_checked_again(clips, offline, checked, tmp_path, make_clip):
     results = tmp_path / "results.jsonl"
     list(check_files([clips], results=results, **offline))
     make_clip("in/b.mp4", video=False)
@@ -120,19 +120,19 @@ def test_a_changed_file_is_done_again(clips, offline, checked, tmp_path, make_cl
     again = list(check_files([clips], results=results, resume=True, **offline))
     assert checked[4:] == ["b.mp4", "d.mp4"]
     assert again[1].reason == "no_video_stream"
-    reasons = [json.loads(line)["reason"] for line in results.read_text().splitlines()]
-    assert reasons == [result.reason for result in again]
+    written = [json.loads(line)["reason"] for line in results.read_text().splitlines()]
+    assert written == [result.reason for result in again]
 
 
 @pytest.mark.parametrize("change", [{"profile": "film"}, {"search_s": 0.5}])
-def test_other_options_do_it_again(clips, offline, checked, tmp_path, change):
+def test_other_options_check_again(clips, offline, checked, tmp_path, change):
     results, clip = tmp_path / "results.jsonl", [clips / "a.mp4"]
     list(check_files(clip, results=results, **offline))
     list(check_files(clip, results=results, resume=True, **offline, **change))
     assert checked == ["a.mp4", "a.mp4"]
 
 
-def test_other_weights_do_it_again(clips, offline, checked, tmp_path):
+def test_other_weights_check_again(clips, offline, checked, tmp_path):
     results, clip = tmp_path / "results.jsonl", [clips / "a.mp4"]
     list(check_files(clip, results=results, **offline))
     os.utime(offline["weights"], (1, 1))
@@ -140,7 +140,7 @@ def test_other_weights_do_it_again(clips, offline, checked, tmp_path):
     assert checked == ["a.mp4", "a.mp4"]
 
 
-def test_weights_that_were_calibrated_do_it_again(clips, offline, checked, tmp_path):
+def test_a_new_calibration_checks_again(clips, offline, checked, tmp_path):
     results, clip = tmp_path / "results.jsonl", [clips / "a.mp4"]
     list(check_files(clip, results=results, **offline))
     save_calibration(offline["weights"], asdict(Calibration()))
@@ -148,7 +148,7 @@ def test_weights_that_were_calibrated_do_it_again(clips, offline, checked, tmp_p
     assert checked == ["a.mp4", "a.mp4"]
 
 
-def test_a_model_object_is_known_again_by_its_tensors(clips, offline, checked, tmp_path):
+def test_a_model_object_is_identified_by_its_tensors(clips, offline, checked, tmp_path):
     results, clip = tmp_path / "results.jsonl", [clips / "a.mp4"]
     model = create_model("dense_sync", weights=offline["weights"])
     for _ in range(2):
@@ -159,13 +159,13 @@ def test_a_model_object_is_known_again_by_its_tensors(clips, offline, checked, t
     assert checked == ["a.mp4", "a.mp4"]
 
 
-def test_other_processes_need_the_name_of_a_model(clips, offline):
+def test_worker_processes_need_the_name_of_a_model(clips, offline):
     model = create_model("dense_sync", weights=offline["weights"])
     with pytest.raises(ValueError, match="workers must be 0 for a model object"):
         check_files([clips], model=model, detector="haar", workers=2)
 
 
-def test_a_name_that_is_no_text_survives_it_all(clips, offline, tmp_path):
+def test_a_name_that_is_not_valid_text_is_preserved(clips, offline, tmp_path):
     odd = Path(os.fsdecode(os.fsencode(clips) + b"/caf\xe9 \n=1.mp4"))
     try:
         (clips / "a.mp4").rename(odd)
@@ -178,7 +178,7 @@ def test_a_name_that_is_no_text_survives_it_all(clips, offline, tmp_path):
     assert first.file == str(odd)
 
 
-def test_a_kill_leaves_whole_lines_and_a_rerun_ends_the_batch(offline, tmp_path, make_clip):
+def test_a_kill_leaves_whole_lines_and_a_rerun_completes_the_batch(offline, tmp_path, make_clip):
     for number in range(8):
         make_clip(f"{number}.mp4")
     results = tmp_path / "results.jsonl"

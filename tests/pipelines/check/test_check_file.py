@@ -1,5 +1,4 @@
-"""What `check` says of rendered clips, with the released model and the detector that is always
-there."""
+"""`check` on rendered clips, with the released model and the Haar detector."""
 
 import warnings
 
@@ -27,7 +26,7 @@ def speech() -> SyntheticClip:
 
 
 def write(path, frames, wav, rate=16000):
-    """A file of arrays: lossless enough, audio and frame from 0."""
+    """Write arrays to a file, nearly lossless; audio and frames start at 0."""
     with av.open(str(path), "w") as container:
         video = container.add_stream(
             "libx264", rate=25, options={"crf": "18", "preset": "ultrafast"}
@@ -47,7 +46,7 @@ def write(path, frames, wav, rate=16000):
 
 
 def moved(wav, lead_ms, rate=16000):
-    """The audio moved so that it leads by `lead_ms`."""
+    """Return the audio moved so that it leads by `lead_ms`."""
     shift = round(lead_ms * rate / 1000)
     padded = np.pad(wav, abs(shift))
     return padded[abs(shift) + shift :][: len(wav)]
@@ -80,7 +79,7 @@ def test_a_jump_in_a_file_is_found_and_is_not_in_sync(tmp_path):
     assert after.end_s == result.duration_s
 
 
-def test_weights_of_your_own_are_judged_by_their_own_calibration(speech, tmp_path):
+def test_other_weights_use_their_own_calibration(speech, tmp_path):
     path = write(tmp_path / "clip.mkv", speech.frames, speech.wav)
     checkpoint, mine = load(PRETRAINED / "dense_sync.safetensors"), tmp_path / "mine.safetensors"
     save(mine, checkpoint.state_dict, checkpoint.config)
@@ -97,7 +96,7 @@ def test_weights_of_your_own_are_judged_by_their_own_calibration(speech, tmp_pat
         assert check(path, detector="haar", weights=calibrated) == released
 
 
-def test_a_model_object_is_taken_as_its_name_is(speech, tmp_path):
+def test_a_model_object_gives_the_result_of_its_name(speech, tmp_path):
     path = write(tmp_path / "clip.mkv", speech.frames, moved(speech.wav, 200))
     mine = create_model("dense_sync", pretrained=True)
     named, given = check(path, detector="haar"), check(path, detector="haar", model=mine)
@@ -153,14 +152,14 @@ def test_silence_still_lips_and_small_faces_say_so(speech, tmp_path):
 
 
 def test_another_voice_is_no_match(speech, tmp_path):
-    # Of the voices of seeds 2 to 7 one fits these lips better beyond the search, as scoring/far.py
-    # says that one in twenty does.
+    # Of the voices of seeds 2 to 7 one matches these lips better beyond the search range, as one in
+    # twenty does (`MIN_RISE` in scoring/peak.py).
     other = render(seed=4, duration_s=5.0, size=(64, 64), sample_rate=16000)
     swapped = write(tmp_path / "swapped.mkv", speech.frames, other.wav)
     assert reason_of(swapped) == ("cannot_tell", "no_match")
 
 
-def test_music_says_so(speech, tmp_path):
+def test_music_is_reported(speech, tmp_path):
     t_s = np.arange(len(speech.wav)) / 16000
     chord = sum(np.sin(2 * np.pi * hz * t_s) for hz in (220, 277, 330)) * (
         0.6 + 0.4 * np.cos(9 * t_s)
@@ -169,7 +168,7 @@ def test_music_says_so(speech, tmp_path):
     assert reason_of(song) == ("cannot_tell", "music")
 
 
-def test_a_shift_far_beyond_the_search_says_so(speech, tmp_path):
+def test_a_shift_far_beyond_the_search_is_out_of_range(speech, tmp_path):
     path = write(tmp_path / "far.mkv", speech.frames, moved(speech.wav, 2400))
     assert reason_of(path, search_s=0.3) == ("cannot_tell", "out_of_range")
 
@@ -215,7 +214,7 @@ def test_real_speakers_are_measured_at_their_corpus_offset(shared, tmp_path, nam
 
 @pytest.fixture(scope="module")
 def conversation() -> SyntheticClip:
-    """Two people of whom one speaks and the other moves but says nothing."""
+    """Render two people of whom one speaks and the other moves but says nothing."""
     return render(seed=402, duration_s=5.0, faces=2, size=(480, 270), sample_rate=16000)
 
 
@@ -226,21 +225,21 @@ def test_of_two_people_the_one_who_speaks_decides(conversation, tmp_path):
     assert result.offset_ms == pytest.approx(200, abs=45)
     said_s = {t.track: sum(end - start for start, end in t.speaking) for t in result.tracks}
     (talks,) = np.flatnonzero(conversation.speaking.any(1))
-    places = {t.track: (t.box[0] + t.box[2]) / 2 for t in result.tracks}
+    centres = {t.track: (t.box[0] + t.box[2]) / 2 for t in result.tracks}
     middle = conversation.boxes[talks, :, ::2].mean()
-    nearest = min(places, key=lambda track: abs(places[track] - middle))
+    nearest = min(centres, key=lambda track: abs(centres[track] - middle))
     assert said_s[nearest] >= 3.0
     assert sum(said_s.values()) - said_s[nearest] <= 0.8
 
 
-def test_a_voice_over_is_nobodys(conversation, tmp_path):
+def test_a_voice_over_matches_no_face(conversation, tmp_path):
     narrator = render(seed=3, duration_s=5.0, size=(64, 64), sample_rate=16000)
-    path = write(tmp_path / "told.mkv", conversation.frames, narrator.wav)
+    path = write(tmp_path / "narrated.mkv", conversation.frames, narrator.wav)
     result = check(path, detector="haar")
     assert (result.status, result.reason) == ("cannot_tell", "no_match")
     assert all(track.offset_ms is None and track.speaking == () for track in result.tracks)
 
 
-def test_a_model_that_separates_voices_is_not_asked():
+def test_a_separation_model_is_refused():
     with pytest.raises(ValueError, match=r"one of dense_sync.*, got 'unet'"):
         load_model("unet")

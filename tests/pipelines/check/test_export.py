@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from avsync.pipelines.check.export import COLUMNS, csv_text, json_text, write_csv, write_json
-from avsync.scoring.result import CheckResult, Fault, Piece, to_json
+from avsync.scoring.result import CheckResult, Fault, OffsetSegment, to_json
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_no_cell_is_a_formula_and_a_file_is_still_found_by_its_name(results, nam
 
 
 def test_a_fault_has_its_columns(results):
-    fault = Fault("drift", (Piece(0.0, 8.0, 2.0, 500.0),), 500.0, None, 4.5, 8.0, 60.0)
+    fault = Fault("drift", (OffsetSegment(0.0, 8.0, 2.0, 500.0),), 500.0, None, 4.5, 8.0, 60.0)
     row, none = csv.DictReader(
         io.StringIO(csv_text([replace(results[0], fault=fault), results[1]]), newline="")
     )

@@ -4,8 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from avsync.pipelines.check.jsonl import ResultsFile, stamp
-from avsync.scoring.result import CheckResult, Fault, Piece, TimelinePoint, TrackResult, to_json
+from avsync.pipelines.check.jsonl import ResultsFile, file_fingerprint
+from avsync.scoring.result import (
+    CheckResult,
+    Fault,
+    OffsetSegment,
+    TimelinePoint,
+    TrackResult,
+    to_json,
+)
 
 MADE_OF = {"size": 3, "mtime_ns": 5, "model": "dense_sync"}
 
@@ -42,7 +49,7 @@ def result():
         profile="ebu",
         search_s=1.0,
         fault=Fault(
-            "drift", (Piece(0.0, 8.0, 2.0, 500.0),), 500.0, "made at 24 fps", 4.0, 8.0, 6.0
+            "drift", (OffsetSegment(0.0, 8.0, 2.0, 500.0),), 500.0, "made at 24 fps", 4.0, 8.0, 6.0
         ),
     )
 
@@ -79,21 +86,21 @@ def test_a_result_comes_back_as_it_was(path, result):
     assert lines.result("b.mp4") == blank(result, "b.mp4")
 
 
-def test_a_line_is_the_entry_of_the_json_with_its_call(path, result):
+def test_a_line_is_the_json_of_the_file_with_its_call(path, result):
     written(path, result)
     document = to_json([result])
-    embedding = {**document["files"][0], **document, "made_of": MADE_OF}
-    del embedding["files"]
-    assert json.loads(path.read_text()) == embedding
+    line = {**document["files"][0], **document, "made_of": MADE_OF}
+    del line["files"]
+    assert json.loads(path.read_text()) == line
 
 
-def test_a_line_is_on_the_disk_before_the_next_file_is_begun(path, result):
+def test_a_line_is_on_the_disk_before_the_next_file_is_started(path, result):
     lines = ResultsFile(path)
     lines.add(result, MADE_OF)
     assert path.read_bytes().count(b"\n") == 1
 
 
-def test_only_what_was_made_of_the_same_counts(path, result):
+def test_only_results_from_equal_inputs_count(path, result):
     written(path, result)
     lines = ResultsFile(path, resume=True)
     assert lines.has(result.file, MADE_OF)
@@ -119,15 +126,15 @@ def test_at_the_end_each_file_has_one_line_in_order_and_others_stay(path, result
     lines = ResultsFile(path, resume=True)
     lines.add(replace(b, detail="newer"), MADE_OF)
     lines.finish(["a.mp4", "b.mp4"])
-    embeddings = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [embedding["file"] for embedding in embeddings] == ["a.mp4", "b.mp4", "other.mp4"]
-    assert embeddings[1]["detail"] == "newer"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["file"] for line in lines] == ["a.mp4", "b.mp4", "other.mp4"]
+    assert lines[1]["detail"] == "newer"
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_results_are_not_written_over_unasked(path, result):
+def test_results_are_not_overwritten_without_resume(path, result):
     written(path, result)
-    with pytest.raises(ValueError, match="holds something already"):
+    with pytest.raises(ValueError, match="is not empty"):
         ResultsFile(path)
     assert ResultsFile(path, resume=True).lines
 
@@ -135,21 +142,24 @@ def test_results_are_not_written_over_unasked(path, result):
 @pytest.mark.parametrize(
     "content", [b"a video\nof two lines\n", b"\0\1\2", b'{"file": 1}\n{"fi\nno']
 )
-def test_a_file_of_something_else_is_left_as_it_is(tmp_path, content):
+def test_a_file_of_something_else_is_not_changed(tmp_path, content):
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="holds something else than results"):
+    with pytest.raises(ValueError, match="holds something other than results"):
         ResultsFile(path, resume=True)
     assert path.read_bytes() == content
 
 
-def test_a_stamp_changes_with_the_file(tmp_path):
+def test_a_fingerprint_changes_with_the_file(tmp_path):
     clip = tmp_path / "a.mp4"
-    assert stamp(clip) == {}
+    assert file_fingerprint(clip) == {}
     clip.write_bytes(b"a")
-    first = stamp(clip)
+    first = file_fingerprint(clip)
     os.utime(clip, (1, 1))
-    second = stamp(clip)
+    second = file_fingerprint(clip)
     clip.write_bytes(b"ab")
     os.utime(clip, (1, 1))
-    assert len({json.dumps(each) for each in (first, second, stamp(clip))}) == 3
+    assert (
+        len({json.dumps(fingerprint) for fingerprint in (first, second, file_fingerprint(clip))})
+        == 3
+    )

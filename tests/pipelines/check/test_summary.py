@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from avsync.pipelines.check.export import summary, worst_first
-from avsync.scoring.result import CheckResult, Fault, Piece
+from avsync.pipelines.check.export import summarize, worst_first
+from avsync.scoring.result import CheckResult, Fault, OffsetSegment
 from avsync.timing import is_borderline, judge, tolerance
 
-DRIFTING = (Piece(0.0, 600.0, 0.0, 500.0),)
+DRIFTING = (OffsetSegment(0.0, 600.0, 0.0, 500.0),)
 
 
 @pytest.fixture
@@ -55,21 +55,21 @@ def test_the_worst_come_first(mixed):
     assert names == ["late", "early", "early too", "mute", "faceless", "near", "good"]
 
 
-def test_lateness_counts_by_what_is_tolerated(make):
-    # 100 of 40 ms early strain more than 120 of 60 ms late.
+def test_severity_is_relative_to_the_tolerance(make):
+    # 100 of 40 ms early use more of the tolerance than 120 of 60 ms late.
     order = worst_first([make("late", -120.0), make("early", 100.0)])
     assert [result.file for result in order] == ["early", "late"]
 
 
-def test_a_fault_counts_by_its_worst_moment(make):
+def test_the_severity_of_a_fault_is_that_of_its_worst_moment(make):
     drift = make("drift", 45.0, fault=Fault("drift", DRIFTING, 500.0, None, 9.0, 60.0, 300.0))
     assert worst_first([make("steady", 200.0), drift])[0].file == "drift"
-    passing = replace(drift, file="in tolerance on the whole", offset_ms=0.0, verdict="in_sync")
+    passing = replace(drift, file="in tolerance overall", offset_ms=0.0, verdict="in_sync")
     assert worst_first([make("good", 30.0), passing, make("early", 50.0)])[1] == passing
 
 
 def test_each_kind_is_counted_with_its_reasons(mixed):
-    assert summary(mixed)[:5] == [
+    assert summarize(mixed)[:5] == [
         "7 files",
         "  2 in tolerance, 1 of them borderline",
         "  3 out of tolerance: 2 audio leads, 1 audio lags",
@@ -78,25 +78,25 @@ def test_each_kind_is_counted_with_its_reasons(mixed):
     ]
 
 
-def test_faults_that_move_are_counted_by_name(make):
+def test_faults_over_time_are_counted_by_name(make):
     drift = Fault("drift", DRIFTING, 500.0, None, 9.0, 60.0, 300.0)
     late = Fault("constant", (), None, None, 8.0, 4.0, -90.0)
     results = [make("a", 60.0, fault=drift), make("b", 90.0, fault=drift)]
     results += [make("c", -90.0, fault=late), make("d", 0.0, fault=drift)]
-    assert summary(results)[1:3] == [
+    assert summarize(results)[1:3] == [
         "  1 in tolerance",
         "  3 out of tolerance: 2 drift, 1 audio lags",
     ]
 
 
-def test_the_worst_are_named_with_their_sentences(mixed):
-    lines = summary(mixed, worst=2)[5:]
+def test_the_worst_are_listed_with_their_descriptions(mixed):
+    lines = summarize(mixed, worst=2)[5:]
     assert lines[0] == "the worst first"
     assert lines[1].startswith("  late: audio lags by 600 ms")
     assert lines[2].startswith("  early: audio leads by 90 ms")
     assert len(lines) == 3
 
 
-def test_where_all_is_well_nothing_is_the_worst(make):
-    assert summary([make("a", 0.0), make("b", 3.0)]) == ["2 files", "  2 in tolerance"]
-    assert summary([make("a", 0.0), make("b", 90.0)], worst=0)[-1].startswith("  1 out of tol")
+def test_files_in_tolerance_are_not_listed_as_the_worst(make):
+    assert summarize([make("a", 0.0), make("b", 3.0)]) == ["2 files", "  2 in tolerance"]
+    assert summarize([make("a", 0.0), make("b", 90.0)], worst=0)[-1].startswith("  1 out of tol")

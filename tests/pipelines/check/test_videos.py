@@ -41,7 +41,7 @@ def test_a_name_with_brackets_is_a_name(folder):
     assert find_videos([folder / "[x].mp4"]) == [folder / "[x].mp4"]
 
 
-def test_a_file_that_is_not_there_is_kept_for_the_answer(folder):
+def test_a_missing_file_is_kept_for_its_result(folder):
     assert find_videos([folder / "none.mp4", folder / "*.xyz"]) == [
         folder / "none.mp4",
         folder / "*.xyz",

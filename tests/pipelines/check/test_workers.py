@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 from pipelines import jobs
 
-from avsync.pipelines.check.workers import in_processes
+from avsync.pipelines.check.workers import run_in_processes
 
 
-def ended(todo, workers=2, start=jobs.start, report=lambda share: None):
-    return list(in_processes(start, todo, workers, report))
+def outcomes(todo, workers=2, start=jobs.start, report=lambda share: None):
+    return list(run_in_processes(start, todo, workers, report))
 
 
 def test_every_job_is_done_once():
-    assert sorted(ended([1, 2, 3, 4, 5])) == [(k, (k + 1) ** 2, False) for k in range(5)]
+    assert sorted(outcomes([1, 2, 3, 4, 5])) == [(k, (k + 1) ** 2, False) for k in range(5)]
 
 
-def test_a_job_that_kills_its_process_costs_only_itself():
-    assert sorted(ended([3, "die", "die", 4])) == [
+def test_a_job_that_kills_its_process_is_the_only_one_lost():
+    assert sorted(outcomes([3, "die", "die", 4])) == [
         (0, 9, False),
         (1, None, True),
         (2, None, True),
@@ -29,7 +29,7 @@ def test_a_job_that_kills_its_process_costs_only_itself():
 
 
 def test_a_process_does_many_jobs_and_none_outlives_them():
-    pids = {outcome for _, outcome, _ in ended(["pid"] * 6)}
+    pids = {outcome for _, outcome, _ in outcomes(["pid"] * 6)}
     assert 1 <= len(pids) <= 2
     assert os.getpid() not in pids
     for pid in pids:
@@ -39,18 +39,18 @@ def test_a_process_does_many_jobs_and_none_outlives_them():
 
 def test_an_error_is_raised_here():
     with pytest.raises(ValueError, match="this is no number"):
-        ended([1, "fail", 2])
+        outcomes([1, "fail", 2])
     with pytest.raises(RuntimeError, match="no weights"):
-        ended([1, 2], start=jobs.refuse)
+        outcomes([1, 2], start=jobs.refuse)
 
 
-def test_processes_that_cannot_start_blame_no_job():
-    with pytest.raises(RuntimeError, match="a worker process ended before it had begun"):
-        ended([1, 2], start=jobs.start_badly)
+def test_processes_that_cannot_start_are_no_fault_of_a_job():
+    with pytest.raises(RuntimeError, match="a worker process ended before it was ready"):
+        outcomes([1, 2], start=jobs.start_badly)
 
 
-def test_leaving_early_waits_for_nobody():
-    work = in_processes(jobs.start, [2, Path("asleep for a minute"), 3], 2, lambda share: None)
+def test_leaving_early_does_not_wait_for_jobs():
+    work = run_in_processes(jobs.start, [2, Path("asleep for a minute"), 3], 2, lambda share: None)
     began_s = time.monotonic()
     next(work)
     work.close()
@@ -59,17 +59,17 @@ def test_leaving_early_waits_for_nobody():
 
 def test_the_share_done_rises_to_all_of_it():
     shares = []
-    ended([1, 2, 3, 4], report=shares.append)
+    outcomes([1, 2, 3, 4], report=shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signals to block here")
-def test_a_terminals_interrupt_is_for_who_started_them():
+def test_the_interrupt_of_a_terminal_is_left_to_the_parent():
     code = (
-        "from pipelines import jobs; from avsync.pipelines.check.workers import in_processes\n"
+        "from pipelines import jobs; from avsync.pipelines.check.workers import run_in_processes\n"
         "if __name__ == '__main__':\n"
-        " print([e.outcome for e in in_processes(jobs.start, ['interrupt'] * 3, 2, print)][-1])"
+        " print([o.outcome for o in run_in_processes(jobs.start, ['interrupt'] * 3, 2, print)][-1])"
     )
     tests = str(Path(__file__).parents[2])
     done = subprocess.run(
@@ -79,9 +79,9 @@ def test_a_terminals_interrupt_is_for_who_started_them():
         text=True,
         check=True,
     )
-    assert done.stdout.endswith("deaf\n")
+    assert done.stdout.endswith("ignored\n")
     assert done.stderr == ""
 
 
-def test_nothing_to_do_starts_nothing():
-    assert list(in_processes(jobs.start_badly, [], 2, lambda share: None)) == []
+def test_without_jobs_no_process_is_started():
+    assert list(run_in_processes(jobs.start_badly, [], 2, lambda share: None)) == []

@@ -1,18 +1,18 @@
-"""A fixed file is in sync; what is unsure is refused in plain words; the input stays as it is."""
+"""A fixed file is in sync; an uncertain repair is refused; the input is not changed."""
 
 import numpy as np
 import pytest
 from pipelines.answers import answer
 
 from avsync.pipelines.fix.fix_file import FixRefused, fix
-from avsync.scoring.result import Fault, Piece
+from avsync.scoring.result import Fault, OffsetSegment
 
-SEEN = {"flashes": (0.8, 1.2, 1.6)}
+FLASHES = {"flashes": (0.8, 1.2, 1.6)}
 
 
 @pytest.fixture
 def by_flash(clip_sync):
-    """Measures a clip by its flashes and clicks: audio that comes late has a negative offset."""
+    """Measure a clip by its flashes and clicks: late audio has a negative offset."""
 
     def measure(path, progress=None):
         for share in (0.5, 1.0):
@@ -24,10 +24,10 @@ def by_flash(clip_sync):
 
 
 @pytest.mark.parametrize("lead_s", [0.24, -0.16, 0.0])
-def test_the_sound_of_a_fixed_file_is_on_its_pictures(
+def test_the_audio_of_a_fixed_file_is_in_sync_with_its_frames(
     make_clip, clip_sync, tmp_path, by_flash, lead_s
 ):
-    clip = make_clip("clip.mp4", clicks=[t - lead_s for t in SEEN["flashes"]], **SEEN)
+    clip = make_clip("clip.mp4", clicks=[t - lead_s for t in FLASHES["flashes"]], **FLASHES)
     untouched = clip.read_bytes()
     done = fix(clip, tmp_path / "fixed.mp4", measure=by_flash)
     assert done.shift_ms == pytest.approx(1000 * lead_s, abs=1)
@@ -37,22 +37,22 @@ def test_the_sound_of_a_fixed_file_is_on_its_pictures(
     assert clip.read_bytes() == untouched
 
 
-def test_jumps_are_moved_piece_by_piece(make_clip, clip_sync, tmp_path, by_flash):
+def test_jumps_are_moved_segment_by_segment(make_clip, clip_sync, tmp_path, by_flash):
     flashes = (0.8, 1.6, 2.4, 3.2, 4.6, 5.4)
     clicks = [t - 0.2 if t < 3 else t + 0.12 for t in flashes]
     clip = make_clip("clip.mp4", duration_s=6.0, flashes=flashes, clicks=clicks)
-    pieces = (Piece(0, 3, 200.0, 0.0), Piece(3, 6, -120.0, 0.0))
+    segments = (OffsetSegment(0, 3, 200.0, 0.0), OffsetSegment(3, 6, -120.0, 0.0))
 
     def measure(path, progress=None):
-        jumps = answer(path, 40.0, fault=Fault("jumps", pieces))
+        jumps = answer(path, 40.0, fault=Fault("jumps", segments))
         return jumps if path == clip else by_flash(path)
 
     done = fix(clip, tmp_path / "new.mp4", measure=measure)
     np.testing.assert_allclose(clip_sync(done.output), 0, atol=1)
     assert done.repair.kind == "jumps"
     assert done.shift_ms == 200.0
-    # Between the clicks it is silent all along: nothing asks for another place.
-    assert [p[2] for p in done.repair.pieces] == [200.0, -120.0]
+    # Between the clicks it is silent throughout: the cut stays where the offset changes.
+    assert [segment.offset_ms for segment in done.repair.pieces] == [200.0, -120.0]
     assert done.repair.pieces[1].start_s == pytest.approx(3, abs=0.3)
     assert done.after.file == str(tmp_path / "new.mp4")
 
@@ -61,7 +61,7 @@ def test_a_drift_is_resampled(make_clip, clip_sync, tmp_path, by_flash):
     flashes = (0.8, 2.4, 4.8, 7.2)
     clicks = [0.9955 * t - 0.05 for t in flashes]
     clip = make_clip("clip.mkv", duration_s=8.0, flashes=flashes, clicks=clicks)
-    drift = Fault("drift", (Piece(0, 8, 50.0, 4500.0),), drift_ppm=4500.0)
+    drift = Fault("drift", (OffsetSegment(0, 8, 50.0, 4500.0),), drift_ppm=4500.0)
 
     def measure(path, progress=None):
         return answer(path, 68.0, fault=drift) if path == clip else by_flash(path)
@@ -77,12 +77,17 @@ def test_a_drift_is_resampled(make_clip, clip_sync, tmp_path, by_flash):
     [
         ({"offset_ms": -300.0}, "would be off by 300 ms, and was by 120 ms; it was not kept"),
         (
-            {"offset_ms": 0.0, "status": "cannot_tell", "reason": "no_match", "detail": "no voice"},
-            "cannot be measured again: no voice; it was not kept",
+            {
+                "offset_ms": 0.0,
+                "status": "cannot_tell",
+                "reason": "no_match",
+                "detail": "no speech",
+            },
+            "cannot be measured again: no speech; it was not kept",
         ),
     ],
 )
-def test_what_measures_no_better_is_not_kept_unless_forced(make_clip, tmp_path, after, words):
+def test_a_repair_that_is_no_better_is_not_kept_unless_forced(make_clip, tmp_path, after, words):
     clip, target = make_clip("clip.mp4"), tmp_path / "new.mp4"
     target.write_bytes(b"precious")
 
@@ -105,7 +110,7 @@ def test_a_container_that_cannot_hold_it_is_refused_before_anything_is_written(m
 
 
 def test_a_dry_run_writes_nothing(make_clip, tmp_path, by_flash):
-    clip = make_clip("clip.mp4", clicks=(0.7, 1.1, 1.5), **SEEN)
+    clip = make_clip("clip.mp4", clicks=(0.7, 1.1, 1.5), **FLASHES)
     done = fix(clip, tmp_path / "fixed.mp4", measure=by_flash, dry_run=True)
     assert done.after is None
     assert done.shift_ms == pytest.approx(100, abs=1)
@@ -113,13 +118,13 @@ def test_a_dry_run_writes_nothing(make_clip, tmp_path, by_flash):
 
 
 def test_progress_runs_once_from_start_to_end(make_clip, tmp_path, by_flash):
-    told = []
-    fix(make_clip("clip.mp4"), tmp_path / "new.mp4", measure=by_flash, progress=told.append)
-    assert told == [0.25, 0.5, 0.75, 1.0]
+    shares = []
+    fix(make_clip("clip.mp4"), tmp_path / "new.mp4", measure=by_flash, progress=shares.append)
+    assert shares == [0.25, 0.5, 0.75, 1.0]
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_without_an_offset_nothing_helps(make_clip, tmp_path, force):
+def test_without_an_offset_the_repair_is_always_refused(make_clip, tmp_path, force):
     blank = answer(offset_ms=0.0, status="cannot_tell", reason="no_face", detail="no face found")
     unread = answer(
         offset_ms=0.0, status="unreadable", reason="damaged", detail="the file is empty"
@@ -132,7 +137,7 @@ def test_without_an_offset_nothing_helps(make_clip, tmp_path, force):
     assert not (tmp_path / "new.mp4").exists()
 
 
-def test_an_unsure_offset_is_refused_unless_forced(make_clip, tmp_path):
+def test_an_uncertain_offset_is_refused_unless_forced(make_clip, tmp_path):
     clip = make_clip("clip.mp4")
     with pytest.raises(FixRefused, match=r"confidence of 0\.70, below 0\.80; nothing was written"):
         fix(clip, tmp_path / "new.mp4", measure=lambda *_: answer(confidence=0.7))
@@ -143,9 +148,7 @@ def test_an_unsure_offset_is_refused_unless_forced(make_clip, tmp_path):
 def test_an_offset_that_changes_is_refused_unless_forced(make_clip, tmp_path):
     result = answer(timeline=[120.0] * 10 + [400.0] * 10)
     clip = make_clip("clip.mp4")
-    with pytest.raises(
-        FixRefused, match=r"not the same all along: \+120 ms on the whole, \+400 ms"
-    ):
+    with pytest.raises(FixRefused, match=r"not constant: \+120 ms overall, \+400 ms"):
         fix(clip, tmp_path / "new.mp4", measure=lambda *_: result)
     fix(clip, tmp_path / "new.mp4", measure=lambda *_: result, force=True)
 

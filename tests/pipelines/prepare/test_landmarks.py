@@ -47,7 +47,7 @@ def landmarks(folder, clip):
         return arrays["landmarks"]
 
 
-def test_each_frame_of_a_clip_gets_its_own_landmarks(prepared, tmp_path):
+def test_every_frame_of_a_clip_gets_landmarks(prepared, tmp_path):
     landmarker = BoxLandmarker()
     done = store_landmarks(prepared, tmp_path / "anna", tmp_path / "out", landmarker)
     one, two = prepared
@@ -74,7 +74,7 @@ def test_existing_files_are_kept(prepared, tmp_path):
     (tmp_path / "out").mkdir()
     np.savez(tmp_path / "out" / f"{prepared[0].id}.npz", landmarks=np.ones(3))
     done = store_landmarks(prepared, tmp_path / "anna", tmp_path / "out", BoxLandmarker())
-    assert [entry.clip for entry in done] == [prepared[1].id]
+    assert [result.clip for result in done] == [prepared[1].id]
     assert landmarks(tmp_path / "out", prepared[0].id).shape == (3,)
 
 

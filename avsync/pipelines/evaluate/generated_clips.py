@@ -81,8 +81,8 @@ def generated_face_crops(clip: PreparedClip, generated: Tensor, spec: CropSpec) 
             "model, or write videos by avsync talk and name them with --made"
         )
     pairs = zip(clip.boxes, clip.points, strict=True)
-    affines = np.stack([mouth_to_face_affine(box, points) for box, points in pairs])
-    affines = torch.from_numpy(affines.astype(np.float32))[None]
+    matrices = np.stack([mouth_to_face_affine(box, points) for box, points in pairs])
+    affines = torch.from_numpy(matrices.astype(np.float32))[None]
     mouths = torch.from_numpy(np.array(clip.mouth)).float() / 255
     indices = torch.arange(len(generated))[None]
     # Compositing yields grey: each channel passes as a grey face of three equal channels.

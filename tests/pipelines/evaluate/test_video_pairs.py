@@ -89,7 +89,7 @@ def test_a_mismatch_is_reported(true, tmp_path, options, cause):
     path = tmp_path / "made.mkv"
     if options.get("green"):
         frames = frames[..., [1, 0, 2]]
-    made = write_video(path, frames, times_s=times_s, audio=options.get("audio", True))
+    made = write_video(path, frames, times_s=times_s, with_audio=options.get("audio", True))
     with pytest.raises((VideoMismatch, UnreadableMedia), match=cause):
         judged(made, None if options.get("green") else true)
 

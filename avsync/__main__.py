@@ -1,6 +1,6 @@
 """`python -m avsync` is the `avsync` command."""
 
-from avsync.cli.main import main
+from avsync.cli.dispatch import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from avsync.cli.main import main
+from avsync.cli import main
 from avsync.data.store.reader import CROP_SIZE, Store
 from avsync.data.store.records import ClipInfo, SourceRecord
 from avsync.data.store.writer import SourceWriter, write_tables

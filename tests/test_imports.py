@@ -35,7 +35,7 @@ def test_only_audio_imports_torchaudio():
 
 
 # What hands out FFmpeg's own containers, streams and frames.
-RAW_READING = {"open_media", "video_stream", "audio_stream", "decoded", "packets", "decoded_frames"}
+RAW_READING = {"open_media", "video_stream", "audio_stream", "decoded", "packets", "decode_video_frames"}
 
 
 # Besides `avsync.media`: rendered clips are written from arrays; FFmpeg's resampler reads no file.
@@ -80,10 +80,10 @@ def test_a_circle_is_seen(house):
     [
         "import avsync",
         "import avsync; avsync.list_models(); avsync.PROFILES",
-        "from avsync.cli.main import main; main(['--version'])",
-        "from avsync.cli.main import main; main(['--help'])",
-        "from avsync.cli.main import main; main(['check', '--help'])",
-        "from avsync.cli.main import main; main(['models'])",
+        "from avsync.cli import main; main(['--version'])",
+        "from avsync.cli import main; main(['--help'])",
+        "from avsync.cli import main; main(['check', '--help'])",
+        "from avsync.cli import main; main(['models'])",
     ],
 )
 def test_names_and_help_load_no_torch(statement):

@@ -20,19 +20,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data.wav_files import write_sound
+from data.wav_files import write_wav_file
 from pipelines.readers import write_reader
 from safetensors import safe_open
 from training.spoken import write_transcripts
 
 import avsync
 from avsync import TalkResult, TrackResult, list_models
-from avsync.cli.main import main
+from avsync.cli import main
 from avsync.pipelines.check.jsonl import ResultsFile
 from avsync.pipelines.evaluate.separation import SeparationEvaluation, evaluate_separation
 from avsync.pipelines.evaluate.talking_metrics import ClipRow, SyncFigures, talking_figures
 from avsync.pipelines.evaluate.video_pairs import Likeness
-from avsync.pipelines.separate.result import RECORD, Voice, write_separation
+from avsync.pipelines.separate.result import RECORD, SeparatedVoice, write_separation
 from avsync.pipelines.talk.result import Speaker, talk_json
 from avsync.scoring.result import Fault, OffsetSegment, TimelinePoint
 
@@ -280,7 +280,7 @@ def test_json_keys_of_results_match_the_snapshot(pinned, tmp_path):
     )
     lines = ResultsFile(tmp_path / "lines.jsonl")
     lines.add(checked, {})
-    voice = Voice(0, "voice_0.wav", None, -3.0, box, spans)
+    voice = SeparatedVoice(0, "voice_0.wav", None, -3.0, box, spans)
     arguments = ("a.mp4", str(tmp_path), *status, "", "all", "lip_mask")
     write_separation(avsync.SeparationResult(*arguments, voices=(voice,)))
     speakers = (Speaker(0, box, spans, 25),)
@@ -318,7 +318,7 @@ def test_json_keys_of_commands_match_the_snapshot(pinned, run, store, tmp_path):
     for folder in ("references", "estimates"):
         for number, name in enumerate(("voice_0", "voice_1", "rest")):
             noise = np.random.default_rng(number).normal(0, 0.1, 4000)
-            write_sound(tmp_path / folder / f"{name}.wav", noise)
+            write_wav_file(tmp_path / folder / f"{name}.wav", noise)
     asked = SeparationEvaluation(tmp_path / "references", tmp_path / "estimates", json=path)
     evaluate_separation(asked)
     found["evaluate separation"] = json.loads(path.read_text())

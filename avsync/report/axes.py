@@ -7,7 +7,7 @@ STEPS_MS = (5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000)
 STEPS_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 
 
-class Tick(NamedTuple):
+class AxisTick(NamedTuple):
     """Position of an axis tick, in percent across or in pixels from the top, and its label."""
 
     at: float
@@ -24,13 +24,14 @@ def multiples(low: float, high: float, step: float) -> list[float]:
     return [step * k for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def time_ticks(end_s: float) -> list[Tick]:
+def time_ticks(end_s: float) -> list[AxisTick]:
     """Return ticks at round times from 0 to `end_s`, in percent; at most 11 up to 40 hours."""
     step = next((step for step in STEPS_S if end_s / step <= 10), STEPS_S[-1])
     digits = 0 if step >= 1 else 1
     count = math.floor(end_s / step + 1e-9)
     return [
-        Tick(round(100 * k * step / end_s, 2), clock(k * step, digits)) for k in range(count + 1)
+        AxisTick(round(100 * k * step / end_s, 2), clock(k * step, digits))
+        for k in range(count + 1)
     ]
 
 

@@ -1,7 +1,7 @@
 """Sentences that describe a fault over time: drift, jumps, intermittent."""
 
 from avsync.report.axes import clock, signed_ms
-from avsync.scoring.result import CheckResult, Fault, Piece
+from avsync.scoring.result import CheckResult, Fault, OffsetSegment
 
 # Faults that one offset does not describe.
 MOVING = ("drift", "jumps", "intermittent")
@@ -64,5 +64,5 @@ def _ppm(fault: Fault) -> float:
     return fault.drift_ppm if fault.drift_ppm is not None else fault.pieces[0].ppm
 
 
-def _at(part: Piece, t_s: float) -> str:
+def _at(part: OffsetSegment, t_s: float) -> str:
     return f"{signed_ms(part.at(t_s), 0)} ms"

@@ -14,8 +14,8 @@ from avsync.media.container import UnreadableMedia
 from avsync.media.writers.mp4_bytes import encode_audio
 from avsync.media.writers.wav_writer import samples_of
 from avsync.pipelines.check.messages import printable
-from avsync.pipelines.separate.result import SeparationResult, Voice
-from avsync.report.axes import Tick, clock
+from avsync.pipelines.separate.result import SeparatedVoice, SeparationResult
+from avsync.report.axes import AxisTick, clock
 from avsync.report.heat_map import viridis
 from avsync.report.html import environment
 from avsync.report.thumbnails import Moment, Thumbnail, jpeg_uri, read_images
@@ -156,28 +156,28 @@ def _faces(result: SeparationResult, excerpt: Excerpt, rate: int) -> list[Thumbn
         return [None] * len(moments)  # The video no longer exists; the separated audio does.
 
 
-def _title(voice: Voice, result: SeparationResult) -> str:
+def _title(voice: SeparatedVoice, result: SeparationResult) -> str:
     if voice.number is None:
         return "The voice"
     side = {0: ", left", result.faces - 1: ", right"}.get(voice.number, "")
     return f"Voice {voice.number}{side if result.faces > 1 else ''}"
 
 
-def _words(voice: Voice) -> str:
+def _words(voice: SeparatedVoice) -> str:
     level = "silent" if voice.level_db is None else f"{voice.level_db:+.1f} dB against the file"
     in_view = [f"{clock(start_s)} to {clock(end_s)}" for start_s, end_s in voice.seen]
     more = f" and {len(in_view) - 3} times more" if len(in_view) > 3 else ""
     return f"{level}; in view {', '.join(in_view[:3])}{more}" if in_view else level
 
 
-def _ticks(excerpt: Excerpt, rate: int) -> list[Tick]:
+def _ticks(excerpt: Excerpt, rate: int) -> list[AxisTick]:
     """Return ticks at whole seconds of the file, in percent across the excerpt."""
     length_s = excerpt.samples / rate
     step = 1 if length_s <= 6 else 2
     first = -(-excerpt.start_s // step) * step
     times = np.arange(first, excerpt.start_s + length_s, step)
     return [
-        Tick(round(100 * (t - excerpt.start_s) / length_s, 2), clock(t)) for t in times.tolist()
+        AxisTick(round(100 * (t - excerpt.start_s) / length_s, 2), clock(t)) for t in times.tolist()
     ]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from avsync.media.container import UnreadableMedia
 from avsync.media.seek import AudioSeeker, VideoSeeker
-from avsync.pipelines.check.export import strain
+from avsync.pipelines.check.export import tolerance_share
 from avsync.report.track_rows import TrackRow
 from avsync.scoring.result import Fault, TimelinePoint
 from avsync.timing import Tolerance
@@ -68,7 +68,7 @@ def choose_moments(
         ]
     trusted = max(point.confidence for point in measured) / 2
     candidates = [point for point in measured if point.confidence >= trusted]
-    worst = max(candidates, key=lambda point: strain(point.offset_ms or 0.0, limits))
+    worst = max(candidates, key=lambda point: tolerance_share(point.offset_ms or 0.0, limits))
     surest = max(candidates, key=lambda point: point.confidence)
     parts_of_fault = () if fault is None or len(fault.pieces) < 2 else fault.pieces
     inner = [

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.report.axes import Tick, clock, multiples, signed_ms, step_ms, time_ticks
+from avsync.report.axes import AxisTick, clock, multiples, signed_ms, step_ms, time_ticks
 from avsync.report.fault_text import jumps, moving_fault
 from avsync.report.track_rows import TrackRow
-from avsync.scoring.result import CheckResult, Interval, Piece, TimelinePoint
+from avsync.scoring.result import CheckResult, Interval, OffsetSegment, TimelinePoint
 from avsync.timing import Tolerance, judge
 
 HEIGHT = 210
@@ -58,13 +58,13 @@ class Timeline(NamedTuple):
     gaps: list[Band]
     absent: list[Band]
     cuts: list[float]
-    x_ticks: list[Tick]
-    y_ticks: list[Tick]
+    x_ticks: list[AxisTick]
+    y_ticks: list[AxisTick]
     band_top: float
     band_bottom: float
     zero: float
     trajectory: list[str]
-    jumps: list[Tick]
+    jumps: list[AxisTick]
 
 
 class _Plot(NamedTuple):
@@ -119,14 +119,14 @@ def draw_timeline(
         cuts=[plot.across(cut) for cut in cuts] if len(cuts) <= CUTS else [],
         x_ticks=time_ticks(end_s),
         y_ticks=[
-            Tick(plot.down(ms), signed_ms(ms, 0))
+            AxisTick(plot.down(ms), signed_ms(ms, 0))
             for ms in multiples(low, high, step_ms(high - low, 8))
         ],
         band_top=plot.down(limits.early_ms),
         band_bottom=plot.down(-limits.late_ms),
         zero=plot.down(0),
         trajectory=[] if fault is None else [_segment_line(part, plot) for part in fault.pieces],
-        jumps=[Tick(plot.across(t_s), clock(t_s, 1)) for t_s in changes],
+        jumps=[AxisTick(plot.across(t_s), clock(t_s, 1)) for t_s in changes],
     )
 
 
@@ -147,7 +147,7 @@ def _reach(row: TrackRow, result: CheckResult, limits: Tolerance) -> tuple[float
     return low - room, high + room
 
 
-def _segment_line(part: Piece, plot: _Plot) -> str:
+def _segment_line(part: OffsetSegment, plot: _Plot) -> str:
     ends = (part.start_s, min(part.end_s, plot.end_s))
     return " ".join(f"{plot.across(t_s):g},{plot.down(part.at(t_s)):g}" for t_s in ends)
 
@@ -188,11 +188,11 @@ class Scale(NamedTuple):
     """Offset scale from `-reach_ms` to `reach_ms`; positions in percent, to fit any screen."""
 
     reach_ms: float
-    late: Tick
-    early: Tick
+    late: AxisTick
+    early: AxisTick
     show_zero: bool
     ticks: list[float]
-    offset: Tick
+    offset: AxisTick
     interval: tuple[float, float] | None
 
 
@@ -210,11 +210,11 @@ def draw_scale(result: CheckResult, limits: Tolerance) -> Scale | None:
 
     return Scale(
         reach_ms=reach,
-        late=Tick(across(-limits.late_ms), signed_ms(-limits.late_ms, 0)),
-        early=Tick(across(limits.early_ms), signed_ms(limits.early_ms, 0)),
+        late=AxisTick(across(-limits.late_ms), signed_ms(-limits.late_ms, 0)),
+        early=AxisTick(across(limits.early_ms), signed_ms(limits.early_ms, 0)),
         # On a narrow screen the limits' labels would run into the zero between them.
         show_zero=min(limits.early_ms, limits.late_ms) / reach > 0.2,
         ticks=[across(ms) for ms in multiples(-reach, reach, step_ms(reach, 10))],
-        offset=Tick(across(result.offset_ms), signed_ms(result.offset_ms)),
+        offset=AxisTick(across(result.offset_ms), signed_ms(result.offset_ms)),
         interval=None if interval is None else (across(interval[0]), across(interval[1])),
     )

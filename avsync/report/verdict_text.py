@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from avsync.pipelines.check.check_file import MAX_SEARCH_S
 from avsync.pipelines.check.messages import printable
-from avsync.pipelines.fix.plan import doubt
+from avsync.pipelines.fix.plan import repair_doubt
 from avsync.report.fault_text import (
     REPAIRS,
     describe_trajectory,
@@ -152,7 +152,7 @@ def _in_numbers(result: CheckResult, offset_ms: float) -> Advice:
     todo = f"{'Delay' if early else 'Advance'} the audio by {abs(offset_ms):.0f} ms."
     if result.borderline:
         todo = f"Borderline: the interval reaches into tolerance. To be safe, {_inner(todo)}"
-    if doubt(result):
+    if repair_doubt(result):
         todo += " But look at the timeline first."
     return Advice("bad", words, f"Out of tolerance: {allowed}. {meaning}", todo, _fix(result))
 
@@ -174,7 +174,7 @@ def _while_in_sync(result: CheckResult) -> str:
             "Borderline: the interval reaches over the limit. Check a longer part before you pass "
             "the file, or repair it now."
         )
-    cause = doubt(result)
+    cause = repair_doubt(result)
     return f"Look at the timeline: {cause}." if cause else NOTHING
 
 
@@ -187,7 +187,7 @@ def _fix(result: CheckResult, *, re_encodes: bool = False) -> Command | None:
     line = f"avsync fix {_argument(result.file)} -o {_argument(str(fixed))}"
     how = "with its audio re-encoded" if re_encodes else "without re-encoding"
     purpose = f"Writes a corrected copy {how} and measures it again"
-    return Command(purpose, line, doubt(result))
+    return Command(purpose, line, repair_doubt(result))
 
 
 def _wider_search(result: CheckResult) -> Command | None:

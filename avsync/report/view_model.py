@@ -8,7 +8,7 @@ import numpy as np
 
 from avsync.media.container import UnreadableMedia
 from avsync.pipelines.check.messages import printable
-from avsync.report.axes import Tick, clock, multiples, signed_ms, step_ms
+from avsync.report.axes import AxisTick, clock, multiples, signed_ms, step_ms
 from avsync.report.fault_text import moving_fault
 from avsync.report.heat_map import COARSE, FINE, Grain, HeatMap, draw_heat_map
 from avsync.report.preview_clips import read_clips
@@ -72,7 +72,7 @@ class RowView(NamedTuple):
     row: TrackRow
     timeline: Timeline
     heat_map: HeatMap | None
-    heat_ticks: list[Tick]
+    heat_ticks: list[AxisTick]
     shots: list[Snapshot]
 
 
@@ -135,7 +135,7 @@ def _row_view(
     if heat_map is not None:
         low, high = heat_map.low_ms, heat_map.high_ms
         levels = multiples(low, high, step_ms(high - low, 5))
-        ticks = [Tick(100 * (high - ms) / (high - low), signed_ms(ms, 0)) for ms in levels]
+        ticks = [AxisTick(100 * (high - ms) / (high - low), signed_ms(ms, 0)) for ms in levels]
     return RowView(
         title=_title(row),
         summary=_summary(row, limits, moved=moving_fault(result) is None),

@@ -29,7 +29,7 @@ from avsync.tasks.registry import create_model
 from avsync.tasks.separation.ynet import YNet
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 from avsync.training.data.mixtures import mixture_batches
-from avsync.training.engine.batches import Parts, as_floats
+from avsync.training.engine.batches import BatchDataset, as_floats
 from avsync.training.engine.optimizer import make_optimizer
 from avsync.training.engine.settings import LoopSettings
 from avsync.training.steps.mask import MaskStep
@@ -72,9 +72,9 @@ def measure(work: Path, batch: int, steps: int) -> dict[str, object]:
     encoding_s = (time.process_time() - started_s) / CLIPS
     loops = {
         "cached": stepper(
-            MaskStep(model, tokens=True), Parts(mixture_batches(mixtures, batch, features), 0, 99)
+            MaskStep(model, tokens=True), BatchDataset(mixture_batches(mixtures, batch, features), 0, 99)
         ),
-        "uncached": stepper(MaskStep(model), Parts(mixture_batches(mixtures, batch), 0, 99)),
+        "uncached": stepper(MaskStep(model), BatchDataset(mixture_batches(mixtures, batch), 0, 99)),
     }
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in loops}
     for number in range(steps + 1):
@@ -97,14 +97,14 @@ def measure(work: Path, batch: int, steps: int) -> dict[str, object]:
     }
 
 
-def stepper(task: MaskStep, parts: Parts) -> Callable[[int], None]:
+def stepper(task: MaskStep, batches: BatchDataset) -> Callable[[int], None]:
     """Return a function that does the training step of a given number."""
     settings = LoopSettings(Path(), lr=1e-4, optimizer="sgd", weight_decay=1e-5)
     optimizer = make_optimizer(task, settings)
 
     def step(number: int) -> None:
         optimizer.zero_grad()
-        task(*as_floats(parts[number].tensors)).backward()
+        task(*as_floats(batches[number].tensors)).backward()
         optimizer.step()
 
     return step

@@ -31,7 +31,7 @@ from avsync.tasks.registry import create_model
 from avsync.tasks.separation.input_spec import SAMPLE_RATE, SeparationSpec, chunk_lengths
 from avsync.tasks.separation.lip_mask import LipMask
 from avsync.tasks.separation.unet import UNet
-from avsync.training.data.mixtures import MixtureData, collated, frozen_tokens
+from avsync.training.data.mixtures import MixtureData, collate_mixtures, frozen_tokens
 from avsync.training.engine.batches import as_floats
 from avsync.training.steps.separator_config import SeparationModel, describe_visual_encoder
 from benchmarks.record import machine, record_path, write_record
@@ -229,7 +229,7 @@ def scores(
     """Separate a batch of mixtures and score it; BSS Eval v3 is over the whole chunk."""
     drawn = [mixtures.make(row) for row in rows]
     device = next(model.parameters()).device
-    batch = as_floats(collated(mixtures, drawn, features))
+    batch = as_floats(collate_mixtures(mixtures, drawn, features))
     *visual, second, accompaniment, target = batch
     mixture = target + accompaniment + second
     tokens = [tensor.to(device) for tensor in visual]

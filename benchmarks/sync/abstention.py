@@ -20,7 +20,7 @@ import numpy as np
 
 from avsync.data.sampling.crops import crops_for
 from avsync.data.store.reader import PreparedClip, Store
-from avsync.evaluation.sync_accuracy import answer_clip
+from avsync.evaluation.sync_accuracy import decide_clip
 from avsync.pipelines.check.check_file import check, load_model
 from avsync.pipelines.prepare.prepare_store import prepare
 from avsync.tasks.calibration import calibration_of
@@ -81,7 +81,7 @@ def swap_audio(model: Any, sources: dict[str, list[PreparedClip]], draws: int) -
                 choice = [donor for donor in donors if donor.id != clip.id]
                 for index in rng.choice(len(choice), min(draws, len(choice)), replace=False):
                     wav = _fit_length(np.asarray(choice[index].wav_16k), len(clip.wav_16k))
-                    answer = answer_clip(model, crops_for(model.spec, clip), wav, calibration)
+                    answer = decide_clip(model, crops_for(model.spec, clip), wav, calibration)
                     found[kind][name].append(answer.reason or answer.status)
     return found
 

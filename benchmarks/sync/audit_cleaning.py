@@ -16,7 +16,7 @@ import numpy as np
 
 from avsync.data.store.reader import PreparedClip, Store
 from avsync.data.store.splits import clips_of_split
-from avsync.pipelines.audit.findings import clean_rows, measure_offsets
+from avsync.pipelines.audit.clip_offsets import clean_rows, measure_offsets
 from avsync.pipelines.check.check_file import load_model
 from avsync.tasks.calibration import calibration_of
 from avsync.timing import SAMPLE_RATE

@@ -25,9 +25,9 @@ from avsync.data.store.splits import clips_of_split
 from avsync.evaluation.sync_accuracy import score_clip
 from avsync.pipelines.check.check_file import load_model
 from avsync.scoring.peak import (
-    ENOUGH_Z_SCORE,
-    HOLDS,
-    TALL,
+    HIGH_Z_SCORE,
+    INTERVAL_COVERAGE,
+    MAX_CALIBRATED_Z_SCORE,
     Calibration,
     Peak,
     confidence,
@@ -96,7 +96,7 @@ def fit(found: list[Trial], recorded: list[Trial]) -> Calibration:
     """Fit the confidence by logistic regression and the interval by quantile regression.
 
     The weights of the logistic regression are not negative. A trial counts as right if its peak is
-    the true one; the interval covers the share `HOLDS` of these by its fit.
+    the true one; the interval covers the share `INTERVAL_COVERAGE` of these by its fit.
 
     Args:
         found: trials of one half of the clips, for the confidence.
@@ -105,9 +105,9 @@ def fit(found: list[Trial], recorded: list[Trial]) -> Calibration:
             would be too few.
     """
     figures = np.array(
-        [[1.0, min(t.peak.z_score, ENOUGH_Z_SCORE), t.peak.prominence] for t in found]
+        [[1.0, min(t.peak.z_score, MAX_CALIBRATED_Z_SCORE), t.peak.prominence] for t in found]
     )
-    tall = np.array([max(trial.peak.z_score - TALL, 0.0) for trial in found])
+    tall = np.array([max(trial.peak.z_score - HIGH_Z_SCORE, 0.0) for trial in found])
     right = np.array([trial.right for trial in found])
 
     def loss(weights: np.ndarray) -> float:
@@ -122,7 +122,9 @@ def fit(found: list[Trial], recorded: list[Trial]) -> Calibration:
 
     def pinball(floor_ms: float, blur_ms: float) -> float:
         over = errors - np.hypot(floor_ms, blur_ms / z_scores)
-        return float(np.where(over > 0, HOLDS * over, (HOLDS - 1) * over).mean())
+        return float(
+            np.where(over > 0, INTERVAL_COVERAGE * over, (INTERVAL_COVERAGE - 1) * over).mean()
+        )
 
     floor_ms, blur_ms = min(
         ((floor, blur) for floor in FLOORS_MS for blur in range(0, 301, 5)),

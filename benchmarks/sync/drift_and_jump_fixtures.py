@@ -14,10 +14,10 @@ from avsync.data.store.reader import Store
 from avsync.evaluation.sync_accuracy import score_clip
 from avsync.media.video_reader import at_rate, read_frames
 from avsync.pipelines.prepare.prepare_store import prepare
-from avsync.scoring.embeddings import Entries
+from avsync.scoring.embeddings import Embeddings
 from avsync.scoring.engine import SyncModel
 from avsync.scoring.peak import find_peak
-from avsync.scoring.result import FaultKind, Piece
+from avsync.scoring.result import FaultKind, OffsetSegment
 from avsync.scoring.score_sums import BIN_WINDOWS
 from avsync.synthetic import render_clip
 from avsync.timing import FPS, SAMPLE_RATE, tolerance
@@ -42,7 +42,7 @@ class Truth(NamedTuple):
     """The offset trajectory applied to a clip's audio, in segments."""
 
     kind: FaultKind
-    segments: tuple[Piece, ...]
+    segments: tuple[OffsetSegment, ...]
 
     def at(self, t_s: np.ndarray) -> np.ndarray:
         """Return the offsets in ms at times `(n,)` in s."""
@@ -61,7 +61,7 @@ class VideoCache:
 
     def __init__(self, model: SyncModel) -> None:
         self.model, self.spec = model, model.spec
-        self.cached: list[Entries] = []
+        self.cached: list[Embeddings] = []
         self.calls = 0
 
     def rewind(self) -> "VideoCache":
@@ -69,30 +69,30 @@ class VideoCache:
         self.calls = 0
         return self
 
-    def encode_video(self, frames: Tensor) -> Entries:
+    def encode_video(self, frames: Tensor) -> Embeddings:
         if self.calls == len(self.cached):
             self.cached.append(self.model.encode_video(frames))
         self.calls += 1
         return self.cached[self.calls - 1]
 
-    def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Entries:
+    def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Embeddings:
         return self.model.encode_audio(wav, starts_s)
 
-    def compare(self, video: Entries, audio: Entries) -> Tensor:
+    def compare(self, video: Embeddings, audio: Embeddings) -> Tensor:
         return self.model.compare(video, audio)
 
 
 def drift(rng: np.random.Generator) -> Truth:
     """Draw a drift of 100 to 1000 ppm."""
     ppm = rng.uniform(100, 1000) * rng.choice([-1, 1])
-    return Truth("drift", (Piece(0, LENGTH_S, rng.uniform(-100, 100), ppm),))
+    return Truth("drift", (OffsetSegment(0, LENGTH_S, rng.uniform(-100, 100), ppm),))
 
 
 def jumps(rng: np.random.Generator) -> Truth:
     """Draw one jump of 80 to 300 ms."""
     start_ms, at_s = rng.uniform(-100, 100), rng.uniform(15, LENGTH_S - 15)
     end_ms = start_ms + rng.uniform(80, 300) * rng.choice([-1, 1])
-    segments = (Piece(0, at_s, start_ms, 0), Piece(at_s, LENGTH_S, end_ms, 0))
+    segments = (OffsetSegment(0, at_s, start_ms, 0), OffsetSegment(at_s, LENGTH_S, end_ms, 0))
     return Truth("jumps", segments)
 
 
@@ -104,9 +104,9 @@ def intermittent(rng: np.random.Generator) -> Truth:
     return Truth(
         "intermittent",
         (
-            Piece(0, from_s, start_ms, 0),
-            Piece(from_s, until_s, away_ms, 0),
-            Piece(until_s, LENGTH_S, start_ms, 0),
+            OffsetSegment(0, from_s, start_ms, 0),
+            OffsetSegment(from_s, until_s, away_ms, 0),
+            OffsetSegment(until_s, LENGTH_S, start_ms, 0),
         ),
     )
 
@@ -115,7 +115,7 @@ def constant(rng: np.random.Generator) -> Truth:
     """Draw a constant offset of up to 300 ms."""
     offset_ms = rng.uniform(-300, 300)
     in_sync = -LIMITS.late_ms <= offset_ms <= LIMITS.early_ms
-    return Truth("none" if in_sync else "constant", (Piece(0, LENGTH_S, offset_ms, 0),))
+    return Truth("none" if in_sync else "constant", (OffsetSegment(0, LENGTH_S, offset_ms, 0),))
 
 
 def apply_offset(wav: np.ndarray, truth: Truth) -> np.ndarray:
@@ -143,7 +143,7 @@ def levelled(model: VideoCache, clip: Clip) -> Clip:
         inside = (scores.bins >= first) & (scores.bins + 1 <= last)
         peak = find_peak(scores.evidence[inside].sum(0), scores.offsets_ms, 200.0)
         offset_ms = 0.0 if peak is None else peak.offset_ms
-        segments.append(Piece(start_s, start_s + CLIP_S, -offset_ms, 0.0))
+        segments.append(OffsetSegment(start_s, start_s + CLIP_S, -offset_ms, 0.0))
     wav = apply_offset(clip.wav, Truth("jumps", tuple(segments)))
     return clip._replace(source="real, levelled", wav=wav)
 

@@ -24,11 +24,11 @@ from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
 from avsync.evaluation.sync_accuracy import score_clip
 from avsync.pipelines.check.check_file import check, load_model
-from avsync.scoring.decision import judge_evidence
-from avsync.scoring.result import Fault, Piece, TrackResult
+from avsync.scoring.decision import decide_from_evidence
+from avsync.scoring.result import Fault, OffsetSegment, TrackResult
 from avsync.scoring.score_sums import TrackScores
 from avsync.scoring.trajectory.fault import find_fault
-from avsync.scoring.trajectory.model_selection import rejudge
+from avsync.scoring.trajectory.model_selection import decide_along_trajectory
 from avsync.tasks.calibration import calibration_of
 from avsync.timing import FPS
 from benchmarks.record import machine, write_record
@@ -94,9 +94,9 @@ class Trial(NamedTuple):
 
 def fault_of(scores: TrackScores) -> Fault | None:
     """Return the fault that `check` reports for a file with only this face track."""
-    decision = judge_evidence(scores.evidence.sum(0), scores.offsets_ms, 1.0, CALIBRATION)
+    decision = decide_from_evidence(scores.evidence.sum(0), scores.offsets_ms, 1.0, CALIBRATION)
     track = TrackResult(0, 0.0, LENGTH_S, (0.0, 0.0, 0.0, 0.0), *decision)
-    track = rejudge(track, scores, 1.0, CALIBRATION)
+    track = decide_along_trajectory(track, scores, 1.0, CALIBRATION)
     if track.offset_ms is None:
         return None
     return find_fault([scores], track.offset_ms, LENGTH_S, 1.0, LIMITS, CALIBRATION)
@@ -156,7 +156,7 @@ def show(trial: Trial) -> None:
     print(f"{trial.source}: {applied} -> {found}{mark}", flush=True)
 
 
-def _short(segments: Iterable[Piece]) -> str:
+def _short(segments: Iterable[OffsetSegment]) -> str:
     return ", ".join(f"{s.start_s:.1f} s {s.offset_ms:+.0f} ms {s.ppm:+.0f} ppm" for s in segments)
 
 

@@ -22,8 +22,8 @@ import torch
 from avsync.data.store.reader import Store
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.vocalist import Vocalist
-from avsync.training.data.sync import ClipData
-from avsync.training.data.sync_batches import Negatives, audio_range_of_frames, pair_batches
+from avsync.training.data.sync import ClipData, Negatives, audio_range_of_frames
+from avsync.training.data.sync_batches import pair_batches
 from benchmarks.record import machine, write_record
 from benchmarks.sync.jpeg_folder import JpegFolderPairs, write_folder
 
@@ -78,7 +78,7 @@ def store_batches(data: Path, clips: int, work: Path) -> Callable[[np.random.Gen
     model = create_model("vocalist", config={"channels": (2, 3, 4, 5, 8), "depth": 1, "heads": 2})
     assert isinstance(model, Vocalist)
     recipe = ClipData((part,), batch=BATCH)
-    batches = pair_batches(recipe, Negatives(), model.spec, audio_range_of_frames(5))
+    batches = pair_batches(recipe, Negatives(), model.spec, audio_range_of_frames)
     generator = torch.Generator()
     return lambda rng: batches.at(1.0)(rng, generator)
 

@@ -9,8 +9,7 @@ from avsync.tasks.sync.lip_expert import LipExpertConfig
 from avsync.tasks.sync.perfect_match import PerfectMatchConfig
 from avsync.tasks.sync.syncnet import SyncNetConfig
 from avsync.tasks.sync.vocalist import MTDVOCALIST, VocalistConfig
-from avsync.training.data.sync import ClipData
-from avsync.training.data.sync_batches import Negatives
+from avsync.training.data.sync import ClipData, Negatives
 from avsync.training.engine.settings import LoopSettings
 from avsync.training.recipes.sync.avst import AvstRecipe
 from avsync.training.recipes.sync.dense_sync import DenseSyncRecipe

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from avsync.encoders.conv_block import fold_batch_norms
-from avsync.evaluation.score_matrix import clip_band
+from avsync.evaluation.score_matrix import score_clip_band
 from avsync.metrics.sync_accuracy import MAX_SHIFT, candidate_windows
 from avsync.tasks.registry import create_model
 from avsync.timing import SAMPLES_PER_FRAME
@@ -177,7 +177,7 @@ def measure(name: str, device: str, rows: int | None, repeats: int) -> dict[str,
     folded.load_state_dict(model.state_dict())
     fold_batch_norms(folded)
     folded.to(device)
-    band, engine_s = best_of(repeats, lambda: clip_band(folded, *clip).band)
+    band, engine_s = best_of(repeats, lambda: score_clip_band(folded, *clip).band)
     difference = float((band[list(chosen)] - loop).abs().max())
     figures = {
         "windows": count,
@@ -190,14 +190,14 @@ def measure(name: str, device: str, rows: int | None, repeats: int) -> dict[str,
     }
     if supports_bfloat16(device):
         with torch.autocast(device, torch.bfloat16):
-            scores, bf16_s = best_of(repeats, lambda: clip_band(folded, *clip).band)
+            scores, bf16_s = best_of(repeats, lambda: score_clip_band(folded, *clip).band)
         figures |= {"engine_bf16_s": bf16_s, "ratio_bf16": loop_s / bf16_s}
     else:
         with EmulatedAutocast() as mode:
             folded.front_end.forward = mode.full_precision(folded.front_end.forward)
             if hasattr(folded, "head"):
                 folded.head = mode.full_precision(folded.head)
-            scores = clip_band(folded, *clip).band
+            scores = score_clip_band(folded, *clip).band
         figures["bf16_imitated"] = True
     figures["argmax_agreement"] = agreement(scores, band)
     return figures

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from pipelines.painters import texture, write_pictures, write_voice
+from pipelines.painters import texture, write_frames, write_voice
 
 from avsync.tasks.registry import create_model
 from avsync.weights import save
@@ -35,7 +35,7 @@ def weights(tmp_path):
 def files(tmp_path):
     """A video without a face, and a voice."""
     wav = 0.3 * np.sin(np.arange(16000) / 8)
-    video = write_pictures(tmp_path / "video.mp4", [texture(96, 80)] * 30)
+    video = write_frames(tmp_path / "video.mp4", [texture(96, 80)] * 30)
     return "--face", video, "--audio", write_voice(tmp_path / "voice.wav", wav)
 
 
@@ -68,7 +68,7 @@ def test_a_voice_that_cannot_be_read_is_code_12(run, weights, files, tmp_path):
     broken = (*files[:3], tmp_path / "none.wav")
     code, out, _ = run("talk", *broken, "-o", tmp_path / "new.mp4", *options)
     assert code == 12
-    assert "video.mp4: unreadable: the voice, " in out and "none.wav does not exist" in out
+    assert "video.mp4: unreadable: the speech, " in out and "none.wav does not exist" in out
 
 
 def test_without_weights_it_says_how_to_get_some(run, files, tmp_path):

@@ -1,4 +1,4 @@
-"""Small models of talking faces: with fresh weights, or one that draws an even grey."""
+"""Small talking-face models: with random weights, or one that generates an even grey."""
 
 import math
 
@@ -22,7 +22,7 @@ CONFIG = {
 
 
 def write_talker(path, grey=None):
-    """A checkpoint of synctalklip; `grey` in (0, 1) is all that it draws."""
+    """Write a checkpoint of synctalklip; with `grey` in (0, 1) it generates only that."""
     torch.manual_seed(0)
     model = create_model("synctalklip", config=CONFIG)
     if grey is not None:

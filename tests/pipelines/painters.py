@@ -1,4 +1,4 @@
-"""Stand-ins for models of talking faces whose drawings are known, and videos for them to draw on."""
+"""Stand-ins for talking-face models with known output, and videos for them."""
 
 from fractions import Fraction
 
@@ -10,8 +10,8 @@ from avsync.tasks.talking.generator import FACE_SPEC
 from avsync.timing import SAMPLES_PER_FRAME
 
 
-class Hears:
-    """Its token of a frame is how loud the frame's 1/25 s is."""
+class LoudnessEncoder:
+    """Encode each frame's 1/25 s of speech as its peak level."""
 
     spec = FACE_SPEC
 
@@ -26,15 +26,15 @@ class Hears:
         )
 
 
-class Same(Hears):
-    """Draws the other frame of the person: in a video that stands still, the true one."""
+class Same(LoudnessEncoder):
+    """Return the identity frame: in a still video, the true one."""
 
     def __call__(self, tokens, faces):
         return faces[:, 3:]
 
 
-class Flat(Hears):
-    """Draws one colour."""
+class Flat(LoudnessEncoder):
+    """Return a face of one colour."""
 
     def __init__(self, *rgb):
         super().__init__()
@@ -44,15 +44,15 @@ class Flat(Hears):
         return self.rgb[None, :, None, None].expand(len(faces), 3, 96, 96)
 
 
-class Loud(Hears):
-    """Draws white where the voice is loud and black where it is silent."""
+class Loud(LoudnessEncoder):
+    """Return a white face where the speech is loud and a black one where it is silent."""
 
     def __call__(self, tokens, faces):
         return tokens.clamp(0, 1)[..., None, None].expand(len(faces), 3, 96, 96)
 
 
 def texture(width, height):
-    """A smooth frame `(H, W, 3)` uint8 in which no two places look alike."""
+    """Return a smooth image `(H, W, 3)` uint8 in which no two regions are equal."""
     y, x = np.mgrid[0:height, 0:width]
     red = 120 + 50 * np.sin(x / 9 + y / 31) + 20 * np.cos(y / 7)
     green = 110 + 60 * np.cos(y / 11 - x / 40)
@@ -60,8 +60,8 @@ def texture(width, height):
     return np.stack([red, green, blue], -1).round().astype(np.uint8)
 
 
-def write_pictures(path, images, fps=25, times=None, metadata=None, **context):
-    """A video without audio of frames `(H, W, 3)`, shown at their times in seconds."""
+def write_frames(path, images, fps=25, times=None, metadata=None, **context):
+    """Write frames `(H, W, 3)` without audio, at a constant rate or at times in seconds."""
     with av.open(str(path), "w") as container:
         container.metadata.update(metadata or {})
         stream = container.add_stream("libx264", rate=Fraction(fps), options={"qp": "1"})
@@ -80,7 +80,7 @@ def write_pictures(path, images, fps=25, times=None, metadata=None, **context):
 
 
 def write_voice(path, wav, rate=16000):
-    """An audio file of a wave `(N,)`: lossless where its container is."""
+    """Write a waveform `(N,)` as an audio file, lossless where the format is."""
     codec = {".wav": "pcm_s16le", ".flac": "flac", ".m4a": "aac"}[path.suffix]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, layout="mono")

@@ -1,4 +1,4 @@
-"""Lip readers that say one word, whatever they see: their errors are known on paper."""
+"""Lip readers that write one word for any input: their errors are known on paper."""
 
 from dataclasses import asdict
 
@@ -13,7 +13,7 @@ WORDS = ("bin", "blue", "now", "please")
 
 
 def write_reader(path, word=None, symbols=WORDS, model="lip_reader", unit="words"):
-    """A checkpoint that writes `word` for as long as it may, or nothing at all."""
+    """Write a checkpoint whose reader writes `word` in every frame, or nothing at all."""
     reader = asdict(READER) | {"symbols": symbols, "unit": unit}
     config = {"reader": reader} if model == "av_syncnet" else reader
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Stand-ins for separation tasks whose truth is known on paper."""
+"""Stand-ins for separation tasks with known outputs."""
 
 import numpy as np
 import torch
@@ -6,11 +6,11 @@ import torch
 from avsync.faces.crops import Face
 from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 
-PLACES = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+FACE_POINTS = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
 
 
 class Share:
-    """Its voice is a share of the mixture."""
+    """Estimate a fixed share of the mixture."""
 
     def __init__(self, share: float = 0.5, seconds: int = 2) -> None:
         self.share, self.spec = share, SeparationSpec(*chunk_lengths(seconds))
@@ -20,7 +20,7 @@ class Share:
 
 
 class LowHalf:
-    """Its voice is what lies below 4 kHz, by a filter that reaches 63 samples to either side."""
+    """Estimate the band below 4 kHz, with a filter of 63 samples to either side."""
 
     def __init__(self, seconds: int = 2) -> None:
         self.spec = SeparationSpec(*chunk_lengths(seconds))
@@ -33,8 +33,9 @@ class LowHalf:
 
 
 class Brightness:
-    """Its voice is that share of the mixture that the face is bright, chunk by chunk or, where
-    `moving`, frame by frame.
+    """Estimate the mixture times the brightness of the face.
+
+    The brightness is that of the whole chunk or, with `moving`, of each frame.
     """
 
     def __init__(self, seconds: int = 2, moving: bool = False) -> None:
@@ -51,7 +52,7 @@ class Brightness:
 
 
 class FixedFaces:
-    """Finds faces in the same boxes `(x0, y0, x1, y1)` in every frame."""
+    """Detect faces in the same boxes `(x0, y0, x1, y1)` in every frame."""
 
     name = "fixed"
     stride = 5
@@ -60,4 +61,4 @@ class FixedFaces:
         self.boxes = [np.array(box, float) for box in boxes]
 
     def __call__(self, image):
-        return [Face(b, b[:2] + PLACES * (b[2:] - b[:2]), 0.9) for b in self.boxes]
+        return [Face(b, b[:2] + FACE_POINTS * (b[2:] - b[:2]), 0.9) for b in self.boxes]

@@ -1,4 +1,4 @@
-"""Two real people side by side, their voices summed: who is where, and that nothing is lost."""
+"""Separating two real people side by side, their speech summed."""
 
 from contextlib import ExitStack, closing
 from fractions import Fraction
@@ -19,13 +19,13 @@ RATE = 16000
 
 
 def side_by_side(path, left, right, frames=75):
-    """A file of both frames, and of the mean of both voices."""
+    """Write both videos into one frame, with the mean of their audio."""
     with ExitStack() as stack, av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
         video.width, video.height, video.pix_fmt = 720, 288, "yuv420p"
         audio = container.add_stream("pcm_f32le", rate=RATE, layout="mono")
-        pictures = [stack.enter_context(closing(at_rate(read_frames(p)))) for p in (left, right)]
-        for a, b in islice(zip(*pictures, strict=False), frames):
+        videos = [stack.enter_context(closing(at_rate(read_frames(p)))) for p in (left, right)]
+        for a, b in islice(zip(*videos, strict=False), frames):
             both = np.ascontiguousarray(np.concatenate([a.image, b.image], axis=1))
             container.mux(video.encode(av.VideoFrame.from_ndarray(both, "rgb24")))
         container.mux(video.encode())
@@ -39,7 +39,7 @@ def side_by_side(path, left, right, frames=75):
     return path
 
 
-def test_two_people_in_one_picture_are_two_voices_from_left_to_right(shared, tmp_path):
+def test_two_people_in_one_frame_are_two_voices_from_left_to_right(shared, tmp_path):
     detector = YuNetDetector(shared / "models" / "yunet_n_320_320.onnx")
     left = sorted((shared / "data" / "grid_s1").glob("*.mkv"))[0]
     right = sorted((shared / "data" / "grid_other_speakers").glob("*.mpg"))[0]

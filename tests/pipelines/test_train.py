@@ -5,8 +5,8 @@ from avsync.pipelines.train import AUDIT_FILE, preflight_audit, train_recipe
 from avsync.training.data.sync import ClipData
 from avsync.training.engine.checkpoint import STATE_FILE
 from avsync.training.engine.settings import LoopSettings
-from avsync.training.recipes.dense_sync import DenseSyncRecipe
-from avsync.training.recipes.fine_tune import FineTuneRecipe
+from avsync.training.recipes.sync.dense_sync import DenseSyncRecipe
+from avsync.training.recipes.sync.fine_tune import FineTuneRecipe
 
 
 def test_settings_of_no_recipe_are_refused():

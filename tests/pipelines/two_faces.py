@@ -1,4 +1,4 @@
-"""A file with a dark and a bright place where faces can be said to be."""
+"""Write a file with a dark and a bright region in which a stand-in detector reports faces."""
 
 from fractions import Fraction
 
@@ -9,7 +9,7 @@ LEFT, RIGHT = (16, 24, 64, 88), (128, 24, 176, 88)
 
 
 def write_faces(path, wave, rate, layout="mono", seconds=4.0, light=(0.25, 0.75)):
-    """A frame whose left face is as bright as told, and its right face too; lossless audio."""
+    """Write a still image whose faces have the brightness `light`, with lossless audio."""
     channels = av.AudioLayout(layout).nb_channels
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, options={"crf": "12", "preset": "fast"})

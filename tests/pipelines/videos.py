@@ -1,4 +1,4 @@
-"""Videos whose whole frame is a red face, as `RedDetector` takes it, stored without any loss."""
+"""Lossless videos whose whole frame is a face to `RedDetector`."""
 
 from fractions import Fraction
 
@@ -9,25 +9,25 @@ FRAMES = 30
 
 
 def red(frames=FRAMES, size=(96, 64), blue=40.0, seed=0):
-    """Frames `(T, H, W, 3)` of reds that change from one to the next."""
+    """Return frames `(T, H, W, 3)` in random shades of red."""
     width, height = size
-    pictures = np.empty((frames, height, width, 3), np.uint8)
-    pictures[..., 0] = np.random.default_rng(seed).integers(170, 250, (frames, height, width))
-    pictures[..., 1], pictures[..., 2] = 20, blue
-    return pictures
+    images = np.empty((frames, height, width, 3), np.uint8)
+    images[..., 0] = np.random.default_rng(seed).integers(170, 250, (frames, height, width))
+    images[..., 1], images[..., 2] = 20, blue
+    return images
 
 
-def write_video(path, frames, fps=25, times_s=None, sound=True):
-    """The frames at a steady rate, or at the given times, with noise for audio."""
+def write_video(path, frames, fps=25, times_s=None, with_audio=True):
+    """Write frames at a constant rate or at given times, with noise as audio."""
     times_s = np.arange(len(frames)) / fps if times_s is None else times_s
     with av.open(str(path), "w") as container:
         video = container.add_stream("ffv1", rate=Fraction(fps))
         video.height, video.width = frames.shape[1:3]
         video.pix_fmt = "bgr0"
         video.codec_context.time_base = Fraction(1, 1000)
-        audio = container.add_stream("pcm_s16le", rate=16000, layout="mono") if sound else None
-        for picture, time_s in zip(frames, times_s, strict=True):
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="bgr0")
+        audio = container.add_stream("pcm_s16le", rate=16000, layout="mono") if with_audio else None
+        for image, time_s in zip(frames, times_s, strict=True):
+            frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="bgr0")
             frame.time_base, frame.pts = Fraction(1, 1000), round(1000 * time_s)
             container.mux(video.encode(frame))
         container.mux(video.encode())

@@ -7,7 +7,7 @@ from report.page_reader import Page
 
 from avsync.report import write_report
 from avsync.report.html import FEW, WITH_IMAGES
-from avsync.scoring.result import Fault, Piece, thin_maps
+from avsync.scoring.result import Fault, OffsetSegment, thin_score_maps
 
 # What a file may add to the page of a batch, in bytes: with images and a clip, and without.
 IMAGE_BYTES, BYTES = 120_000, 30_000
@@ -42,7 +42,7 @@ def make_batch(make_result, make_track):
                 offset_ms = 5.0 if kind == 2 else (-1) ** number * (70.0 + number)
                 tracks = (make_track(offset_ms, end_s=600.0, step_s=0.4),)
                 long = make_result(offset_ms, file=name, tracks=tracks, duration_s=600.0)
-                results.append(thin_maps(long))
+                results.append(thin_score_maps(long))
         return results
 
     return made
@@ -115,13 +115,13 @@ def test_only_the_worst_have_pictures_and_each_at_most_one_clip(page, make_batch
 
 def test_faces_and_shots_of_a_film_do_not_swell_a_row(page, make_result, make_track):
     shots = tuple(make_track(83.2, k, 4.0 * k, 4.0 * k + 4) for k in range(300))
-    videos = [thin_maps(make_result(83.2, duration_s=1200.0, tracks=shots))] * (FEW + 1)
+    videos = [thin_score_maps(make_result(83.2, duration_s=1200.0, tracks=shots))] * (FEW + 1)
     page(videos)
     assert len(page.raw) < 30_000 + len(videos) * BYTES
 
 
 def test_rows_carry_what_they_are_sorted_and_filtered_by(page, make_result):
-    fault = Fault("drift", (Piece(0, 60, 2, 1000),), 1000.0, None, 22.0, 60.0, 62.0)
+    fault = Fault("drift", (OffsetSegment(0, 60, 2, 1000),), 1000.0, None, 22.0, 60.0, 62.0)
     drift = make_result(32.0, file="drift.mp4", fault=fault, verdict="audio_leads")
     read = page([drift, make_result(None, file="faceless.mp4", reason="no_face")])
     assert read.values("data-kind") == ["bad", "unsure"]

@@ -15,7 +15,7 @@ from threading import Thread
 import pytest
 
 from avsync.report import write_report
-from avsync.scoring.result import Fault, Piece
+from avsync.scoring.result import Fault, OffsetSegment
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -88,7 +88,7 @@ def browse(tmp_path, heard):
 
 @pytest.fixture
 def batch(make_result):
-    fault = Fault("drift", (Piece(0, 60, 2, 1000),), 1000.0, None, 22.0, 60.0, 62.0)
+    fault = Fault("drift", (OffsetSegment(0, 60, 2, 1000),), 1000.0, None, 22.0, 60.0, 62.0)
     return [
         make_result(5.0, file="b good.mp4"),
         make_result(None, file="c faceless.mp4", reason="no_face"),

@@ -8,20 +8,20 @@ from avsync.report.thumbnails import choose_moments
 from avsync.report.timeline import draw_timeline
 from avsync.report.track_rows import group_tracks
 from avsync.report.verdict_text import advise
-from avsync.scoring.result import Fault, Piece
+from avsync.scoring.result import Fault, OffsetSegment
 from avsync.timing import tolerance
 
 EBU = tolerance("ebu")
 MINUS = "\N{MINUS SIGN}"
 DRIFT = Fault(
-    "drift", (Piece(0.0, 60.0, 2.0, 1000.0),), 1000.0, "made at 24 fps, played at 23.976",
+    "drift", (OffsetSegment(0.0, 60.0, 2.0, 1000.0),), 1000.0, "made at 24 fps, played at 23.976",
     22.0, 60.0, 62.0,
 )  # fmt: skip
 JUMPS = Fault(
-    "jumps", (Piece(0.0, 20.0, 0.0, 0.0), Piece(20.0, 60.0, 120.0, 0.0)), None, None,
+    "jumps", (OffsetSegment(0.0, 20.0, 0.0, 0.0), OffsetSegment(20.0, 60.0, 120.0, 0.0)), None, None,
     40.0, 40.0, 120.0,
 )  # fmt: skip
-PASSING = Fault("intermittent", (*JUMPS.pieces[:1], Piece(20, 30, -90, 0), Piece(30, 60, 1, 0)))
+PASSING = Fault("intermittent", (*JUMPS.pieces[:1], OffsetSegment(20, 30, -90, 0), OffsetSegment(30, 60, 1, 0)))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_jumps_are_told_with_their_moments(faulty):
     advice = advise(faulty(JUMPS))
     assert advice.headline == "Audio jumps at 0:20.0"
     assert "0 ms up to 0:20.0, +120 ms from 0:20.0" in advice.meaning
-    more = replace(JUMPS, pieces=tuple(Piece(k, k + 1.0, 90.0 * (k % 2), 0) for k in range(20)))
+    more = replace(JUMPS, pieces=tuple(OffsetSegment(k, k + 1.0, 90.0 * (k % 2), 0) for k in range(20)))
     assert advise(faulty(more)).headline == "Audio jumps 19 times"
     assert "and 13 more changes" in advise(faulty(more)).meaning
 
@@ -73,7 +73,7 @@ def test_what_comes_and_goes_has_no_command(faulty):
 
 
 def test_a_drift_in_tolerance_needs_nothing(faulty):
-    calm = replace(DRIFT, pieces=(Piece(0, 60, -5, 200),), drift_ppm=200.0, out_s=0.0)
+    calm = replace(DRIFT, pieces=(OffsetSegment(0, 60, -5, 200),), drift_ppm=200.0, out_s=0.0)
     advice = advise(faulty(replace(calm, worst_t_s=None, worst_ms=None)))
     assert (advice.tone, advice.headline, advice.command) == ("good", "In sync", None)
     assert "Audio drifts by +200 ppm" in advice.meaning
@@ -87,7 +87,7 @@ def test_a_verdict_of_in_sync_stands_though_a_moment_is_out(faulty):
 
 
 def test_an_offset_that_stays_is_told_as_before(make_result):
-    steady = Fault("constant", (Piece(0, 60, 83.2, 0),), None, None, 60.0, 30.0, 83.2)
+    steady = Fault("constant", (OffsetSegment(0, 60, 83.2, 0),), None, None, 60.0, 30.0, 83.2)
     assert advise(make_result(83.2, fault=steady)) == advise(make_result(83.2))
 
 

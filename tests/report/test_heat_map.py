@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avsync.report.heat_map import COARSE, FINE, draw_heat_map, viridis
-from avsync.scoring.result import thin_maps
+from avsync.scoring.result import thin_score_maps
 from avsync.scoring.score_map import ScoreMap
 
 COLUMNS = FINE.columns
@@ -85,7 +85,7 @@ def test_without_scores_there_is_no_picture(make_track):
 
 def test_thin_maps_show_the_same_in_a_small_picture(make_result, make_track):
     result = make_result(83.2, duration_s=3600.0, tracks=(make_track(83.2, end_s=3600.0),))
-    thin = thin_maps(result)
+    thin = thin_score_maps(result)
     assert thin.tracks[0].score_map.scores.nbytes < 62_000
     for tracks in (result.tracks, thin.tracks):
         heat_map = draw_heat_map(tracks, 3600.0, COARSE)
@@ -98,13 +98,13 @@ def test_thin_maps_show_the_same_in_a_small_picture(make_result, make_track):
 
 def test_a_thin_map_never_has_more_cells_than_the_whole_one(make_result, make_track):
     shots = tuple(make_track(83.2, k, 2.0 * k, 2.0 * k + 2, step_s=0.4) for k in range(500))
-    thin = thin_maps(make_result(83.2, tracks=shots))
+    thin = thin_score_maps(make_result(83.2, tracks=shots))
     assert sum(track.score_map.scores.nbytes for track in thin.tracks) < 500 * 300
-    short = thin_maps(make_result(83.2, tracks=(make_track(83.2, end_s=8.0),)))
+    short = thin_score_maps(make_result(83.2, tracks=(make_track(83.2, end_s=8.0),)))
     assert short.tracks[0].score_map.t_s.tolist() == [k + 0.5 for k in range(8)]
 
 
 def test_thinning_keeps_what_has_no_map(make_result, make_track):
     bare = replace(make_track(83.2), score_map=None)
-    assert thin_maps(make_result(83.2, tracks=(bare,))).tracks == (bare,)
-    assert thin_maps(make_result(None)).tracks == ()
+    assert thin_score_maps(make_result(83.2, tracks=(bare,))).tracks == (bare,)
+    assert thin_score_maps(make_result(None)).tracks == ()

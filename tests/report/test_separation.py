@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avsync.media.writers.wav_writer import WavWriter
-from avsync.pipelines.separate.result import SeparationResult, Voice
+from avsync.pipelines.separate.result import SeparatedVoice, SeparationResult
 from avsync.report.separation import (
     COLOURS,
     EXCERPT_S,
@@ -80,7 +80,7 @@ def result(tmp_path):
         with WavWriter(tmp_path / name, RATE, "mono") as file:
             file.write((gain * tone(hz, 20)).astype(np.float32)[None])
     voices = tuple(
-        Voice(number, f"voice_{number}.wav", None, -3.0, (1, 2, 3, 4), ((0.0, 20.0),))
+        SeparatedVoice(number, f"voice_{number}.wav", None, -3.0, (1, 2, 3, 4), ((0.0, 20.0),))
         for number in (0, 1)
     )
     return SeparationResult(

@@ -5,11 +5,11 @@ from data.wav_files import tone, write_wav_file
 
 from avsync.data.sampling.mixtures import MixtureLevels
 from avsync.training.data.mixtures import MixtureData
-from avsync.training.engine.loop import LoopSettings
-from avsync.training.recipes.ynet import YNetRecipe
+from avsync.training.engine.settings import LoopSettings
+from avsync.training.recipes.separation.ynet import YNetRecipe
 
 
-def sounds(folder):
+def audio_files(folder):
     """Five files, so that each split has some."""
     for number in range(5):
         rng = np.random.default_rng(number)
@@ -20,7 +20,7 @@ def sounds(folder):
 
 def data(store, folder, **changes):
     given = {"splits": store.path / "splits.json", "batch": 2, "validate_mixtures": 3}
-    given |= {"music": (sounds(folder / "music"),), "voices": (sounds(folder / "solo"),)}
+    given |= {"music": (audio_files(folder / "music"),), "voices": (audio_files(folder / "solo"),)}
     given |= {"cache": folder / "cache"}
     return MixtureData((store.path,), **{**given, **changes})
 

@@ -18,11 +18,13 @@ import timm.utils.model_ema  # noqa: F401
 import torch
 from torch import nn
 
-from avsync.training.engine.loop import LoopSettings, Watch, fit
+from avsync.training.engine.early_stop import Watch
+from avsync.training.engine.loop import fit
+from avsync.training.engine.settings import LoopSettings
 
 STEPS, SHARED_STEPS, KILLS = 100, 5, 4
-# Where a child says that it makes a batch.
-told: int | None = None
+# Write end of the pipe by which a child reports that it makes a batch.
+pipe: int | None = None
 
 
 class Noisy(nn.Module):
@@ -39,8 +41,8 @@ class Noisy(nn.Module):
 
 
 def make_batch(rng, draws):
-    if told is not None:
-        os.write(told, b".")
+    if pipe is not None:
+        os.write(pipe, b".")
     x = torch.rand(8, 4, generator=draws)
     return x, x.sum(1) * float(rng.uniform(0.9, 1.1))
 
@@ -65,35 +67,35 @@ def settings(folder, **changes):
 
 
 def killed_run(folder):
-    """Starts the run again until it is through; says after how many batches it was killed."""
-    global told
+    """Restart the run until it ends, and print after how many batches it was killed."""
+    global pipe
     moments = random.Random(0)
     killed_after = []
     while True:
-        hears, told = os.pipe()
+        reader, pipe = os.pipe()
         child = forked(lambda: noisy_run(folder))
-        os.close(told)
-        told = None
+        os.close(pipe)
+        pipe = None
         batches = moments.randrange(2, 20)
-        if len(killed_after) < KILLS and heard(hears, batches):
+        if len(killed_after) < KILLS and reached(reader, batches):
             # Somewhere in a step, or while it is saved: a step takes some milliseconds.
             time.sleep(moments.uniform(0, 0.01))
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        os.close(hears)
+        os.close(reader)
         if not os.WIFSIGNALED(status):
             print("killed after", *killed_after)
             return os.waitstatus_to_exitcode(status)
         killed_after.append(batches)
 
 
-def heard(hears, count):
-    """Whether the child has made so many batches, waiting until it has or has ended."""
-    return all(os.read(hears, 1) for _ in range(count))
+def reached(reader, count):
+    """Return whether the child has made that many batches, once it has or has ended."""
+    return all(os.read(reader, 1) for _ in range(count))
 
 
 def shared_run(folder):
-    """What `torchrun --nproc-per-node 2` does, without the time it takes to import again."""
+    """Do what `torchrun --nproc-per-node 2` does, without importing again."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -107,7 +109,7 @@ def shared_run(folder):
 
 
 def forked(work):
-    """Starts a process that does the work and leaves; its number."""
+    """Start a process that does the work and exits; return its number."""
     child = os.fork()
     if child:
         return child

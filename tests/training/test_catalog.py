@@ -1,7 +1,26 @@
+import sys
+from pathlib import Path
+from types import ModuleType
+
 import pytest
 import tyro
 
-from avsync.training.catalog import RECIPES
+from avsync.training import recipes
+from avsync.training.catalog import RECIPES, find_recipes
+
+NEW_RECIPE = """
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class MyRecipe:
+    steps: int
+
+
+def train(recipe: MyRecipe) -> Path:
+    return Path(str(recipe.steps))
+"""
 
 # What a recipe cannot do without, besides clips and a folder.
 REQUIRED = {
@@ -11,17 +30,30 @@ REQUIRED = {
 }
 
 
-def test_every_recipe_trains_by_settings_of_its_own():
+def test_every_module_of_recipes_is_a_recipe_with_its_own_settings():
     settings = [recipe.settings for recipe in RECIPES.values()]
     assert len(set(settings)) == len(RECIPES)
     for name, recipe in RECIPES.items():
-        # `avsync train perfect-match` is in avsync/training/recipes/perfect_match.py.
+        # `avsync train perfect-match` is in avsync/training/recipes/sync/perfect_match.py.
         module = name.replace("-", "_")
+        package = recipe.train.__module__.split(".")[3]
         assert (
             recipe.settings.__module__
             == recipe.train.__module__
-            == f"avsync.training.recipes.{module}"
+            == f"avsync.training.recipes.{package}.{module}"
         )
+
+
+def test_a_new_module_is_a_new_recipe(tmp_path, monkeypatch):
+    (tmp_path / "my_model.py").write_text(NEW_RECIPE)
+    monkeypatch.setattr(recipes, "__path__", [str(tmp_path)])
+    monkeypatch.setattr(recipes, "__name__", "new_recipes")
+    package = ModuleType("new_recipes")
+    package.__path__ = [str(tmp_path)]
+    monkeypatch.setitem(sys.modules, "new_recipes", package)
+    found = find_recipes()
+    assert list(found) == ["my-model"]
+    assert found["my-model"].train(found["my-model"].settings(3)) == Path("3")
 
 
 def parse(name, *given):

@@ -9,8 +9,9 @@ import pytest
 import torch
 from training import small_run
 
-from avsync.training.engine.batches import Parts
-from avsync.training.engine.loop import LOG_FILE, STATE_FILE, Curriculum
+from avsync.training.engine.batches import BatchDataset, Curriculum
+from avsync.training.engine.checkpoint import STATE_FILE
+from avsync.training.engine.run_log import LOG_FILE
 
 # Starting processes takes long on a busy machine.
 pytestmark = pytest.mark.timeout(400)
@@ -55,8 +56,8 @@ def of_both(progress):
     """What two processes draw for a step, or one that accumulates two batches, as one batch."""
     steps = small_run.SHARED_STEPS
     step = round(progress * steps)
-    every = [Parts(small_run.make_batch, 0, steps, 1, rank, 2)[step] for rank in range(2)]
-    columns = zip(*(part.tensors for part in every), strict=True)
+    every = [BatchDataset(small_run.make_batch, 0, steps, 1, rank, 2)[step] for rank in range(2)]
+    columns = zip(*(batch.tensors for batch in every), strict=True)
     return lambda rng, draws: tuple(torch.cat(column) for column in columns)
 
 

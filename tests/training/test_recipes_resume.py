@@ -24,25 +24,27 @@ from avsync.tasks.talking.wav2lip import Wav2LipConfig
 from avsync.training.catalog import RECIPES
 from avsync.training.data.mixtures import MixtureData
 from avsync.training.data.sync import ClipData
-from avsync.training.data.utterances import Speech
-from avsync.training.engine.loop import LOG_FILE, STATE_FILE, LoopSettings
-from avsync.training.recipes.av_syncnet import AvSyncNetRecipe
-from avsync.training.recipes.avst import AvstRecipe
-from avsync.training.recipes.dense_sync import DenseSyncRecipe
-from avsync.training.recipes.fine_tune import FineTuneRecipe
-from avsync.training.recipes.lip_expert import LipExpertRecipe
-from avsync.training.recipes.lip_mask import LipMaskRecipe
-from avsync.training.recipes.lip_reader import LipReaderRecipe
-from avsync.training.recipes.mtdvocalist import MtdVocalistRecipe
-from avsync.training.recipes.perfect_match import PerfectMatchRecipe
-from avsync.training.recipes.syncnet import SyncNetRecipe
-from avsync.training.recipes.synctalklip import SyncTalklipRecipe
-from avsync.training.recipes.vocalist import VocalistRecipe
-from avsync.training.recipes.wav2lip import Wav2LipRecipe
-from avsync.training.recipes.ynet import YNetRecipe
+from avsync.training.data.utterances import TranscriptData
+from avsync.training.engine.checkpoint import STATE_FILE
+from avsync.training.engine.run_log import LOG_FILE
+from avsync.training.engine.settings import LoopSettings
+from avsync.training.recipes.lipreading.lip_reader import LipReaderRecipe
+from avsync.training.recipes.separation.lip_mask import LipMaskRecipe
+from avsync.training.recipes.separation.ynet import YNetRecipe
+from avsync.training.recipes.sync.av_syncnet import AvSyncNetRecipe
+from avsync.training.recipes.sync.avst import AvstRecipe
+from avsync.training.recipes.sync.dense_sync import DenseSyncRecipe
+from avsync.training.recipes.sync.fine_tune import FineTuneRecipe
+from avsync.training.recipes.sync.lip_expert import LipExpertRecipe
+from avsync.training.recipes.sync.mtdvocalist import MtdVocalistRecipe
+from avsync.training.recipes.sync.perfect_match import PerfectMatchRecipe
+from avsync.training.recipes.sync.syncnet import SyncNetRecipe
+from avsync.training.recipes.sync.vocalist import VocalistRecipe
+from avsync.training.recipes.talking.synctalklip import SyncTalklipRecipe
+from avsync.training.recipes.talking.wav2lip import Wav2LipRecipe
 
 MEL_CHANNELS = (2, 3, 4, 5, 8)
-HEARS = AvHubertConfig(16, 1, 2, 32, channels=(2, 3, 4, 5), position_frames=5)
+AUDIO_ENCODER = AvHubertConfig(16, 1, 2, 32, channels=(2, 3, 4, 5), position_frames=5)
 LETTERS = replace(READER, unit="characters")
 WATCHED = dict.fromkeys(RECIPES, "within_1_at_5") | {
     "lip-mask": "si_sdr_gain",
@@ -98,13 +100,17 @@ def settings(name, store, folder, loop):
             seconds=1,
         ),
         "synctalklip": lambda: SyncTalklipRecipe(
-            clips, loop, SyncTalklipConfig(HEARS, DRAWS, window=5), critic=MEL_CHANNELS, runs=1
+            clips,
+            loop,
+            SyncTalklipConfig(AUDIO_ENCODER, DRAWS, window=5),
+            critic=MEL_CHANNELS,
+            runs=1,
         ),
         "wav2lip": lambda: Wav2LipRecipe(
             clips, loop, Wav2LipConfig(MEL_CHANNELS[:4], DRAWS), critic=MEL_CHANNELS
         ),
         "lip-reader": lambda: LipReaderRecipe(
-            Speech(write_transcripts(folder / "said")), clips, loop, READER
+            TranscriptData(write_transcripts(folder / "said")), clips, loop, READER
         ),
         "av-syncnet": lambda: AvSyncNetRecipe(
             clips, loop, AvSyncNetConfig(LETTERS, window=3), windows=6, contrast="clip"
@@ -115,7 +121,7 @@ def settings(name, store, folder, loop):
 
 @pytest.mark.filterwarnings("ignore:store")
 @pytest.mark.parametrize("name", NAMES)
-def test_a_stopped_run_goes_on_to_the_bit(name, store, tmp_path):
+def test_a_stopped_run_resumes_to_the_bit(name, store, tmp_path):
     def trained(folder, steps):
         loop = {"steps": steps, "warmup": 0, "decay": 0.0, "validate_every": 0, "device": "cpu"}
         run(settings(name, store, tmp_path, LoopSettings(output=tmp_path / folder, **loop)))
@@ -123,10 +129,10 @@ def test_a_stopped_run_goes_on_to_the_bit(name, store, tmp_path):
 
     whole = trained("whole", 3)
     trained("stopped", 2)
-    gone_on = trained("stopped", 3)
+    resumed = trained("stopped", 3)
     for part in ("task", "average"):
         for key, value in whole[part].items():
-            assert torch.equal(gone_on[part][key], value), f"{part} {key}"
+            assert torch.equal(resumed[part][key], value), f"{part} {key}"
 
 
 @pytest.mark.filterwarnings("ignore:store")

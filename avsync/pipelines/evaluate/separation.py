@@ -1,4 +1,4 @@
-"""Separated voices against the true ones: `avsync evaluate separation`."""
+"""Score separated voices against the true ones: `avsync evaluate separation`."""
 
 import json
 import math
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,11 +22,12 @@ from avsync.pipelines.check.messages import UNREADABLE, printable
 from avsync.pipelines.progress import progress_bar
 
 SCHEMA = 1
-MIXTURE = "mixture"
+# Name of the mixture among the references, and key of the estimate among the waveforms.
+MIXTURE, ESTIMATE = "mixture", ""
 VOICES = ("voice*", "target*", "second*", "vocals*", "singer*", "speaker*")
 WINDOW_S = 1.0
-# The columns of the table, and what they are called there.
-SHOWN = {
+# Figures that the table has, and the headings of their columns.
+COLUMNS = {
     "sdr": "SDR",
     "sir": "SIR",
     "sir_with_second": "SIR+2nd",
@@ -40,20 +41,20 @@ SHOWN = {
 
 @dataclass(frozen=True)
 class SeparationEvaluation:
-    """Scores separated audio streams against the true ones: SDR, SIR, SAR, SI-SDR, gains over the mixture.
+    """Options to score separated audio: SDR, SIR, SAR, SI-SDR and gains over the mixture.
 
-    Both folders hold one audio file a source, or a folder of them a mixture; a source has the same
-    name in both, whatever its suffix. `mixture` among the references is the mixture; where it is
-    not there, their sum is. Audio is mixed down to one channel.
+    Both folders hold one audio file per source, or one folder of them per mixture; a source has
+    the same name in both, whatever its suffix. A reference named `mixture` is the mixture; without
+    it the mixture is the sum of the references. Audio is mixed down to one channel.
 
     Args:
-        references: folder of true sources, all of a mixture's.
-        estimates: folder of separated ones; those that have no reference are left out.
-        voices: patterns of names that are voices. The published SIR leaves other voices out of the
-            references (SIR), the fairer one does not (SIR+2nd).
-        bss: version of BSS Eval: v3 takes the whole audio, v4 the median over windows.
-        window_s: seconds of a window of v4, and from one to the next.
-        json: write the figures here.
+        references: folder of the true sources, all those of a mixture.
+        estimates: folder of the separated sources; those without a reference are ignored.
+        voices: name patterns of the sources that are voices. The published SIR leaves other voices
+            out of the references (SIR), the fairer one does not (SIR+2nd).
+        bss: version of BSS Eval: v3 scores the whole audio, v4 takes the median over windows.
+        window_s: length and hop of the windows of v4, in seconds.
+        json: write the figures to this file.
     """
 
     references: Path
@@ -72,14 +73,22 @@ class SeparationEvaluation:
         if not 0 < self.window_s < math.inf:
             raise ValueError(f"window_s must be positive, got {self.window_s}")
 
+    def is_voice(self, name: str) -> bool:
+        """Return whether the source of this name is a voice."""
+        return any(fnmatch(name.lower(), pattern.lower()) for pattern in self.voices)
+
 
 @dataclass(frozen=True)
 class SourceScores:
-    """The answer for one source of one mixture.
+    """Scores of one source of one mixture.
 
-    `status` is `ok`, `silent` where the source or its estimate is, or `unreadable`, with the cause
-    in `detail`; then there are no figures. `figures` are in dB, named as in `SeparationScores`; None
-    where there is none.
+    Args:
+        mixture: name of the mixture's folder, `.` for the folder of references itself.
+        source: name of the source.
+        status: `ok`; `silent` if the source or its estimate is silent; `unreadable` if they cannot
+            be scored, without figures.
+        detail: the reason for a status other than `ok`.
+        figures: figures in dB, named as in `SeparationScores`; None where undefined.
     """
 
     mixture: str
@@ -90,18 +99,21 @@ class SourceScores:
 
 
 def evaluate_separation(evaluation: SeparationEvaluation) -> list[SourceScores]:
-    """Score every source that has an estimate, written to `json` where that is given. A file that
-    cannot be read, or is of another length or rate, is an answer of its own.
+    """Score every source that has an estimate.
 
-    ValueError where there is nothing to score.
+    A file that cannot be read, or has another length or sample rate, becomes a result with status
+    `unreadable`. The figures are also written to `evaluation.json` if that is given.
+
+    Raises:
+        ValueError: there is nothing to score.
     """
-    mixtures = _mixtures(evaluation.references)
+    mixtures = _find_mixtures(evaluation.references)
     rows: list[SourceScores] = []
     with progress_bar("evaluating") as report:
-        for place, (name, references) in enumerate(mixtures.items()):
-            estimates = _sounds(evaluation.estimates / name)
+        for number, (name, references) in enumerate(mixtures.items(), start=1):
+            estimates = _audio_files(evaluation.estimates / name)
             rows += _score_mixture(name, references, estimates, evaluation)
-            report((place + 1) / len(mixtures))
+            report(number / len(mixtures))
     if not rows:
         raise ValueError(
             f"{evaluation.references} and {evaluation.estimates} must hold audio files of the same "
@@ -136,43 +148,41 @@ def evaluation_json(
 
 
 def separation_table(evaluation: SeparationEvaluation, rows: Sequence[SourceScores]) -> str:
-    """Return the figures as a table in plain text: a line a source, then the means."""
+    """Format the figures as a plain-text table: one line per source, then the means."""
     names = [printable(f"{row.mixture}/{row.source}".removeprefix("./")) for row in rows]
     width = max(map(len, [*names, "mean of voices"]))
-    how = f"BSS Eval {evaluation.bss}, {FILTER_LENGTH} taps, "
-    how += "whole audio" if evaluation.bss == "v3" else f"windows of {evaluation.window_s:g} s"
-    lines = [how + "; dB", _line("", dict(zip(SHOWN, SHOWN.values(), strict=True)), width)]
+    title = f"BSS Eval {evaluation.bss}, {FILTER_LENGTH} taps, "
+    title += "whole audio" if evaluation.bss == "v3" else f"windows of {evaluation.window_s:g} s"
+    lines = [title + "; dB", " " * width + "".join(f"{head:>8}" for head in COLUMNS.values())]
     for name, row in zip(names, rows, strict=True):
         if row.status == "ok":
-            lines.append(_line(name, row.figures, width))
+            lines.append(_table_line(name, row.figures, width))
         else:
             lines.append(f"{name:<{width}}  {row.status}: {printable(row.detail)}")
     for kind in ("voices", "others"):
         chosen = _of_kind(rows, kind, evaluation)
         if chosen:
-            lines.append(_line(f"mean of {kind}", _means(chosen), width) + f"  ({len(chosen)})")
+            lines.append(_table_line(f"mean of {kind}", _means(chosen), width))
+            lines[-1] += f"  ({len(chosen)})"
     return "\n".join(lines)
 
 
-def exit_code(rows: Sequence[SourceScores]) -> int:
-    """0, or 12 where something was unreadable."""
+def separation_exit_code(rows: Sequence[SourceScores]) -> int:
+    """Return 12 if any source was unreadable, else 0."""
     return UNREADABLE if any(row.status == "unreadable" for row in rows) else 0
 
 
-def _line(name: str, figures: Mapping[str, Any], width: int) -> str:
-    cells = []
-    for key in SHOWN:
-        value = figures[key]
-        text = "-" if value is None else value if isinstance(value, str) else f"{value:.2f}"
-        cells.append(f"{text:>8}")
-    return f"{name:<{width}}" + "".join(cells)
+def _table_line(name: str, figures: Mapping[str, float | None], width: int) -> str:
+    values = [figures[key] for key in COLUMNS]
+    cells = ["-" if value is None else f"{value:.2f}" for value in values]
+    return f"{name:<{width}}" + "".join(f"{cell:>8}" for cell in cells)
 
 
 def _of_kind(
     rows: Sequence[SourceScores], kind: str, evaluation: SeparationEvaluation
 ) -> list[SourceScores]:
     wanted = kind == "voices"
-    return [r for r in rows if r.status == "ok" and _is_voice(r.source, evaluation) == wanted]
+    return [r for r in rows if r.status == "ok" and evaluation.is_voice(r.source) == wanted]
 
 
 def _means(rows: Sequence[SourceScores]) -> dict[str, float | None]:
@@ -184,32 +194,35 @@ def _means(rows: Sequence[SourceScores]) -> dict[str, float | None]:
     return means
 
 
-def _is_voice(name: str, evaluation: SeparationEvaluation) -> bool:
-    return any(fnmatch(name.lower(), pattern.lower()) for pattern in evaluation.voices)
-
-
-def _mixtures(folder: Path) -> dict[str, dict[str, Path]]:
+def _find_mixtures(folder: Path) -> dict[str, dict[str, Path]]:
     """Return the sources of each mixture by its folder's name, `.` for the folder itself."""
-    found = {".": _sounds(folder)}
+    found = {".": _audio_files(folder)}
     for below in sorted(path for path in folder.iterdir() if path.is_dir()):
-        found[below.name] = _sounds(below)
-    return {name: sounds for name, sounds in found.items() if sounds}
+        found[below.name] = _audio_files(below)
+    return {name: files for name, files in found.items() if files}
 
 
-def _sounds(folder: Path) -> dict[str, Path]:
+def _audio_files(folder: Path) -> dict[str, Path]:
     """Return the audio files in a folder by their names without the suffix."""
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    # Hidden ones are none: `._a.wav` is what a Mac leaves beside each a.wav.
-    sounds = [p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith(".")]
-    named = {path.stem: path for path in sounds}
-    if len(named) < len(sounds):
-        twice = next(path for path in sounds if named[path.stem] != path)
+    # Hidden files are no audio: macOS leaves `._a.wav` beside each a.wav.
+    files = [p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith(".")]
+    named = {path.stem: path for path in files}
+    if len(named) < len(files):
+        twice = next(path for path in files if named[path.stem] != path)
         raise ValueError(f"{folder} must hold one file a source, has two of {twice.stem}")
     return named
 
 
-class _Unlike(Exception):
-    """Sounds that do not belong together; says why."""
+class _Waveform(NamedTuple):
+    """Mono audio `(N,)` and its sample rate in Hz."""
+
+    wav: torch.Tensor
+    sample_rate: int
+
+
+class _AudioMismatch(Exception):
+    """Waveforms of one mixture differ in length or sample rate."""
 
 
 def _score_mixture(
@@ -219,43 +232,43 @@ def _score_mixture(
     evaluation: SeparationEvaluation,
 ) -> Iterator[SourceScores]:
     wanted = [source for source in references if source in estimates and source != MIXTURE]
-    true: dict[str, tuple[torch.Tensor, int]] = {}
+    true: dict[str, _Waveform] = {}
     for source in wanted:
         try:
             # The references are read with the first estimate, and kept.
-            true = true or {key: _read(path) for key, path in references.items()}
-            sounds = {**true, "": _read(estimates[source])}
-            yield _score_source(name, source, sounds, evaluation)
-        except (UnreadableMedia, _Unlike) as error:
+            true = true or {key: _read_waveform(path) for key, path in references.items()}
+            waveforms = {**true, ESTIMATE: _read_waveform(estimates[source])}
+            yield _score_source(name, source, waveforms, evaluation)
+        except (UnreadableMedia, _AudioMismatch) as error:
             yield SourceScores(name, source, "unreadable", str(error), {})
 
 
 def _score_source(
     name: str,
     source: str,
-    sounds: Mapping[str, tuple[torch.Tensor, int]],
+    waveforms: Mapping[str, _Waveform],
     evaluation: SeparationEvaluation,
 ) -> SourceScores:
-    """Score the estimate, which is called "" among the audio streams."""
-    wav, rate = sounds[source]
-    for key, (other, other_rate) in sounds.items():
+    """Score the waveform at key `ESTIMATE` against that of the source."""
+    wav, rate = waveforms[source]
+    for key, (other, other_rate) in waveforms.items():
         if (len(other), other_rate) != (len(wav), rate):
-            what = f"reference {key}" if key else "the estimate"
-            raise _Unlike(
+            what = "the estimate" if key == ESTIMATE else f"reference {key}"
+            raise _AudioMismatch(
                 f"{what} is {len(other)} samples at {other_rate} Hz, "
                 f"the reference {len(wav)} at {rate} Hz"
             )
-    others = [key for key in sounds if key not in ("", source, MIXTURE)]
-    among_voices = _is_voice(source, evaluation)
-    second = [key for key in others if among_voices and _is_voice(key, evaluation)]
+    others = [key for key in waveforms if key not in (ESTIMATE, source, MIXTURE)]
+    among_voices = evaluation.is_voice(source)
+    second = [key for key in others if among_voices and evaluation.is_voice(key)]
     music = [key for key in others if key not in second]
     window = round(evaluation.window_s * rate) if evaluation.bss == "v4" else None
     scores = score_sources(
-        sounds[""][0][None],
+        waveforms[ESTIMATE].wav[None],
         wav[None],
-        _stacked(sounds, music),
-        _stacked(sounds, second),
-        sounds[MIXTURE][0][None] if MIXTURE in sounds else None,
+        _stack(waveforms, music),
+        _stack(waveforms, second),
+        waveforms[MIXTURE].wav[None] if MIXTURE in waveforms else None,
         BssOptions(evaluation.bss, window, window),
     )
     figures = {key: _finite(float(value)) for key, value in scores._asdict().items()}
@@ -265,20 +278,18 @@ def _score_source(
     return SourceScores(name, source, "ok", "", figures)
 
 
-def _stacked(
-    sounds: Mapping[str, tuple[torch.Tensor, int]], names: Sequence[str]
-) -> torch.Tensor | None:
-    return torch.stack([sounds[name][0] for name in names])[None] if names else None
+def _stack(waveforms: Mapping[str, _Waveform], names: Sequence[str]) -> torch.Tensor | None:
+    return torch.stack([waveforms[name].wav for name in names])[None] if names else None
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _read(path: Path) -> tuple[torch.Tensor, int]:
-    """Return a file's audio `(N,)`, mixed down to one channel, and its rate in Hz."""
+def _read_waveform(path: Path) -> _Waveform:
+    """Read the audio of a file, mixed down to one channel, at its own sample rate."""
     rate = header_sample_rate(path)
     blocks = list(read_audio(path, 0.0, None))
     if not blocks:
         raise UnreadableMedia("damaged", f"{path.name} holds no audio")
-    return torch.from_numpy(np.concatenate(blocks)), rate
+    return _Waveform(torch.from_numpy(np.concatenate(blocks)), rate)

@@ -1,4 +1,4 @@
-"""The accuracy of a sync model on prepared clips: `avsync evaluate sync --data STORE`."""
+"""Accuracy of a sync model on prepared clips: `avsync evaluate sync --data STORE`."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -27,6 +27,7 @@ from avsync.evaluation.sync_accuracy import (
 )
 from avsync.metrics.sync_accuracy import CANDIDATES
 from avsync.pipelines.check.check_file import resolve_sync_model
+from avsync.pipelines.evaluate.lip_reader_runner import join_names
 from avsync.pipelines.progress import ProgressCallback, progress_bar
 from avsync.scoring.engine import SyncModel
 from avsync.tasks.calibration import calibration_of
@@ -41,7 +42,7 @@ CLIP_TOLERANCE_MS = 45.0
 
 @dataclass(frozen=True)
 class SyncEvaluation:
-    """Scores a sync model on clips whose offset is known.
+    """Options to measure a sync model on clips whose offset is known.
 
     Args:
         data: a store of prepared clips (`avsync prepare`).
@@ -49,14 +50,14 @@ class SyncEvaluation:
         weights: a checkpoint of that model instead of the released one.
         splits: JSON file of clip names by split.
         split: which split of that file to measure on.
-        alignments: folder of word alignments NAME.align as GRID has them; windows inside the words
-            are then scored on their own as well.
+        alignments: folder of word alignments NAME.align in GRID's format; windows inside words are
+            then also scored separately.
         protocol: `clips` scores windows and whole clips as `avsync check` would; `lrs2` and
             `acappella` are the published evaluations of these corpora, with their contexts.
-        truth_ms: the offset of all clips, such as the one their corpus carries; positive = the
-            audio leads.
-        contexts: lengths in frames over which scores are averaged by protocol `clips`.
-        json: write the figures here.
+        truth_ms: known offset of all clips, such as that of their corpus; positive = the audio
+            leads.
+        contexts: numbers of frames over which protocol `clips` averages scores.
+        json: write the figures to this file.
     """
 
     data: Annotated[Path, tyro.conf.arg(metavar="STORE")]
@@ -76,40 +77,47 @@ class SyncEvaluation:
             raise ValueError(f"protocol must be one of {names}, got {self.protocol!r}")
         if self.protocol != "clips" and (self.alignments or self.contexts != CONTEXTS):
             raise ValueError(
-                f"protocol {self.protocol} has contexts of its own and knows no words: contexts "
+                f"protocol {self.protocol} has its own contexts and uses no alignments: contexts "
                 "and alignments are for protocol clips"
             )
 
 
 def evaluate_sync(evaluation: SyncEvaluation, model: SyncModel | None = None) -> dict[str, Any]:
-    """Run the evaluation; figures as plain data, written to `json` where that is given.
+    """Measure the accuracy of a sync model on prepared clips.
 
     Args:
         evaluation: what to measure, and on which clips.
-        model: a model object in eval mode that keeps the contract of a sync task, to measure in
-            place of the model that `evaluation` names.
+        model: a model in eval mode that keeps the contract of a sync task; it replaces the model
+            that `evaluation` names.
+
+    Returns:
+        The figures as plain data, also written to `evaluation.json` if that is given.
+
+    Raises:
+        ValueError: the store has no clips, or none that is long enough.
     """
     store = Store(evaluation.data)
-    places = clips_of_split(store, evaluation.splits, evaluation.split)
-    if not places:
+    indices = clips_of_split(store, evaluation.splits, evaluation.split)
+    if not indices:
         raise ValueError(f"store {store.path} holds no clips")
     given = evaluation.model if model is None else model
     name, sync_model = resolve_sync_model(given, evaluation.weights)
     with progress_bar(f"evaluating {name}") as report:
-        figures = _measured(evaluation, name, sync_model, _reported(store, places, report))
+        clips = _with_progress(store, indices, report)
+        figures = _measure(evaluation, name, sync_model, clips)
     if evaluation.json is not None:
         write_text(evaluation.json, json.dumps(figures, indent=2) + "\n")
     return figures
 
 
-def table(figures: dict[str, Any]) -> str:
-    """Return the figures as a table in plain text."""
+def sync_table(figures: dict[str, Any]) -> str:
+    """Format the figures as a plain-text table."""
     protocol = figures["protocol"]
     lines = [f"{figures['model']} on {figures['clips']} clips of {figures['data']}"]
     if protocol != "clips":
         lines[0] += f", protocol {protocol}"
-        return "\n".join(lines + published_lines(figures))
-    lines += accuracy_lines(figures["windows"])
+        return "\n".join(lines + _published_lines(figures))
+    lines += _accuracy_lines(figures["windows"])
     for context, share in figures["touching_words"].items():
         lines.append(f"{100 * share:.1f} % of windows touch the words at {context} frames")
     clip = figures["clip_level"]
@@ -124,7 +132,11 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def read_words(folder: str | Path) -> Words:
-    """First and last second of the words of every NAME.align in a folder."""
+    """Read where the words of each NAME.align in a folder start and end, in seconds.
+
+    Raises:
+        ValueError: the folder has no .align files.
+    """
     paths = sorted(Path(folder).glob("*.align"))
     if not paths:
         raise ValueError(f"alignments must be a folder of .align files, got {folder}")
@@ -138,19 +150,51 @@ def read_words(folder: str | Path) -> Words:
     return words
 
 
-def _reported(
-    store: Store, places: Sequence[int], report: ProgressCallback
+def published_figures(
+    measured: ProtocolFigures, published: PublishedProtocol, window: int
+) -> dict[str, Any]:
+    """Collect the figures of a published protocol as plain data.
+
+    Args:
+        measured: figures of each clip.
+        published: contexts and tolerances of the protocol.
+        window: frames that the model sees at once.
+
+    Returns:
+        Accuracy by context and tolerance, and the means of LSE and PRI.
+
+    Raises:
+        ValueError: no clip is long enough.
+    """
+    if not measured.clips:
+        raise ValueError(f"no clip is longer than the {window} frames this model sees at once")
+    means = measured.embedding_means()
+    return {
+        "window_frames": window,
+        "windows": [
+            _accuracy_row("all", context, tolerance, measured.accuracies(context, tolerance))
+            | {"averaged": context > window}
+            for context in published.contexts_of(window)
+            for tolerance in published.tolerances
+        ],
+        "embedding": None if means is None else means._asdict(),
+        "too_short": list(measured.too_short),
+    }
+
+
+def _with_progress(
+    store: Store, indices: Sequence[int], report: ProgressCallback
 ) -> Iterator[PreparedClip]:
-    """Yield the clips, and each time the next one is asked for, the share of frames that are done."""
-    frames = [store.rows[place].frames for place in places]
+    """Yield clips, and report the share of frames that are done when the next one is requested."""
+    frames = [store.rows[index].frames for index in indices]
     done = 0
-    for place, length in zip(places, frames, strict=True):
-        yield store[place]
+    for index, length in zip(indices, frames, strict=True):
+        yield store[index]
         done += length
         report(done / sum(frames))
 
 
-def _measured(
+def _measure(
     evaluation: SyncEvaluation, name: str, model: SyncModel, clips: Iterator[PreparedClip]
 ) -> dict[str, Any]:
     figures: dict[str, Any] = {
@@ -166,20 +210,21 @@ def _measured(
         accuracy = measure_clips(
             model, clips, evaluation.contexts, calibration, evaluation.truth_ms, words
         )
-        return figures | {"clips": len(accuracy.clips)} | _figures(evaluation, accuracy)
+        return figures | {"clips": len(accuracy.clips)} | _clip_figures(evaluation, accuracy)
     published = PUBLISHED_PROTOCOLS[evaluation.protocol]
     measured = measure_published(model, clips, published, evaluation.truth_ms)
     rest = published_figures(measured, published, model.spec.window_frames)
     return figures | {"clips": len(measured.clips)} | rest
 
 
-def _figures(evaluation: SyncEvaluation, accuracy: Accuracy) -> dict[str, Any]:
+def _clip_figures(evaluation: SyncEvaluation, accuracy: Accuracy) -> dict[str, Any]:
+    """Collect the figures of protocol `clips` as plain data."""
     errors_ms = accuracy.errors_ms()
     kinds: tuple[Windows, ...] = ("all", "away from the ends")
     if evaluation.alignments:
         kinds = (*kinds, "inside words", "touching words")
     rows = [
-        accuracy_row(kind, context, tolerance, shares)
+        _accuracy_row(kind, context, tolerance, shares)
         for kind in kinds
         for context in evaluation.contexts
         for tolerance in TOLERANCES
@@ -207,32 +252,10 @@ def _figures(evaluation: SyncEvaluation, accuracy: Accuracy) -> dict[str, Any]:
     }
 
 
-Row = dict[str, Any]
-
-
-def published_figures(measured: ProtocolFigures, published: PublishedProtocol, window: int) -> Row:
-    """Rows of accuracy by context and tolerance for a model of `window` frames; LSE and PRI.
-
-    ValueError where no clip is long enough.
-    """
-    if not measured.clips:
-        raise ValueError(f"no clip is longer than the {window} frames this model sees at once")
-    means = measured.embedding_means()
-    return {
-        "window_frames": window,
-        "windows": [
-            accuracy_row("all", context, tolerance, measured.accuracies(context, tolerance))
-            | {"averaged": context > window}
-            for context in published.contexts_of(window)
-            for tolerance in published.tolerances
-        ],
-        "embedding": None if means is None else means._asdict(),
-        "too_short": list(measured.too_short),
-    }
-
-
-def accuracy_row(kind: str, context: int, tolerance: int, shares: Sequence[float]) -> Row:
-    """Return the mean over clips with its interval, and what chance gives."""
+def _accuracy_row(
+    kind: str, context: int, tolerance: int, shares: Sequence[float]
+) -> dict[str, Any]:
+    """Return the mean accuracy over clips, its interval, and the accuracy at chance level."""
     return {
         "windows": kind,
         "context": context,
@@ -243,8 +266,7 @@ def accuracy_row(kind: str, context: int, tolerance: int, shares: Sequence[float
     }
 
 
-def accuracy_lines(rows: Sequence[Row]) -> list[str]:
-    """Return a table of accuracy rows."""
+def _accuracy_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     lines = ["windows             context  within   accuracy  95 % interval   chance"]
     for row in rows:
         low, high = row["interval"]
@@ -256,22 +278,18 @@ def accuracy_lines(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def published_lines(figures: Row) -> list[str]:
-    """Return the figures of a published protocol in plain text."""
-    lines = accuracy_lines(figures["windows"])
+def _published_lines(figures: dict[str, Any]) -> list[str]:
+    lines = _accuracy_lines(figures["windows"])
     if not any(row["averaged"] for row in figures["windows"]):
         lines.append(f"the model's own context of {figures['window_frames']} frames, not averaged")
-    found = figures["embedding"]
-    if found is not None:
+    means = figures["embedding"]
+    if means is not None:
         lines.append(
-            f"embeddings of {figures['model']}: LSE-D {found['lse_d']:.3f}, LSE-C "
-            f"{found['lse_c']:.3f}, PRI {found['pri']:.3f} (chance {found['pri_chance']:.3f})"
+            f"embeddings of {figures['model']}: LSE-D {means['lse_d']:.3f}, LSE-C "
+            f"{means['lse_c']:.3f}, PRI {means['pri']:.3f} (chance {means['pri_chance']:.3f})"
         )
         if figures["model"] != "syncnet":
-            lines.append("LSE as published is that of syncnet only: compare it with nothing else")
+            lines.append("LSE as published is that of syncnet only: this one is not comparable")
     if figures["too_short"]:
-        names = ", ".join(figures["too_short"][:5])
-        more = len(figures["too_short"]) - 5
-        names += f" and {more} more" if more > 0 else ""
-        lines.append(f"left out, too short for one window: {names}")
+        lines.append(f"left out, too short for one window: {join_names(figures['too_short'])}")
     return lines

@@ -1,4 +1,4 @@
-"""What judges say of clips of faces that were made to talk, as plain data and as lines of text."""
+"""Figures of talking faces: per clip, over all clips, as plain text and as a contact sheet."""
 
 import math
 from collections.abc import Sequence
@@ -16,26 +16,36 @@ from avsync.evaluation.sync_accuracy import bootstrap_interval
 from avsync.metrics.sync_accuracy import CANDIDATES, MAX_SHIFT, best_offsets, candidate_windows
 from avsync.metrics.sync_embeddings import chance_primacy_index, lip_sync_error, primacy_index
 from avsync.pipelines.check.messages import printable
-from avsync.pipelines.evaluate.lip_reader_runner import listed, reading_figures
+from avsync.pipelines.evaluate.lip_reader_runner import join_names, word_error_figures
 from avsync.pipelines.evaluate.video_pairs import JudgedClip, Likeness
 from avsync.scoring.engine import SyncModel
 from avsync.tasks.talking.generator import FACE_SPEC
 from avsync.training.engine.contact_sheet import GAP_PX, PAPER, caption
 
-# A voice moved by so many frames and more counts as moved.
-MOVED_FRAMES = 5
-# What is printed of the means over clips, and with how many decimals.
+# Audio shifted by at least this many frames counts as shifted.
+MIN_SHIFTED_FRAMES = 5
+# Printed means over clips: title, decimals and unit.
 LIKENESS = {"psnr": ("PSNR", 2, " dB"), "ssim": ("SSIM", 3, "")}
 SYNC = {"lse_d": ("LSE-D", 3, ""), "lse_c": ("LSE-C", 3, ""), "pri": ("PRI", 3, "")}
+# Clips on a contact sheet, frames of each, and its formats.
+SHEET_CLIPS, SHEET_FRAMES = 8, 12
+SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 class SyncFigures(NamedTuple):
-    """How well lips and voice of a clip fit, by a sync model.
+    """Figures of a sync model for the lips and the speech of a clip.
 
-    LSE and PRI are those of its embeddings, None where it has none. The rest is of the mean scores
-    of the windows that meet all 31 voices, of all windows in a clip without such: `offset_frames`
-    is the best shift, positive = the audio leads; `in_place_better` tells whether the voice scores
-    better in its place than moved by 5 to 15 frames, on average.
+    Offset and comparison use the mean scores of the windows that have all 31 candidates, or of all
+    windows in a clip that has none of those.
+
+    Args:
+        lse_d: lip-sync error distance of the embeddings; None for a model without embeddings.
+        lse_c: lip-sync error confidence, likewise.
+        pri: primacy index, likewise.
+        pri_chance: primacy index at chance level, likewise.
+        offset_frames: offset with the best mean score; positive = the audio leads.
+        in_place_better: whether the mean score at offset 0 is higher than the average of those
+            at shifts of 5 to 15 frames.
     """
 
     lse_d: float | None
@@ -48,11 +58,17 @@ class SyncFigures(NamedTuple):
 
 @dataclass(frozen=True)
 class ClipRow:
-    """The answer for one clip: `status` is `ok`, or `unreadable` with the cause in `detail`.
+    """Figures of one clip.
 
-    `sync` is None for a clip no longer than a window of the model; `undrawn` is the same of the
-    true face with the voice that was drawn, where that is at hand. `said` and `read` are None where
-    no reader was asked, or no whole word lies in the clip.
+    Args:
+        clip: name of the clip.
+        status: `ok` or `unreadable`.
+        detail: the reason for `unreadable`.
+        likeness: similarity to the true face; None without one.
+        sync: sync figures; None for a clip no longer than a window of the model.
+        undrawn: sync figures of the true face with the same audio; None if it is not available.
+        said: true text; None without a reader, or if no whole word lies in the clip.
+        read: text that the lip reader read, likewise.
     """
 
     clip: str
@@ -64,9 +80,11 @@ class ClipRow:
     said: str | None = None
     read: str | None = None
 
-    def as_data(self) -> dict[str, Any]:
-        """Plain JSON; what is not known is null, and so is the PSNR of a face that is the true one,
-        which is infinite."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain JSON, null where undefined.
+
+        An infinite PSNR, that of a face identical to the true one, is null too.
+        """
         figures: dict[str, Any] = dict.fromkeys((*Likeness._fields, *SyncFigures._fields))
         if self.likeness is not None:
             figures |= self.likeness._asdict()
@@ -80,21 +98,28 @@ class ClipRow:
 
 
 def sync_figures(model: SyncModel, crops: np.ndarray, wav: np.ndarray) -> SyncFigures | None:
-    """Return what a sync model says of crops `(T, H, W, 3)` uint8 in its geometry and of the audio `(640
-    T,)` at 16 kHz that goes with them; None where they are no longer than its window.
+    """Score the lips of a clip against its audio with a sync model.
+
+    Args:
+        model: a sync task in eval mode.
+        crops: crops `(T, H, W, 3)` uint8 in the geometry of `model.spec`.
+        wav: audio `(640 T,)` at 16 kHz, from the first crop on.
+
+    Returns:
+        The figures, or None for a clip no longer than a window of the model.
     """
     if window_count(model.spec.window_frames, crops, wav) < 1:
         return None
     scored = score_clip_band(model, crops, wav)
     index = candidate_windows(len(scored.band))
-    # Windows outside the clip are no answer: only LSE counts them.
+    # Windows outside the clip are no candidates: only LSE counts them.
     known = scored.band.masked_fill((index < 0) | (index >= len(index)), torch.nan)
-    # Those at a clip's ends are mostly silent, which fits the still lips there, and meet only the
-    # voices near their place: with them anybody's voice is better there than moved.
+    # Windows at a clip's ends lack candidates, and are mostly silent, which matches the still lips
+    # there: with them nearly any audio scores higher at offset 0 than shifted.
     whole = known[~known.isnan().any(1)]
     means = (whole if len(whole) else known).nanmean(0)
-    moved = (torch.arange(CANDIDATES) - MAX_SHIFT).abs() >= MOVED_FRAMES
-    better = bool(means[MAX_SHIFT] > means[moved].nanmean())
+    shifted = (torch.arange(CANDIDATES) - MAX_SHIFT).abs() >= MIN_SHIFTED_FRAMES
+    better = bool(means[MAX_SHIFT] > means[shifted].nanmean())
     offset = int(best_offsets(means[None]))
     if scored.video is None or scored.audio is None:
         return SyncFigures(None, None, None, None, offset, better)
@@ -104,24 +129,96 @@ def sync_figures(model: SyncModel, crops: np.ndarray, wav: np.ndarray) -> SyncFi
 
 
 def talking_figures(rows: Sequence[ClipRow]) -> dict[str, Any]:
-    """Return the figures of all clips: means with their intervals, shares of clips, and words read."""
-    good = [row.as_data() for row in rows if row.status == "ok"]
+    """Summarize clips as plain JSON: means with intervals, counts of clips and word errors."""
+    good = [row.to_json() for row in rows if row.status == "ok"]
     judged = [row for row in good if row["offset_frames"] is not None]
     texts = [(row.said, row.read) for row in rows if row.said is not None and row.read is not None]
     return {
         "clips": len(good),
         "unreadable": len(rows) - len(good),
         "identical": sum(row["ssim"] is not None and row["psnr"] is None for row in good),
-        **{name: mean_of([row[name] for row in good]) for name in (*LIKENESS, *SYNC, "pri_chance")},
-        **_in_place(judged),
-        "undrawn": _in_place([row["undrawn"] for row in judged if row["undrawn"]]),
-        "reading": reading_figures(texts) | {"clips": len(texts)} if texts else None,
-        "per_clip": [row.as_data() for row in rows],
+        **{
+            name: _mean_json([row[name] for row in good])
+            for name in (*LIKENESS, *SYNC, "pri_chance")
+        },
+        **_sync_counts(judged),
+        "undrawn": _sync_counts([row["undrawn"] for row in judged if row["undrawn"]]),
+        "reading": word_error_figures(texts) | {"clips": len(texts)} if texts else None,
+        "per_clip": [row.to_json() for row in rows],
     }
 
 
-def _in_place(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """Of how many clips the voice fits in its place."""
+def talking_lines(figures: dict[str, Any], judge: str, reader: str | None) -> list[str]:
+    """Format the figures as lines of plain text.
+
+    Args:
+        figures: figures from `talking_figures`.
+        judge: name of the sync model.
+        reader: name of the lip reader's weights.
+    """
+    lines = []
+    if means := _means_text(figures, LIKENESS):
+        lines.append(f"lower half of the face: {means}")
+    if figures["identical"]:
+        lines.append(f"{figures['identical']} are identical to the true video and have no PSNR")
+    lines += _sync_lines(figures, judge)
+    if reading := figures["reading"]:
+        low, high = reading["interval"]
+        lines.append(
+            f"lips read by {reader}: word error rate {100 * reading['wer']:.1f} % (95 %: "
+            f"{100 * low:.1f} to {100 * high:.1f}), {reading['words']} words of "
+            f"{reading['clips']} clips"
+        )
+    short = [row["clip"] for row in figures["per_clip"] if _is_too_short(row)]
+    if short:
+        lines.append(f"too short for a window of {judge}: {join_names(short)}")
+    lines += [f"{row['clip']}: {row['detail']}" for row in figures["per_clip"] if row["detail"]]
+    return [printable(line) for line in lines]
+
+
+class TalkingSheet:
+    """Contact sheet of frames of the first clips.
+
+    Args:
+        path: output file, .png or .jpg.
+
+    Raises:
+        ValueError: the file has another suffix.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.suffix.lower() not in SHEET_SUFFIXES:
+            raise ValueError(f"the sheet must end in {', '.join(SHEET_SUFFIXES)}, got {path}")
+        self.path, self._strips = path, list[np.ndarray]()
+
+    def add(self, clip: JudgedClip, said: str | None = None, read: str | None = None) -> None:
+        """Add a clip unless the sheet is full.
+
+        Its generated faces stand below the true ones, if it has those, with the true text and the
+        text that was read.
+        """
+        if len(self._strips) == SHEET_CLIPS:
+            return
+        faces = clip.crops(FACE_SPEC)
+        chosen = np.linspace(0, len(faces) - 1, SHEET_FRAMES).round().astype(int)
+        rows = [_side_by_side(faces[chosen])]
+        if clip.true_crops is not None:
+            rows.insert(0, _side_by_side(clip.true_crops(FACE_SPEC)[chosen]))
+        text = clip.name if said is None else f'{clip.name}: should say "{said}", reads "{read}"'
+        self._strips.append(np.concatenate([caption(text, rows[0].shape[1]), *rows]))
+
+    def write(self) -> None:
+        """Write the sheet atomically; write nothing if no clip was added."""
+        if not self._strips:
+            return
+        gap = np.full((GAP_PX, self._strips[0].shape[1], 3), PAPER, np.uint8)
+        sheet = np.concatenate([part for strip in self._strips for part in (strip, gap)])
+        with replacing(self.path) as temporary:
+            cv2.imwrite(str(temporary), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+
+
+def _sync_counts(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Count the clips whose audio matches best where it is."""
     return {
         "sync_clips": len(rows),
         "within_a_frame": sum(abs(row["offset_frames"]) <= 1 for row in rows),
@@ -129,108 +226,50 @@ def _in_place(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
     }
 
 
-def mean_of(values: Sequence[float | None]) -> dict[str, Any] | None:
-    """Return the mean of those that are known, and its interval over clips drawn anew."""
+def _mean_json(values: Sequence[float | None]) -> dict[str, Any] | None:
+    """Return the mean of the known values and its bootstrap interval over clips."""
     known = [value for value in values if value is not None]
     if not known:
         return None
     return {"mean": float(np.mean(known)), "interval": list(bootstrap_interval(known))}
 
 
-def talking_lines(figures: dict[str, Any], judge: str, reader: str | None) -> list[str]:
-    """Return the figures in plain text; `judge` and `reader` are the names of who judged."""
+def _sync_lines(figures: dict[str, Any], judge: str) -> list[str]:
     lines = []
-    if shown := _shown(figures, LIKENESS):
-        lines.append(f"lower half of the face: {shown}")
-    if figures["identical"]:
-        lines.append(f"{figures['identical']} are the true frame itself and have no PSNR")
-    count = figures["sync_clips"]
+    count, undrawn = figures["sync_clips"], figures["undrawn"]
     if count:
         chance = 3 / CANDIDATES
         lines.append(
-            f"by {judge}: the voice fits best within a frame of its place in "
+            f"by {judge}: the best offset is within a frame of 0 in "
             f"{figures['within_a_frame']} of {count} clips (chance {100 * chance:.1f} %), better "
             f"there than moved in {figures['in_place_better']} of {count}"
         )
-    undrawn = figures["undrawn"]
     if undrawn["sync_clips"]:
         lines.append(
-            f"the true faces with the same voices: within a frame in {undrawn['within_a_frame']}, "
+            f"the true faces with the same audio: within a frame in {undrawn['within_a_frame']}, "
             f"better there than moved in {undrawn['in_place_better']} of {undrawn['sync_clips']}"
         )
-    if shown := _shown(figures, SYNC):
+    if means := _means_text(figures, SYNC):
         by_chance = figures["pri_chance"]["mean"]
-        lines.append(f"embeddings of {judge}: {shown} (chance {by_chance:.3f})")
+        lines.append(f"embeddings of {judge}: {means} (chance {by_chance:.3f})")
         if judge != "syncnet":
-            lines.append("LSE as published is that of syncnet only: compare it with nothing else")
-    if found := figures["reading"]:
-        low, high = found["interval"]
-        lines.append(
-            f"lips read by {reader}: word error rate {100 * found['wer']:.1f} % (95 %: "
-            f"{100 * low:.1f} to {100 * high:.1f}), {found['words']} words of "
-            f"{found['clips']} clips"
-        )
-    short = [row["clip"] for row in figures["per_clip"] if _too_short(row)]
-    if short:
-        lines.append(f"too short for a window of {judge}: {listed(short)}")
-    lines += [f"{row['clip']}: {row['detail']}" for row in figures["per_clip"] if row["detail"]]
-    return [printable(line) for line in lines]
+            lines.append("LSE as published is that of syncnet only: this one is not comparable")
+    return lines
 
 
-def _too_short(row: dict[str, Any]) -> bool:
-    return row["status"] == "ok" and row["offset_frames"] is None
-
-
-def _shown(figures: dict[str, Any], names: dict[str, tuple[str, int, str]]) -> str:
+def _means_text(figures: dict[str, Any], names: dict[str, tuple[str, int, str]]) -> str:
     parts = []
     for name, (title, digits, unit) in names.items():
         if (found := figures[name]) is not None:
-            low, high = (f"{each:.{digits}f}" for each in found["interval"])
+            low, high = (f"{bound:.{digits}f}" for bound in found["interval"])
             parts.append(f"{title} {found['mean']:.{digits}f}{unit} (95 %: {low} to {high})")
     return ", ".join(parts)
 
 
-# Clips of a sheet, and frames of each.
-CLIPS, PICTURES = 8, 12
-SUFFIXES = (".png", ".jpg", ".jpeg")
+def _is_too_short(row: dict[str, Any]) -> bool:
+    return row["status"] == "ok" and row["offset_frames"] is None
 
 
-class TalkingSheet:
-    """Keeps some frames of the first clips that it is shown, and writes them as one.
-
-    Args:
-        path: where to, .png or .jpg.
-    """
-
-    def __init__(self, path: Path) -> None:
-        if path.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"the sheet must end in {', '.join(SUFFIXES)}, got {path}")
-        self.path, self._strips = path, list[np.ndarray]()
-
-    def add(self, clip: JudgedClip, said: str | None = None, read: str | None = None) -> None:
-        """Keep the clip, unless there are enough: its true faces where it has them, those that
-        were made below, with what they should say and what was read off them.
-        """
-        if len(self._strips) == CLIPS:
-            return
-        made = clip.crops(FACE_SPEC)
-        chosen = np.linspace(0, len(made) - 1, PICTURES).round().astype(int)
-        rows = [_row(made[chosen])]
-        if clip.true_crops is not None:
-            rows.insert(0, _row(clip.true_crops(FACE_SPEC)[chosen]))
-        text = clip.name if said is None else f'{clip.name}: should say "{said}", reads "{read}"'
-        self._strips.append(np.concatenate([caption(text, rows[0].shape[1]), *rows]))
-
-    def write(self) -> None:
-        """Write the sheet, whole or not at all; nothing where no clip was kept."""
-        if not self._strips:
-            return
-        gap = np.full((GAP_PX, self._strips[0].shape[1], 3), PAPER, np.uint8)
-        sheet = np.concatenate([part for strip in self._strips for part in (strip, gap)])
-        with replacing(self.path) as beside:
-            cv2.imwrite(str(beside), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-
-
-def _row(faces: np.ndarray) -> np.ndarray:
-    """Faces `(K, H, W, 3)` side by side."""
+def _side_by_side(faces: np.ndarray) -> np.ndarray:
+    """Concatenate faces `(K, H, W, 3)` horizontally."""
     return np.concatenate(list(faces), axis=1)

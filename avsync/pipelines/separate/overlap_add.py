@@ -1,8 +1,7 @@
-"""Voices out of audio of any length: chunks that overlap, each separated on its own, faded into one
-another.
+"""Separate audio of any length by overlap-add: overlapping chunks are separated and cross-faded.
 
-It streams: blocks of audio come in, and go out again with the voices in them; what is held is a
-chunk or two.
+It streams: blocks of audio go in and come out with the separated voices; one or two chunks are
+held in memory.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,72 +17,100 @@ from avsync.scoring.embeddings import DeviceAndDtype, device_and_dtype
 from avsync.scoring.engine import to_frames
 from avsync.tasks.separation.input_spec import SeparationSpec
 
-# A task hears chunks with their loudest sample here, as loud as those of its training: it is no
-# matter to it how loud a file is.
+# Each chunk is scaled to this peak, the level of training, so the loudness of a file does not
+# matter.
 PEAK = 1.0
-# Below this a chunk is digital silence, and stays it.
+# A chunk whose peak is lower is digital silence, and its voices are silent too.
 SILENT_PEAK = 1e-6
 
 
 class Separator(Protocol):
-    """What separating asks of a task; those that see a face have `encode_video` besides."""
+    """A separation task; audio-visual ones have `encode_video` too."""
 
     spec: SeparationSpec
 
     def separate(self, mixture: Tensor, tokens: Tensor | None) -> Tensor: ...
 
 
-class Seen(NamedTuple):
-    """A face over a chunk: what the task looks at `(T, ...)`, and how much of the voice is kept at
-    each of the chunk's samples `(N,)`, 0 where the face is out of the frame.
+class FaceChunk(NamedTuple):
+    """A face during one chunk.
+
+    Args:
+        frames: visual input of the task `(T, ...)`; None for an audio-only task.
+        gain: gain of the voice at each sample `(N,)`, 0 where the face is not in the frame.
     """
 
     frames: np.ndarray | None
-    kept: np.ndarray
+    gain: np.ndarray
 
 
-class Faces(Protocol):
-    """Gives each voice's face over frames `first` to `first + count`, going forward; `samples` at
-    `rate` lie in them. None where the face is not in the frame at all.
-    """
+class FaceStream(Protocol):
+    """Source of the faces whose voices are separated."""
 
-    def over(self, first: int, count: int, samples: int, rate: int) -> Sequence[Seen | None]: ...
+    def chunk(
+        self, first_frame: int, frames: int, samples: int, sample_rate: int
+    ) -> Sequence[FaceChunk | None]:
+        """Return the face of each voice during a chunk, None where it is not in the frame at all.
+
+        Args:
+            first_frame: first frame of the chunk; never lower than in the call before.
+            frames: number of frames.
+            samples: number of audio samples that begin with the first frame.
+            sample_rate: in Hz.
+        """
+        ...
 
 
-class Separated(NamedTuple):
-    """A stretch of the mixture `(C, n)` and of each voice in it `(V, C, n)`, float32."""
+class SeparatedBlock(NamedTuple):
+    """A block of the mixture `(C, n)` and of each voice in it `(V, C, n)`, float32."""
 
     mixture: np.ndarray
     voices: np.ndarray
 
 
-class Grid(NamedTuple):
-    """Chunks of so many samples and frames, every `hop` samples and `hop_frames`; `reach` is how
-    many samples those frames are shown for, one more than the Y-Net family hears of them.
+class ChunkGrid(NamedTuple):
+    """Length and hop of the chunks.
+
+    Args:
+        samples: samples of a chunk.
+        shown_samples: duration of its frames in samples; the Y-Net family takes one sample less.
+        frames: frames of a chunk.
+        hop: samples from one chunk to the next.
+        hop_frames: frames from one chunk to the next.
     """
 
     samples: int
-    reach: int
+    shown_samples: int
     frames: int
     hop: int
     hop_frames: int
 
     @staticmethod
-    def of(spec: SeparationSpec) -> "Grid":
-        """Chunks of the length of training, of two seconds at least, that begin on whole seconds:
-        there a frame begins with a sample. A quarter of a chunk or so overlaps the next one.
+    def from_spec(spec: SeparationSpec) -> "ChunkGrid":
+        """Return chunks of the training length, at least two seconds long.
+
+        They begin at whole seconds, where a frame begins with a sample, and overlap by about a
+        quarter.
         """
         frames = ceil(2 * spec.fps / spec.frames) * spec.frames
-        # What the chunks of training are short of their frames, these are too.
+        # Training chunks may be shorter than their frames by some samples; so are these.
         missing = round(spec.frames * spec.sample_rate / spec.fps) - spec.samples
-        reach = round(frames * spec.sample_rate / spec.fps)
-        # No sample may lie in three chunks.
+        shown_samples = round(frames * spec.sample_rate / spec.fps)
+        # At least half a chunk: no sample may lie in three chunks.
         hop_s = max(ceil(frames / (2 * spec.fps)), 3 * frames // (4 * spec.fps))
-        return Grid(reach - missing, reach, frames, hop_s * spec.sample_rate, hop_s * spec.fps)
+        return ChunkGrid(
+            shown_samples - missing,
+            shown_samples,
+            frames,
+            hop_s * spec.sample_rate,
+            hop_s * spec.fps,
+        )
 
     def weights(self, first: bool, last: bool) -> np.ndarray:
-        """Return the share `(samples,)` of a chunk in the whole: over an overlap, those of both add up to
-        1. The first chunk has none before it, the last one none after.
+        """Return the cross-fade weights `(samples,)` of a chunk.
+
+        Over an overlap the weights of both chunks sum to 1. The first chunk is not faded in, the
+        last one not faded out.
         """
         overlap = self.samples - self.hop
         falling = np.cos(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap) ** 2
@@ -96,123 +123,139 @@ class Grid(NamedTuple):
 
 
 def separate_blocks(
-    model: Separator, blocks: Iterable[np.ndarray], rate: int, faces: Faces, first_frame: int = 0
-) -> Iterator[Separated]:
-    """Yield the audio again, all of it, with the voices in it.
+    model: Separator,
+    blocks: Iterable[np.ndarray],
+    sample_rate: int,
+    faces: FaceStream,
+    first_frame: int = 0,
+) -> Iterator[SeparatedBlock]:
+    """Yield every block of the audio with the separated voices in it.
 
     Args:
         model: a separation task in eval mode.
         blocks: consecutive audio `(C, n)` float32.
-        rate: samples a second.
-        faces: whose voices.
-        first_frame: the frame that is shown with the first sample.
+        sample_rate: of the audio, in Hz.
+        faces: faces whose voices are separated.
+        first_frame: frame shown with the first sample, negative if the audio begins earlier.
     """
-    joint = _Joint(model, rate, faces, first_frame)
+    overlap_add = _OverlapAdd(model, sample_rate, faces, first_frame)
     for block in blocks:
-        yield from joint.push(block)
-    yield from joint.end()
+        yield from overlap_add.push(block)
+    yield from overlap_add.flush()
 
 
-class _Joint:
-    """Audio on its way: at the file's rate, at the task's, and back."""
+class _OverlapAdd:
+    """State of the stream: audio at the file's rate, at the task's rate, and back."""
 
-    def __init__(self, model: Separator, rate: int, faces: Faces, first_frame: int) -> None:
-        self.model, self.rate, self.faces, self.frame = model, rate, faces, first_frame
-        self.grid, self.place = Grid.of(model.spec), device_and_dtype(model)
+    def __init__(
+        self, model: Separator, sample_rate: int, faces: FaceStream, first_frame: int
+    ) -> None:
+        self.model, self.sample_rate, self.faces = model, sample_rate, faces
+        self.frame = first_frame
+        self.grid, self.target = ChunkGrid.from_spec(model.spec), device_and_dtype(model)
         self.first = True
         self.down: Resampler | None = None
         self.up: Resampler | None = None
+        # Blocks as they came, whose voices are not complete yet.
         self.mixture: list[np.ndarray] = []
-        self.held = self.done = np.zeros((0, 0), np.float32)
+        # Audio at the task's rate that is not separated yet.
+        self.held = np.zeros((0, 0), np.float32)
+        # Voices at the file's rate, ready to be yielded.
+        self.done = np.zeros((0, 0), np.float32)
+        # The faded-out end of the last chunk, at the task's rate.
         self.pending = np.zeros((1, 1, 0), np.float32)
 
-    def push(self, block: np.ndarray) -> Iterator[Separated]:
+    def push(self, block: np.ndarray) -> Iterator[SeparatedBlock]:
         if self.down is None:
-            self.down = Resampler(self.rate, self.model.spec.sample_rate, len(block))
+            self.down = Resampler(self.sample_rate, self.model.spec.sample_rate, len(block))
             self.held = np.zeros((len(block), 0), np.float32)
         self.mixture.append(block)
         self.held = np.concatenate([self.held, self.down.push(block)], axis=1)
-        yield from self._chunks()
+        yield from self._separate_chunks()
 
-    def end(self) -> Iterator[Separated]:
+    def flush(self) -> Iterator[SeparatedBlock]:
         if self.down is None:
             return
         self.held = np.concatenate([self.held, self.down.flush()], axis=1)
-        yield from self._chunks()
-        yield from self._chunk(last=True)
+        yield from self._separate_chunks()
+        yield from self._separate_next(last=True)
         assert self.up is not None
         channels = self.down.channels
         self.done = np.concatenate([self.done, self.up.flush()], axis=1)
         left = sum(block.shape[1] for block in self.mixture)
-        # There and back again may cost half a sample.
+        # Resampling there and back may lose half a sample.
         self.done = np.pad(self.done, [(0, 0), (0, max(0, left - self.done.shape[1]))])[:, :left]
-        yield from self._given(len(self.done) // channels)
+        yield from self._complete_blocks(len(self.done) // channels)
 
-    def _chunks(self) -> Iterator[Separated]:
-        """Separate the chunks that surely have one after them."""
-        while self.held.shape[1] > self.grid.reach:
-            yield from self._chunk(last=False)
+    def _separate_chunks(self) -> Iterator[SeparatedBlock]:
+        """Separate the chunks that are certainly not the last one."""
+        while self.held.shape[1] > self.grid.shown_samples:
+            yield from self._separate_next(last=False)
 
-    def _chunk(self, last: bool) -> Iterator[Separated]:
-        grid, rate = self.grid, self.model.spec.sample_rate
+    def _separate_next(self, last: bool) -> Iterator[SeparatedBlock]:
+        grid, task_rate = self.grid, self.model.spec.sample_rate
         ready = self.held.shape[1] if last else grid.hop
         audio = self.held[:, : grid.samples]
         audio = np.pad(audio, [(0, 0), (0, grid.samples - audio.shape[1])])
-        seen = self.faces.over(self.frame, grid.frames, grid.samples, rate)
-        voices = separate_chunk(self.model, audio, seen, self.place)
+        faces = self.faces.chunk(self.frame, grid.frames, grid.samples, task_rate)
+        voices = separate_chunk(self.model, audio, faces, self.target)
         voices *= grid.weights(self.first, last)
         voices[..., : self.pending.shape[-1]] += self.pending
-        # A sample that the task does not hear is in no voice.
+        # Samples beyond the input of the task are in no voice.
         known = voices[..., :ready]
         known = np.pad(known, [(0, 0), (0, 0), (0, ready - known.shape[-1])])
         flat = known.reshape(-1, ready)
         if self.up is None:
-            self.up = Resampler(rate, self.rate, len(flat))
+            self.up = Resampler(task_rate, self.sample_rate, len(flat))
             self.done = np.zeros((len(flat), 0), np.float32)
         self.done = np.concatenate([self.done, self.up.push(flat)], axis=1)
         self.pending = voices[..., grid.hop :].copy()
         self.held = self.held[:, ready:]
         self.frame, self.first = self.frame + grid.hop_frames, False
-        yield from self._given(len(voices))
+        yield from self._complete_blocks(len(voices))
 
-    def _given(self, voices: int) -> Iterator[Separated]:
-        """Yield what is told of the voices, block by block of the mixture as it came."""
+    def _complete_blocks(self, voices: int) -> Iterator[SeparatedBlock]:
+        """Yield the blocks whose voices are complete, as they were pushed."""
         while self.mixture and self.mixture[0].shape[1] <= self.done.shape[1]:
             block = self.mixture.pop(0)
-            some, self.done = self.done[:, : block.shape[1]], self.done[:, block.shape[1] :]
-            yield Separated(block, some.reshape(voices, *block.shape))
+            samples = block.shape[1]
+            separated, self.done = self.done[:, :samples], self.done[:, samples:]
+            yield SeparatedBlock(block, separated.reshape(voices, *block.shape))
 
 
 @torch.inference_mode()
 def separate_chunk(
-    model: Separator, audio: np.ndarray, faces: Sequence[Seen | None], place: DeviceAndDtype
+    model: Separator,
+    audio: np.ndarray,
+    faces: Sequence[FaceChunk | None],
+    target: DeviceAndDtype,
 ) -> np.ndarray:
-    """Return the voices `(V, C, N)` of a chunk `(C, N)`, each channel on its own; channels that hold the
-    same are separated once.
+    """Return the voices `(V, C, N)` of a chunk `(C, N)`.
+
+    Channels are separated independently; identical ones are separated once.
     """
     voices = np.zeros((len(faces), *audio.shape), np.float32)
     peak = float(abs(audio).max())
     if peak < SILENT_PEAK:
         return voices
-    alike = bool((audio == audio[:1]).all())
-    mixture = torch.from_numpy(audio[:1] if alike else audio).to(place.device, place.dtype)
+    equal = bool((audio == audio[:1]).all())
+    mixture = torch.from_numpy(audio[:1] if equal else audio).to(target.device, target.dtype)
     for voice, face in zip(voices, faces, strict=True):
         if face is None:
             continue
         tokens = None
         if face.frames is not None:
-            seen = _shown(face.frames).to(place.device, place.dtype)
-            tokens = model.encode_video(seen)  # type: ignore[attr-defined]
+            frames = _visual_input(face.frames).to(target.device, target.dtype)
+            tokens = model.encode_video(frames)  # type: ignore[attr-defined]
             tokens = tokens.expand(len(mixture), *tokens.shape[1:])
-        found = model.separate(mixture * (PEAK / peak), tokens)
-        voice[:] = found.float().cpu().numpy() * (peak / PEAK) * face.kept
+        estimate = model.separate(mixture * (PEAK / peak), tokens)
+        voice[:] = estimate.float().cpu().numpy() * (peak / PEAK) * face.gain
     return voices
 
 
-def _shown(frames: np.ndarray) -> Tensor:
-    """Crops `(T, H, W, 3)` uint8 as `(1, 3, T, H, W)` in [0, 1], landmarks `(T, 68, 2)` as `(1, 2,
-    T, 68)`.
-    """
+def _visual_input(frames: np.ndarray) -> Tensor:
+    # Crops (T, H, W, 3) uint8 become (1, 3, T, H, W) in [0, 1], landmarks (T, 68, 2) become
+    # (1, 2, T, 68).
     if frames.ndim == 4:
         return to_frames(frames)
     return torch.from_numpy(frames).permute(2, 0, 1)[None]

@@ -1,30 +1,32 @@
-"""Whose voices a file holds: the faces in it from left to right, and what each looks like chunk by
-chunk."""
+"""Find the people in a video from their face tracks, from left to right, and stream their faces."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from avsync.pipelines.separate.overlap_add import Seen
+from avsync.pipelines.separate.overlap_add import FaceChunk
 from avsync.scoring.decision import MIN_FACE_PX, MIN_TRACK_S, TrackExtent
 from avsync.scoring.engine import CroppedTick
 from avsync.scoring.result import Interval, Reason
 from avsync.timing import FPS
 
-# A face that is lost for no longer is held to be there: it was turned away, or hidden by a hand.
-BRIDGED_S = 1.0
-# Beyond what is seen of a face its voice fades over this.
+# A face lost for at most this long counts as visible: it was turned away or occluded.
+MAX_GAP_S = 1.0
+# Voices fade in and out over this long outside the intervals in which the face is visible.
 FADE_S = 0.2
-# Two tracks of one place may lie over one another by this: a face that is lost and found again.
-SHARED_S = 0.5
+# Tracks at one position may overlap by this: a face that is lost and found again.
+MAX_OVERLAP_S = 0.5
 
 
-class Person(NamedTuple):
-    """One place in the frame, counted from the left: the faces seen there one after another.
+class PersonTracks(NamedTuple):
+    """One person: the face tracks at one position in the frame, one after another.
 
-    `box` is their median x0, y0, x1, y1 in pixels of the upright frame, `seen` when one of them
-    is in it, in seconds from the first frame.
+    Args:
+        number: index of the position, from the left.
+        tracks: face tracks in order of time.
+        seen: intervals in which a face is visible, in seconds from the first frame.
+        box: median x0, y0, x1, y1 of the tracks in pixels of the upright frame.
     """
 
     number: int
@@ -33,31 +35,39 @@ class Person(NamedTuple):
     box: tuple[float, float, float, float]
 
 
-def people_of(faces: Mapping[int, TrackExtent]) -> tuple[list[Person], Reason | None]:
-    """Return the people in a file from left to right; where there are none, the reason.
+def find_people(
+    faces: Mapping[int, TrackExtent],
+) -> tuple[list[PersonTracks], Reason | None]:
+    """Return the people in a video from left to right, and the reason if there are none.
 
-    Faces that are in view together are different people. After a cut nobody says who is who: a new
-    face takes the free place that is nearest in the frame.
+    Faces visible together are different people. After a cut identities are unknown: a new face
+    takes the free position that is nearest in the frame.
     """
     large = [face for face in faces.values() if face.width_px >= MIN_FACE_PX]
     long = [face for face in large if face.end_s - face.start_s >= MIN_TRACK_S]
     if not long:
         return [], "too_short" if large else "face_too_small" if faces else "no_face"
-    places: list[list[TrackExtent]] = []
+    positions: list[list[TrackExtent]] = []
     for face in sorted(long, key=lambda face: (face.start_s, face.track)):
-        free = [place for place in places if place[-1].end_s <= face.start_s + SHARED_S]
+        free = [tracks for tracks in positions if tracks[-1].end_s <= face.start_s + MAX_OVERLAP_S]
         if free:
-            min(free, key=lambda place: abs(_middle(place[-1]) - _middle(face))).append(face)
+            nearest = min(free, key=lambda tracks: abs(_centre_x(tracks[-1]) - _centre_x(face)))
+            nearest.append(face)
         else:
-            places.append([face])
-    places.sort(key=_place)
-    return [_person(number, place) for number, place in enumerate(places)], None
+            positions.append([face])
+    positions.sort(key=_mean_x)
+    return [_person(number, tracks) for number, tracks in enumerate(positions)], None
 
 
-def chosen(people: Sequence[Person], who: str) -> list[Person]:
-    """Those that are meant: `all`, `left`, `right` or a number from 0; none where there are fewer.
+def choose_people(people: Sequence[PersonTracks], who: str) -> list[PersonTracks]:
+    """Return the people that `who` selects, none if there is no such person.
 
-    ValueError for any other word.
+    Args:
+        people: from left to right.
+        who: `all`, `left`, `right` or an index from 0.
+
+    Raises:
+        ValueError: for any other `who`.
     """
     check_who(who)
     if who == "all":
@@ -68,42 +78,46 @@ def chosen(people: Sequence[Person], who: str) -> list[Person]:
 
 
 def check_who(who: str) -> None:
-    """ValueError unless the word chooses people."""
+    """Raise a ValueError unless `who` is `all`, `left`, `right` or an index from 0."""
     if who not in ("all", "left", "right") and not (who.isascii() and who.isdigit()):
         raise ValueError(f"who must be all, left, right or a number from 0, got {who!r}")
 
 
-class SeenFaces:
-    """The chosen people's crops, chunk by chunk, from ticks that come in once.
+class CroppedFaces:
+    """Stream the face crops of people chunk by chunk; a `FaceStream`.
 
     Args:
-        people: whose.
-        ticks: crops in order, by track.
-        duration_s: of the video.
+        people: people whose voices are separated.
+        ticks: crops by track, in order of time; read once.
+        duration_s: duration of the video.
     """
 
     def __init__(
-        self, people: Sequence[Person], ticks: Iterable[CroppedTick], duration_s: float
+        self, people: Sequence[PersonTracks], ticks: Iterable[CroppedTick], duration_s: float
     ) -> None:
-        self.people, self.ticks = people, iter(ticks)
-        self.owner = {track.track: k for k, each in enumerate(people) for track in each.tracks}
-        self.knots = [_knots(person.seen, duration_s) for person in people]
+        self.ticks = iter(ticks)
+        self.owner = {track.track: k for k, person in enumerate(people) for track in person.tracks}
+        self.envelopes = [_envelope(person.seen, duration_s) for person in people]
+        # Crops of each person, by frame.
         self.held: list[dict[int, np.ndarray]] = [{} for _ in people]
-        self.reached = -1
+        self.last_read = -1
 
-    def over(self, first: int, count: int, samples: int, rate: int) -> list[Seen | None]:
-        """Return each person over a chunk, as `Faces` says; `first` must not fall."""
-        self._read_to(first, first + count)
-        times_s = first / FPS + np.arange(samples) / rate
+    def chunk(
+        self, first_frame: int, frames: int, samples: int, sample_rate: int
+    ) -> list[FaceChunk | None]:
+        """Return each person's crops and gains during a chunk, see `FaceStream`."""
+        self._read_to(first_frame, first_frame + frames)
+        wanted = np.arange(first_frame, first_frame + frames)
+        times_s = first_frame / FPS + np.arange(samples) / sample_rate
         return [
-            _seen(crops, knots, first, count, times_s)
-            for crops, knots in zip(self.held, self.knots, strict=True)
+            _face_chunk(crops, wanted, np.interp(times_s, *envelope).astype(np.float32))
+            for crops, envelope in zip(self.held, self.envelopes, strict=True)
         ]
 
     def _read_to(self, first: int, end: int) -> None:
         self.held = [{n: crop for n, crop in crops.items() if n >= first} for crops in self.held]
-        while self.reached < end - 1 and (tick := next(self.ticks, None)) is not None:
-            self.reached = tick.number
+        while self.last_read < end - 1 and (tick := next(self.ticks, None)) is not None:
+            self.last_read = tick.number
             if tick.number < first:
                 continue
             for track, crop in tick.crops.items():
@@ -112,61 +126,57 @@ class SeenFaces:
 
 
 class NoFaces:
-    """For a task that looks at no face: one voice, all along."""
+    """Source for an audio-only task: one voice at full gain; a `FaceStream`."""
 
-    def over(self, first: int, count: int, samples: int, rate: int) -> list[Seen | None]:
-        """As `Faces` says."""
-        return [Seen(None, np.ones(samples, np.float32))]
+    def chunk(
+        self, first_frame: int, frames: int, samples: int, sample_rate: int
+    ) -> list[FaceChunk | None]:
+        """Return one voice without frames, see `FaceStream`."""
+        return [FaceChunk(None, np.ones(samples, np.float32))]
 
 
-def _seen(
-    crops: Mapping[int, np.ndarray],
-    knots: np.ndarray,
-    first: int,
-    count: int,
-    times_s: np.ndarray,
-) -> Seen | None:
-    kept = np.interp(times_s, *knots).astype(np.float32)
-    there = np.array([n for n in sorted(crops) if n < first + count])
-    if not len(there) or not kept.any():
+def _face_chunk(
+    crops: Mapping[int, np.ndarray], wanted: np.ndarray, gain: np.ndarray
+) -> FaceChunk | None:
+    known = np.array([n for n in sorted(crops) if n <= wanted[-1]])
+    if not len(known) or not gain.any():
         return None
-    # Where the face is not seen, it looks as it did at the nearest moment.
-    wanted = np.arange(first, first + count)
-    after = np.clip(np.searchsorted(there, wanted), 0, len(there) - 1)
+    # Frames without the face take the crop of the nearest frame that has one.
+    after = np.clip(np.searchsorted(known, wanted), 0, len(known) - 1)
     before = np.maximum(after - 1, 0)
-    nearer = np.abs(there[before] - wanted) <= np.abs(there[after] - wanted)
-    shown = there[np.where(nearer, before, after)]
-    return Seen(np.stack([crops[n] for n in shown.tolist()]), kept)
+    nearer = np.abs(known[before] - wanted) <= np.abs(known[after] - wanted)
+    nearest = known[np.where(nearer, before, after)]
+    return FaceChunk(np.stack([crops[n] for n in nearest.tolist()]), gain)
 
 
-def _knots(seen: Sequence[Interval], duration_s: float) -> np.ndarray:
-    """When a voice is kept `(2, 4 S)`: times in seconds and shares, lines between them."""
+def _envelope(seen: Sequence[Interval], duration_s: float) -> np.ndarray:
+    """Return the gain of a voice as `(2, 4 S)`: times in seconds, and gains to interpolate."""
     times: list[float] = []
     for start_s, end_s in seen:
-        # The audio may begin before the frames or outlast them by a little.
-        begin = start_s - (BRIDGED_S if start_s < BRIDGED_S else 0)
-        end = end_s + (BRIDGED_S if end_s > duration_s - BRIDGED_S else 0)
+        # The audio may begin a little before the frames or outlast them.
+        begin = start_s - (MAX_GAP_S if start_s < MAX_GAP_S else 0)
+        end = end_s + (MAX_GAP_S if end_s > duration_s - MAX_GAP_S else 0)
         times += [begin - FADE_S, begin, end, end + FADE_S]
     return np.array([times, [0, 1, 1, 0] * len(seen)], dtype=np.float64)
 
 
-def _person(number: int, place: Sequence[TrackExtent]) -> Person:
+def _person(number: int, tracks: Sequence[TrackExtent]) -> PersonTracks:
     seen: list[Interval] = []
-    for face in place:
-        start_s, end_s = face.start_s, face.end_s
-        if seen and start_s - seen[-1][1] <= BRIDGED_S:
+    for track in tracks:
+        start_s, end_s = track.start_s, track.end_s
+        if seen and start_s - seen[-1][1] <= MAX_GAP_S:
             start_s, before = seen.pop()
             end_s = max(end_s, before)
         seen.append((start_s, end_s))
-    x0, y0, x1, y1 = np.median([face.box for face in place], axis=0).tolist()
-    return Person(number, tuple(place), tuple(seen), (x0, y0, x1, y1))
+    x0, y0, x1, y1 = np.median([track.box for track in tracks], axis=0).tolist()
+    return PersonTracks(number, tuple(tracks), tuple(seen), (x0, y0, x1, y1))
 
 
-def _middle(face: TrackExtent) -> float:
+def _centre_x(face: TrackExtent) -> float:
     return (face.box[0] + face.box[2]) / 2
 
 
-def _place(place: Sequence[TrackExtent]) -> float:
-    """Return how far to the right a place is: the mean over the time its faces are in view."""
-    lengths = [face.end_s - face.start_s for face in place]
-    return float(np.average([_middle(face) for face in place], weights=lengths))
+def _mean_x(tracks: Sequence[TrackExtent]) -> float:
+    """Return the horizontal position, averaged over the time in which the faces are visible."""
+    lengths = [track.end_s - track.start_s for track in tracks]
+    return float(np.average([_centre_x(track) for track in tracks], weights=lengths))

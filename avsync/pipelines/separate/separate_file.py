@@ -1,4 +1,4 @@
-"""A video in, the voice of each face in it out, and what is left of the audio without them."""
+"""Separate the voice of each face in one video file."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -27,30 +27,37 @@ from avsync.pipelines.evaluate.separation import (
     evaluation_json,
 )
 from avsync.pipelines.progress import ProgressCallback
-from avsync.pipelines.separate.overlap_add import Faces, Separated, Separator, separate_blocks
+from avsync.pipelines.separate.output_files import (
+    SourceAudio,
+    WrittenAudio,
+    earlier_files,
+    write_audio_files,
+)
+from avsync.pipelines.separate.overlap_add import (
+    FaceStream,
+    SeparatedBlock,
+    Separator,
+    separate_blocks,
+)
 from avsync.pipelines.separate.people import (
+    CroppedFaces,
     NoFaces,
-    Person,
-    SeenFaces,
+    PersonTracks,
     check_who,
-    chosen,
-    people_of,
+    choose_people,
+    find_people,
 )
 from avsync.pipelines.separate.result import (
     REST,
+    SeparatedVoice,
     SeparationResult,
-    Sound,
-    Voice,
-    Written,
-    earlier_files,
-    write_audio_files,
     write_separation,
 )
 from avsync.tasks.registry import create_model, model_card, resolve_model
 from avsync.timing import FPS
 
-# The share of the work that looking for faces is.
-LOOKING = 0.2
+# Share of the work that face tracking takes.
+TRACKING_SHARE = 0.2
 
 
 def separate(
@@ -67,50 +74,56 @@ def separate(
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
 ) -> SeparationResult:
-    """Write the voice of each chosen face of a video, and what is left, as WAV files.
+    """Write the voice of each chosen face of a video and the rest of its audio as WAV files.
 
-    `voice_0.wav`, `voice_1.wav`, ... from left to right and `rest.wav` add up to the file's audio:
-    all have its sample rate, its channels and its length, and begin with the first frame, or with
-    the audio where that begins earlier. `separation.json` says what was done. They appear together
-    when all are whole. Memory does not grow with the file. A file that cannot be separated is a
-    result with a reason, never an exception.
+    `voice_0.wav`, `voice_1.wav`, ... from left to right and `rest.wav` sum to the audio of the
+    file: all have its sample rate, channels and length, and begin with the first frame, or with
+    the audio where that begins earlier. `separation.json` describes the result. The files appear
+    together when all are complete. Memory does not grow with the length of the file.
 
     Args:
         path: a video file, never written to.
-        output: a folder, made if missing.
-        who: `all`, `left`, `right` or a number from 0, counted from the left.
-        model: the name of a separation model that `avsync models` lists, or a model object in eval
-            mode that keeps the contract of a separation task.
+        output: a folder, created if missing.
+        who: `all`, `left`, `right` or an index from 0, from the left.
+        model: the name of a separation model that `avsync models` lists, or a separation task as
+            an object in eval mode.
         weights: a checkpoint of the named model instead of the released one.
-        detector: the face detector, `yunet`, `haar`, an object, or None for the best there is.
-        landmarker: for a model that looks at landmarks; None: MediaPipe's.
-        mux: also write a video for each voice: the file with that voice for its audio, encoded as
-            its own was; all else is copied.
+        detector: the face detector: `yunet`, `haar`, an object, or None for the best available.
+        landmarker: for models that take landmarks; None for MediaPipe's.
+        mux: also write one video per voice: the file with that voice as its audio, encoded with
+            the codec of the original; all other streams are copied.
         references: a folder with the true `voice_0.wav`, ..., `rest.wav`, as long as the file's
-            audio: how near to them the written ones are goes into `metrics`.
-        overwrite: replace what an earlier separation has written to `output`, which else is a
-            FileExistsError.
-        progress: told the share done, 0 to 1.
+            audio; the comparison with them is in the result's `metrics`.
+        overwrite: replace the files of an earlier separation in `output`.
+        progress: called with the share done, 0 to 1.
 
-    ValueError for arguments out of range, RuntimeError for weights that cannot be used, and for a
-    container that a video cannot be written to.
+    Returns:
+        The result. A file that cannot be separated is a result with a reason, never an exception.
+
+    Raises:
+        ValueError: for arguments out of range.
+        FileExistsError: if `output` holds an earlier separation and `overwrite` is not set.
+        RuntimeError: for weights that cannot be used, and for a container that videos cannot be
+            written to.
     """
     check_who(who)
     if references is not None and not Path(references).is_dir():
         raise ValueError(f"references must be a folder, got {references}")
     name, task = load_separator(model, weights)
     earlier = earlier_files(Path(output), Path(path), overwrite)
-    found = _detector(detector) if task.spec.uses_video else None
+    face_detector = _face_detector(detector) if task.spec.uses_video else None
     blank = SeparationResult(str(path), str(output), "unreadable", None, "", who, name)
     try:
         info = probe_media(path)
         if mux:
-            forecast_copy(Path(path), _video(blank, 0, info), encode=True)
-        with _cut(task, landmarker) as cut:
-            result = _separated(blank, info, task, found, cut, mux, progress or _nobody)
+            forecast_copy(Path(path), _video_path(blank, 0, info), encode=True)
+        with _landmark_cut(task, landmarker) as cut:
+            result = _separate_media(
+                blank, info, task, face_detector, cut, mux, progress or _no_progress
+            )
     except UnreadableMedia as error:
         return replace(blank, reason=error.reason, detail=str(error))
-    except _NothingHeard:
+    except _SilentAudio:
         detail = "there is no audio in the file but silence"
         return replace(blank, status="cannot_tell", reason="silence", detail=detail)
     if result.status == "ok":
@@ -132,8 +145,11 @@ def _metrics(references: Path, estimates: Path) -> dict[str, Any]:
 def load_separator(
     model: str | Separator, weights: str | Path | None = None
 ) -> tuple[str, Separator]:
-    """Return the name and the task of a separation model, loaded once for all files; on the GPU where
-    there is one.
+    """Return name and task of a separation model, loaded once and on the GPU where there is one.
+
+    Args:
+        model: a name that `avsync models` lists, or a task object, returned as it is.
+        weights: a checkpoint of the named model instead of the released one.
     """
     return resolve_model(model, weights, _loaded, ("spec", "separate"))
 
@@ -146,32 +162,34 @@ def _loaded(name: str, weights: str | None) -> Separator:
     return cast(Separator, task)
 
 
-class _NothingHeard(Exception):
-    """The audio is silence from end to end: what was written of it does not stay."""
+class _SilentAudio(Exception):
+    """The audio is silent throughout; the files begun are discarded."""
 
 
-def _detector(named: str | FaceDetector | None) -> FaceDetector:
-    return find_detector(named) if named is None or isinstance(named, str) else named
+def _face_detector(detector: str | FaceDetector | None) -> FaceDetector:
+    return find_detector(detector) if detector is None or isinstance(detector, str) else detector
 
 
 @contextmanager
-def _cut(model: Separator, landmarker: Landmarker | None) -> Iterator[Cut | None]:
-    """Yield what a task looks at of a face, where that is no crop: its landmarks, aligned."""
+def _landmark_cut(model: Separator, landmarker: Landmarker | None) -> Iterator[Cut | None]:
+    """Yield the function that computes a task's aligned landmarks; None if it takes crops."""
     if not model.spec.landmarks:
         yield None
     elif landmarker is None:
         with MediaPipeLandmarker() as found:
-            yield partial(_landmarks, found)
+            yield partial(_aligned_landmarks, found)
     else:
-        yield partial(_landmarks, landmarker)
+        yield partial(_aligned_landmarks, landmarker)
 
 
-def _landmarks(landmarker: Landmarker, image: np.ndarray, face: TrackedFace) -> np.ndarray | None:
-    found = landmarker(image, Face(face.box, face.points, face.score))
-    return None if found is None else align_to_mean_face(found[None])[0]
+def _aligned_landmarks(
+    landmarker: Landmarker, image: np.ndarray, face: TrackedFace
+) -> np.ndarray | None:
+    landmarks = landmarker(image, Face(face.box, face.points, face.score))
+    return None if landmarks is None else align_to_mean_face(landmarks[None])[0]
 
 
-def _separated(
+def _separate_media(
     blank: SeparationResult,
     info: MediaInfo,
     model: Separator,
@@ -180,97 +198,104 @@ def _separated(
     mux: bool,
     report: ProgressCallback,
 ) -> SeparationResult:
-    """Return the result of a file that can be opened, `blank` saying how it is separated."""
+    """Separate a file that can be opened; `blank` is the result with the request filled in."""
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no audio")
     if detector is None:
-        return _written(blank, info, model, NoFaces(), [], mux, report)
-    looking = CropStream(info, model.spec, detector, wanted=())
-    for tick in looking:
+        return _write_output(blank, info, model, NoFaces(), [], mux, report)
+    tracking = CropStream(info, model.spec, detector, wanted=())
+    for tick in tracking:
         if info.duration_s and tick.number % FPS == 0:
-            report(LOOKING * min(1.0, tick.number / FPS / info.duration_s))
-    everyone, reason = people_of(looking.faces())
-    people = chosen(everyone, blank.who)
+            report(TRACKING_SHARE * min(1.0, tick.number / FPS / info.duration_s))
+    everyone, reason = find_people(tracking.faces())
+    people = choose_people(everyone, blank.who)
     blank = replace(blank, faces=len(everyone))
     if reason is not None:
         return replace(blank, status="cannot_tell", reason=reason, detail=DETAILS[reason])
     if not people:
         detail = f"there is no face {blank.who}, only 0 to {len(everyone) - 1} from the left"
         return replace(blank, status="cannot_tell", reason="no_such_face", detail=detail)
-    wanted = {track.track for person in people for track in person.tracks}
-    ticks = cast(Any, iter(CropStream(info, model.spec, detector, wanted, cut)))
+    chosen_tracks = {track.track for person in people for track in person.tracks}
+    ticks = cast(Any, iter(CropStream(info, model.spec, detector, chosen_tracks, cut)))
     with closing(ticks):
-        faces = SeenFaces(people, ticks, looking.ticks / FPS)
-        return _written(blank, info, model, faces, people, mux, report)
+        faces = CroppedFaces(people, ticks, tracking.ticks / FPS)
+        return _write_output(blank, info, model, faces, people, mux, report)
 
 
-def _written(
+def _write_output(
     blank: SeparationResult,
     info: MediaInfo,
     model: Separator,
-    faces: Faces,
-    people: Sequence[Person],
+    faces: FaceStream,
+    people: Sequence[PersonTracks],
     mux: bool,
     report: ProgressCallback,
 ) -> SeparationResult:
-    audio, folder = Sound.of(info), Path(blank.output)
+    audio, folder = SourceAudio.from_media(info), Path(blank.output)
     numbers = [person.number for person in people] or [0]
     names = [f"voice_{number}.wav" for number in numbers]
-    videos = [_video(blank, number, info) for number in numbers if mux]
+    videos = [_video_path(blank, number, info) for number in numbers if mux]
     with ExitStack() as stack:
         rest, *voices = (stack.enter_context(replacing(folder / name)) for name in (REST, *names))
         blocks = stack.enter_context(closing(audio.blocks()))
-        separated = separate_blocks(model, blocks, audio.rate, faces, -audio.ahead_s * FPS)
-        told = _told(separated, audio.rate, info.duration_s, report)
-        written = write_audio_files(audio, told, voices, rest)
+        separated = separate_blocks(model, blocks, audio.sample_rate, faces, -audio.lead_s * FPS)
+        separated = _with_progress(separated, audio.sample_rate, info.duration_s, report)
+        written = write_audio_files(audio, separated, voices, rest)
         if not written.energies[0]:
-            raise _NothingHeard
+            raise _SilentAudio
         for voice, video in zip(voices, videos, strict=False):
-            beside = stack.enter_context(replacing(video))
+            unfinished = stack.enter_context(replacing(video))
             write_replaced_audio(
-                Path(info.path), beside, video, voice, info.video_start_s + audio.start_s
+                Path(info.path), unfinished, video, voice, info.video_start_s + audio.start_s
             )
     return replace(
         blank,
         status="ok",
         voices=_voices(names, videos, people, written),
         rest=REST,
-        sample_rate=audio.rate,
+        sample_rate=audio.sample_rate,
         channels=written.channels,
         start_s=round(audio.start_s, 6),
-        duration_s=round(written.samples / audio.rate, 6),
+        duration_s=round(written.samples / audio.sample_rate, 6),
     )
 
 
-def _video(blank: SeparationResult, number: int, info: MediaInfo) -> Path:
+def _video_path(blank: SeparationResult, number: int, info: MediaInfo) -> Path:
     return Path(blank.output) / f"voice_{number}{Path(info.path).suffix}"
 
 
 def _voices(
-    names: Sequence[str], videos: Sequence[Path], people: Sequence[Person], written: Written
-) -> tuple[Voice, ...]:
+    names: Sequence[str],
+    videos: Sequence[Path],
+    people: Sequence[PersonTracks],
+    written: WrittenAudio,
+) -> tuple[SeparatedVoice, ...]:
     voices = []
-    for place, name in enumerate(names):
-        video = videos[place].name if videos else None
-        voice = Voice(None, name, video, written.level_db(place), None, ())
+    for index, name in enumerate(names):
+        video = videos[index].name if videos else None
+        voice = SeparatedVoice(None, name, video, written.level_db(index), None, ())
         if people:
-            person = people[place]
+            person = people[index]
             voice = replace(voice, number=person.number, box=person.box, seen=person.seen)
         voices.append(voice)
     return tuple(voices)
 
 
-def _told(
-    separated: Iterator[Separated], rate: int, duration_s: float | None, report: ProgressCallback
-) -> Iterator[Separated]:
-    """Yield the same, the share done being told."""
+def _with_progress(
+    separated: Iterator[SeparatedBlock],
+    sample_rate: int,
+    duration_s: float | None,
+    report: ProgressCallback,
+) -> Iterator[SeparatedBlock]:
+    """Yield the same blocks and report the share done."""
     samples = 0
     for block in separated:
         samples += block.mixture.shape[1]
         yield block
         if duration_s:
-            report(LOOKING + (1 - LOOKING) * min(1.0, samples / rate / duration_s))
+            separated_share = min(1.0, samples / sample_rate / duration_s)
+            report(TRACKING_SHARE + (1 - TRACKING_SHARE) * separated_share)
 
 
-def _nobody(share: float) -> None:
-    """Report nobody."""
+def _no_progress(share: float) -> None:
+    """Ignore the share done."""

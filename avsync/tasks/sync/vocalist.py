@@ -174,7 +174,7 @@ class Vocalist(nn.Module):
         windows = self.visual.windows(frames, self.spec.window_frames)
         return self._embed(windows, self.video_to_audio, self.audio_to_video)
 
-    def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
+    def encode_audio(self, wav: Tensor, starts_s: Tensor) -> VocalistEmbedding:
         """Encode the audio of windows.
 
         Args:

@@ -5,7 +5,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from pipelines.painters import texture, write_pictures, write_voice
+from pipelines.painters import texture, write_frames, write_voice
 
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia, open_media, video_stream
@@ -48,7 +48,7 @@ def times_of(path):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_it_says_of_itself_can_be_read_in_every_container(tmp_path, voice, suffix):
     told = {"title": "A video", "comment": "old"}
-    source = write_pictures(tmp_path / "a.mp4", [texture(64, 48)] * 5, metadata=told)
+    source = write_frames(tmp_path / "a.mp4", [texture(64, 48)] * 5, metadata=told)
     with av.open(str(copied_packets(source, tmp_path / f"new{suffix}", voice))) as container:
         read = {key.lower(): value for key, value in container.metadata.items()}
     assert WORDS.items() <= read.items()
@@ -67,7 +67,7 @@ def test_what_it_says_of_itself_can_be_read_in_every_container(tmp_path, voice, 
     ids=["25", "29.97", "variable", "late"],
 )
 def test_every_picture_is_shown_when_it_was(tmp_path, voice, suffix, times):
-    source = write_pictures(tmp_path / "a.mp4", [texture(64, 48)] * len(times), times=times)
+    source = write_frames(tmp_path / "a.mp4", [texture(64, 48)] * len(times), times=times)
     found = times_of(copied_packets(source, tmp_path / f"new{suffix}", voice))
     # Matroska counts milliseconds.
     within = 0.0006 if suffix in (".mkv", ".webm") else 1e-6
@@ -77,7 +77,7 @@ def test_every_picture_is_shown_when_it_was(tmp_path, voice, suffix, times):
 def test_pixels_that_are_not_square_stay_so(tmp_path, voice):
     images = [texture(64, 48)] * 3
     ratio = Fraction(4, 3)
-    source = write_pictures(tmp_path / "a.mp4", images, sample_aspect_ratio=ratio)
+    source = write_frames(tmp_path / "a.mp4", images, sample_aspect_ratio=ratio)
     with av.open(str(copied_packets(source, tmp_path / "new.mp4", voice))) as container:
         stream = container.streams.video[0]
         assert (stream.width, stream.height, stream.sample_aspect_ratio) == (64, 48, ratio)
@@ -85,7 +85,7 @@ def test_pixels_that_are_not_square_stay_so(tmp_path, voice):
 
 def test_what_is_said_of_colours_is_kept(tmp_path, voice):
     told = {"colorspace": 1, "color_range": 2, "color_primaries": 1, "color_trc": 1}
-    source = write_pictures(tmp_path / "a.mp4", [texture(64, 48)] * 3, **told)
+    source = write_frames(tmp_path / "a.mp4", [texture(64, 48)] * 3, **told)
     with av.open(str(copied_packets(source, tmp_path / "new.mp4", voice))) as container:
         frame = next(container.decode(video=0))
     assert {name: getattr(frame, name) for name in told} == told
@@ -95,7 +95,7 @@ def test_what_is_said_of_colours_is_kept(tmp_path, voice):
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
 def test_pictures_look_as_they_did(tmp_path, voice, suffix, size):
     image = texture(*size)
-    source = write_pictures(tmp_path / "a.mkv", [image] * 5, pix_fmt="yuv444p")
+    source = write_frames(tmp_path / "a.mkv", [image] * 5, pix_fmt="yuv444p")
     with av.open(str(copied_packets(source, tmp_path / f"new{suffix}", voice))) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(frames) == 5
@@ -106,7 +106,7 @@ def test_pictures_look_as_they_did(tmp_path, voice, suffix, size):
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".mkv", "pcm_s16le"), (".mov", "pcm_s16le")])
 def test_a_sound_that_the_container_holds_is_kept_to_the_sample(tmp_path, voice, suffix, codec):
-    source = write_pictures(tmp_path / "a.mp4", [texture(64, 48)] * 25)
+    source = write_frames(tmp_path / "a.mp4", [texture(64, 48)] * 25)
     new = copied_packets(source, tmp_path / f"new{suffix}", voice, 0.75)
     with av.open(str(new)) as container:
         assert container.streams.audio[0].codec_context.name == codec
@@ -116,7 +116,7 @@ def test_a_sound_that_the_container_holds_is_kept_to_the_sample(tmp_path, voice,
 
 @pytest.mark.parametrize("suffix", [".mp4", ".m4v"])
 def test_pcm_becomes_aac_in_mp4_and_stays_in_its_place(tmp_path, voice, suffix):
-    source = write_pictures(tmp_path / "a.mp4", [texture(64, 48)] * 25)
+    source = write_frames(tmp_path / "a.mp4", [texture(64, 48)] * 25)
     new = copied_packets(source, tmp_path / f"new{suffix}", voice)
     with av.open(str(new)) as container:
         assert container.streams.audio[0].codec_context.name == "aac"
@@ -126,7 +126,7 @@ def test_pcm_becomes_aac_in_mp4_and_stays_in_its_place(tmp_path, voice, suffix):
 
 def test_a_rate_that_aac_does_not_know_is_brought_to_one(tmp_path):
     voice = write_voice(tmp_path / "v.wav", 0.1 * np.sin(np.arange(19200) / 20), 192000)
-    source = write_pictures(tmp_path / "a.mp4", [texture(64, 48)] * 3)
+    source = write_frames(tmp_path / "a.mp4", [texture(64, 48)] * 3)
     with av.open(str(copied_packets(source, tmp_path / "new.mp4", voice))) as container:
         assert container.streams.audio[0].codec_context.sample_rate == 96000
 
@@ -138,7 +138,7 @@ def test_a_container_without_times_or_words_is_refused(tmp_path):
 
 
 def test_a_sound_that_is_none_is_said(tmp_path):
-    source = write_pictures(tmp_path / "a.mp4", [texture(64, 48)] * 3)
+    source = write_frames(tmp_path / "a.mp4", [texture(64, 48)] * 3)
     with pytest.raises((UnreadableMedia, RuntimeError), match="not a media file"):
         (tmp_path / "v.wav").write_bytes(b"no audio")
         copied_packets(source, tmp_path / "new.mp4", tmp_path / "v.wav")

@@ -55,7 +55,7 @@ def moved(wav, lead_ms, rate=16000):
 
 @pytest.fixture(scope="module")
 def shifted(speech, tmp_path_factory):
-    """Return `shifted(lead_ms)`: the path of a clip whose audio leads, and its result, made once."""
+    """Return `shifted(lead_ms)`: the path and result of a clip whose audio leads, made once."""
     folder = tmp_path_factory.mktemp("shifted")
 
     @cache

@@ -9,11 +9,11 @@ from pipelines.readers import write_reader
 from training.spoken import write_transcripts
 
 from avsync import weights
-from avsync.cli.main import main
+from avsync.cli import main
 from avsync.data.sampling.crops import crops_for
 from avsync.data.store.writer import write_tables
 from avsync.metrics.word_error_rate import count_word_errors
-from avsync.pipelines.evaluate.lip_reader_runner import load_reader, moved
+from avsync.pipelines.evaluate.lip_reader_runner import aligned_audio, load_reader
 from avsync.pipelines.evaluate.lipreading import LipreadEvaluation, evaluate_lipread, lipread_table
 from avsync.tasks.registry import create_model
 
@@ -32,7 +32,7 @@ def asked(store, tmp_path):
 def test_a_reader_of_one_word_makes_the_errors_known_on_paper(asked):
     figures = evaluate_lipread(asked)
     assert (figures["clips"], figures["words"]) == (3, 6)
-    # It hits "blue" twice and 40 words are read where there are two: 38 are put in each time.
+    # It hits "blue" twice and 40 words are read where there are two: 38 are inserted each time.
     counts = [figures[name] for name in ("substitutions", "deletions", "insertions")]
     assert counts == [1 + 1 + 2, 0, 3 * 38]
     assert figures["wer"] == (4 + 3 * 38) / 6
@@ -61,11 +61,11 @@ def test_each_clip_is_read_as_the_model_reads_it(asked, store, tmp_path, streams
     rows = {row["clip"]: row for row in evaluate_lipread(asked)["per_clip"]}
     clip = store["two.0"]
     wav = np.concatenate([np.zeros(320, np.float32), clip.wav_16k[:-320]])
-    assert np.array_equal(moved(clip, 20.0), wav)
+    assert np.array_equal(aligned_audio(clip, 20.0), wav)
     reader = load_reader(path)
     crops = torch.from_numpy(crops_for(reader.spec, clip)).permute(3, 0, 1, 2)[None] / 255
-    seen, heard = (crops, torch.from_numpy(wav)[None])
-    given = {"video": (seen, None), "audio": (None, heard), "both": (seen, heard)}[streams]
+    video, audio = (crops, torch.from_numpy(wav)[None])
+    given = {"video": (video, None), "audio": (None, audio), "both": (video, audio)}[streams]
     assert rows["two.0"]["read"] == reader.read(*given, beam=2, longest=40)[0]
     found = count_word_errors(rows["two.0"]["said"], rows["two.0"]["read"])
     assert rows["two.0"]["said"] == "blue now"
@@ -82,7 +82,7 @@ def test_only_the_split_is_read_and_written_as_json(asked, store, tmp_path, caps
     line = f"evaluate lipread --data {store.path} --transcripts {asked.transcripts} --split val"
     line += f" --weights {asked.weights} --splits {store.path / 'splits.json'} --streams both"
     assert main([*line.split(), "--json", str(tmp_path / "figures.json")]) == 0
-    assert "from lips and voice" in capsys.readouterr().out
+    assert "from lips and speech" in capsys.readouterr().out
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert [row["clip"] for row in figures["per_clip"]] == ["three.0"]
     assert figures["per_clip"][0]["said"] == "now please"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from avsync.cli.main import main
+from avsync.cli import main
 from avsync.media.writers.wav_writer import WavWriter
 from avsync.metrics.separation import score_sources
 from avsync.pipelines.evaluate.separation import (
@@ -34,9 +34,9 @@ def write(path, audio, rate=RATE):
 def folders(tmp_path):
     """Two voices and the rest, and an estimate of each."""
     voices, rest = [noise(0), noise(1)], noise(2)
-    for place, voice in enumerate(voices):
-        write(tmp_path / "true" / f"voice_{place}.wav", voice)
-        write(tmp_path / "found" / f"voice_{place}.wav", voice + 0.1 * voices[1 - place])
+    for index, voice in enumerate(voices):
+        write(tmp_path / "true" / f"voice_{index}.wav", voice)
+        write(tmp_path / "found" / f"voice_{index}.wav", voice + 0.1 * voices[1 - index])
     write(tmp_path / "true" / "rest.wav", rest)
     write(tmp_path / "found" / "rest.wav", rest + 0.3 * voices[0])
     return SeparationEvaluation(tmp_path / "true", tmp_path / "found")
@@ -57,9 +57,9 @@ def test_each_source_gets_the_figures_of_the_metrics(folders):
     assert rows["rest"].figures["sir"] == rows["rest"].figures["sir_with_second"]
 
 
-def test_which_are_voices_can_be_said(folders):
+def test_the_voices_can_be_chosen_by_name(folders):
     other = SeparationEvaluation(folders.references, folders.estimates, voices=("rest",))
-    usual, renamed = (evaluate_separation(each)[1].figures for each in (folders, other))
+    usual, renamed = (evaluate_separation(evaluation)[1].figures for evaluation in (folders, other))
     assert usual["sir"] > usual["sir_with_second"] + 1
     assert renamed["sir"] == renamed["sir_with_second"] == pytest.approx(usual["sir_with_second"])
 
@@ -73,12 +73,12 @@ def test_gains_are_over_a_mixture_that_is_given(folders):
     assert rows[0].figures["sdr_gain"] != pytest.approx(without["sdr_gain"], abs=0.5)
 
 
-def test_folders_of_mixtures_are_told_apart(tmp_path):
-    for place, name in enumerate(["a", "b"]):
-        write(tmp_path / "true" / name / "target.wav", noise(place))
+def test_folders_of_mixtures_are_scored_separately(tmp_path):
+    for seed, name in enumerate(["a", "b"]):
+        write(tmp_path / "true" / name / "target.wav", noise(seed))
         write(tmp_path / "true" / name / "music.wav", noise(5))
-        write(tmp_path / "found" / name / "target.flac.wav", noise(place))
-        write(tmp_path / "found" / name / "target.wav", noise(place) + 0.1 * noise(5))
+        write(tmp_path / "found" / name / "target.flac.wav", noise(seed))
+        write(tmp_path / "found" / name / "target.wav", noise(seed) + 0.1 * noise(5))
     rows = evaluate_separation(SeparationEvaluation(tmp_path / "true", tmp_path / "found"))
     assert [(row.mixture, row.source) for row in rows] == [("a", "target"), ("b", "target")]
     assert all(row.figures["si_sdr"] == pytest.approx(20, abs=1) for row in rows)
@@ -95,7 +95,7 @@ def test_folders_of_mixtures_are_told_apart(tmp_path):
     ],
     ids=["silent", "short", "other rate", "broken", "empty"],
 )
-def test_what_cannot_be_scored_is_said_and_the_rest_goes_on(folders, spoil, status, detail):
+def test_what_cannot_be_scored_is_reported_and_the_rest_goes_on(folders, spoil, status, detail):
     spoil(folders.estimates / "voice_0.wav")
     rows = {row.source: row for row in evaluate_separation(folders)}
     assert rows["voice_0"].status == status

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from avsync import weights
-from avsync.evaluation.published_protocols import PUBLISHED, ProtocolFigures
+from avsync.evaluation.published_protocols import PUBLISHED_PROTOCOLS, ProtocolFigures
 from avsync.pipelines.evaluate.sync import (
     SyncEvaluation,
     evaluate_sync,
     published_figures,
     read_words,
-    table,
+    sync_table,
 )
 from avsync.tasks.registry import create_model
 
@@ -65,7 +65,7 @@ def test_the_table_shows_accuracy_interval_and_chance():
     clip = dict(answered=9, within_45_ms=8, chance=0.045, median_ms=3.0, mean_abs_ms=11.0)
     figures = dict(model="dense_sync", clips=10, data="store", protocol="clips")
     figures["windows"] = [row | {"chance": 3 / 31}]
-    text = table(figures | {"clip_level": clip, "touching_words": {"5": 1.0}})
+    text = sync_table(figures | {"clip_level": clip, "touching_words": {"5": 1.0}})
     assert "100.0 % of windows touch the words at 5 frames" in text
     assert "87.5 %   80.0 to  95.0     9.7 %" in text
     assert "8 of 10 within 45 ms (chance 4.5 %), 9 answered" in text
@@ -100,7 +100,7 @@ def test_a_published_protocol_has_the_contexts_of_its_paper(store, untrained, pr
     chances = {row["tolerance"]: row["chance"] for row in figures["windows"]}
     assert chances[1] == pytest.approx(3 / 31)
     assert chances.get(5, 11 / 31) == pytest.approx(11 / 31)
-    text = table(figures)
+    text = sync_table(figures)
     assert f"dense_sync on 3 clips of {store.path.name}, protocol {protocol}" in text
     assert "LSE as published is that of syncnet only" in text
 
@@ -111,14 +111,14 @@ def test_embeddings_have_lse_and_pri_named_with_the_model(store, untrained, tmp_
     found = figures["embedding"]
     assert 1 / 35 <= found["pri"] <= 1
     assert found["pri_chance"] == pytest.approx(36 / 70)
-    assert f"embeddings of dense_sync: LSE-D {found['lse_d']:.3f}" in table(figures)
+    assert f"embeddings of dense_sync: LSE-D {found['lse_d']:.3f}" in sync_table(figures)
 
 
 def test_what_was_left_out_is_said():
     row = dict(windows="all", context=25, tolerance=1, accuracy=0.5, interval=(0, 1), chance=0.1)
     figures = dict(model="vocalist", clips=1, data="s", protocol="acappella", window_frames=25)
     figures |= dict(windows=[row | {"averaged": False}], embedding=None)
-    text = table(figures | {"too_short": [f"{n}.0" for n in range(7)]})
+    text = sync_table(figures | {"too_short": [f"{n}.0" for n in range(7)]})
     assert "left out, too short for one window: 0.0, 1.0, 2.0, 3.0, 4.0 and 2 more" in text
     assert "own context of 25 frames, not averaged" in text
     assert "LSE" not in text
@@ -131,7 +131,7 @@ def test_options_of_another_protocol_are_refused(store):
     with pytest.raises(ValueError, match="protocol must be one of clips, lrs2, acappella"):
         SyncEvaluation(data=store.path, protocol="lrs3")
     with pytest.raises(ValueError, match="no clip is longer than the 5 frames"):
-        published_figures(ProtocolFigures((), ("a",)), PUBLISHED["lrs2"], 5)
+        published_figures(ProtocolFigures((), ("a",)), PUBLISHED_PROTOCOLS["lrs2"], 5)
 
 
 TINY = {
@@ -163,7 +163,7 @@ def test_a_model_of_25_frames_is_scored_at_its_own_context(store, tmp_path):
     path = tiny("vocalist", tmp_path, window_frames=25)
     figures = published(store, path, "acappella", model="vocalist")
     assert [(row["context"], row["averaged"]) for row in figures["windows"]] == [(25, False)] * 2
-    assert "own context of 25 frames, not averaged" in table(figures)
+    assert "own context of 25 frames, not averaged" in sync_table(figures)
 
 
 def test_a_model_that_looks_at_heads_needs_a_store_that_has_them(store, tmp_path):

@@ -42,7 +42,7 @@ def clip(lead_frames, frames=60):
 
 
 @pytest.mark.parametrize("lead_frames", [0, 1, -7])
-def test_where_the_voice_fits_best_is_found(lead_frames):
+def test_the_offset_of_the_audio_is_found(lead_frames):
     found = sync_figures(Brightness(), *clip(lead_frames))
     assert found.offset_frames == lead_frames
     assert found.in_place_better or lead_frames
@@ -52,13 +52,13 @@ def contrary(still=0):
     """Audio that is soft where the lips are bright, between ends where both are still."""
     level = np.random.default_rng(0).integers(20, 250, 70).astype(np.uint8)
     audio = (270 - level.astype(int)).astype(np.uint8)
-    for each in (level, audio):
-        each[:still], each[70 - still :] = 20, 20
+    for values in (level, audio):
+        values[:still], values[70 - still :] = 20, 20
     crops = np.broadcast_to(level[:, None, None, None], (70, 8, 8, 3))
     return crops, np.repeat(audio / 255, SAMPLES_PER_FRAME).astype(np.float32)
 
 
-def test_a_voice_that_contradicts_the_lips_is_better_anywhere_else():
+def test_audio_that_contradicts_the_lips_scores_better_shifted():
     assert not sync_figures(Brightness(), *contrary()).in_place_better
 
 
@@ -97,18 +97,18 @@ def test_figures_are_means_over_clips_and_shares_of_them():
     assert figures["reading"]["wer"] == pytest.approx(1 / 3) and figures["reading"]["clips"] == 2
     text = "\n".join(talking_lines(figures, "dense_sync", "reader.safetensors"))
     assert "PSNR 25.00 dB (95 %: 20.00 to 30.00), SSIM 0.900" in text
-    assert "by dense_sync: the voice fits best within a frame of its place in 2 of 3" in text
-    assert "with the same voices: within a frame in 0, better there than moved in 3 of 3" in text
+    assert "by dense_sync: the best offset is within a frame of 0 in 2 of 3" in text
+    assert "with the same audio: within a frame in 0, better there than moved in 3 of 3" in text
     assert "LSE as published is that of syncnet only" in text
     assert "lips read by reader.safetensors: word error rate 33.3 %" in text
     assert "d: no face found" in text
 
 
-def test_the_true_picture_has_no_psnr_and_is_counted():
+def test_a_face_identical_to_the_true_one_has_no_psnr_and_is_counted():
     figures = talking_figures([row("a", math.inf, 0), row("b", 30.0, 0)])
     assert (figures["psnr"]["mean"], figures["identical"]) == (30.0, 1)
     assert figures["per_clip"][0]["psnr"] is None
-    assert "1 are the true frame itself" in "\n".join(talking_lines(figures, "syncnet", None))
+    assert "1 are identical to the true video" in "\n".join(talking_lines(figures, "syncnet", None))
 
 
 def test_short_clips_are_named():

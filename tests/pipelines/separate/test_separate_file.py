@@ -1,4 +1,4 @@
-"""A file in, voices and rest out: they add up to its audio, on its timeline."""
+"""Separating a file: voices and rest sum to its audio, on its timeline."""
 
 import json
 
@@ -30,7 +30,7 @@ def duet(tmp_path_factory):
     return write_faces(path, tones(44100, 4, 2), 44100, "stereo")
 
 
-def test_voices_and_rest_add_up_to_the_sound_of_the_file(duet, tmp_path):
+def test_voices_and_rest_sum_to_the_audio_of_the_file(duet, tmp_path):
     result = separate(duet, tmp_path, model=Brightness(), detector=BOTH)
     assert (result.status, [v.file for v in result.voices]) == (
         "ok",
@@ -43,7 +43,7 @@ def test_voices_and_rest_add_up_to_the_sound_of_the_file(duet, tmp_path):
     assert (result.sample_rate, result.channels, result.duration_s) == (44100, 2, 4.0)
 
 
-def test_each_voice_is_told_by_its_own_face_from_the_left(duet, tmp_path):
+def test_each_voice_is_conditioned_on_its_own_face_from_the_left(duet, tmp_path):
     separate(duet, tmp_path, model=Brightness(), detector=BOTH)
     mixture, inner = audio_of(duet, sample_rate=None), np.s_[:, 2000:-2000]
     for name, share in (("voice_0.wav", 0.25), ("voice_1.wav", 0.75)):
@@ -55,7 +55,7 @@ def test_each_voice_is_told_by_its_own_face_from_the_left(duet, tmp_path):
     ("who", "names"),
     [("left", ["voice_0.wav"]), ("right", ["voice_1.wav"]), ("1", ["voice_1.wav"])],
 )
-def test_who_is_not_chosen_stays_in_the_rest(duet, tmp_path, who, names):
+def test_people_not_chosen_stay_in_the_rest(duet, tmp_path, who, names):
     result = separate(duet, tmp_path, who=who, model=Brightness(), detector=BOTH)
     assert [voice.file for voice in result.voices] == names
     assert sorted(p.name for p in tmp_path.iterdir()) == ["rest.wav", "separation.json", *names]
@@ -64,11 +64,11 @@ def test_who_is_not_chosen_stays_in_the_rest(duet, tmp_path, who, names):
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.avi", "a.mpg", "a.ts"])
-def test_any_container_gives_its_sound_back(make_clip, tmp_path, name):
+def test_any_container_gives_its_audio_back(make_clip, tmp_path, name):
     clip = make_clip(name, duration_s=2.0)
     result = separate(clip, tmp_path / "out", model=LowHalf())
-    voice, rest = (wav(tmp_path / "out", each) for each in ("voice_0.wav", "rest.wav"))
-    mixture = audio_of(clip, origin_s=_first_picture_s(clip) + result.start_s, sample_rate=None)
+    voice, rest = (wav(tmp_path / "out", name) for name in ("voice_0.wav", "rest.wav"))
+    mixture = audio_of(clip, origin_s=_first_frame_s(clip) + result.start_s, sample_rate=None)
     np.testing.assert_allclose(voice + rest, mixture, atol=2e-7)
     assert voice.any()
 
@@ -87,21 +87,20 @@ def test_any_container_gives_its_sound_back(make_clip, tmp_path, name):
     ],
     ids=lambda options: ",".join(options),
 )
-def test_clicks_stay_where_they_are_on_the_clock_of_the_pictures(
-    make_clip, hear_clicks, tmp_path, options
-):
+def test_clicks_keep_their_times_relative_to_the_frames(make_clip, hear_clicks, tmp_path, options):
     clip = make_clip("clip.mkv", **{"duration_s": 2.0, **options})
     result = separate(clip, tmp_path / "out", model=Share(0.5))
     rate = result.sample_rate
     voice = 2 * wav(tmp_path / "out", "voice_0.wav").mean(0)
-    heard = [each + _first_picture_s(clip) + result.start_s for each in hear_clicks(voice, rate)]
-    np.testing.assert_allclose(heard, options.get("clicks", (0.4, 1.2, 1.6)), atol=0.002)
+    start_s = _first_frame_s(clip) + result.start_s
+    times_s = [time_s + start_s for time_s in hear_clicks(voice, rate)]
+    np.testing.assert_allclose(times_s, options.get("clicks", (0.4, 1.2, 1.6)), atol=0.002)
     early = options.get("audio_start_s", 0.0) - options.get("video_start_s", 0.0)
     assert result.start_s == pytest.approx(min(early, 0.0), abs=0.002)
 
 
 @pytest.mark.parametrize("video_start_s", [0.0, 0.6, 1.2])
-def test_a_voice_is_told_by_the_face_of_its_own_moment(make_clip, tmp_path, video_start_s):
+def test_a_voice_is_conditioned_on_the_face_at_its_own_time(make_clip, tmp_path, video_start_s):
     # The face is bright for one frame: then, and only then, the voice is most of the mixture.
     clip = make_clip(
         "flash.mkv", video_start_s=video_start_s, duration_s=4.0, flashes=(2.2,),
@@ -112,14 +111,14 @@ def test_a_voice_is_told_by_the_face_of_its_own_moment(make_clip, tmp_path, vide
     parts = [wav(tmp_path / "out", name)[0] for name in ("voice_0.wav", "rest.wav")]
     mixture = sum(parts)
     start_s = video_start_s + result.start_s
-    places = [slice(round((t - 0.01 - start_s) * 16000), round((t + 0.01 - start_s) * 16000))
+    flashes = [slice(round((t - 0.01 - start_s) * 16000), round((t + 0.01 - start_s) * 16000))
               for t in (2.12, 2.22, 2.32)]  # fmt: skip
-    shares = [abs(parts[0][place]).max() / abs(mixture[place]).max() for place in places]
+    shares = [abs(parts[0][flash]).max() / abs(mixture[flash]).max() for flash in flashes]
     assert shares[1] > 0.7 > 0.5 > max(shares[0], shares[2])
 
 
-def test_a_task_that_looks_at_landmarks_is_given_them_aligned(duet, tmp_path):
-    shown, points = [], np.random.default_rng(0).uniform(0, 200, (68, 2))
+def test_a_task_that_takes_landmarks_gets_them_aligned(duet, tmp_path):
+    inputs, points = [], np.random.default_rng(0).uniform(0, 200, (68, 2))
 
     class Graph(Share):
         spec = SeparationSpec(*chunk_lengths(2), landmarks=True)
@@ -128,42 +127,42 @@ def test_a_task_that_looks_at_landmarks_is_given_them_aligned(duet, tmp_path):
             pass
 
         def encode_video(self, landmarks):
-            shown.append(landmarks)
+            inputs.append(landmarks)
             return landmarks.mean((1, 3))[..., None]
 
         def separate(self, mixture, tokens):
             return mixture / 2
 
     def landmarker(image, face):
-        """One constellation of points, where the face is; none of the right face."""
+        """Fixed points in the face box; None for the right face."""
         return None if face.box[0] > 100 else points / 2 + face.box[:2]
 
     result = separate(duet, tmp_path, model=Graph(), detector=BOTH, landmarker=landmarker)
     left, right = result.voices
-    assert {tuple(each.shape) for each in shown} == {(1, 2, 50, 68)}
+    assert {tuple(landmarks.shape) for landmarks in inputs} == {(1, 2, 50, 68)}
     expected = align_to_mean_face(points[None])[0].T
-    for each in shown:
-        np.testing.assert_allclose(each[0, :, 7], expected, atol=1e-3)
+    for landmarks in inputs:
+        np.testing.assert_allclose(landmarks[0, :, 7], expected, atol=1e-3)
     assert left.level_db == pytest.approx(-6, abs=0.1)
     assert right.level_db is None
 
 
-def _first_picture_s(path):
+def _first_frame_s(path):
     from avsync.media.probe import probe_media
 
     return probe_media(path).video_start_s
 
 
-def test_the_record_says_what_was_done(duet, tmp_path):
+def test_the_json_describes_the_result(duet, tmp_path):
     result = separate(duet, tmp_path, model=Brightness(), detector=BOTH)
-    told = json.loads((tmp_path / "separation.json").read_text())
-    assert (told["schema"], told["file"], told["status"]) == (1, str(duet), "ok")
-    first, second = told["voices"]
+    record = json.loads((tmp_path / "separation.json").read_text())
+    assert (record["schema"], record["file"], record["status"]) == (1, str(duet), "ok")
+    first, second = record["voices"]
     assert (first["number"], first["file"], first["video"]) == (0, "voice_0.wav", None)
     assert first["seen"] == [[0.0, 4.0]]
     assert first["box"][0] < 64 < second["box"][0]
     assert first["level_db"] == pytest.approx(20 * np.log10(0.25), abs=0.3)
-    assert (told["faces"], told["rest"], told["start_s"]) == (2, "rest.wav", 0.0)
+    assert (record["faces"], record["rest"], record["start_s"]) == (2, "rest.wav", 0.0)
     assert sentence(result).endswith(
         f"2 voices in {tmp_path}: voice_0.wav, voice_1.wav; the rest: rest.wav"
     )
@@ -178,7 +177,7 @@ def test_the_record_says_what_was_done(duet, tmp_path):
         (BOTH, "2", "no_such_face", "there is no face 2, only 0 to 1 from the left"),
     ],
 )
-def test_nothing_is_written_where_it_cannot_be_told_who_is_meant(
+def test_nothing_is_written_if_the_requested_face_is_not_found(
     duet, tmp_path, detector, who, reason, words
 ):
     result = separate(duet, tmp_path / "out", who=who, model=Brightness(), detector=detector)
@@ -187,8 +186,8 @@ def test_nothing_is_written_where_it_cannot_be_told_who_is_meant(
     assert not (tmp_path / "out").exists()
 
 
-def test_silence_is_said_and_nothing_is_written(tmp_path):
-    path = write_faces(tmp_path / "quiet.mkv", np.zeros((1, 64000), np.float32), 16000)
+def test_silence_is_reported_and_nothing_is_written(tmp_path):
+    path = write_faces(tmp_path / "silent.mkv", np.zeros((1, 64000), np.float32), 16000)
     result = separate(path, tmp_path / "out", model=Brightness(), detector=BOTH)
     assert (result.status, result.reason, exit_code(result)) == ("cannot_tell", "silence", 11)
     assert not list((tmp_path / "out").iterdir())
@@ -210,7 +209,7 @@ def test_a_file_that_cannot_be_read_is_a_result(make_clip, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_earlier_separation_is_kept_unless_told_and_then_goes_whole(duet, tmp_path):
+def test_an_earlier_separation_is_kept_or_replaced_completely(duet, tmp_path):
     separate(duet, tmp_path, model=Brightness(), detector=BOTH)
     (tmp_path / "voice_7.wav").write_text("not ours")
     before = (tmp_path / "voice_1.wav").read_bytes()
@@ -231,7 +230,7 @@ def test_a_video_among_the_results_is_not_replaced_by_its_own_voices(make_clip, 
     assert video.read_bytes() == before
 
 
-def test_what_breaks_off_leaves_what_was_there(duet, tmp_path):
+def test_an_interrupted_run_leaves_the_earlier_files(duet, tmp_path):
     class Breaking(Share):
         def separate(self, mixture, tokens):
             raise KeyboardInterrupt
@@ -244,7 +243,7 @@ def test_what_breaks_off_leaves_what_was_there(duet, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.avi"])
-def test_a_video_for_each_voice_has_that_voice_in_time(make_clip, clip_sync, tmp_path, name):
+def test_a_video_for_each_voice_has_that_voice_in_sync(make_clip, clip_sync, tmp_path, name):
     clip = make_clip(name, duration_s=2.0)
     before = clip_sync(clip)
     result = separate(clip, tmp_path / "out", model=Share(1.0), mux=True)
@@ -255,13 +254,13 @@ def test_a_video_for_each_voice_has_that_voice_in_time(make_clip, clip_sync, tmp
     np.testing.assert_allclose(after, before, atol=2)
 
 
-def test_a_video_that_starts_late_keeps_its_voice_in_time(make_clip, clip_sync, tmp_path):
+def test_a_video_that_starts_late_keeps_its_voice_in_sync(make_clip, clip_sync, tmp_path):
     clip = make_clip("late.mkv", video_start_s=0.24, audio_start_s=0.0)
     separate(clip, tmp_path / "out", model=Share(1.0), mux=True)
     np.testing.assert_allclose(clip_sync(tmp_path / "out" / "voice_0.mkv"), 0, atol=2)
 
 
-def test_a_video_that_cannot_be_written_is_told_before_the_work(make_clip, tmp_path):
+def test_a_container_that_cannot_be_written_is_refused_before_separating(make_clip, tmp_path):
     class Unused(Share):
         def separate(self, mixture, tokens):
             raise AssertionError("separated")
@@ -272,7 +271,7 @@ def test_a_video_that_cannot_be_written_is_told_before_the_work(make_clip, tmp_p
     assert not (tmp_path / "out").exists()
 
 
-def test_with_references_the_record_says_how_near_the_voices_are(tmp_path):
+def test_with_references_the_json_has_metrics(tmp_path):
     wave = np.random.default_rng(0).normal(0, 0.1, (1, 32000)).astype(np.float32)
     path = write_faces(tmp_path / "a.mkv", wave, 16000, seconds=2.0)
     (tmp_path / "true").mkdir()
@@ -280,10 +279,10 @@ def test_with_references_the_record_says_how_near_the_voices_are(tmp_path):
     for name in ("voice_0.wav", "rest.wav"):
         (tmp_path / "first" / name).rename(tmp_path / "true" / name)
     result = separate(path, tmp_path / "out", model=Share(1.0), references=tmp_path / "true")
-    told = json.loads((tmp_path / "out" / "separation.json").read_text())["metrics"]
-    (voice,) = (each for each in told["sources"] if each["source"] == "voice_0")
-    # Who takes all of the mixture for the voice gains nothing, but for the highest frequencies,
-    # which are lost at the task's rate.
+    metrics = json.loads((tmp_path / "out" / "separation.json").read_text())["metrics"]
+    (voice,) = (source for source in metrics["sources"] if source["source"] == "voice_0")
+    # The whole mixture as the estimate gains nothing, except that the highest frequencies are lost
+    # at the task's rate.
     assert voice["figures"]["si_sdr_gain"] == pytest.approx(0, abs=1)
     (line,) = (line for line in metric_lines(result) if line.startswith("voice_0: SDR "))
     assert f"SI-SDR {voice['figures']['si_sdr']:.1f} dB (" in line
@@ -292,25 +291,25 @@ def test_with_references_the_record_says_how_near_the_voices_are(tmp_path):
 
 
 def test_progress_rises_to_the_end(duet, tmp_path):
-    told: list[float] = []
-    separate(duet, tmp_path, model=Brightness(), detector=BOTH, progress=told.append)
-    assert told == sorted(told)
-    assert told[-1] == pytest.approx(1.0)
+    shares: list[float] = []
+    separate(duet, tmp_path, model=Brightness(), detector=BOTH, progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1.0)
 
 
-def test_a_task_that_needs_no_face_does_not_look_for_one(make_clip, tmp_path):
+def test_an_audio_only_task_does_not_detect_faces(make_clip, tmp_path):
     class Blind:
         name, stride = "blind", 5
 
         def __call__(self, image):
-            raise AssertionError("looked")
+            raise AssertionError("detected")
 
     result = separate(make_clip("a.mkv"), tmp_path / "out", model=Share(), detector=Blind())
     (voice,) = result.voices
     assert (result.status, voice.number, voice.box) == ("ok", None, None)
 
 
-def test_wrong_arguments_and_missing_models_are_told_before_the_file_is_read(tmp_path):
+def test_wrong_arguments_and_missing_models_are_refused_before_the_file_is_read(tmp_path):
     with pytest.raises(ValueError, match="who must be all, left, right or a number from 0"):
         separate("none.mp4", tmp_path, who="both", model=Share())
     with pytest.raises(ValueError, match="model must be one of"):
@@ -318,5 +317,5 @@ def test_wrong_arguments_and_missing_models_are_told_before_the_file_is_read(tmp
     with pytest.raises(ValueError, match="model must be one of"):
         separate("none.mp4", tmp_path, model="dense_sync")
     (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError, match="is a file, and a folder was to be written to"):
+    with pytest.raises(NotADirectoryError, match=r"output must be a folder, but .*file is a file"):
         separate("none.mp4", tmp_path / "file", model=Share())

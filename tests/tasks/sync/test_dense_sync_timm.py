@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from avsync.tasks.sync.dense_sync import DenseSync, TimmDenseSyncConfig, build_timm_dense_sync
-from avsync.training.recipes.dense_sync import ShiftMatching
+from avsync.training.recipes.sync.dense_sync import DenseSyncStep
 
 CONFIG = TimmDenseSyncConfig(
     backbone="test_resnet", dim=16, mel_channels=(4, 8, 8, 8, 16), n_mels=32, crop_size=40
@@ -25,7 +25,7 @@ def test_embeddings_do_not_depend_on_where_the_clip_was_cut(tiny):
 
 
 def test_it_trains_as_dense_sync_does(tiny):
-    task = ShiftMatching(tiny, first_step=2)
+    task = DenseSyncStep(tiny, first_step=2)
     loss = task(torch.rand(2, 12, 40, 40), torch.randn(2, 32, 60))
     loss.backward()
     assert loss.isfinite()

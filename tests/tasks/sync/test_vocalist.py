@@ -140,7 +140,9 @@ def test_comparing_embeddings_equals_the_forward_pass(tiny):
     frames, mel = torch.rand(1, 3, 8, 48, 96), torch.randn(6, 80, 16)
     with torch.inference_mode():
         video, audio = tiny.encode_video(frames), tiny.encode_features(mel)
-        grid = tiny.compare(tree_map(lambda e: e[0][:, None], video), tree_map(lambda e: e[None], audio))
+        grid = tiny.compare(
+            tree_map(lambda e: e[0][:, None], video), tree_map(lambda e: e[None], audio)
+        )
         pairs = tiny.compare(tree_map(lambda e: e[0], video), tree_map(lambda e: e[:4], audio))
         assert grid.shape == (4, 6)
         for i in range(4):

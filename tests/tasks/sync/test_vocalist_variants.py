@@ -26,7 +26,9 @@ def test_comparing_embeddings_equals_the_forward_pass(tiny):
     assert isinstance(tiny, Vocalist)
     frames, mel = torch.rand(1, 3, 6, 48, 96), torch.randn(2, 80, 16)
     video, audio = tiny.encode_video(frames), tiny.encode_features(mel)
-    grid = tiny.compare(tree_map(lambda e: e[0][:, None], video), tree_map(lambda e: e[None], audio))
+    grid = tiny.compare(
+        tree_map(lambda e: e[0][:, None], video), tree_map(lambda e: e[None], audio)
+    )
     assert grid.shape == (2, 2)
     for k in range(2):
         window = frames[:, :, k : k + 5].expand(2, -1, -1, -1, -1)

@@ -8,7 +8,7 @@ from training.separation_recipes import data
 from avsync.data.cache.features import FeatureCache
 from avsync.data.sampling.mixtures import MixtureLevels
 from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
-from avsync.training.data.mixtures import collated, mixture_batches, open_mixtures
+from avsync.training.data.mixtures import collate_mixtures, mixture_batches, open_mixtures
 
 SAMPLES, FRAMES = chunk_lengths(1)
 SPEC = SeparationSpec(SAMPLES, FRAMES, "face", 48, 96, lower_half=True)
@@ -19,14 +19,14 @@ def mixtures(store, tmp_path):
     return open_mixtures(data(store, tmp_path), MixtureLevels(), SPEC)
 
 
-def test_a_batch_is_frames_and_sounds_of_the_same_mixtures(mixtures):
-    frames, *sounds = mixture_batches(mixtures, 3)(np.random.default_rng(0), Generator())
+def test_a_batch_is_frames_and_audio_of_the_same_mixtures(mixtures):
+    frames, *tracks = mixture_batches(mixtures, 3)(np.random.default_rng(0), Generator())
     assert frames.shape == (3, 3, FRAMES, 48, 96) and frames.dtype == torch.uint8
     rng = np.random.default_rng(0)
     for number in range(3):
         mixture = mixtures.make(mixtures.draw(rng))
         expected = (mixture.second, mixture.accompaniment, mixture.target)
-        for found, audio in zip(sounds, expected, strict=True):
+        for found, audio in zip(tracks, expected, strict=True):
             np.testing.assert_array_equal(found[number].numpy(), audio)
         seen = np.moveaxis(mixtures.frames(mixture), -1, 0)
         np.testing.assert_array_equal(frames[number].numpy(), seen)
@@ -47,7 +47,9 @@ def test_tokens_stand_for_the_frames_of_a_mixture(mixtures, tmp_path):
     torch.testing.assert_close(tokens[0], expected, rtol=1e-3, atol=1e-3 * largest)
 
 
-def test_a_model_that_hears_only_is_shown_nothing(store, tmp_path):
-    deaf = open_mixtures(data(store, tmp_path), MixtureLevels(), SeparationSpec(SAMPLES, FRAMES))
-    drawn = [deaf.make(deaf.draw(np.random.default_rng(0)))]
-    assert [each.shape for each in collated(deaf, drawn)] == [(1, SAMPLES)] * 3
+def test_a_model_without_video_gets_none(store, tmp_path):
+    audio_only = open_mixtures(
+        data(store, tmp_path), MixtureLevels(), SeparationSpec(SAMPLES, FRAMES)
+    )
+    drawn = [audio_only.make(audio_only.draw(np.random.default_rng(0)))]
+    assert [track.shape for track in collate_mixtures(audio_only, drawn)] == [(1, SAMPLES)] * 3

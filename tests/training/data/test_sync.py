@@ -4,14 +4,22 @@ import torch
 
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FPS
-from avsync.training.data.sync import ClipData, Validation, as_frames, open_sources, shares_of
-from avsync.training.data.sync_batches import Negatives, cut_audio_windows, pair_batches
+from avsync.training.data.sync import (
+    ClipData,
+    Negatives,
+    SyncValidation,
+    as_frames,
+    audio_range_of_frames,
+    draw_shares,
+    open_sources,
+)
+from avsync.training.data.sync_batches import pair_batches
 from avsync.training.engine.batches import as_floats
 
 FACE = ClipSpec("face", 96, 96, 5, 0.0, 0.2)
 
 
-class Hearing(torch.nn.Module):
+class Brightness(torch.nn.Module):
     """Knows how bright a frame is when its audio is so loud: true of the test store."""
 
     def __init__(self):
@@ -40,21 +48,21 @@ class Step(torch.nn.Module):
 
 def test_held_out_clips_are_measured_at_their_own_offset(store):
     clips = ClipData((store.path,), store.path / "splits.json")
-    figures = Validation(clips, 5)(Step(Hearing()))
+    figures = SyncValidation(clips, 5)(Step(Brightness()))
     assert list(figures) == ["within_1_at_5", "within_1_at_15"]
     assert figures["within_1_at_5"] > 0.9
     late = ClipData((store.path,), store.path / "splits.json", corpus_offset_ms=(200.0,))
-    assert Validation(late, 5)(Step(Hearing()))["within_1_at_5"] < 0.5
+    assert SyncValidation(late, 5)(Step(Brightness()))["within_1_at_5"] < 0.5
 
 
 def test_nothing_is_measured_without_splits(store):
-    assert Validation(ClipData((store.path,)), 5)(Step(Hearing())) == {}
+    assert SyncValidation(ClipData((store.path,)), 5)(Step(Brightness())) == {}
 
 
 def test_batches_are_drawn_from_the_training_clips_alone(store):
     # Frames of the store are as bright as their audio is loud, each clip in its own way.
     clips = ClipData((store.path,), store.path / "splits.json", batch=40)
-    batches = pair_batches(clips, Negatives(), FACE, cut_audio_windows(5))
+    batches = pair_batches(clips, Negatives(), FACE, audio_range_of_frames)
     frames, wav, labels = batches.at(0.0)(np.random.default_rng(0), torch.Generator())
     assert frames.shape == (40, 3, 5, 96, 96) and wav.shape == (40, 3200)
     assert frames.dtype == torch.uint8 and frames.max() > 80 and set(labels.tolist()) == {0.0, 1.0}
@@ -66,13 +74,13 @@ def test_batches_are_drawn_from_the_training_clips_alone(store):
 
 def test_shares_are_those_asked_for_or_as_many_as_there_are_clips(store):
     two = (store.path, store.path)
-    assert shares_of(ClipData(two), [30, 10]).tolist() == [0.75, 0.25]
-    assert shares_of(ClipData(two, share=(1.0, 3.0)), [30, 10]).tolist() == [0.25, 0.75]
+    assert draw_shares(ClipData(two), [30, 10]).tolist() == [0.75, 0.25]
+    assert draw_shares(ClipData(two, share=(1.0, 3.0)), [30, 10]).tolist() == [0.25, 0.75]
     for wrong in [(1.0,), (1.0, -1.0)]:
         with pytest.raises(ValueError, match="share must have 2 values, none negative"):
-            shares_of(ClipData(two, share=wrong), [30, 10])
+            draw_shares(ClipData(two, share=wrong), [30, 10])
     with pytest.raises(ValueError, match="share must have a value over 0"):
-        shares_of(ClipData(two, share=(0.0, 0.0)), [30, 10])
+        draw_shares(ClipData(two, share=(0.0, 0.0)), [30, 10])
 
 
 def test_each_store_has_its_own_zero(store):
@@ -97,7 +105,7 @@ def test_a_clean_list_drops_clips_and_moves_others(store, tmp_path):
     assert ids[0] not in " ".join(source.crop_files)
 
 
-def test_pictures_reach_the_task_in_order_and_between_0_and_1():
+def test_frames_reach_the_task_contiguous_and_between_0_and_1():
     crops = np.random.default_rng(0).integers(0, 256, (4, 6, 8, 3), np.uint8)
     audio = torch.randn(1, 640)
     frames, same = as_floats((as_frames([crops]), audio))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,16 +7,21 @@ import torch
 from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.data.sampling.sync_pairs import SyncPairs
 from avsync.tasks.input_spec import ClipSpec
-from avsync.training.data.sync import ClipData, audio_of_frames
-from avsync.training.data.sync_batches import Negatives, cut_audio_windows, pair_batches
+from avsync.training.data.sync import (
+    ClipData,
+    Negatives,
+    audio_range_in_use,
+    audio_range_of_frames,
+)
+from avsync.training.data.sync_batches import pair_batches
 
 FACE = ClipSpec("face", 96, 96, 5, -0.025, 0.2125)
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.3, 0.9])
-def test_a_batch_is_what_pairs_of_that_moment_give(store, progress):
+def test_a_batch_contains_the_pairs_of_its_stage_of_the_curriculum(store, progress):
     far = Negatives(far=20, far_until=0.6)
-    batches = pair_batches(ClipData((store.path,), batch=6), far, FACE, cut_audio_windows(5))
+    batches = pair_batches(ClipData((store.path,), batch=6), far, FACE, audio_range_of_frames)
     frames, wav, labels = batches.at(progress)(np.random.default_rng(3), torch.Generator())
     pairs = SyncPairs(ClipWindows(store, [0, 1, 2], FACE), min_distance=20, curriculum_share=0.6)
     rng = np.random.default_rng(3)
@@ -25,20 +32,20 @@ def test_a_batch_is_what_pairs_of_that_moment_give(store, progress):
     np.testing.assert_array_equal(frames.permute(0, 2, 3, 4, 1), [pair.frames for pair in drawn])
 
 
-def test_the_sound_is_that_of_the_frames_or_all_that_is_heard():
-    assert cut_audio_windows(25) == (0, 16000)
-    assert audio_of_frames(FACE) == (-400, 3800)
+def test_the_audio_is_that_of_the_frames_or_all_that_columns_reach():
+    assert audio_range_of_frames(replace(FACE, window_frames=25)) == (0, 16000)
+    assert audio_range_in_use(FACE) == (-400, 3800)
 
 
 def test_clips_shorter_than_asked_for_are_left_out(store):
     long = Negatives(least_frames=251)
     with pytest.raises(ValueError, match="clips must hold one of 251 frames or more"):
-        pair_batches(ClipData((store.path,)), long, FACE, cut_audio_windows(5))
+        pair_batches(ClipData((store.path,)), long, FACE, audio_range_of_frames)
 
 
-def test_windows_that_come_with_both_sounds_come_once(store):
+def test_windows_that_come_with_both_kinds_of_audio_come_once(store):
     clips = ClipData((store.path,), batch=6)
-    batches = pair_batches(clips, Negatives(both=True), FACE, cut_audio_windows(5))
+    batches = pair_batches(clips, Negatives(both=True), FACE, audio_range_of_frames)
     rng, draws = np.random.default_rng(0), torch.Generator()
     frames, wav, labels = batches.at(1.0)(rng, draws)
     assert len(frames) == 3 and len(wav) == 6

@@ -22,31 +22,31 @@ def trained():
 
 
 def watched(losses, gradient=1.0, chance=LN_2, task=None, after=10):
-    alarm = ChanceMonitor(chance, after, clip=5.0)
+    monitor = ChanceMonitor(chance, after, clip=5.0)
     task = task or trained()
-    return [alarm.see(task, loss, gradient) for loss in losses]
+    return [monitor.update(task, loss, gradient) for loss in losses]
 
 
-def test_a_loss_at_chance_raises_the_alarm_and_says_why():
+def test_a_loss_at_chance_gives_a_warning_with_causes():
     *before, text = watched([0.6931] * 10)
     assert not any(before)
     first, *causes = text.splitlines()
     assert "0.6931 over the last 10 steps" in first
-    assert "knows nothing gets 0.6931" in first
+    assert "the chance level is 0.6931" in first
     assert len(causes) >= 4
     assert any("--overfit-one-batch" in cause for cause in causes)
     assert any("audit" in cause for cause in causes)
 
 
-def test_a_loss_that_learns_raises_none():
+def test_a_loss_that_falls_gives_none():
     assert not any(watched([0.65] * 40))
 
 
-def test_a_loss_above_chance_raises_it_too():
+def test_a_loss_above_chance_gives_one_too():
     assert watched([3.0] * 10)[-1]
 
 
-def test_it_comes_again_while_the_loss_stays():
+def test_it_is_repeated_while_the_loss_stays():
     assert [bool(text) for text in watched([0.7] * 25)].count(True) == 2
 
 
@@ -63,9 +63,9 @@ def test_parameters_without_gradient_come_first():
     assert "no gradient" not in watched([0.7] * 10, task=task)[-1]
 
 
-def test_gradients_that_are_always_shortened_speak_for_a_lower_rate():
-    assert "shortened to 5 in 10 of 10 steps" in watched([0.7] * 10, gradient=80.0)[-1]
-    assert "shortened" not in watched([0.7] * 10, gradient=1.0)[-1]
+def test_gradients_that_are_always_clipped_suggest_a_lower_rate():
+    assert "clipped to 5 in 10 of 10 steps" in watched([0.7] * 10, gradient=80.0)[-1]
+    assert "clipped" not in watched([0.7] * 10, gradient=1.0)[-1]
 
 
 def test_a_vanished_gradient_is_named():
@@ -78,10 +78,10 @@ def test_it_can_be_switched_off_and_needs_a_chance():
     assert not any(watched([0.7] * 30, chance=math.nan))
 
 
-def test_a_resumed_run_keeps_count():
+def test_a_resumed_run_keeps_its_count():
     first, second = (ChanceMonitor(0.7, 10, 5.0) for _ in range(2))
     task = trained()
     for _ in range(6):
-        first.see(task, 0.7, 1.0)
+        first.update(task, 0.7, 1.0)
     second.load_state_dict(first.state_dict())
-    assert [bool(second.see(task, 0.7, 1.0)) for _ in range(4)] == [False, False, False, True]
+    assert [bool(second.update(task, 0.7, 1.0)) for _ in range(4)] == [False, False, False, True]

@@ -16,10 +16,10 @@ def test_without_a_file_a_run_begins(tmp_path):
 
 def test_what_was_saved_comes_back_with_its_step(tmp_path):
     first, second = state(tmp_path), state(tmp_path)
-    nn.init.constant_(first.parts["task"].weight, 7.0)
+    nn.init.constant_(first.components["task"].weight, 7.0)
     first.save(12)
     assert second.resume() == 12
-    assert second.parts["task"].weight.eq(7.0).all()
+    assert second.components["task"].weight.eq(7.0).all()
 
 
 def test_what_a_killed_save_left_is_removed_and_nothing_else(tmp_path):

@@ -4,7 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from avsync.training.engine.loop import LOG_FILE, STATE_FILE, LoopSettings, Watch, fit
+from avsync.training.engine.checkpoint import STATE_FILE
+from avsync.training.engine.early_stop import Watch
+from avsync.training.engine.loop import fit
+from avsync.training.engine.run_log import LOG_FILE
+from avsync.training.engine.settings import LoopSettings
 
 STEPS = 12
 
@@ -94,8 +98,8 @@ def test_adam_schedules_and_workers_reach_the_loop(tmp_path):
     ):
         other = run(tmp_path / str(number), **changes)
         assert not torch.equal(plain.slope.weight, other.slope.weight), changes
-    ahead = run(tmp_path / "ahead", workers=1)
-    assert torch.equal(plain.slope.weight, ahead.slope.weight)
+    prefetched = run(tmp_path / "prefetched", workers=1)
+    assert torch.equal(plain.slope.weight, prefetched.slope.weight)
 
 
 def test_mixed_precision_computes_in_half_and_keeps_full_weights(tmp_path):

@@ -78,8 +78,8 @@ def test_frozen_parameters_are_left_out():
     task = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     task[0].requires_grad_(False)
     optimizer = make_optimizer(task, LoopSettings(output=None))
-    assert [id(each) for each in optimizer.param_groups[0]["params"]] == [
-        id(each) for each in task[1].parameters()
+    assert [id(p) for p in optimizer.param_groups[0]["params"]] == [
+        id(p) for p in task[1].parameters()
     ]
     with pytest.raises(ValueError, match="all of them are frozen"):
         make_optimizer(task.requires_grad_(False), LoopSettings(output=None))

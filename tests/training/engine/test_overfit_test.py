@@ -5,14 +5,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from avsync.training.engine.overfit_test import learn_one_batch, verdict
+from avsync.training.engine.overfit_test import describe_overfit, overfit_one_batch
 from avsync.training.engine.settings import LoopSettings
 
 LN_2 = math.log(2)
 
 
 class Pairs(nn.Module):
-    """Tells random vectors apart: 16 in 32 dimensions can be learned by heart."""
+    """Classifies random vectors: 16 in 32 dimensions can be fitted exactly."""
 
     def __init__(self, fault=None):
         super().__init__()
@@ -34,23 +34,23 @@ def learned(fault=None, steps=400):
     settings = LoopSettings(output=None, lr=0.05, overfit_one_batch=steps)
     task = Pairs(fault)
     before = {name: value.clone() for name, value in task.state_dict().items()}
-    result = learn_one_batch(task, batch, settings, LN_2)
+    result = overfit_one_batch(task, batch, settings, LN_2)
     for name, value in task.state_dict().items():
         assert torch.equal(value, before[name]), name
     return result
 
 
-def test_a_sound_task_learns_its_batch_and_stays_as_it_was():
+def test_a_working_task_fits_its_batch_and_is_not_changed():
     result = learned()
     assert result.passed
     assert result.steps < 400
-    assert "passed" in verdict(result, LN_2)
+    assert "passed" in describe_overfit(result, LN_2)
 
 
 def test_a_task_cut_off_from_its_loss_does_not_move():
     result = learned("detached", steps=30)
     assert not result.passed
-    said = verdict(result, LN_2)
+    said = describe_overfit(result, LN_2)
     assert "overfit-one-batch failed" in said
     assert "does not move" in said
     assert "chance 0.6931" in said
@@ -61,7 +61,7 @@ def test_a_sigmoid_too_many_is_found():
     result = learned("two sigmoids")
     assert not result.passed
     assert result.lowest > (math.log(1 + 1 / math.e) + LN_2) / 2
-    assert "a sigmoid or softmax too many" in verdict(result, LN_2)
+    assert "a sigmoid or softmax too many" in describe_overfit(result, LN_2)
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
@@ -79,5 +79,5 @@ def test_it_runs_in_the_precision_of_the_run(precision):
             return out.float().square().mean()
 
     settings = LoopSettings(output=None, overfit_one_batch=2, precision=precision)
-    learn_one_batch(Spy(), (torch.rand(3, 2),), settings, chance=1e-9)
+    overfit_one_batch(Spy(), (torch.rand(3, 2),), settings, chance=1e-9)
     assert set(types) == {torch.float32 if precision == "32-true" else torch.bfloat16}

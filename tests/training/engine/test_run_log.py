@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from avsync.training.engine.run_log import LOG_FILE, RunLog, Step
+from avsync.training.engine.run_log import LOG_FILE, LoggedStep, RunLog
 
 
 def rows(folder):
@@ -14,7 +14,7 @@ def logged(folder, first, last, steps=100, **options):
     log = RunLog(folder, steps, 0.6931, **options)
     with log.start(first):
         for number in range(first + 1, last + 1):
-            log.add(Step(number, 1 / number, 0.001))
+            log.add_step(LoggedStep(number, 1 / number, 0.001))
         log.flush()
     return log
 
@@ -51,14 +51,14 @@ def test_losses_since_the_last_line_are_part_of_the_state(tmp_path):
     log.load_state_dict(before.state_dict())
     with log.start(40):
         for number in range(41, 51):
-            log.add(Step(number, 1 / number, 0.001))
+            log.add_step(LoggedStep(number, 1 / number, 0.001))
     logged(tmp_path / "whole", 0, 50)
     assert rows(tmp_path)[1]["loss"] == rows(tmp_path / "whole")[1]["loss"]
 
 
 def test_only_the_first_process_writes(tmp_path, capsys):
     log = logged(tmp_path, 0, 50, writes=False)
-    log.say("something")
+    log.show("something")
     assert not (tmp_path / LOG_FILE).exists()
     assert capsys.readouterr().err == ""
 
@@ -68,11 +68,11 @@ def test_curves_for_tensorboard_hold_what_the_lines_hold(tmp_path):
     log = RunLog(tmp_path, 50, 0.6931, tensorboard=True)
     with log.start(0):
         for number in range(1, 51):
-            log.add(Step(number, 1 / number, 0.001))
-        log.measured({"within_1_at_5": 62.0})
+            log.add_step(LoggedStep(number, 1 / number, 0.001))
+        log.add_figures({"within_1_at_5": 62.0})
     curves = events.EventAccumulator(str(tmp_path))
     curves.Reload()
-    assert [each.step for each in curves.Scalars("loss")] == [25, 50]
+    assert [point.step for point in curves.Scalars("loss")] == [25, 50]
     assert curves.Scalars("chance")[0].value == pytest.approx(0.6931)
     assert curves.Scalars("within_1_at_5")[0].value == 62.0
 

@@ -14,7 +14,7 @@ from golden.vocalists import (
 from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist, capture_activations
 from avsync.training.steps.distillation import (
     AttentionDistillation,
-    HintDistillation,
+    FitNetsDistillation,
     RelationalDistillation,
     SoftTargetDistillation,
 )
@@ -30,7 +30,7 @@ LABELS = torch.tensor([1.0, 0.0, 1.0, 0.0], dtype=torch.float64)
 WAYS = (
     AttentionDistillation(depth=2),
     SoftTargetDistillation(),
-    HintDistillation(8, 16),
+    FitNetsDistillation(8, 16),
     RelationalDistillation(),
 )
 
@@ -61,7 +61,7 @@ def golden():
 
 @pytest.fixture(scope="module")
 def tiny():
-    """What a narrow and a wide model think of four windows."""
+    """Activations of a narrow and a wide model on four windows."""
     torch.manual_seed(0)
     frames, mel = torch.rand(4, 3, 5, 48, 96), torch.randn(4, 80, 16)
     narrow, wide = (build_vocalist(VocalistConfig((2, 2, 3, 4, d), 2, 2)).eval() for d in (8, 16))
@@ -88,7 +88,7 @@ def test_the_total_and_the_gradient_of_every_weight_are_the_references(golden):
         assert_teaching(exact, numbers("golden_float64")["mtd_loss"], FLOAT64_ONLY)
 
 
-def test_a_student_that_is_its_teacher_is_taught_nothing_but_labels(tiny):
+def test_a_student_that_is_its_teacher_learns_nothing_but_labels(tiny):
     student, _ = tiny
     labels = LABELS.float()
     cross_entropy = F.binary_cross_entropy_with_logits(student.scores, labels)
@@ -109,7 +109,7 @@ def test_every_way_teaches_more_than_the_labels(way, tiny):
         torch.autograd.grad(loss, student.pooled, retain_graph=True)[0]
         for loss in (way(student, teacher, labels), cross_entropy)
     ]
-    # What is seen inside is where the student's gradient begins.
+    # The pooled tokens are where the student's gradient begins.
     assert not torch.allclose(*grads, rtol=1e-3)
 
 
@@ -120,26 +120,26 @@ def test_steps_bring_the_students_relations_to_the_teachers():
         build_vocalist(VocalistConfig((2, 2, 3, 4, d), 1, 2)).eval() for d in (8, 16)
     )
     with torch.no_grad():
-        known = capture_activations(teacher, frames, mel)
+        targets = capture_activations(teacher, frames, mel)
     way = AttentionDistillation(depth=1)
     optimizer = torch.optim.Adam([*student.parameters(), *way.parameters()], lr=0.01)
     divergences = []
     for _ in range(25):
-        thought = capture_activations(student, frames, mel)
-        divergences.append(way.divergences(thought, known).sum().item())
+        activations = capture_activations(student, frames, mel)
+        divergences.append(way.divergences(activations, targets).sum().item())
         optimizer.zero_grad()
-        way(thought, known, labels).backward()
+        way(activations, targets, labels).backward()
         optimizer.step()
     assert divergences[-1] < divergences[0] / 2
 
 
-def test_hints_weigh_a_hundredfold(tiny):
+def test_the_fitnets_hint_loss_has_weight_100(tiny):
     student, teacher = tiny
-    way, labels = HintDistillation(8, 16), LABELS.float()
-    hint = way(student, teacher, labels) - F.binary_cross_entropy_with_logits(
+    way, labels = FitNetsDistillation(8, 16), LABELS.float()
+    fitnets = way(student, teacher, labels) - F.binary_cross_entropy_with_logits(
         student.scores, labels
     )
-    torch.testing.assert_close(hint, 100 * way.hint(student.pooled, teacher.pooled))
+    torch.testing.assert_close(fitnets, 100 * way.fitnets(student.pooled, teacher.pooled))
 
 
 def assert_divergences(got, wanted, atol):

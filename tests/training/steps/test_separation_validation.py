@@ -11,7 +11,7 @@ from avsync.training.steps.mask import MaskStep, SeparationValidation
 
 
 class LowPass(nn.Module):
-    """Leaves what is below 900 Hz: all faces of `mixed`, and no music."""
+    """Low-pass filter at 900 Hz, which keeps all faces of `mixed`, and no music."""
 
     sources = 3
 
@@ -33,7 +33,7 @@ def mixtures(tmp_path_factory):
     return mixtures_of(store, folder, faces=faces)
 
 
-def test_gains_are_told_apart_by_the_number_of_voices(mixtures):
+def test_gains_are_separate_for_each_number_of_voices(mixtures):
     rows = draw_rows(mixtures, 12, 0)
     found = SeparationValidation(mixtures, rows)(MaskStep(LowPass()))
     # At equal levels the mixture is at 0 dB beside music and at -3 dB beside a second voice too.
@@ -44,7 +44,7 @@ def test_gains_are_told_apart_by_the_number_of_voices(mixtures):
     assert found["si_sdr_gain"] == pytest.approx(together, abs=1e-6)
 
 
-def test_figures_are_those_of_each_mixture_whatever_the_batch(mixtures):
+def test_figures_do_not_depend_on_the_batch_size(mixtures):
     rows = draw_rows(mixtures, 3, 1)
     figures = [
         SeparationValidation(mixtures, rows, batch=size)(MaskStep(LowPass())) for size in (1, 2, 3)
@@ -60,7 +60,7 @@ def test_figures_are_those_of_each_mixture_whatever_the_batch(mixtures):
     assert figures[0]["sdr"] > figures[0]["si_sdr"] - 0.01
 
 
-def test_what_there_is_none_of_has_no_figure(mixtures):
+def test_no_figure_is_given_for_kinds_without_mixtures(mixtures):
     alone = [row._replace(second=None) for row in draw_rows(mixtures, 2, 0)]
     assert "si_sdr_gain_2" not in SeparationValidation(mixtures, alone)(MaskStep(LowPass()))
     assert SeparationValidation(mixtures, [])(MaskStep(LowPass())) == {}

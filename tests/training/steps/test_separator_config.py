@@ -7,8 +7,8 @@ from avsync.training.steps.separator_config import (
     MODELS,
     describe_visual_encoder,
     load_visual_encoder,
+    pretrained_visual_encoder,
     separator_config,
-    trained_visual_encoder,
 )
 
 CHANNELS = (2, 3, 4, 5, 8)
@@ -40,13 +40,13 @@ def test_sizes_are_those_published_unless_they_are_asked_for():
         ("dense-sync", "dense_sync", {"dim": 6, "mouth_channels": (2, 3, 4, 5)}, "mouth"),
     ],
 )
-def test_a_separator_sees_as_the_sync_model_did(kind, teacher, sizes, part, tmp_path):
+def test_a_separator_has_the_visual_tokens_of_the_sync_model(kind, teacher, sizes, part, tmp_path):
     path = sync_weights(tmp_path, teacher, sizes)
-    eyes = trained_visual_encoder(kind, path)
-    config = separator_config(kind, width=0.06, seconds=1, eyes=eyes)
+    visual = pretrained_visual_encoder(kind, path)
+    config = separator_config(kind, width=0.06, seconds=1, visual=visual)
     assert config["frozen"]
     model = create_model(MODELS[kind], config=config).eval()
-    load_visual_encoder(model, eyes)
+    load_visual_encoder(model, visual)
     spec = model.spec
     frames = torch.rand(1, 3, 20, spec.height, spec.width)
     encoder = create_model(teacher, weights=path).get_submodule(part)
@@ -59,17 +59,17 @@ def test_a_separator_sees_as_the_sync_model_did(kind, teacher, sizes, part, tmp_
     torch.testing.assert_close(found[:, before : before + expected.shape[1]], expected)
 
 
-def test_the_shipped_sync_model_lends_its_eyes():
-    eyes = trained_visual_encoder("dense-sync", None)
-    config = separator_config("dense-sync", width=0.06, eyes=eyes)
+def test_the_shipped_sync_model_lends_its_visual_encoder():
+    visual = pretrained_visual_encoder("dense-sync", None)
+    config = separator_config("dense-sync", width=0.06, visual=visual)
     model = create_model("ynet_dense", config=config)
-    load_visual_encoder(model, eyes)
+    load_visual_encoder(model, visual)
     shipped = create_model("dense_sync", pretrained=True).mouth.state_dict()
     found = model.visual.encoder.state_dict()
     assert all(torch.equal(found[name], shipped[name]) for name in shipped)
 
 
-def test_a_frozen_encoder_that_knows_nothing_is_refused():
+def test_a_frozen_encoder_with_random_weights_is_refused():
     with pytest.raises(ValueError, match="give visual, weights of a trained vocalist"):
         separator_config("v")
     assert not separator_config("v", end_to_end=True)["frozen"]
@@ -81,12 +81,12 @@ def test_what_does_not_go_together_is_named(tmp_path):
     with pytest.raises(ValueError, match="widths must be positive, got 0"):
         separator_config("m", width=0)
     with pytest.raises(ValueError, match="visual is for v, s, dense-sync, llcp, not for kind m"):
-        trained_visual_encoder("m", tmp_path)
+        pretrained_visual_encoder("m", tmp_path)
     with pytest.raises(ValueError, match="kinetics is for kind m, got v"):
-        trained_visual_encoder("v", None, kinetics=True)
+        pretrained_visual_encoder("v", None, kinetics=True)
 
 
-def test_cached_features_are_known_by_what_sees_alone():
+def test_cached_features_are_identified_by_the_visual_encoder_alone():
     wide, thin = (separator_config("v", width, end_to_end=True) for width in (1.0, 0.5))
     assert describe_visual_encoder("ynet_v", wide) == describe_visual_encoder("ynet_v", thin)
     other = separator_config("v", visual_width=0.5, end_to_end=True)

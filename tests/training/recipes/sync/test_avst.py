@@ -9,8 +9,10 @@ from avsync.tasks.sync.avst import AvstConfig, build_avst
 from avsync.training.data.sync import ClipData
 from avsync.training.data.sync_batches import sequence_batches
 from avsync.training.engine.batches import as_floats
-from avsync.training.engine.loop import LOG_FILE, LoopSettings
-from avsync.training.recipes.avst import AvstRecipe, PairMatching, train
+from avsync.training.engine.run_log import LOG_FILE
+from avsync.training.engine.settings import LoopSettings
+from avsync.training.recipes.sync.avst import AvstRecipe, train
+from avsync.training.steps.sync import WindowMatchingStep
 
 SIZES = dict(visual_channels=(2, 3, 4, 8), audio_channels=(2, 3, 4, 5, 8), depth=1, heads=2)
 
@@ -32,7 +34,7 @@ def test_a_model_that_knows_nothing_costs_the_logarithm_of_the_candidates(store)
     make = sequence_batches(ClipData((store.path,), batch=2), model.spec, 6)
     batch = as_floats(make(np.random.default_rng(0), torch.Generator()))
     assert batch[0].shape == (2, 3, 10, 96, 96)
-    task = PairMatching(model, 6)
+    task = WindowMatchingStep(model, 6)
     assert task(*batch).item() == pytest.approx(task.chance) == pytest.approx(math.log(6))
 
 
@@ -42,7 +44,7 @@ def test_windows_are_matched_within_their_own_clip_only(store):
     model = build_avst(AvstConfig(**SIZES)).eval()
     make = sequence_batches(ClipData((store.path,), batch=3), model.spec, 6)
     frames, wav = as_floats(make(np.random.default_rng(0), torch.Generator()))
-    task = PairMatching(model, 6)
+    task = WindowMatchingStep(model, 6)
     alone = torch.stack([task(f[None], w[None]) for f, w in zip(frames, wav, strict=True)])
     torch.testing.assert_close(task(frames, wav), alone.mean())
 
@@ -51,6 +53,6 @@ def test_statistics_are_those_of_the_whole_batch():
     # One clip's alone would make what is trained another model than what is measured.
     model = build_avst(AvstConfig(**SIZES)).train()
     samples = round(model.spec.audio_until_s * 16000) + 12 * 640
-    PairMatching(model, 13)(torch.rand(6, 3, 17, 96, 96), 0.1 * torch.randn(6, samples))
+    WindowMatchingStep(model, 13)(torch.rand(6, 3, 17, 96, 96), 0.1 * torch.randn(6, samples))
     counts = {n: int(b) for n, b in model.named_buffers() if n.endswith("num_batches_tracked")}
     assert counts and set(counts.values()) == {1}

@@ -9,10 +9,15 @@ from avsync.tasks.talking.generator import TalkingFaceConfig
 from avsync.tasks.talking.synctalklip import SyncTalklipConfig, build_synctalklip
 from avsync.tasks.talking.wav2lip import Wav2LipConfig
 from avsync.training.data.sync import ClipData
-from avsync.training.engine.loop import LOG_FILE, LoopSettings
-from avsync.training.recipes import wav2lip
-from avsync.training.recipes.synctalklip import SyncTalklipRecipe, freeze_audio_encoder, train
-from avsync.training.recipes.wav2lip import Wav2LipRecipe
+from avsync.training.engine.run_log import LOG_FILE
+from avsync.training.engine.settings import LoopSettings
+from avsync.training.recipes.talking import wav2lip
+from avsync.training.recipes.talking.synctalklip import (
+    SyncTalklipRecipe,
+    freeze_audio_encoder,
+    train,
+)
+from avsync.training.recipes.talking.wav2lip import Wav2LipRecipe
 from avsync.training.steps.talking import LossWeights
 
 HEARS = AvHubertConfig(16, 2, 2, 32, channels=(2, 3, 4, 5), position_frames=5)
@@ -52,7 +57,7 @@ def loop(folder):
     return LoopSettings(output=folder, steps=2, warmup=0, validate_every=0, device="cpu")
 
 
-def test_a_guided_recipe_gives_weights_that_the_registry_loads(clips, expert, tmp_path):
+def test_a_recipe_with_an_expert_gives_weights_that_the_registry_loads(clips, expert, tmp_path):
     transcripts = tmp_path / "said"
     transcripts.mkdir()
     for name in ("one", "two"):
@@ -108,25 +113,25 @@ def test_without_an_expert_a_fresh_encoder_learns(clips, tmp_path):
     again = SyncTalklipRecipe(
         clips, loop(tmp_path / "b"), sizes, none, learns=0, runs=1, init=first
     )
-    one, two = (create_model("synctalklip", weights=each) for each in (first, train(again)))
+    one, two = (create_model("synctalklip", weights=path) for path in (first, train(again)))
     assert torch.equal(one.encoder.audio_proj.weight, two.encoder.audio_proj.weight)
     assert not torch.equal(one.generator.audio_map.weight, two.generator.audio_map.weight)
 
 
-def test_only_the_last_layers_of_what_hears_learn():
+def test_only_the_last_layers_of_the_audio_encoder_are_trained():
     model = build_synctalklip(SyncTalklipConfig(HEARS, DRAWS))
     freeze_audio_encoder(model, 1, compared=False)
-    learns = {name for name, each in model.encoder.named_parameters() if each.requires_grad}
+    learns = {name for name, p in model.encoder.named_parameters() if p.requires_grad}
     assert learns and all(name.startswith("transformer.layers.1.") for name in learns)
     assert not model.audio_proj.weight.requires_grad
     freeze_audio_encoder(model, None, compared=True)
     assert model.encoder.audio_proj.weight.requires_grad and model.audio_proj.weight.requires_grad
-    assert not any(each.requires_grad for each in model.encoder.mouth.parameters())
+    assert not any(p.requires_grad for p in model.encoder.mouth.parameters())
     with pytest.raises(ValueError, match="learns must be 0 to 2, got 3"):
         freeze_audio_encoder(model, 3, compared=False)
 
 
-def test_wav2lip_is_taught_by_the_lip_expert(clips, tmp_path):
+def test_wav2lip_is_trained_with_the_lip_expert(clips, tmp_path):
     torch.manual_seed(0)
     sizes = {"channels": [2, 3, 4, 5, 6]}
     expert = tmp_path / "lip_expert.safetensors"

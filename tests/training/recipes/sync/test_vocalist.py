@@ -7,10 +7,11 @@ from avsync.encoders.mc3 import Mc3Encoder
 from avsync.encoders.timm_backbone import TimmFrameEncoder
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
-from avsync.training.data.sync import ClipData
-from avsync.training.data.sync_batches import Negatives
-from avsync.training.engine.loop import LOG_FILE, LoopSettings
-from avsync.training.recipes.vocalist import PairClassification, VocalistRecipe, train
+from avsync.training.data.sync import ClipData, Negatives
+from avsync.training.engine.run_log import LOG_FILE
+from avsync.training.engine.settings import LoopSettings
+from avsync.training.recipes.sync.vocalist import VocalistRecipe, train
+from avsync.training.steps.vocalist import VocalistStep
 
 TINY = VocalistConfig(channels=(2, 3, 4, 5, 8), depth=1, heads=2)
 
@@ -63,14 +64,14 @@ def test_a_model_that_knows_nothing_costs_ln_2(store):
     with torch.no_grad():
         model.classifier.weight.zero_()
         model.classifier.bias.zero_()
-    task = PairClassification(model)
+    task = VocalistStep(model)
     loss = task(torch.rand(4, 3, 5, 48, 96), torch.randn(4, 3200), torch.tensor([1.0, 0, 1, 0]))
     assert loss.item() == pytest.approx(task.chance) == pytest.approx(math.log(2))
 
 
 def test_the_mel_is_that_of_the_window_alone_less_its_last_column(monkeypatch):
     model = build_vocalist(TINY).eval()
-    task, wav = PairClassification(model), torch.randn(2, 3200)
+    task, wav = VocalistStep(model), torch.randn(2, 3200)
     seen = []
     hook = model.audio.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     task(torch.rand(2, 3, 5, 48, 96), wav, torch.ones(2))
@@ -86,17 +87,17 @@ def test_aligned_encoders_get_their_own_gradient_and_the_loss_says_the_same():
     for align in (0.0, 1.0):
         model.zero_grad()
         torch.manual_seed(1)
-        loss = PairClassification(model, align)(*batch)
+        loss = VocalistStep(model, align)(*batch)
         loss.backward()
         losses.append(loss.item())
         norms.append(model.visual.blocks[-1].conv.weight.grad.norm().item())
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
     assert norms[1] > 2 * norms[0]
     with pytest.raises(ValueError, match="align must be 0 or more, got -1"):
-        PairClassification(model, -1)
+        VocalistStep(model, -1)
 
 
-def test_pictures_that_meet_two_sounds_are_encoded_once_and_score_as_if_twice():
+def test_frames_with_two_audio_windows_are_encoded_once_and_score_as_if_twice():
     torch.manual_seed(0)
     model = build_vocalist(TINY).eval()
     frames, mel = torch.rand(2, 3, 5, 48, 96), torch.randn(4, 80, 16)
@@ -106,7 +107,7 @@ def test_pictures_that_meet_two_sounds_are_encoded_once_and_score_as_if_twice():
         model(frames, mel[:3])
 
 
-def test_each_window_may_come_with_its_own_and_with_a_wrong_sound(store, tmp_path):
+def test_each_window_may_come_with_its_own_and_with_wrong_audio(store, tmp_path):
     both = Negatives(both=True)
     path = train(recipe(store, tmp_path, negatives=both))
     assert create_model("vocalist", weights=path).columns == 16

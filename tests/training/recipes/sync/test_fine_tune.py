@@ -8,14 +8,14 @@ from avsync import weights as checkpoints
 from avsync.tasks.calibration import Calibration
 from avsync.tasks.registry import create_model
 from avsync.training.data.sync import ClipData
-from avsync.training.engine.loop import LoopSettings
-from avsync.training.recipes.fine_tune import (
+from avsync.training.engine.settings import LoopSettings
+from avsync.training.recipes.sync.fine_tune import (
     FIGURES_FILE,
     FineTuneRecipe,
-    WindowMatching,
     train,
     tune,
 )
+from avsync.training.steps.sync import WindowMatchingStep
 
 NARROW = {"channels": [4, 4, 8, 8, 8]}
 CONFIGS = {
@@ -92,10 +92,10 @@ def test_what_is_frozen_stays_as_it_was_to_the_bit(store, tmp_path):
     assert changed == ends | {"weight.weight", "weight.bias"}
 
 
-def test_a_matching_model_costs_little_and_one_that_knows_nothing_costs_chance():
-    class Told(torch.nn.Module):
+def test_a_matching_model_costs_little_and_equal_scores_cost_chance():
+    class Known(torch.nn.Module):
         spec = create_model("lip_expert", config=NARROW).spec
-        sharpness = 40.0
+        scale = 40.0
 
         def encode_video(self, frames):
             return frames[:, 0, : -self.spec.window_frames + 1, 0, :6]
@@ -104,13 +104,13 @@ def test_a_matching_model_costs_little_and_one_that_knows_nothing_costs_chance()
             return torch.eye(len(starts_s)).expand(len(wav), -1, -1)
 
         def compare(self, video, audio):
-            return self.sharpness * (video * audio).sum(-1)
+            return self.scale * (video * audio).sum(-1)
 
-    model = Told()
-    task = WindowMatching(model, windows=6)
+    model = Known()
+    task = WindowMatchingStep(model, windows=6)
     frames = torch.zeros(2, 3, 10, 48, 96)
     frames[:, 0, :6, 0, :6] = torch.eye(6)
     wav = torch.zeros(2, 16000)
     assert task(frames, wav) < 1e-6
-    model.sharpness = 0.0
+    model.scale = 0.0
     assert float(task(frames, wav)) == pytest.approx(task.chance)

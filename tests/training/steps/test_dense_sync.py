@@ -5,13 +5,10 @@ import torch
 
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.dense_sync import DenseSyncConfig, build_dense_sync
-from avsync.training.engine.loop import STATE_FILE, LoopSettings
-from avsync.training.recipes.dense_sync import (
-    DenseSyncRecipe,
-    DistilledShiftMatching,
-    ShiftMatching,
-    train,
-)
+from avsync.training.engine.checkpoint import STATE_FILE
+from avsync.training.engine.settings import LoopSettings
+from avsync.training.recipes.sync.dense_sync import DenseSyncRecipe, train
+from avsync.training.steps.dense_sync import DenseSyncStep, DistilledDenseSyncStep
 
 SMALL = DenseSyncConfig(
     dim=16, mouth_channels=(4, 4, 8, 8), mel_channels=(4, 4, 8, 8, 8), n_mels=16
@@ -42,29 +39,31 @@ def gradient(task, batch):
     return {name: parameter.grad.clone() for name, parameter in task.model.named_parameters()}
 
 
-def test_a_student_that_is_its_teacher_is_taught_nothing_more(batch):
+def test_a_student_that_is_its_teacher_learns_nothing_more(batch):
     model = fresh(0)
-    alone = gradient(ShiftMatching(model, 8), batch)
-    taught = gradient(DistilledShiftMatching(model, [deepcopy(model)], 8, weight=10.0), batch)
+    alone = gradient(DenseSyncStep(model, 8), batch)
+    distilled = gradient(DistilledDenseSyncStep(model, [deepcopy(model)], 8, weight=10.0), batch)
     for name, value in alone.items():
-        torch.testing.assert_close(taught[name], value, atol=1e-5, rtol=1e-3)
+        torch.testing.assert_close(distilled[name], value, atol=1e-5, rtol=1e-3)
 
 
 def test_the_value_is_the_matching_loss_and_the_gradient_is_not(batch):
     model = fresh(0)
-    alone, taught = ShiftMatching(model, 8), DistilledShiftMatching(model, [fresh(1)], 8, 10.0)
-    torch.testing.assert_close(taught(*batch), alone(*batch))
+    alone, distilled = DenseSyncStep(model, 8), DistilledDenseSyncStep(model, [fresh(1)], 8, 10.0)
+    torch.testing.assert_close(distilled(*batch), alone(*batch))
     name = "weight.weight"
-    assert not torch.allclose(gradient(taught, batch)[name], gradient(alone, batch)[name], rtol=0.1)
+    assert not torch.allclose(
+        gradient(distilled, batch)[name], gradient(alone, batch)[name], rtol=0.1
+    )
 
 
 def test_steps_bring_the_student_to_its_teacher(batch):
     teacher = fresh(1)
-    task = DistilledShiftMatching(fresh(0), [teacher], 8, weight=100.0)
+    task = DistilledDenseSyncStep(fresh(0), [teacher], 8, weight=100.0)
 
     def apart():
         ours, theirs = (
-            DistilledShiftMatching(fresh(0), [model], 8)._scores(*batch)
+            DistilledDenseSyncStep(fresh(0), [model], 8).teacher_scores(*batch)
             for model in (deepcopy(task.model), teacher)
         )
         return float((ours.softmax(-1) - theirs.softmax(-1)).abs().sum(-1).mean())
@@ -79,11 +78,11 @@ def test_steps_bring_the_student_to_its_teacher(batch):
 
 
 def test_only_the_student_learns_and_is_saved(batch):
-    task = DistilledShiftMatching(fresh(0), [fresh(1), fresh(2)], 8)
+    task = DistilledDenseSyncStep(fresh(0), [fresh(1), fresh(2)], 8)
     gradient(task, batch)
     names = [*dict(task.named_parameters()), *task.state_dict()]
     assert {name.partition(".")[0] for name in names} == {"model"}
-    assert all(p.grad is None for each in task.teachers for p in each.model.parameters())
+    assert all(p.grad is None for teacher in task.teachers for p in teacher.model.parameters())
 
 
 def test_a_narrow_model_learns_from_a_wider_one_from_the_recipe(store, tmp_path):
@@ -98,8 +97,8 @@ def test_a_narrow_model_learns_from_a_wider_one_from_the_recipe(store, tmp_path)
 def test_what_does_not_fit_is_named(store, tmp_path):
     other = DenseSyncConfig(16, (4, 4, 8, 8), (4, 4, 8, 8, 8), n_mels=32)
     with pytest.raises(ValueError, match=r"56 pixels and 16 mel bands, .* got 56 and 32"):
-        DistilledShiftMatching(fresh(0), [fresh(1, other)], 8)
+        DistilledDenseSyncStep(fresh(0), [fresh(1, other)], 8)
     with pytest.raises(ValueError, match="got 0 teachers and 1"):
-        DistilledShiftMatching(fresh(0), [], 8)
+        DistilledDenseSyncStep(fresh(0), [], 8)
     with pytest.raises(ValueError, match="width must be positive, got 0"):
         train(recipe(store, tmp_path, width=0.0))

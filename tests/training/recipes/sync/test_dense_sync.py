@@ -11,9 +11,10 @@ from avsync import weights as checkpoints
 from avsync.data.store.curation import CleanRow, write_clean_list
 from avsync.encoders.timm_backbone import TimmFrameEncoder
 from avsync.tasks.registry import create_model
-from avsync.training.engine.loop import LOG_FILE, LoopSettings
-from avsync.training.recipes import dense_sync
-from avsync.training.recipes.dense_sync import DenseSyncRecipe, train
+from avsync.training.engine.run_log import LOG_FILE
+from avsync.training.engine.settings import LoopSettings
+from avsync.training.recipes.sync import dense_sync
+from avsync.training.recipes.sync.dense_sync import DenseSyncRecipe, train
 
 
 def recipe(store, folder, **changes):
@@ -53,8 +54,8 @@ def test_weights_of_another_size_are_saved_with_their_own_config(store, tmp_path
 FEW_HANDLES = """
 import resource, sys
 from pathlib import Path
-from avsync.training.recipes.dense_sync import DenseSyncRecipe, train
-from avsync.training.engine.loop import LoopSettings
+from avsync.training.recipes.sync.dense_sync import DenseSyncRecipe, train
+from avsync.training.engine.settings import LoopSettings
 
 store, output = map(Path, sys.argv[1:])
 loop = LoopSettings(output=output, steps=1, warmup=0, validate_every=0, device="cpu")
@@ -107,7 +108,7 @@ def test_only_what_the_recipe_says_is_altered(augment, store, tmp_path, monkeypa
         return lambda *given: altered.append(name) or real(*given)
 
     for name, function in (("mouth", "augment_mouth"), ("voice", "augment_mel")):
-        path = f"avsync.training.recipes.dense_sync.{function}"
+        path = f"avsync.training.recipes.sync.dense_sync.{function}"
         monkeypatch.setattr(path, counted(name, getattr(dense_sync, function)))
     train(recipe(store, tmp_path, augment=augment))
     assert set(altered) == {"both": {"mouth", "voice"}, "none": set()}.get(augment, {augment})

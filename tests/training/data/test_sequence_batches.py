@@ -4,7 +4,7 @@ import torch
 
 from avsync.tasks.registry import create_model
 from avsync.training.data.sync import ClipData
-from avsync.training.data.sync_batches import sequence_batches, starts_s
+from avsync.training.data.sync_batches import sequence_batches, window_starts_s
 
 STREAMS = dict(lip_channels=(2, 3, 4), mfcc_channels=(2, 3, 4, 5, 6), dim=6, size=64, crop="face")
 SIZES = {
@@ -17,7 +17,7 @@ SIZES = {
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("offset_ms", [0.0, 40.0])
 @torch.no_grad()
-def test_each_window_hears_what_it_hears_in_the_whole_clip(store, name, offset_ms):
+def test_each_window_gets_the_audio_that_it_gets_in_the_whole_clip(store, name, offset_ms):
     torch.manual_seed(0)
     model = create_model(name, config=SIZES[name]).eval()
     clips = ClipData((store.path,), batch=4, corpus_offset_ms=(offset_ms,))
@@ -25,15 +25,15 @@ def test_each_window_hears_what_it_hears_in_the_whole_clip(store, name, offset_m
     frames, wav = make(np.random.default_rng(0), torch.Generator())
     for drawn, audio in zip(frames, wav, strict=True):
         clip, start = found(store, drawn)
-        heard = model.encode_audio(audio[None], starts_s(model.spec, 6))
+        embeddings = model.encode_audio(audio[None], window_starts_s(model.spec, 6))
         at = (start + torch.arange(6)) / 25 - offset_ms / 1000
         whole = model.encode_audio(torch.tensor(clip.wav_16k)[None], at)
-        for one, other in zip(parts(heard), parts(whole), strict=True):
+        for one, other in zip(parts(embeddings), parts(whole), strict=True):
             torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
 def found(store, drawn):
-    """The clip and the frame that a stretch starts with, told by how bright its frames are."""
+    """Return the clip and the first frame of a sequence, found by the brightness of its frames."""
     bright = drawn.float().mean((0, 2, 3)).numpy()
     best = None
     for clip in store:

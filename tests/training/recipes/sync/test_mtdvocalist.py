@@ -9,9 +9,12 @@ from avsync import weights as checkpoints
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
 from avsync.training.data.sync import ClipData
-from avsync.training.engine.loop import LOG_FILE, STATE_FILE, LoopSettings
-from avsync.training.recipes.mtdvocalist import Distilling, MtdVocalistRecipe, train
+from avsync.training.engine.checkpoint import STATE_FILE
+from avsync.training.engine.run_log import LOG_FILE
+from avsync.training.engine.settings import LoopSettings
+from avsync.training.recipes.sync.mtdvocalist import MtdVocalistRecipe, train
 from avsync.training.steps.distillation import AttentionDistillation
+from avsync.training.steps.vocalist import VocalistDistillationStep
 
 NARROW = VocalistConfig(channels=(2, 3, 4, 5, 8), depth=1, heads=2)
 WIDE = VocalistConfig(channels=(2, 3, 4, 5, 16), depth=1, heads=2)
@@ -41,7 +44,9 @@ def recipe(store, folder, **changes):
 
 def step():
     torch.manual_seed(0)
-    return Distilling(build_vocalist(NARROW), build_vocalist(WIDE), AttentionDistillation(depth=1))
+    return VocalistDistillationStep(
+        build_vocalist(NARROW), build_vocalist(WIDE), AttentionDistillation(depth=1)
+    )
 
 
 @pytest.mark.parametrize("way", ["relations", "soft-targets", "hints", "relational"])
@@ -52,7 +57,7 @@ def test_each_way_gives_weights_that_the_registry_loads(way, store, teacher, tmp
     assert (tmp_path / LOG_FILE).is_file()
 
 
-def test_a_teacher_may_have_other_eyes(store, tmp_path):
+def test_a_teacher_may_have_another_visual_encoder(store, tmp_path):
     sizes = dict(visual_channels=(8, 16), channels=WIDE.channels, depth=1, heads=2)
     path = tmp_path / "mc3.safetensors"
     checkpoints.save(path, create_model("vocalist_mc3", config=sizes).state_dict(), sizes)
@@ -102,7 +107,7 @@ def test_the_value_is_cross_entropy_and_the_gradient_that_of_the_whole(batch):
     # 1 / p^2 + 2 p / (1 + p^2) at p = 1: each weight is pulled by its own loss.
     pull = task.teaching.weighting.uncertainty.grad
     assert pull[0].item() == pytest.approx(1 - cross_entropy.item(), rel=1e-4)
-    assert (pull[1:] > 0.5).all() and Distilling.chance == math.log(2)
+    assert (pull[1:] > 0.5).all() and VocalistDistillationStep.chance == math.log(2)
 
 
 def test_bfloat16_changes_the_gradient_by_its_rounding_alone(batch):

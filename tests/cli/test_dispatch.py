@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import avsync
-from avsync.cli.main import COMMANDS, GROUPS
+from avsync.cli.dispatch import COMMANDS, GROUPS
 from avsync.tasks.calibration import Calibration
 from avsync.tasks.registry import MODELS, create_model
 from avsync.timing import PROFILES
@@ -220,7 +220,7 @@ def test_a_batch_goes_on_from_its_lines(run, batch, offline, tmp_path):
     assert run(*arguments, "--worst", 1, "--resume") == first
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
-    assert "holds something already" in err
+    assert "is not empty" in err
 
 
 def test_results_are_written_as_json_csv_and_a_page(run, batch, offline, tmp_path):

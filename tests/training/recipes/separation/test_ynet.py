@@ -13,8 +13,8 @@ from avsync.data.sampling.mixture_manifest import read_manifest
 from avsync.data.sampling.mixtures import MixtureLevels
 from avsync.tasks.registry import create_model
 from avsync.training.engine.contact_sheet import SHEET_FILE
-from avsync.training.engine.loop import LOG_FILE
-from avsync.training.recipes.ynet import HELD_OUT_FILE, PUBLISHED_LOOP, start_separator, train
+from avsync.training.engine.run_log import LOG_FILE
+from avsync.training.recipes.separation.ynet import HELD_OUT_FILE, LOOP, start_separator, train
 from avsync.training.steps.separator_config import MODELS, describe_visual_encoder
 
 VOCALIST = {"channels": CHANNELS, "depth": 1, "heads": 2}
@@ -56,7 +56,7 @@ def test_a_frozen_encoder_learns_nothing_and_sees_each_clip_once(store, tmp_path
 
 
 @pytest.mark.parametrize("kind", ["s", "dense-sync", "llcp"])
-def test_every_kind_with_borrowed_eyes_trains(kind, store, tmp_path):
+def test_every_kind_with_a_pretrained_visual_encoder_trains(kind, store, tmp_path):
     path = train(recipe(store, tmp_path, kind=kind, end_to_end=kind != "dense-sync"))
     model = create_model(MODELS[kind], weights=path)
     assert model.frozen == (kind == "dense-sync")
@@ -71,17 +71,19 @@ def test_it_trains_on_the_landmarks_of_each_clip(store, tmp_path):
     assert create_model("ynet_g", weights=path).spec.landmarks
 
 
-def test_vocalist_can_be_shown_windows_as_it_was_trained(store, tmp_path):
+def test_vocalist_can_encode_windows_as_it_was_trained(store, tmp_path):
     weights = sync_weights(tmp_path, "vocalist", VOCALIST)
     whole, windows = (
         start_separator(recipe(store, tmp_path, kind="v", visual=weights, window_frames=frames))
         for frames in (0, 5)
     )
     frames = torch.rand(1, 3, 25, 48, 96)
-    seen = [each.model.eval().encode_video(frames) for each in (whole, windows)]
-    # In the middle of a window and in the middle of a clip other frames are to be seen.
-    assert not torch.allclose(*seen) and seen[0].shape == seen[1].shape
-    keys = [describe_visual_encoder(each.name, each.config) for each in (whole, windows)]
+    tokens = [separator.model.eval().encode_video(frames) for separator in (whole, windows)]
+    # In the middle of a window and in the middle of a clip other frames are to be tokens.
+    assert not torch.allclose(*tokens) and tokens[0].shape == tokens[1].shape
+    keys = [
+        describe_visual_encoder(separator.name, separator.config) for separator in (whole, windows)
+    ]
     assert keys[0] != keys[1]
     with pytest.raises(ValueError, match="window_frames is for kind v, got kind m"):
         start_separator(recipe(store, tmp_path, kind="m", window_frames=5))
@@ -95,7 +97,7 @@ def test_the_same_encoder_can_learn_too(store, tmp_path):
     assert any(not torch.equal(after[name], before[name]) for name in before)
 
 
-def test_a_voice_is_learnt_to_be_told_from_music(store, tmp_path):
+def test_it_learns_to_separate_a_voice_from_music(store, tmp_path):
     given = recipe(store, tmp_path, levels=MixtureLevels(second_share=0))
     loop = replace(given.loop, steps=40, optimizer="adamw", lr=0.01, warmup=0, ema=0.0)
     train(replace(given, loop=loop))
@@ -118,14 +120,14 @@ def test_a_mixture_of_two_sources_is_divided_by_two(store, tmp_path):
 
 
 def test_the_published_way_is_the_default():
-    loop = PUBLISHED_LOOP
+    loop = LOOP
     assert (loop.optimizer, loop.lr, loop.momentum, loop.weight_decay) == ("sgd", 0.01, 0.8, 1e-5)
     assert (loop.warmup, loop.decay, loop.ema, loop.clip) == (0, 0.0, 0.0, float("inf"))
 
 
-def test_weights_with_eyes_take_no_others(store, tmp_path):
+def test_weights_with_a_visual_encoder_take_no_other(store, tmp_path):
     given = recipe(store, tmp_path, kind="m", init=tmp_path / "x", kinetics=True)
-    with pytest.raises(ValueError, match="init has eyes of its own"):
+    with pytest.raises(ValueError, match="init has its own visual encoder"):
         start_separator(given)
 
 

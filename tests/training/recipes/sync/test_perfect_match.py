@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from avsync.losses.n_way_matching import ScaledCosine
+from avsync.losses.n_way_matching import NWayMatchingLoss, ScaledCosine
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.perfect_match import PerfectMatchConfig, build_perfect_match
 from avsync.training.data.sync import ClipData
 from avsync.training.data.sync_batches import sequence_batches
 from avsync.training.engine.batches import as_floats
-from avsync.training.engine.loop import LOG_FILE, LoopSettings
-from avsync.training.recipes.perfect_match import NWayMatching, PerfectMatchRecipe, train
+from avsync.training.engine.run_log import LOG_FILE
+from avsync.training.engine.settings import LoopSettings
+from avsync.training.recipes.sync.perfect_match import PerfectMatchRecipe, train
+from avsync.training.steps.sync import EmbeddingMatchingStep
 
 TINY = PerfectMatchConfig((2, 3, 4), (2, 3, 4, 5, 6), dim=6, size=64, crop="face")
 
@@ -27,7 +29,7 @@ def test_a_recipe_gives_weights_that_the_registry_loads(store, tmp_path, similar
 
 
 @torch.no_grad()
-def test_a_model_that_gives_all_windows_one_entry_costs_chance(store):
+def test_a_model_that_gives_all_windows_one_embedding_costs_chance(store):
 
     model = build_perfect_match(TINY).eval()
     for head in (model.visual.head, model.audio.head):
@@ -36,14 +38,14 @@ def test_a_model_that_gives_all_windows_one_entry_costs_chance(store):
     make = sequence_batches(clips, model.spec, 7)
     batch = as_floats(make(np.random.default_rng(0), torch.Generator()))
     assert batch[0].shape == (2, 3, 11, 64, 64)
-    task = NWayMatching(model, 7, ScaledCosine())
+    task = EmbeddingMatchingStep(model, 7, NWayMatchingLoss(ScaledCosine()))
     assert task(*batch).item() == pytest.approx(task.chance) == pytest.approx(math.log(7))
 
 
 @torch.no_grad()
-def test_the_sound_of_a_stretch_is_just_what_its_windows_hear(store):
+def test_the_audio_of_a_sequence_is_just_that_of_its_windows(store):
     model = build_perfect_match(TINY).eval()
-    task = NWayMatching(model, 7, ScaledCosine())
+    task = EmbeddingMatchingStep(model, 7, NWayMatchingLoss(ScaledCosine()))
     frames = torch.rand(1, 3, 11, 64, 64)
 
     make = sequence_batches(ClipData((store.path,), batch=1), model.spec, 7)

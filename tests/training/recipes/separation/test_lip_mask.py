@@ -8,11 +8,12 @@ from training.steps.test_separator_config import sync_weights
 
 from avsync import weights as checkpoints
 from avsync.tasks.registry import PRETRAINED, create_model, model_card
-from avsync.training.engine.loop import LOG_FILE, LoopSettings
-from avsync.training.recipes.lip_mask import LipMaskRecipe, start, train
+from avsync.training.engine.run_log import LOG_FILE
+from avsync.training.engine.settings import LoopSettings
+from avsync.training.recipes.separation.lip_mask import LipMaskRecipe, start_lip_mask, train
 
-EYES = {"dim": 6, "mouth_channels": [4, 4, 4, 4], "mel_channels": [4, 4, 4, 4, 4]}
-EYES |= {"crop_size": 48}
+VISUAL = {"dim": 6, "mouth_channels": [4, 4, 4, 4], "mel_channels": [4, 4, 4, 4, 4]}
+VISUAL |= {"crop_size": 48}
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def recipe(store, tmp_path):
         cache=tmp_path / "cache",
         batch=2,
         seconds=1,
-        visual=sync_weights(tmp_path, "dense_sync", EYES),
+        visual=sync_weights(tmp_path, "dense_sync", VISUAL),
         width=0.1,
     )
 
@@ -48,9 +49,9 @@ def test_it_trains_and_its_weights_are_half_precision_and_load(recipe):
     assert len(list((recipe.cache / "features").rglob("*.npy"))) == 3
 
 
-def test_it_sees_with_the_eyes_of_dense_sync_and_they_stay(recipe):
+def test_it_has_the_visual_encoder_of_dense_sync_and_keeps_it(recipe):
     expected = create_model("dense_sync", weights=recipe.visual).mouth.state_dict()
-    fresh, _ = start(recipe)
+    fresh = start_lip_mask(recipe).model
     trained = create_model("lip_mask", weights=train(recipe))
     for model, close in ((fresh, 0.0), (trained, 1e-3)):
         found = model.visual.encoder.state_dict()
@@ -58,8 +59,8 @@ def test_it_sees_with_the_eyes_of_dense_sync_and_they_stay(recipe):
             torch.testing.assert_close(found[name], value, atol=close, rtol=close)
 
 
-def test_by_default_it_sees_with_the_released_eyes():
-    model, config = start(LipMaskRecipe(data=("any",)))
+def test_by_default_it_has_the_released_visual_encoder():
+    _, model, config = start_lip_mask(LipMaskRecipe(data=("any",)))
     shipped = PRETRAINED / model_card("dense_sync").file
     released = checkpoints.load(shipped, as_float32=True)
     name = "stem.0.weight"
@@ -79,7 +80,7 @@ def test_held_out_clips_are_measured_in_two_ways(store, recipe):
     assert all(name in measured for name in names)
 
 
-def test_training_goes_on_from_weights_with_their_sizes_and_eyes(recipe, tmp_path):
+def test_training_continues_from_weights_with_their_sizes_and_visual_encoder(recipe, tmp_path):
     first = train(recipe)
     still = replace(recipe.loop, output=tmp_path / "on", lr=0.0, ema=0.0)
     second = train(replace(recipe, loop=still, init=first, visual=None, width=1.0))
@@ -87,11 +88,11 @@ def test_training_goes_on_from_weights_with_their_sizes_and_eyes(recipe, tmp_pat
         create_model("lip_mask", weights=path).unet.head.weight for path in (first, second)
     )
     assert torch.equal(one, other)
-    with pytest.raises(ValueError, match="init has eyes of its own"):
+    with pytest.raises(ValueError, match="init has its own visual encoder"):
         replace(recipe, init=first)
 
 
-def test_it_soon_knows_more_than_nothing(recipe):
+def test_the_loss_soon_falls_below_chance(recipe):
     loop = replace(recipe.loop, steps=50, lr=0.01, ema=0.0)
     train(replace(recipe, loop=loop, augment=False))
     losses = [float(row["loss"]) for row in log(recipe) if row["loss"]]

@@ -91,7 +91,7 @@ def _evaluate(arguments: Sequence[str]) -> int:
         evaluate_lipread,
         lipread_table,
     )
-    from avsync.pipelines.evaluate.sync import SyncEvaluation, evaluate_sync, table
+    from avsync.pipelines.evaluate.sync import SyncEvaluation, evaluate_sync, sync_table
 
     choices: dict[str, Callable[..., Any]] = {
         "sync": SyncEvaluation,
@@ -101,7 +101,7 @@ def _evaluate(arguments: Sequence[str]) -> int:
     }
     options = _parse("avsync evaluate", choices, arguments)
     if isinstance(options, SyncEvaluation):
-        print(table(evaluate_sync(options)))
+        print(sync_table(evaluate_sync(options)))
         return 0
     if isinstance(options, LipreadEvaluation):
         print(lipread_table(evaluate_lipread(options)))
@@ -112,7 +112,7 @@ def _evaluate(arguments: Sequence[str]) -> int:
         return talking.talking_exit_code(figures)
     rows = separation.evaluate_separation(options)
     print(separation.separation_table(options, rows))
-    return separation.exit_code(rows)
+    return separation.separation_exit_code(rows)
 
 
 def _parse(prog: str, choices: dict[str, Callable[..., Any]], arguments: Sequence[str]) -> Any:

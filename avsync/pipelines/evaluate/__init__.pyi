@@ -1,0 +1,32 @@
+"""Types of the public names, which are imported when first used (see `__init__.py`)."""
+
+from .generated_clips import generate_clips as generate_clips
+from .lip_reader_runner import load_reader as load_reader
+from .lip_reader_runner import read_clip as read_clip
+from .lipreading import LipreadEvaluation as LipreadEvaluation
+from .lipreading import evaluate_lipread as evaluate_lipread
+from .lipreading import lipread_table as lipread_table
+from .separation import SeparationEvaluation as SeparationEvaluation
+from .separation import SourceScores as SourceScores
+from .separation import evaluate_separation as evaluate_separation
+from .separation import evaluation_json as evaluation_json
+from .separation import separation_exit_code as separation_exit_code
+from .separation import separation_table as separation_table
+from .sync import SyncEvaluation as SyncEvaluation
+from .sync import evaluate_sync as evaluate_sync
+from .sync import read_words as read_words
+from .sync import sync_table as sync_table
+from .talking import TalkingEvaluation as TalkingEvaluation
+from .talking import evaluate_talking as evaluate_talking
+from .talking import talking_exit_code as talking_exit_code
+from .talking import talking_table as talking_table
+from .talking_metrics import ClipRow as ClipRow
+from .talking_metrics import SyncFigures as SyncFigures
+from .talking_metrics import TalkingSheet as TalkingSheet
+from .talking_metrics import sync_figures as sync_figures
+from .talking_metrics import talking_figures as talking_figures
+from .video_pairs import JudgedClip as JudgedClip
+from .video_pairs import Likeness as Likeness
+from .video_pairs import VideoMismatch as VideoMismatch
+from .video_pairs import crop_video_pair as crop_video_pair
+from .video_pairs import lower_face_likeness as lower_face_likeness

@@ -1,0 +1,9 @@
+from .fix_file import FixRefused as FixRefused
+from .fix_file import FixResult as FixResult
+from .fix_file import fix as fix
+from .plan import Repair as Repair
+from .plan import complete_repair as complete_repair
+from .plan import largest_offset_ms as largest_offset_ms
+from .plan import plan_repair as plan_repair
+from .plan import repair_doubt as repair_doubt
+from .plan import write_repaired as write_repaired

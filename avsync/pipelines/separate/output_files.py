@@ -1,0 +1,135 @@
+"""Read the audio of the source, and write the voices and the rest as WAV files."""
+
+import json
+import re
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import ExitStack
+from math import ceil, log10
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from avsync.media.audio_reader import read_audio
+from avsync.media.probe import MediaInfo, probe_audio
+from avsync.media.writers.wav_writer import WavWriter
+from avsync.pipelines.separate.overlap_add import SeparatedBlock
+from avsync.pipelines.separate.result import RECORD, REST
+
+OUTPUT_STEM = re.compile(r"voice_\d+|rest")
+
+
+class SourceAudio(NamedTuple):
+    """How the first audio track of a video is read.
+
+    Args:
+        path: the video.
+        sample_rate: of the track, in Hz.
+        layout: channel layout in FFmpeg's words.
+        origin_s: where reading starts, on the file's clock.
+        lead_s: whole seconds from there to the first frame.
+        skipped_samples: samples from there to the start of the track, which are not written.
+    """
+
+    path: str
+    sample_rate: int
+    layout: str
+    origin_s: float
+    lead_s: int
+    skipped_samples: int
+
+    @staticmethod
+    def from_media(info: MediaInfo) -> "SourceAudio":
+        """Return the audio from the first frame on, or from its own start where that is earlier."""
+        _, sample_rate, layout, _ = probe_audio(info.path)
+        # Samples dated before the clock begins are an encoder's priming.
+        audio_start_s = max(info.audio[0].start_s or 0.0, 0.0)
+        early_s = max(info.video_start_s - audio_start_s, 0.0)
+        lead_s = ceil(early_s)
+        origin_s = info.video_start_s - lead_s
+        skipped = round((lead_s - early_s) * sample_rate)
+        return SourceAudio(info.path, sample_rate, layout, origin_s, lead_s, skipped)
+
+    @property
+    def start_s(self) -> float:
+        """Time of the first sample that is written, in seconds from the first frame."""
+        return self.skipped_samples / self.sample_rate - self.lead_s
+
+    def blocks(self) -> Generator[np.ndarray]:
+        """Yield all of the audio in blocks `(C, n)`."""
+        return read_audio(self.path, self.origin_s, self.sample_rate, mono=False)
+
+
+class WrittenAudio(NamedTuple):
+    """What was written to the audio files.
+
+    Args:
+        samples: length of each file.
+        channels: channels of each file.
+        energies: energy of the mixture and of each voice `(1 + V,)`.
+    """
+
+    samples: int
+    channels: int
+    energies: np.ndarray
+
+    def level_db(self, voice: int) -> float | None:
+        """Return the energy of a voice relative to the mixture in dB, None for silence."""
+        mixture, own = self.energies[0], self.energies[1 + voice]
+        return None if not own else round(10 * log10(own / mixture), 2)
+
+
+def write_audio_files(
+    audio: SourceAudio, separated: Iterable[SeparatedBlock], voices: Sequence[Path], rest: Path
+) -> WrittenAudio:
+    """Write each voice to its own file and the mixture minus the voices to `rest`.
+
+    Args:
+        audio: the source; its format is that of the files, its skipped samples are left out.
+        separated: consecutive blocks of the source and its voices.
+        voices: one WAV file per voice.
+        rest: the WAV file of the rest.
+    """
+    samples, skipped, energies = 0, audio.skipped_samples, np.zeros(1 + len(voices))
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(WavWriter(path, audio.sample_rate, audio.layout))
+            for path in (*voices, rest)
+        ]
+        for block in separated:
+            skip = min(skipped, block.mixture.shape[1])
+            skipped -= skip
+            mixture, parts = block.mixture[:, skip:], block.voices[..., skip:]
+            samples += mixture.shape[1]
+            energies += [np.square(wav, dtype=np.float64).sum() for wav in (mixture, *parts)]
+            for writer, wav in zip(writers, (*parts, mixture - parts.sum(0)), strict=True):
+                writer.write(wav)
+    return WrittenAudio(samples, writers[0].channels, energies)
+
+
+def earlier_files(folder: Path, source: Path, overwrite: bool) -> list[Path]:
+    """Return the files of an earlier separation in a folder, which a new one replaces.
+
+    Raises:
+        FileExistsError: if there are any and `overwrite` is not set.
+        NotADirectoryError: if the folder is a file.
+        ValueError: if `source` itself might be replaced.
+    """
+    if OUTPUT_STEM.fullmatch(source.stem) and source.resolve().parent == folder.resolve():
+        raise ValueError(f"output must be another folder than that of {source.name} itself")
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"output must be a folder, but {folder} is a file")
+    existing = [path for path in (folder / RECORD, folder / REST) if path.exists()]
+    if existing and not overwrite:
+        raise FileExistsError(f"{existing[0]} exists already and is not overwritten")
+    return [folder / name for name in _recorded(folder / RECORD) if (folder / name).is_file()]
+
+
+def _recorded(record: Path) -> list[str]:
+    """Return the file names in an earlier JSON, only those of its own folder."""
+    try:
+        earlier = json.loads(record.read_text("utf-8"))
+        names = [name for voice in earlier["voices"] for name in (voice["file"], voice["video"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [name for name in names if isinstance(name, str) and Path(name).name == name]

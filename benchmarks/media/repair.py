@@ -252,7 +252,8 @@ def kill(folder: Path, times: int, seed: int) -> dict[str, int]:
         "print('started', flush=True)\n"
         "while True:\n"
         "    shift_audio(sys.argv[1], sys.argv[2], 120.0, overwrite=True)\n"
-        "    retime_audio(sys.argv[1], sys.argv[2], [AudioSegment(0, 99, 0, 500)], overwrite=True)\n"
+        "    late = [AudioSegment(0, 99, 0, 500)]\n"
+        "    retime_audio(sys.argv[1], sys.argv[2], late, overwrite=True)\n"
     )
     original = clip.read_bytes()
     counts = {"kills": 0, "input_whole": 0, "output_whole": 0, "partial_files_left": 0}

@@ -18,7 +18,8 @@ DRIFT = Fault(
     22.0, 60.0, 62.0,
 )  # fmt: skip
 JUMPS = Fault(
-    "jumps", (OffsetSegment(0.0, 20.0, 0.0, 0.0), OffsetSegment(20.0, 60.0, 120.0, 0.0)), None, None,
+    "jumps", (OffsetSegment(0.0, 20.0, 0.0, 0.0), OffsetSegment(20.0, 60.0, 120.0, 0.0)),
+    None, None,
     40.0, 40.0, 120.0,
 )  # fmt: skip
 PASSING = Fault(

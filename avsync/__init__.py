@@ -1,4 +1,4 @@
-"""avsync: measure and repair the audio-video offset of talking faces; components to learn from them.
+"""avsync: measure and repair the audio-video offset of talking faces, and learn from them.
 
 The public names are listed in `__init__.pyi` and imported when first used, so that `import avsync`
 loads neither torch nor PyAV.

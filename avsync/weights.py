@@ -33,8 +33,12 @@ FOREIGN_STARTS = {
 
 
 class Checkpoint(NamedTuple):
-    """The tensors of a model by name, the config that its build function takes, and the calibration
-    of its scores, if one was fitted.
+    """A checkpoint as it is loaded.
+
+    Args:
+        state_dict: tensors of the model by name.
+        config: what the build function takes.
+        calibration: calibration of the model's scores, if one was fitted.
     """
 
     state_dict: dict[str, "Tensor"]
@@ -56,7 +60,7 @@ def sha256_of(path: str | Path) -> str:
 
 
 def sha256_of_state(state_dict: Mapping[str, "Tensor"]) -> str:
-    """The SHA-256 of a model's tensors and their names, as 64 hex digits."""
+    """Return the SHA-256 of a model's tensors and their names as 64 hex digits."""
     import torch
 
     digest = hashlib.sha256()

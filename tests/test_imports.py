@@ -35,7 +35,14 @@ def test_only_audio_imports_torchaudio():
 
 
 # What hands out FFmpeg's own containers, streams and frames.
-RAW_READING = {"open_media", "video_stream", "audio_stream", "decoded", "packets", "decode_video_frames"}
+RAW_READING = {
+    "open_media",
+    "video_stream",
+    "audio_stream",
+    "decoded",
+    "packets",
+    "decode_video_frames",
+}
 
 
 # Besides `avsync.media`: rendered clips are written from arrays; FFmpeg's resampler reads no file.

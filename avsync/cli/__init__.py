@@ -1,8 +1,8 @@
 """The `avsync` command: `main` dispatches to one function per sub-command.
 
-    from avsync.cli import main
+from avsync.cli import main
 
-    exit_code = main(["check", "video.mp4"])
+exit_code = main(["check", "video.mp4"])
 """
 
 import lazy_loader

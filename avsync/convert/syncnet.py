@@ -1,7 +1,7 @@
 """Convert SyncNet's published checkpoint (`syncnet_v2.model`).
 
 The published network takes BGR frames in [0, 255] and consists of 3-D convolutions throughout; all
-but the first span one frame, so ours has 2-D convolutions there.
+except the first one see one frame, so ours has 2-D convolutions there.
 """
 
 from collections.abc import Mapping

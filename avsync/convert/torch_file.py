@@ -56,12 +56,12 @@ def load_torch_file(path: Path) -> Any:
 def _check_zip(file: BinaryIO, size: int) -> None:
     _check_directory(file, size)
     with zipfile.ZipFile(file) as archive:
-        records = {entry.filename.casefold(): entry for entry in archive.infolist()}
+        records = {member.filename.casefold(): member for member in archive.infolist()}
         if len(records) != len(archive.infolist()):
             raise zipfile.BadZipFile("it holds two records of one name")
-        if sum(entry.file_size for entry in records.values()) > size or any(
-            entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size
-            for entry in records.values()
+        if sum(member.file_size for member in records.values()) > size or any(
+            member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size
+            for member in records.values()
         ):
             raise ValueError("it would unpack to more than it is, which torch.save never writes")
         folder = next(iter(records), "").partition("/")[0]

@@ -26,7 +26,7 @@ _CODECS = {
 # Time base of repeated packets.
 _TICKS_PER_S = 90000
 # Samples per encoded block, and how far audio may be encoded ahead of video.
-_BLOCK_SAMPLES, _AHEAD_S = 4096, 0.25
+_BLOCK_SAMPLES, _LEAD_S = 4096, 0.25
 
 
 def render_clip(
@@ -144,7 +144,7 @@ class _PacedAudioEncoder:
         self.samples, self.done = 0, False
 
     def encode_until(self, time_s: Fraction | float) -> None:
-        while not self.done and self.samples < (time_s + _AHEAD_S) * self.sample_rate:
+        while not self.done and self.samples < (time_s + _LEAD_S) * self.sample_rate:
             block = next(self.blocks, None)
             if block is None:
                 self.container.mux(self.stream.encode(None))

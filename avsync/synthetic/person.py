@@ -105,7 +105,7 @@ class PersonRenderer:
         self.low = (slice(canvas.window(-1, face.mouth_y - 22, 1, 0)[0].start, None), slice(None))
         y, x = canvas.y[self.low[0]], canvas.x
         # Rigid from the lower lip down, fading over cheek and jaw angle; never steeper than skin
-        # can stretch.
+        # can deform.
         drop = smoothstep((y - face.mouth_y + 14) / 48) * np.exp(-((x / 78) ** 4))
         self.drop = drop.astype(np.float32)
         side = np.abs(x) - face.mouth_half

@@ -209,7 +209,12 @@ def changing_faults(folder: Path, duration_s: float) -> list[Outcome]:
     half = duration_s / 2
     faults = (
         (".mp4", "aac", "drift of +1000 ppm", [AudioSegment(0, inf, 0, -1000)]),
-        (".mp4", "aac", "jump to +200 ms", [AudioSegment(0, half, 0, 0), AudioSegment(half, inf, -200, 0)]),
+        (
+            ".mp4",
+            "aac",
+            "jump to +200 ms",
+            [AudioSegment(0, half, 0, 0), AudioSegment(half, inf, -200, 0)],
+        ),
         (".mkv", "libopus", "drift of -1000 ppm", [AudioSegment(0, inf, 0, 1000)]),
         (
             ".mkv",
@@ -219,14 +224,14 @@ def changing_faults(folder: Path, duration_s: float) -> list[Outcome]:
         ),
     )
     outcomes = []
-    for suffix, codec, name, stretches in faults:
+    for suffix, codec, name, segments in faults:
         clip = folder / f"long{suffix}"
         if not clip.exists():
             render_clip(
                 clip, seed=SEED + 1, duration_s=duration_s, size=(320, 240), audio_codec=codec
             )
         broken, target = folder / f"broken{suffix}", folder / f"fixed{suffix}"
-        retime_audio(clip, broken, stretches, overwrite=True)
+        retime_audio(clip, broken, segments, overwrite=True)
         outcome = try_repair(f"{suffix[1:]} {codec}, {name}", broken, target, 0.0, 1.0)
         print(outcome, flush=True)
         outcomes.append(outcome)
@@ -247,7 +252,8 @@ def kill(folder: Path, times: int, seed: int) -> dict[str, int]:
         "print('started', flush=True)\n"
         "while True:\n"
         "    shift_audio(sys.argv[1], sys.argv[2], 120.0, overwrite=True)\n"
-        "    retime_audio(sys.argv[1], sys.argv[2], [AudioSegment(0, 99, 0, 500)], overwrite=True)\n"
+        "    late = [AudioSegment(0, 99, 0, 500)]\n"
+        "    retime_audio(sys.argv[1], sys.argv[2], late, overwrite=True)\n"
     )
     original = clip.read_bytes()
     counts = {"kills": 0, "input_whole": 0, "output_whole": 0, "partial_files_left": 0}

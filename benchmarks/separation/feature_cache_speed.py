@@ -72,7 +72,8 @@ def measure(work: Path, batch: int, steps: int) -> dict[str, object]:
     encoding_s = (time.process_time() - started_s) / CLIPS
     loops = {
         "cached": stepper(
-            MaskStep(model, tokens=True), BatchDataset(mixture_batches(mixtures, batch, features), 0, 99)
+            MaskStep(model, tokens=True),
+            BatchDataset(mixture_batches(mixtures, batch, features), 0, 99),
         ),
         "uncached": stepper(MaskStep(model), BatchDataset(mixture_batches(mixtures, batch), 0, 99)),
     }

@@ -18,7 +18,7 @@ from avsync import weights as checkpoints
 from avsync.data.sampling.crops import crops_for
 from avsync.data.store.reader import PreparedClip, Store
 from avsync.data.store.splits import clips_of_split
-from avsync.evaluation.score_matrix import clip_band
+from avsync.evaluation.score_matrix import score_clip_band
 from avsync.metrics.sync_accuracy import MAX_SHIFT, best_offsets
 from avsync.metrics.sync_embeddings import chance_primacy_index, primacy_index
 from avsync.tasks.registry import create_model
@@ -46,7 +46,7 @@ def measure(model: AvSyncNet, clips: list[PreparedClip], offset_ms: float) -> di
     indices, chances, right = [], [], []
     for clip in clips:
         crops, wav = crops_for(model.spec, clip), np.asarray(clip.wav_16k)
-        scored = clip_band(model, crops, wav, offset_ms, empty_windows=False)
+        scored = score_clip_band(model, crops, wav, offset_ms, empty_windows=False)
         assert scored.video is not None and scored.audio is not None
         indices.append(primacy_index(scored.video, scored.audio))
         chances.append(chance_primacy_index(len(scored.video)))

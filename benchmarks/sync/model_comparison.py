@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from avsync.data.sampling.crops import crops_for
 from avsync.data.store.reader import PreparedClip, Store
 from avsync.data.store.splits import clips_of_split
-from avsync.evaluation.score_matrix import clip_band
+from avsync.evaluation.score_matrix import score_clip_band
 from avsync.evaluation.sync_accuracy import Words
 from avsync.metrics.sync_accuracy import (
     CANDIDATES,
@@ -196,7 +196,7 @@ def accuracy(model: Any, test: TestSet) -> dict[str, Any]:
     clip_errors_ms = []
     for clip in test.clips:
         crops, wav = crops_for(model.spec, clip), np.asarray(clip.wav_16k)
-        band = clip_band(model, crops, wav, test.offset_ms, empty_windows=False).band
+        band = score_clip_band(model, crops, wav, test.offset_ms, empty_windows=False).band
         inside = inside_words(clip, len(band), window, test.words)
         for context, within in rules:
             right = best_offsets(average_context(band, context, window)).abs() <= within
@@ -273,11 +273,11 @@ def cost(model: Any, test: TestSet) -> dict[str, float]:
     clip = test.clips[0]
     crops, wav = crops_for(model.spec, clip), np.asarray(clip.wav_16k)
     with FlopCounterMode(display=False) as counter:
-        clip_band(model, crops, wav, test.offset_ms, empty_windows=False)
+        score_clip_band(model, crops, wav, test.offset_ms, empty_windows=False)
     cpu_s = []
     for _ in range(TIMED):
         started_s = time.process_time()
-        clip_band(model, crops, wav, test.offset_ms, empty_windows=False)
+        score_clip_band(model, crops, wav, test.offset_ms, empty_windows=False)
         cpu_s.append(time.process_time() - started_s)
     return {
         "gflop_per_s": counter.get_total_flops() / 1e9 / clip.duration_s,

@@ -103,10 +103,10 @@ def accuracy_table(
             values = []
             rule = (context, within, windows)
             for run in group:
-                for entry in run["tests"][test]["rows"]:
-                    if (entry["context"], entry["within"], entry["windows"]) == rule:
-                        values.append(100 * entry["accuracy"])
-                        chance = 100 * entry["chance"]
+                for measured in run["tests"][test]["rows"]:
+                    if (measured["context"], measured["within"], measured["windows"]) == rule:
+                        values.append(100 * measured["accuracy"])
+                        chance = 100 * measured["chance"]
             cells.append(mean_of(values))
         system = SYSTEMS[name]
         known = system.published if within == 1 else system.published_acappella
@@ -170,9 +170,9 @@ def distillation_table(runs: list[Run]) -> list[str]:
 
 def share_of(run: Run, test: str, context: int, windows: str = "all") -> float:
     """Return the per cent of windows within a frame."""
-    for entry in run["tests"][test]["rows"]:
-        if (entry["context"], entry["within"], entry["windows"]) == (context, 1, windows):
-            return 100 * float(entry["accuracy"])
+    for measured in run["tests"][test]["rows"]:
+        if (measured["context"], measured["within"], measured["windows"]) == (context, 1, windows):
+            return 100 * float(measured["accuracy"])
     raise KeyError(f"{test} has no row of {context} frames")
 
 

@@ -1,4 +1,4 @@
-"""Mouth opening around a speech sound, and its start by fitting a ramp through many plosives."""
+"""Mouth opening around a phone, and its start by fitting a ramp through many plosives."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,11 +13,11 @@ MIN_CURVES = 5
 
 
 class Curve(NamedTuple):
-    """Mouth opening around a speech sound, from closed to open.
+    """Mouth opening around a phone, from closed to open.
 
-    `at_ms` `(n,)` are frame times relative to the sound. They are reversed for a closure, so that
+    `at_ms` `(n,)` are frame times relative to the phone. They are reversed for a closure, so that
     its curve rises from zero as well. `opening` `(n,)` is normalised: 0 for closed lips, 1 for the
-    opening shortly after the sound.
+    opening shortly after the phone.
     """
 
     at_ms: np.ndarray

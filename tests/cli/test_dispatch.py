@@ -105,7 +105,7 @@ def test_a_folder_without_videos_is_wrong_usage(run, tmp_path):
     assert (code, err) == (2, f"avsync: there is no video in the folder {tmp_path}\n")
 
 
-def test_models_tells_licence_and_origin_of_each(run):
+def test_models_reports_licence_and_origin_of_each(run):
     code, out, _ = run("models")
     assert code == 0
     for row in MODELS.values():
@@ -201,7 +201,7 @@ def test_json_on_stdout_is_alone_there(run, batch, offline, tmp_path):
     assert (faceless["status"], faceless["reason"]) == ("cannot_tell", "no_face")
 
 
-def test_weights_without_a_calibration_are_told_once_on_standard_error(run, batch, tmp_path):
+def test_weights_without_a_calibration_are_reported_once_on_standard_error(run, batch, tmp_path):
     weights = tmp_path / "weights" / "mine.safetensors"
     save(weights, create_model("dense_sync", config=TINY).state_dict(), TINY)
     _, out, err = run("check", tmp_path, "--weights", weights, "--detector", "haar")

@@ -39,7 +39,7 @@ def test_a_voice_is_written_and_the_exit_code_is_0(run, weights, clip, tmp_path)
     assert "1 voice separated" in (tmp_path / "report.html").read_text()
 
 
-def test_a_picture_without_faces_is_code_11(run, weights, make_clip, tmp_path):
+def test_a_frame_without_faces_is_code_11(run, weights, make_clip, tmp_path):
     path, out = weights("ynet_v", SEEING), tmp_path / "out"
     options = ("--model", "ynet_v", "--weights", path, "--detector", "haar")
     code, said, _ = run("separate", make_clip("a.mkv"), "-o", out, *options)

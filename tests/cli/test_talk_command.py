@@ -55,7 +55,7 @@ def test_a_real_face_talks(run, weights, shared, tmp_path, name):
     assert new.stat().st_size > 10_000
 
 
-def test_a_film_without_a_face_is_code_11(run, weights, files, tmp_path):
+def test_a_video_without_a_face_is_code_11(run, weights, files, tmp_path):
     options = ("--weights", weights("synctalklip"), "--detector", "haar", "--json", "-")
     code, out, _ = run("talk", *files, "-o", tmp_path / "new.mp4", *options)
     told = json.loads(out)

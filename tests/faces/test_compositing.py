@@ -7,8 +7,8 @@ from pipelines.painters import texture
 
 from avsync.faces.compositing import composite_face, face_mask
 from avsync.faces.crops import cut_face
-from avsync.media.video_reader import Converter
-from avsync.media.yuv import Painter
+from avsync.media.video_reader import RgbConverter
+from avsync.media.yuv import YuvConverter
 
 SIZE = (360, 288)
 BOXES = [(100, 50, 250, 260), (3.3, 20.7, 50.2, 90.9), (-20, 100, 120, 300), (200, 100, 234, 140)]
@@ -18,11 +18,11 @@ def composited(generated, box, name="yuv420p", image=None):
     """Return planes before and after, as integers; `generated` None for the true crop."""
     image = texture(*SIZE) if image is None else image
     decoded = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format=name)
-    frame = Painter()(decoded)
+    frame = YuvConverter()(decoded)
     before = [plane.astype(int) for plane in frame.planes]
     size = np.array(image.shape[1::-1] * 2)
     if generated is None:
-        crop = cut_face(Converter()(decoded), np.array(box, float), 96)
+        crop = cut_face(RgbConverter()(decoded), np.array(box, float), 96)
         generated = crop.transpose(2, 0, 1) / 255
     composite_face(frame, generated, np.array(box) / size)
     return before, [plane.astype(int) for plane in frame.planes]
@@ -56,10 +56,10 @@ def test_outside_the_lower_half_of_the_box_no_sample_changes(box):
 def test_the_generated_colour_shows_in_the_middle():
     image = np.full((288, 360, 3), 90, np.uint8)
     decoded = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="yuv420p")
-    frame = Painter()(decoded)
+    frame = YuvConverter()(decoded)
     red = np.broadcast_to(np.array([0.8, 0.1, 0.1])[:, None, None], (3, 96, 96))
     composite_face(frame, red, np.array([0.25, 0.25, 0.75, 0.75]))
-    read = Converter()(frame.frame())
+    read = RgbConverter()(frame.frame())
     np.testing.assert_allclose(read[190, 180], [204, 26, 26], atol=4)
     np.testing.assert_allclose(read[100, 180], [90, 90, 90], atol=1)
 

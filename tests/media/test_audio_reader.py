@@ -19,7 +19,7 @@ from avsync.media.container import UnreadableMedia
         *(("clip.mpg", codec) for codec in ("mp2", "ac3")),
     ],
 )
-def test_a_click_is_heard_when_its_flash_is_seen(make_clip, clip_sync, name, codec):
+def test_a_click_is_audible_when_its_flash_is_seen(make_clip, clip_sync, name, codec):
     assert np.abs(clip_sync(make_clip(name, audio_codec=codec))).max() < 0.1
 
 
@@ -63,7 +63,7 @@ def test_a_gap_between_packets_is_silence_and_moves_nothing(make_clip, clip_sync
     assert not wav[round(0.72 * 16000) : round(0.98 * 16000)].any()
 
 
-def test_the_origin_moves_the_sound(make_clip, hear_clicks):
+def test_the_origin_moves_the_audio(make_clip, hear_clicks):
     clip = make_clip("clip.mp4")
     for origin_s in (-0.5, 0.1, 0.5):
         clicks = hear_clicks(np.concatenate(list(read_audio(clip, origin_s))))
@@ -127,7 +127,7 @@ def redate(clip, target, new_pts):
     return target
 
 
-def test_timestamps_that_shake_cut_no_holes_into_the_sound(make_clip, tmp_path):
+def test_timestamps_that_shake_cut_no_holes_into_the_audio(make_clip, tmp_path):
     clip = make_clip("clip.mkv", audio_codec="pcm_s16le")
     shaken = redate(clip, tmp_path / "shaken.mkv", lambda index, pts: pts + (0, 2)[index % 2])
     np.testing.assert_array_equal(

@@ -25,7 +25,7 @@ def test_a_clip_is_described(make_clip):
 
 
 @pytest.mark.parametrize(("rotation", "size"), [(90, (64, 96)), (180, (96, 64)), (270, (64, 96))])
-def test_the_size_is_that_of_the_upright_picture(make_clip, rotation, size):
+def test_the_size_is_that_of_the_upright_frame(make_clip, rotation, size):
     info = probe_media(make_clip("clip.mov", rotation=rotation))
     assert (info.rotation, info.width, info.height) == (rotation, *size)
 
@@ -85,7 +85,7 @@ def test_a_file_cut_before_its_index_is_unreadable(make_clip):
         probe_media(clip)
 
 
-def test_pictures_beyond_all_measure_are_refused_before_they_are_made(make_clip):
+def test_frames_beyond_all_measure_are_refused_before_they_are_made(make_clip):
     clip = make_clip("clip.mov", video_codec="mjpeg", duration_s=0.2)
     data = clip.read_bytes()
     # The frame's size in the sample description and in every JPEG's own header.

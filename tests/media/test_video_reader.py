@@ -67,7 +67,7 @@ def test_ticks_show_on_average_the_middle_of_their_time_at_every_rate(fps):
 
 
 @pytest.mark.parametrize("fps", [50, 100])
-def test_pictures_that_change_in_the_middle_of_a_tick_share_it(fps):
+def test_frames_that_change_in_the_middle_of_a_tick_share_it(fps):
     ticks = list(at_rate(shown_at(np.arange(2 * fps) / fps, 2.0), 25))
     shown_s = np.array([tick.image[0, 0, 0] for tick in ticks])
     np.testing.assert_allclose(shown_s, [tick.time_s + 0.02 for tick in ticks], atol=1e-9)
@@ -96,7 +96,7 @@ def test_a_variable_rate_is_read_by_its_times_not_its_count(make_clip):
         assert times[k] - 0.08 <= tick.time_s + 0.02 <= until_s + 0.02
 
 
-def test_pictures_that_are_left_out_do_not_make_the_others_late():
+def test_frames_that_are_left_out_do_not_make_the_others_late():
     rng = np.random.default_rng(0)
     times = np.sort(rng.choice(3000, 2250, replace=False)) / 30
     frames = [VideoFrame(time_s, np.full((1, 1, 3), time_s + 1 / 60)) for time_s in times]
@@ -106,7 +106,7 @@ def test_pictures_that_are_left_out_do_not_make_the_others_late():
     assert abs((shown_s - taken_s).mean()) < 0.002
 
 
-def test_at_rate_takes_the_picture_on_display_and_counts_from_the_first():
+def test_at_rate_takes_the_frame_on_display_and_counts_from_the_first():
     images = [np.full((1, 1, 3), value, np.uint8) for value in range(4)]
     frames = [VideoFrame(10 + t, im) for t, im in zip((0, 0.05, 0.1, 0.15), images, strict=True)]
     ticks = list(at_rate(frames, 25))
@@ -114,7 +114,7 @@ def test_at_rate_takes_the_picture_on_display_and_counts_from_the_first():
     assert [tick.time_s for tick in ticks] == [0, 1 / 25, 2 / 25, 3 / 25, 4 / 25]
 
 
-def test_a_picture_that_stands_for_long_has_ticks_for_half_a_second_only():
+def test_a_frame_that_stands_for_long_has_ticks_for_half_a_second_only():
     times = [0.0, 0.04, 3000.08, 3000.12]
     ticks = list(at_rate(shown_at(times, 3000.16), 25))
     held = [tick.time_s for tick in ticks if tick.time_s < 100]
@@ -137,7 +137,7 @@ def test_pixels_of_an_absurd_shape_are_taken_for_square(make_clip):
 @pytest.mark.parametrize(
     ("rotation", "corner"), [(0, (0, 0)), (90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))]
 )
-def test_a_turned_picture_stands_upright(make_clip, rotation, corner):
+def test_a_turned_frame_stands_upright(make_clip, rotation, corner):
     image = next(read_frames(make_clip("clip.mp4", rotation=rotation))).image
     assert image.shape == ((64, 96, 3) if rotation % 180 == 0 else (96, 64, 3))
     assert image.flags.c_contiguous
@@ -172,7 +172,7 @@ def test_a_truncated_file_gives_the_frames_it_has(make_clip):
     assert 20 < len(list(read_frames(clip))) < 90
 
 
-def test_a_damaged_stretch_is_passed_over(make_clip):
+def test_a_damaged_segment_is_passed_over(make_clip):
     clip = make_clip("clip.mpg", duration_s=4.0)
     data = bytearray(clip.read_bytes())
     rng = np.random.default_rng(0)
@@ -212,14 +212,14 @@ def test_closing_early_stops_the_decoding_thread(make_clip):
     assert not [thread for thread in threading.enumerate() if thread.name == "avsync-decode"]
 
 
-def test_a_file_without_pictures_says_so(make_clip):
+def test_a_file_without_frames_says_so(make_clip):
     with pytest.raises(UnreadableMedia, match="no video stream") as caught:
         next(read_frames(make_clip("clip.mp4", video=False)))
     assert caught.value.reason == "no_video_stream"
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1])
-def test_a_max_side_without_a_picture_is_refused(wrong):
+def test_a_max_side_without_a_frame_is_refused(wrong):
     with pytest.raises(ValueError, match=f"max_side must be at least 2 pixels, got {wrong}"):
         read_frames("any.mp4", wrong)
 

@@ -65,7 +65,7 @@ def test_painting_does_not_reach_the_decoder():
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_a_turned_picture_is_painted_upright(make_clip, rotation):
+def test_a_turned_frame_is_painted_upright(make_clip, rotation):
     clip = make_clip("turned.mp4", rotation=rotation, duration_s=0.2)
     with open_media(clip) as container:
         _, decoded = next(decode_video_frames(container, video_stream(container)))
@@ -87,7 +87,7 @@ def test_what_an_encoder_cannot_take_is_converted():
     assert YuvConverter(("yuv420p",))(ten).layout.format == "yuv420p"
 
 
-def test_the_first_picture_gives_the_layout_of_all():
+def test_the_first_frame_gives_the_layout_of_all():
     painter = YuvConverter()
     first = painter(VideoFrame(32, 16, "yuv420p"))
     later = painter(av.VideoFrame.from_ndarray(np.full((24, 40, 3), 255, np.uint8), "rgb24"))

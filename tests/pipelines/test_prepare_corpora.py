@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pipelines.red_detector import RedDetector
 
-from avsync.cli.main import main
+from avsync.cli import main
 from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
 from avsync.pipelines.prepare.prepare_store import prepare

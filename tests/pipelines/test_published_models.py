@@ -6,7 +6,7 @@ import pytest
 import torch
 from golden.recipe import upstream_keys, weights
 
-from avsync.cli.main import main
+from avsync.cli import main
 from avsync.pipelines.check.check_file import check, load_model
 from avsync.synthetic import render_clip
 from avsync.tasks.registry import create_model

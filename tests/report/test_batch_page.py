@@ -82,7 +82,7 @@ def test_many_files_are_folded_and_few_are_not(page, make_batch):
     assert few.count("open") == FEW
 
 
-def test_names_are_told_apart_by_their_folders(page, make_result):
+def test_names_are_reported_apart_by_their_folders(page, make_result):
     files = ["/a/show/one/master.mp4", "/a/show/two/master.mp4"]
     assert names(page([make_result(5.0, file=file) for file in files])) == [
         "one/master.mp4",
@@ -98,7 +98,7 @@ def test_a_file_costs_no_more_than_its_share(page, make_batch):
     assert len(page.raw) < 30_000 + count * BYTES
 
 
-def test_a_file_with_pictures_costs_no_more_than_its_share(page, make_batch, make_clip):
+def test_a_file_with_images_costs_no_more_than_its_share(page, make_batch, make_clip):
     clip = str(make_clip("clip.mp4", duration_s=4.0, size=(640, 480)))
     results = [result for result in make_batch(10, clip) if result.status == "ok"]
     read = page(results)
@@ -106,14 +106,14 @@ def test_a_file_with_pictures_costs_no_more_than_its_share(page, make_batch, mak
     assert len(page.raw) < 30_000 + 4 * IMAGE_BYTES + 2 * BYTES
 
 
-def test_only_the_worst_have_pictures_and_each_at_most_one_clip(page, make_batch, make_clip):
+def test_only_the_worst_have_images_and_each_at_most_one_clip(page, make_batch, make_clip):
     clip = str(make_clip("clip.mp4", duration_s=4.0))
     results = make_batch(5 * WITH_IMAGES, clip)
     read = page(results)
     assert 0 < read.tags.count("video") <= WITH_IMAGES
 
 
-def test_faces_and_shots_of_a_film_do_not_swell_a_row(page, make_result, make_track):
+def test_faces_and_shots_of_a_video_do_not_swell_a_row(page, make_result, make_track):
     shots = tuple(make_track(83.2, k, 4.0 * k, 4.0 * k + 4) for k in range(300))
     videos = [thin_score_maps(make_result(83.2, duration_s=1200.0, tracks=shots))] * (FEW + 1)
     page(videos)

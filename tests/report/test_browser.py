@@ -173,7 +173,7 @@ def test_all_that_can_be_used_can_be_reached_with_the_keyboard(browse, make_resu
     assert reached.count("button") > 1  # The play buttons and the one that copies.
 
 
-def test_a_clip_plays_with_its_sound(browse, make_result, make_track, make_clip):
+def test_a_clip_plays_with_its_audio(browse, make_result, make_track, make_clip):
     clip = make_clip("clip.mp4", duration_s=4.0)
     track = make_track(83.2, end_s=4.0)
     result = make_result(83.2, file=str(clip), duration_s=4.0, tracks=(track,))

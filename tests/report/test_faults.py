@@ -18,10 +18,13 @@ DRIFT = Fault(
     22.0, 60.0, 62.0,
 )  # fmt: skip
 JUMPS = Fault(
-    "jumps", (OffsetSegment(0.0, 20.0, 0.0, 0.0), OffsetSegment(20.0, 60.0, 120.0, 0.0)), None, None,
+    "jumps", (OffsetSegment(0.0, 20.0, 0.0, 0.0), OffsetSegment(20.0, 60.0, 120.0, 0.0)),
+    None, None,
     40.0, 40.0, 120.0,
 )  # fmt: skip
-PASSING = Fault("intermittent", (*JUMPS.pieces[:1], OffsetSegment(20, 30, -90, 0), OffsetSegment(30, 60, 1, 0)))
+PASSING = Fault(
+    "intermittent", (*JUMPS.pieces[:1], OffsetSegment(20, 30, -90, 0), OffsetSegment(30, 60, 1, 0))
+)
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def drawn(result):
     return draw_timeline(group_tracks(result.tracks)[0], result, EBU, 60.0)
 
 
-def test_a_drift_is_told_with_its_rate_course_and_cause(faulty):
+def test_a_drift_is_reported_with_its_rate_course_and_cause(faulty):
     advice = advise(faulty(DRIFT))
     assert (advice.tone, advice.headline) == ("bad", "Audio drifts by +1000 ppm")
     assert "From +2 ms at the beginning to +62 ms at the end, 60 ms a minute" in advice.meaning
@@ -56,11 +59,13 @@ def test_a_drift_is_told_with_its_rate_course_and_cause(faulty):
     assert "re-encoded" in advice.command.purpose
 
 
-def test_jumps_are_told_with_their_moments(faulty):
+def test_jumps_are_reported_with_their_moments(faulty):
     advice = advise(faulty(JUMPS))
     assert advice.headline == "Audio jumps at 0:20.0"
     assert "0 ms up to 0:20.0, +120 ms from 0:20.0" in advice.meaning
-    more = replace(JUMPS, pieces=tuple(OffsetSegment(k, k + 1.0, 90.0 * (k % 2), 0) for k in range(20)))
+    more = replace(
+        JUMPS, pieces=tuple(OffsetSegment(k, k + 1.0, 90.0 * (k % 2), 0) for k in range(20))
+    )
     assert advise(faulty(more)).headline == "Audio jumps 19 times"
     assert "and 13 more changes" in advise(faulty(more)).meaning
 
@@ -86,7 +91,7 @@ def test_a_verdict_of_in_sync_stands_though_a_moment_is_out(faulty):
     assert advice.todo == "Look at the timeline."
 
 
-def test_an_offset_that_stays_is_told_as_before(make_result):
+def test_an_offset_that_stays_is_reported_as_before(make_result):
     steady = Fault("constant", (OffsetSegment(0, 60, 83.2, 0),), None, None, 60.0, 30.0, 83.2)
     assert advise(make_result(83.2, fault=steady)) == advise(make_result(83.2))
 
@@ -112,7 +117,7 @@ def ends(points):
     return [tuple(map(float, point.split(","))) for point in points.split()]
 
 
-def test_each_piece_of_a_fault_has_its_moment(faulty):
+def test_each_segment_of_a_fault_has_its_moment(faulty):
     result = faulty(PASSING)
     moments = choose_moments(group_tracks(result.tracks)[0], EBU, result.fault)
     for piece in PASSING.pieces:

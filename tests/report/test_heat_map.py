@@ -57,7 +57,7 @@ def test_time_left_out_stays_see_through(make_track):
     assert alpha[:, : third - 1].all()
 
 
-def test_faces_in_turn_keep_their_own_place(make_track):
+def test_faces_in_turn_keep_their_own_position(make_track):
     tracks = (make_track(200.0, 0, 0, 30), make_track(-200.0, 1, 30, 60))
     heat_map = draw_heat_map(tracks, 60.0)
     assert brightest_ms(heat_map, 10) == pytest.approx(200, abs=15)
@@ -76,14 +76,14 @@ def test_columns_are_means_of_what_they_cover(make_track):
     assert heat_map.best_score < 0.2
 
 
-def test_without_scores_there_is_no_picture(make_track):
+def test_without_scores_there_is_no_image(make_track):
     track = make_track(83.2)
     assert draw_heat_map((replace(track, score_map=None),), 60.0) is None
     blank = replace(track.score_map, scores=np.full_like(track.score_map.scores, np.nan))
     assert draw_heat_map((replace(track, score_map=blank),), 60.0) is None
 
 
-def test_thin_maps_show_the_same_in_a_small_picture(make_result, make_track):
+def test_thin_maps_show_the_same_in_a_small_image(make_result, make_track):
     result = make_result(83.2, duration_s=3600.0, tracks=(make_track(83.2, end_s=3600.0),))
     thin = thin_score_maps(result)
     assert thin.tracks[0].score_map.scores.nbytes < 62_000

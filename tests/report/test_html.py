@@ -153,7 +153,7 @@ def test_the_page_loads_nothing(report, make_result, make_track):
     assert "link" not in page.tags
 
 
-def test_the_page_nests_well_and_every_picture_has_words(report, make_result):
+def test_the_page_nests_well_and_every_image_has_words(report, make_result):
     page = report(make_result(83.2))
     assert page.open == []
     assert page.tags.count("h1") == 1
@@ -176,7 +176,7 @@ def test_an_hour_of_moments_stays_small(report, make_result, make_track):
     assert len(report.raw) < 400_000
 
 
-def test_a_film_of_shots_stays_small(report, make_result, make_track):
+def test_a_video_of_shots_stays_small(report, make_result, make_track):
     shots = tuple(make_track(83.2, k, 4.0 * k, 4.0 * k + 4) for k in range(300))
     page = report(make_result(83.2, duration_s=1200.0, tracks=shots))
     assert len(report.raw) < 400_000
@@ -188,7 +188,7 @@ def test_a_missing_file_is_said(report, make_result):
     assert "Images are left out: the file was not found" in report(make_result(83.2)).text
 
 
-def test_pictures_come_from_the_file(report, make_result, make_track, make_clip):
+def test_images_come_from_the_file(report, make_result, make_track, make_clip):
     clip = make_clip("clip.mp4", duration_s=2.0)
     track = make_track(83.2, end_s=2.0, step_s=0.5)
     page = report(make_result(83.2, file=str(clip), duration_s=2.0, tracks=(track,)))

@@ -68,13 +68,13 @@ def test_a_clip_at_the_edge_of_a_file_is_shorter(make_clip, play):
             assert 20 <= sum(1 for _ in container.decode(video=0)) <= 30
 
 
-def test_a_file_without_sound_has_silent_clips(make_clip, play):
+def test_a_file_without_audio_has_silent_clips(make_clip, play):
     (uri,) = read_clips(str(make_clip("clip.mp4", audio=False)), [Moment(1.0, BOX)])
     with av.open(play(uri)) as container:
         assert max(np.abs(f.to_ndarray()).max() for f in container.decode(audio=0)) < 1e-3
 
 
-def test_no_clip_where_there_is_no_time_or_no_film(make_clip, tmp_path):
+def test_no_clip_where_there_is_no_time_or_no_video(make_clip, tmp_path):
     clip = str(make_clip("clip.mp4"))
     assert read_clips(clip, [Moment(1.0)], budget_s=0.0) == [""]
     assert read_clips(clip, [Moment(60.0)]) == [""]

@@ -49,7 +49,7 @@ def test_a_tone_is_a_bright_line_at_its_frequency(rate):
     assert levels[row, 100:-100].min() > 0.8 > 0.2 > np.median(levels)
 
 
-def test_sound_is_drawn_when_it_is_heard():
+def test_audio_is_drawn_when_it_is_audible():
     spectrum = power(np.concatenate([np.zeros(RATE), tone(1000)]), RATE)
     loud = level(loudness_image(spectrum, spectrum.max())).max(0)
     assert loud[: WIDTH // 2 - 20].max() < 0.1
@@ -64,7 +64,7 @@ def test_a_mask_is_the_share_of_the_amplitude(share):
     assert (abs(levels - share) < 0.02).mean() > 0.9999
 
 
-def test_where_nothing_is_heard_no_voice_has_a_share():
+def test_where_nothing_is_audible_no_voice_has_a_share():
     mixture = power(np.concatenate([np.zeros(RATE), tone(1000)]), RATE)
     assert level(share_image(mixture, mixture))[:, : WIDTH // 2 - 20].max() == 0
 
@@ -95,7 +95,7 @@ def page(result, tmp_path):
     return (tmp_path / "page.html").read_text("utf-8")
 
 
-def test_every_sound_can_be_played_and_every_voice_has_its_mask(page):
+def test_every_audio_can_be_played_and_every_voice_has_its_mask(page):
     titles = re.findall(r'<h2 class="label" id="part-\d">(.*?)</h2>', page)
     assert titles == ["The audio of the file", "Voice 0, left", "Voice 1, right", "The rest"]
     assert page.count("<audio controls") == 4
@@ -108,11 +108,11 @@ def test_it_loads_nothing(page):
     assert sources and all(source.startswith(("data:", "#")) for source in sources)
 
 
-def test_what_is_shown_is_where_the_voices_are_heard(page):
+def test_what_is_shown_is_where_the_voices_are_audible(page):
     assert f"{EXCERPT_S} seconds from 0:05.0 on" in page
 
 
-def test_names_are_text_and_a_file_that_is_gone_has_no_picture(page):
+def test_names_are_text_and_a_file_that_is_gone_has_no_image(page):
     assert "gone &lt;b&gt;.mp4" in page and "<b>.mp4" not in page
     assert 'class="who"' not in page
 

@@ -22,7 +22,7 @@ def light(picture) -> float:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "mpg", "avi"])
-def test_the_picture_is_that_of_the_moment(make_clip, suffix):
+def test_the_image_is_that_of_the_moment(make_clip, suffix):
     clip = str(make_clip(f"clip.{suffix}", flashes=[FLASH_S], clicks=[FLASH_S]))
     moments = [Moment(FLASH_S), Moment(FLASH_S - 0.2), Moment(FLASH_S + 0.2)]
     at, before, after = read_images(clip, moments)
@@ -35,7 +35,7 @@ def test_times_count_from_the_first_frame(make_clip):
     assert light(read_images(clip, [Moment(FLASH_S)])[0]) > 200
 
 
-def test_loudness_peaks_where_the_sound_is(make_clip):
+def test_loudness_peaks_where_the_audio_is(make_clip):
     clip = str(make_clip("clip.mp4", flashes=[FLASH_S], clicks=[FLASH_S + 0.2]))
     loudness = read_images(clip, [Moment(FLASH_S)])[0].loudness
     assert loudness.shape == (BARS,)
@@ -44,7 +44,7 @@ def test_loudness_peaks_where_the_sound_is(make_clip):
     assert loudness.max() == pytest.approx(1.0)
 
 
-def test_a_file_without_sound_still_has_pictures(make_clip):
+def test_a_file_without_audio_still_has_images(make_clip):
     clip = str(make_clip("clip.mp4", audio=False))
     assert read_images(clip, [Moment(0.5)])[0].loudness is None
 
@@ -52,7 +52,7 @@ def test_a_file_without_sound_still_has_pictures(make_clip):
 @pytest.mark.parametrize(
     ("rotation", "corner"), [(0, (0, 0)), (90, (0, 1)), (180, (1, 1)), (270, (1, 0))]
 )
-def test_the_box_is_one_of_the_upright_picture(make_clip, rotation, corner):
+def test_the_box_is_one_of_the_upright_image(make_clip, rotation, corner):
     # The stored image's top left quarter is red: a small box inside shows nothing else.
     clip = str(make_clip("clip.mp4", rotation=rotation, flashes=[]))
     width, height = (96, 64) if rotation in (0, 180) else (64, 96)
@@ -74,12 +74,12 @@ def test_a_box_over_the_edge_is_moved_inside(make_clip):
     assert image.width == image.height == 64
 
 
-def test_no_time_left_means_no_pictures(make_clip):
+def test_no_time_left_means_no_images(make_clip):
     clip = str(make_clip("clip.mp4"))
     assert read_images(clip, [Moment(0.5), Moment(1.0)], budget_s=0.0) == [None, None]
 
 
-def test_a_moment_past_the_end_has_no_picture(make_clip):
+def test_a_moment_past_the_end_has_no_image(make_clip):
     assert read_images(str(make_clip("clip.mp4")), [Moment(60.0)]) == [None]
 
 

@@ -63,7 +63,10 @@ class JudgedClip(NamedTuple):
 
 
 class VideoMismatch(Exception):
-    """A video has no face, or differs too much from the true one; the message gives the reason."""
+    """A video has no face, or differs from the true one in size, rate, length or frame times."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
 
 
 def crop_video_pair(

@@ -31,7 +31,7 @@ class RolledFiles(ArrayFiles):
 
 
 @pytest.mark.parametrize("max_speed", [1.0, 1.5])
-def test_sound_stays_with_its_frames_at_every_speed(store, max_speed):
+def test_audio_stays_with_its_frames_at_every_speed(store, max_speed):
     clips = MouthSequences(windows(store), frames=20, size=24, max_speed=max_speed)
     errors = []
     for seed in range(12):
@@ -53,7 +53,7 @@ def test_speeds_differ_and_one_is_among_them(store):
     assert lengths == {free.samples}
 
 
-def test_clips_shorter_than_a_stretch_are_left_out(store):
+def test_clips_shorter_than_a_segment_are_left_out(store):
     with pytest.raises(ValueError, match="clips must hold one of 50 frames or more, got 3"):
         MouthSequences(windows(store, range(3)), frames=50)
 

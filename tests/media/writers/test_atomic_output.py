@@ -18,7 +18,7 @@ from avsync.media.writers.atomic_output import (
 from avsync.media.writers.remux import shift_audio
 
 
-def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
+def test_a_file_takes_its_position_when_it_is_whole(tmp_path):
     target = tmp_path / "new.mp4"
     target.write_bytes(b"old")
     with atomic_output(target) as partial:

@@ -31,7 +31,7 @@ SHIFTS = [-480.0, -200.0, 120.0]
         ("clip.avi", "pcm_s16le"),
     ],
 )
-def test_the_sound_moves_by_the_shift(make_clip, clip_sync, tmp_path, name, codec, shift_ms):
+def test_the_audio_moves_by_the_shift(make_clip, clip_sync, tmp_path, name, codec, shift_ms):
     shifted = tmp_path / f"shifted{os.path.splitext(name)[1]}"
     shift_audio(make_clip(name, audio_codec=codec, **LATE), shifted, shift_ms)
     np.testing.assert_allclose(clip_sync(shifted), shift_ms, atol=1.05)
@@ -39,7 +39,7 @@ def test_the_sound_moves_by_the_shift(make_clip, clip_sync, tmp_path, name, code
 
 @pytest.mark.parametrize("shift_ms", SHIFTS)
 @pytest.mark.parametrize("codec", ["libmp3lame", "ac3", "aac"])
-def test_compressed_sound_of_an_avi_moves_by_whole_packets(
+def test_compressed_audio_of_an_avi_moves_by_whole_packets(
     make_clip, clip_sync, tmp_path, codec, shift_ms
 ):
     clip, shifted = make_clip("clip.avi", audio_codec=codec, **LATE), tmp_path / "shifted.avi"
@@ -75,7 +75,7 @@ def test_an_avi_can_be_made_from_timed_packets(make_clip, clip_sync, tmp_path):
 
 @pytest.mark.parametrize("target", ["new.mkv", "new.mp4"])
 @pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4"])
-def test_pictures_out_of_order_all_stay(tmp_path, name, target):
+def test_frames_out_of_order_all_stay(tmp_path, name, target):
     # Matroska gives no decoding times to the first of them.
     clip, new = tmp_path / name, tmp_path / target
     with av.open(clip, "w") as container:
@@ -108,7 +108,7 @@ def test_pictures_out_of_order_all_stay(tmp_path, name, target):
         ("clip.mpg", "mp2", 58),
     ],
 )
-def test_sound_that_comes_earlier_does_not_hold_up_the_pictures(
+def test_audio_that_comes_earlier_does_not_hold_up_the_frames(
     make_clip, clip_sync, tmp_path, name, codec, latest_ms
 ):
     clip, new = make_clip(name, audio_codec=codec, **LATE), tmp_path / f"new.{name[5:]}"
@@ -132,7 +132,7 @@ def test_a_shift_there_and_back_leaves_every_packet_as_it_was(make_clip, tmp_pat
     assert max(abs(a - b) for (_, a, _), (_, b, _) in zip(after, before, strict=True)) <= 2
 
 
-def test_every_sound_track_moves(make_clip, clip_sync, tmp_path):
+def test_every_audio_track_moves(make_clip, clip_sync, tmp_path):
     shift_audio(make_clip("clip.mkv", tracks=2, **LATE), tmp_path / "new.mkv", 200.0)
     for stream in range(2):
         np.testing.assert_allclose(clip_sync(tmp_path / "new.mkv", stream), 200, atol=1.05)
@@ -210,7 +210,7 @@ def test_the_source_is_never_written_to(make_clip, tmp_path):
     assert clip.read_bytes() == before
 
 
-def test_an_existing_file_is_replaced_only_when_told(make_clip, tmp_path):
+def test_an_existing_file_is_replaced_only_when_reported(make_clip, tmp_path):
     clip, taken = make_clip("clip.mp4"), tmp_path / "taken.mp4"
     taken.write_bytes(b"precious")
     with pytest.raises(FileExistsError, match=r"taken\.mp4 exists already and is not overwritten"):
@@ -233,11 +233,11 @@ def test_streams_that_players_would_not_find_again_are_not_written(make_clip, tm
     with pytest.raises(RuntimeError, match="it cannot store the times of h264 frames"):
         shift_audio(clip, tmp_path / "new.avi", 40.0)
     dress(clip, full)
-    with pytest.raises(RuntimeError, match="no place for subtitles in subrip"):
+    with pytest.raises(RuntimeError, match="does not support subtitles in subrip"):
         shift_audio(full, tmp_path / "new.ts", 40.0)
 
 
-def test_fonts_are_kept_or_named_where_there_is_no_place(make_clip, tmp_path):
+def test_fonts_are_kept_or_named_where_there_is_no_position(make_clip, tmp_path):
     clip, full = make_clip("clip.mkv"), tmp_path / "full.mkv"
     with av.open(clip) as source, av.open(full, "w") as container:
         copies = [container.add_stream_from_template(stream) for stream in source.streams]

@@ -37,7 +37,7 @@ def packets(path, kind="video"):
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm", "a.avi", "a.mpg", "a.ts"])
-def test_the_new_sound_is_heard_at_its_time_and_the_pictures_are_the_same(
+def test_the_new_audio_is_audible_at_its_time_and_the_frames_are_the_same(
     make_clip, write_wav, clip_sync, tmp_path, name
 ):
     clip = make_clip(name, flashes=(0.4, 1.2, 1.6), clicks=(0.9,))
@@ -50,7 +50,7 @@ def test_the_new_sound_is_heard_at_its_time_and_the_pictures_are_the_same(
     assert packets(tmp_path / f"new{clip.suffix}") == packets(clip)
 
 
-def test_a_sound_that_begins_before_the_pictures_does_so_in_the_new_file(
+def test_a_audio_that_begins_before_the_frames_does_so_in_the_new_file(
     make_clip, write_wav, tmp_path, hear_clicks
 ):
     clip = make_clip("late.mkv", video_start_s=0.8, flashes=(1.2,), clicks=(0.4,))
@@ -59,7 +59,7 @@ def test_a_sound_that_begins_before_the_pictures_does_so_in_the_new_file(
     np.testing.assert_allclose(hear_clicks(wav), [0.5, 1.3], atol=0.002)
 
 
-def test_the_sound_is_encoded_as_it_was_and_is_the_only_one(make_clip, write_wav, tmp_path):
+def test_the_audio_is_encoded_as_it_was_and_is_the_only_one(make_clip, write_wav, tmp_path):
     clip = make_clip("two.mkv", tracks=2, layout="mono", sample_rate=44100)
     replace_audio_stream(clip, tmp_path / "new.mkv", write_wav((0.4,), "mono"), 0.0)
     (audio,) = probe_media(tmp_path / "new.mkv").audio
@@ -86,7 +86,7 @@ def test_eight_channels_stay_the_same_eight(make_clip, tmp_path):
     np.testing.assert_array_equal(again, noise)
 
 
-def test_a_file_without_sound_and_one_that_is_there_are_refused(make_clip, write_wav, tmp_path):
+def test_a_file_without_audio_and_one_that_is_there_are_refused(make_clip, write_wav, tmp_path):
     audio = write_wav((0.4,))
     with pytest.raises(UnreadableMedia, match="the file has no audio stream"):
         replace_audio_stream(make_clip("mute.mkv", audio=False), tmp_path / "new.mkv", audio, 0.0)

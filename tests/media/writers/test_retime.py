@@ -49,7 +49,7 @@ def test_a_drift_is_taken_back(make_clip, clip_sync, tmp_path):
     np.testing.assert_allclose(clip_sync(tmp_path / "new.mp4"), 0, atol=0.5)
 
 
-def test_seconds_count_from_the_first_picture(make_clip, clip_sync, tmp_path):
+def test_seconds_count_from_the_first_frame(make_clip, clip_sync, tmp_path):
     shown = [t + 1 for t in FLASHES]
     clicks = [t - 0.12 if t < 3 else t + 0.08 for t in shown]
     clip = make_clip("clip.mkv", duration_s=5.0, video_start_s=1.0, flashes=shown, clicks=clicks)
@@ -68,7 +68,7 @@ def test_no_sample_on_the_timeline_is_lost(make_clip, tmp_path):
     np.testing.assert_array_equal(after[cut + gap + fade :], before[cut + fade :])
 
 
-def test_pictures_are_copied_and_tracks_keep_their_names(make_clip, clip_sync, tmp_path):
+def test_frames_are_copied_and_tracks_keep_their_names(make_clip, clip_sync, tmp_path):
     clip, named, new = (
         make_clip("clip.mkv", tracks=2, **JUMP),
         tmp_path / "n.mkv",
@@ -109,7 +109,7 @@ def test_the_prospect_is_what_is_done_and_writes_nothing(make_clip, tmp_path):
         assert encoded is None or seen.encoded == (encoded,)
 
 
-def test_sound_without_an_encoder_for_its_container_takes_the_nearest(
+def test_audio_without_an_encoder_for_its_container_takes_the_nearest(
     make_clip, clip_sync, tmp_path
 ):
     clip = make_clip("clip.mkv", video_codec="libvpx", audio_codec="pcm_s16le", **JUMP)

@@ -52,7 +52,7 @@ def test_a_drift_undoes_itself(wav):
     assert np.abs(back[:, inner] - smooth[:, inner]).max() < 0.03
 
 
-def test_where_sound_is_missing_comes_silence_and_every_sample_plays_once(wav):
+def test_where_audio_is_missing_comes_silence_and_every_sample_plays_once(wav):
     moved = lay_out(wav, [AudioSegment(0, 2, 0, 0), AudioSegment(2, 5, 250, 0)])
     cut, gap = 2 * RATE, RATE // 4
     assert moved.shape[1] == wav.shape[1] + gap
@@ -61,7 +61,7 @@ def test_where_sound_is_missing_comes_silence_and_every_sample_plays_once(wav):
     np.testing.assert_array_equal(moved[:, cut + gap + FADE :], wav[:, cut + FADE :])
 
 
-def test_where_there_is_too_much_sound_it_is_cut_without_a_click():
+def test_where_there_is_too_much_audio_it_is_cut_without_a_click():
     ramp = np.linspace(0, 1, 5 * RATE, dtype=np.float32)[None]
     moved = lay_out(ramp, [AudioSegment(0, 2, 0, 0), AudioSegment(2, 5, -250, 0)])[0]
     cut, gap = 2 * RATE, RATE // 4
@@ -85,7 +85,7 @@ def test_the_size_of_blocks_does_not_matter(wav):
         np.testing.assert_array_equal(lay_out(wav, plan, block), whole)
 
 
-def test_only_a_little_of_the_sound_is_held():
+def test_only_a_little_of_the_audio_is_held():
     alive = weakref.WeakSet()
 
     class Block(np.ndarray):
@@ -111,6 +111,6 @@ def test_only_a_little_of_the_sound_is_held():
     assert most < 8
 
 
-def test_no_stretch_is_an_error():
+def test_no_segment_is_an_error():
     with pytest.raises(ValueError, match="segments must hold at least one"):
         played_segments([], RATE)

@@ -66,7 +66,7 @@ def test_what_it_says_of_itself_can_be_read_in_every_container(tmp_path, voice, 
     ],
     ids=["25", "29.97", "variable", "late"],
 )
-def test_every_picture_is_shown_when_it_was(tmp_path, voice, suffix, times):
+def test_every_frame_is_shown_when_it_was(tmp_path, voice, suffix, times):
     source = write_frames(tmp_path / "a.mp4", [texture(64, 48)] * len(times), times=times)
     found = times_of(copied_packets(source, tmp_path / f"new{suffix}", voice))
     # Matroska counts milliseconds.
@@ -93,7 +93,7 @@ def test_what_is_said_of_colours_is_kept(tmp_path, voice):
 
 @pytest.mark.parametrize("size", [(64, 48), (63, 47)])
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
-def test_pictures_look_as_they_did(tmp_path, voice, suffix, size):
+def test_frames_look_as_they_did(tmp_path, voice, suffix, size):
     image = texture(*size)
     source = write_frames(tmp_path / "a.mkv", [image] * 5, pix_fmt="yuv444p")
     with av.open(str(copied_packets(source, tmp_path / f"new{suffix}", voice))) as container:
@@ -105,7 +105,7 @@ def test_pictures_look_as_they_did(tmp_path, voice, suffix, size):
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".mkv", "pcm_s16le"), (".mov", "pcm_s16le")])
-def test_a_sound_that_the_container_holds_is_kept_to_the_sample(tmp_path, voice, suffix, codec):
+def test_a_audio_that_the_container_holds_is_kept_to_the_sample(tmp_path, voice, suffix, codec):
     source = write_frames(tmp_path / "a.mp4", [texture(64, 48)] * 25)
     new = copied_packets(source, tmp_path / f"new{suffix}", voice, 0.75)
     with av.open(str(new)) as container:
@@ -115,7 +115,7 @@ def test_a_sound_that_the_container_holds_is_kept_to_the_sample(tmp_path, voice,
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".m4v"])
-def test_pcm_becomes_aac_in_mp4_and_stays_in_its_place(tmp_path, voice, suffix):
+def test_pcm_becomes_aac_in_mp4_and_stays_in_its_position(tmp_path, voice, suffix):
     source = write_frames(tmp_path / "a.mp4", [texture(64, 48)] * 25)
     new = copied_packets(source, tmp_path / f"new{suffix}", voice)
     with av.open(str(new)) as container:
@@ -137,7 +137,7 @@ def test_a_container_without_times_or_words_is_refused(tmp_path):
     check_suffix(tmp_path / "FILM.MP4")
 
 
-def test_a_sound_that_is_none_is_said(tmp_path):
+def test_a_audio_that_is_none_is_said(tmp_path):
     source = write_frames(tmp_path / "a.mp4", [texture(64, 48)] * 3)
     with pytest.raises((UnreadableMedia, RuntimeError), match="not a media file"):
         (tmp_path / "v.wav").write_bytes(b"no audio")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from data.made_store import loud, made_store, moving
 
-from avsync.cli.main import main
+from avsync.cli import main
 from avsync.data.store.curation import read_clean_lists
 from avsync.data.store.reader import Store
 from avsync.pipelines.audit.audit_store import audit

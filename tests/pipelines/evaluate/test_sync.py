@@ -51,7 +51,7 @@ def test_figures_are_per_window_kind_context_and_tolerance(store, untrained, tmp
     assert "three" in figures["clip_level"]["errors_ms"]
 
 
-def test_a_model_object_is_measured_in_place_of_the_named_one(store, untrained):
+def test_a_model_object_is_measured_in_position_of_the_named_one(store, untrained):
     evaluation = SyncEvaluation(data=store.path, weights=untrained, contexts=(5,))
     named = evaluate_sync(evaluation)
     model = create_model("dense_sync", weights=untrained)

@@ -74,14 +74,14 @@ def test_audio_has_features_up_to_its_end(make_clip, frozen, monkeypatch, durati
 
 def test_a_face_that_is_lost_has_no_features_there(make_clip, frozen):
     path = make_clip("a.mkv", duration_s=4.0, flashes=())
-    looks = RedDetector()
+    detector = RedDetector()
 
     class Blinking:
         name, stride = "blinking", 5
 
         def __call__(self, image):
-            faces = looks(image)
-            return [] if looks.looks in (8, 9) else faces
+            faces = detector(image)
+            return [] if detector.calls in (8, 9) else faces
 
     times_s = np.concatenate([block.times_s for block in video_features(frozen, path, Blinking())])
     steps = np.diff(times_s)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pipelines.red_detector import RedDetector
 
-from avsync.cli.main import main
+from avsync.cli import main
 from avsync.data.store.reader import Store
 from avsync.faces.landmarks import MEAN_FACE, NUM_LANDMARKS, STABLE_LANDMARKS, TO_ALIGNED
 from avsync.pipelines.prepare.landmarks import store_landmarks

@@ -92,7 +92,7 @@ def test_with_other_rules_everything_is_prepared_again(videos, tmp_path):
 def test_a_stopped_run_is_resumed(videos, tmp_path):
     class Stopping(RedDetector):
         def __call__(self, image: np.ndarray) -> list[Face]:
-            if self.looks == 14:
+            if self.calls == 14:
                 raise KeyboardInterrupt
             return super().__call__(image)
 
@@ -122,9 +122,9 @@ def test_a_bad_file_is_a_rejection_and_stops_nothing(videos, tmp_path, make_clip
 def test_an_error_of_a_decoder_is_a_rejection_too(videos, tmp_path):
     class Breaking(RedDetector):
         def __call__(self, image: np.ndarray) -> list[Face]:
-            if self.looks < 8:
+            if self.calls < 8:
                 return super().__call__(image)
-            self.looks = -(10**6)
+            self.calls = -(10**6)
             raise ArithmeticError("broken frame")
 
     summary = prepare(videos, tmp_path / "store", detector=Breaking())

@@ -70,7 +70,9 @@ def test_a_store_may_have_more_arrays_than_the_process_may_open_files(store, tmp
     names = [f"copy{number}" for number in range(50)]
     for name in names:
         shutil.copytree(store.path / "clips/one", many / "clips" / name, copy_function=os.link)
-    rows = [dict(store.rows[0], id=f"{name}.0", source=f"{name}.mp4") for name in names]
+    rows = [
+        store.rows[0]._replace(id=f"{name}.0", source=f"{name}.mp4").to_json() for name in names
+    ]
     (many / "clips.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (many / "splits.json").write_text(json.dumps({"train": names[:25], "val": names[25:]}))
     command = [sys.executable, "-c", FEW_HANDLES, str(many), str(tmp_path / "run")]

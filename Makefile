@@ -4,15 +4,21 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 # Set-up runs again when what it installs has changed.
 SETTINGS := pyproject.toml constraints.txt
+# One test process per core, four at most (each takes up to 2 GB), with one thread each; the tests of a file share a process.
+PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist=loadfile
+ONE_THREAD := OMP_NUM_THREADS=1 OPENCV_FOR_THREADS_NUM=1
 
-.PHONY: demo test wheel-test structure lint format docs setup setup-dev setup-docs clean
+.PHONY: demo test test-all wheel-test structure lint format docs setup setup-dev setup-docs clean
 .DEFAULT_GOAL := demo
 
 demo: setup
 	$(BIN)/avsync demo
 
 test: setup-dev
-	$(BIN)/python -m pytest -q
+	$(ONE_THREAD) $(PYTEST)
+
+test-all: setup-dev
+	$(ONE_THREAD) $(PYTEST) -m 'not wheel'
 
 # Each asks the matrix, convolution or vector library for the arithmetic of another processor or number of threads.
 CODE_PATHS := OMP_NUM_THREADS=1 OMP_NUM_THREADS=2 \
@@ -24,7 +30,7 @@ CODE_PATHS := OMP_NUM_THREADS=1 OMP_NUM_THREADS=2 \
 test-arithmetic: setup-dev
 	@failed=; for path in $(CODE_PATHS); do \
 	  echo "== $$path"; \
-	  env OMP_NUM_THREADS=1 $$path $(BIN)/python -m pytest -q -m arithmetic || failed="$$failed $$path"; \
+	  env $(ONE_THREAD) $$path $(PYTEST) -m arithmetic || failed="$$failed $$path"; \
 	done; \
 	for path in $(CODE_PATHS); do \
 	  case " $$failed " in *" $$path "*) echo "FAILED $$path";; *) echo "passed $$path";; esac; \

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 GOLDEN = Path(__file__).parent
-MASK = np.uint64(0xFFFFFFFF)
 SALT = "c/"
 
 
@@ -32,13 +31,15 @@ def upstream_keys(name: str) -> dict[str, tuple[int, ...]]:
 
 def hash_u(name: str, count: int) -> np.ndarray:
     """Compute `count` float64 numbers in [0, 1) from the name alone, by integer arithmetic."""
-    x = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B1)
-    x = (x + np.uint64(zlib.crc32(name.encode()))) & MASK
+    # Integers of 32 bits wrap around: all is modulo 2**32.
+    x = np.arange(1, count + 1, dtype=np.uint32)
+    x *= np.uint32(0x9E3779B1)
+    x += np.uint32(zlib.crc32(name.encode()))
     for shift, factor in ((15, 0x2C1B3C6D), (12, 0x297A2D39)):
-        x ^= x >> np.uint64(shift)
-        x = (x * np.uint64(factor)) & MASK
-    x ^= x >> np.uint64(15)
-    return x.astype(np.float64) / 2**32
+        x ^= x >> np.uint32(shift)
+        x *= np.uint32(factor)
+    x ^= x >> np.uint32(15)
+    return x / 2.0**32
 
 
 def make_input(name: str, shape: tuple[int, ...], low: float, high: float) -> Tensor:

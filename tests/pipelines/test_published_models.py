@@ -42,7 +42,7 @@ TINY = {"channels": [2, 2, 3, 4, 16], "depth": 1, "heads": 2}
 @pytest.fixture(scope="module")
 def talking(tmp_path_factory):
     path = tmp_path_factory.mktemp("talking") / "clip.mp4"
-    render_clip(path, seed=3, duration_s=1.4, size=(320, 240))
+    render_clip(path, seed=3, duration_s=1.1, size=(320, 240))
     return path
 
 
@@ -71,7 +71,7 @@ def test_a_checkpoint_is_converted_and_checks_a_video(name, talking, tmp_path, c
     # Random weights must not give an answer.
     assert (code, file["status"], file["reason"]) == (11, "cannot_tell", "no_match")
     (track,) = file["tracks"]
-    assert track["end_s"] - track["start_s"] == pytest.approx(1.4, abs=0.1)
+    assert track["end_s"] - track["start_s"] == pytest.approx(1.1, abs=0.1)
 
 
 def test_vocalist_scores_every_window_of_a_video(talking, tiny_weights):

@@ -178,20 +178,23 @@ def test_a_name_that_is_not_valid_text_is_preserved(clips, offline, tmp_path):
     assert first.file == str(odd)
 
 
-def test_a_kill_leaves_whole_lines_and_a_rerun_completes_the_batch(offline, tmp_path, make_clip):
+def test_a_kill_leaves_whole_lines_and_a_rerun_completes_the_batch(
+    offline, tmp_path, make_clip, run
+):
     for number in range(8):
         make_clip(f"{number}.mp4")
     results = tmp_path / "results.jsonl"
     options = f"--weights={offline['weights']}", "--detector=haar", f"--jsonl={results}"
-    command = [sys.executable, "-m", "avsync", "check", str(tmp_path), *options, "--resume"]
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    line = ["check", str(tmp_path), *options, "--resume"]
+    killed = subprocess.Popen([sys.executable, "-m", "avsync", *line], stdout=subprocess.DEVNULL)
     until = time.monotonic() + 60
     while not (results.exists() and results.stat().st_size) and time.monotonic() < until:
         time.sleep(0.01)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
     assert 1 <= results.read_bytes().count(b"\n") < 8
-    assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 11
+    code, _, _ = run(*line)
+    assert code == 11
     files = [json.loads(line)["file"] for line in results.read_text().splitlines()]
     assert files == [str(tmp_path / f"{number}.mp4") for number in range(8)]
 

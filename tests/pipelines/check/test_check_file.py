@@ -1,6 +1,7 @@
 """`check` on rendered clips, with the released model and the Haar detector."""
 
 import warnings
+from functools import cache
 
 import av
 import numpy as np
@@ -28,7 +29,9 @@ def speech() -> SyntheticClip:
 def write(path, frames, wav, rate=16000):
     """Write arrays to a file, nearly lossless; audio and frames start at 0."""
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=25, options={"crf": "18", "preset": "fast"})
+        video = container.add_stream(
+            "libx264", rate=25, options={"crf": "18", "preset": "ultrafast"}
+        )
         video.height, video.width = frames[0].shape[:2]
         video.pix_fmt = "yuv420p"
         audio = container.add_stream("pcm_s16le", rate=rate, layout="mono")
@@ -50,10 +53,22 @@ def moved(wav, lead_ms, rate=16000):
     return padded[abs(shift) + shift :][: len(wav)]
 
 
+@pytest.fixture(scope="module")
+def shifted(speech, tmp_path_factory):
+    """Return `shifted(lead_ms)`: the path and result of a clip whose audio leads, made once."""
+    folder = tmp_path_factory.mktemp("shifted")
+
+    @cache
+    def make(lead_ms):
+        path = write(folder / f"{lead_ms:g}.mkv", speech.frames, moved(speech.wav, lead_ms))
+        return path, check(path, detector="haar")
+
+    return make
+
+
 @pytest.mark.parametrize("lead_ms", [-360.0, 0.0, 200.0])
-def test_a_known_shift_is_found(speech, tmp_path, lead_ms):
-    path = write(tmp_path / "clip.mkv", speech.frames, moved(speech.wav, lead_ms))
-    result = check(path, detector="haar")
+def test_a_known_shift_is_found(shifted, lead_ms):
+    _, result = shifted(lead_ms)
     assert result.status == "ok"
     assert result.offset_ms == pytest.approx(lead_ms, abs=45)
     assert result.confidence > 0.8
@@ -77,11 +92,10 @@ def test_a_jump_in_a_file_is_found_and_is_not_in_sync(tmp_path):
     assert after.end_s == result.duration_s
 
 
-def test_other_weights_use_their_own_calibration(speech, tmp_path):
-    path = write(tmp_path / "clip.mkv", speech.frames, speech.wav)
+def test_other_weights_use_their_own_calibration(shifted, tmp_path):
+    path, released = shifted(0.0)
     checkpoint, mine = load(PRETRAINED / "dense_sync.safetensors"), tmp_path / "mine.safetensors"
     save(mine, checkpoint.state_dict, checkpoint.config)
-    released = check(path, detector="haar")
     with pytest.warns(UserWarning, match="no calibration of its own"):
         cautious = check(path, detector="haar", weights=mine)
     assert cautious.offset_ms == released.offset_ms
@@ -94,10 +108,10 @@ def test_other_weights_use_their_own_calibration(speech, tmp_path):
         assert check(path, detector="haar", weights=calibrated) == released
 
 
-def test_a_model_object_gives_the_result_of_its_name(speech, tmp_path):
-    path = write(tmp_path / "clip.mkv", speech.frames, moved(speech.wav, 200))
+def test_a_model_object_gives_the_result_of_its_name(shifted, tmp_path):
+    path, named = shifted(200.0)
     mine = create_model("dense_sync", pretrained=True)
-    named, given = check(path, detector="haar"), check(path, detector="haar", model=mine)
+    given = check(path, detector="haar", model=mine)
     assert (named.model, given.model) == ("dense_sync", "DenseSync")
     # The norms of a model that is given by name are folded: the same up to rounding.
     assert given.offset_ms == pytest.approx(named.offset_ms, abs=0.1)
@@ -120,8 +134,8 @@ def test_the_profile_decides_what_is_tolerated(speech, tmp_path):
     assert (strict.verdict, generous.verdict) == ("audio_lags", "in_sync")
 
 
-def test_the_json_has_the_documented_keys(speech, tmp_path):
-    result = check(write(tmp_path / "clip.mkv", speech.frames, speech.wav), detector="haar")
+def test_the_json_has_the_documented_keys(shifted):
+    _, result = shifted(0.0)
     document = to_json([result])
     (file,) = document["files"]
     assert document["schema"] == 1

@@ -10,6 +10,8 @@ from avsync.media.audio_reader import read_audio
 from avsync.metrics import distortion_filters
 from avsync.metrics.bss_eval import BssEval, bss_eval_v3, bss_eval_v4
 
+pytestmark = pytest.mark.arithmetic
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SAMPLES = 6000
 # Short filters are fast to solve; the default of 512 taps is tested once.

@@ -13,7 +13,7 @@ from avsync.training.engine.batches import Parts
 from avsync.training.engine.loop import LOG_FILE, STATE_FILE, Curriculum
 
 # Starting processes takes long on a busy machine.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.timeout(400), pytest.mark.arithmetic]
 
 SCRIPT = Path(__file__).with_name("small_run.py")
 

@@ -16,6 +16,8 @@ from avsync.training.recipes.av_syncnet import Aligning, AvSyncNetRecipe, _batch
 from avsync.training.recipes.lip_reader import LipReaderRecipe
 from avsync.training.recipes.lip_reader import train as train_reader
 
+pytestmark = pytest.mark.arithmetic
+
 TINY = AvSyncNetConfig(READER, window=3)
 LETTERS = replace(TINY, reader=replace(READER, unit="characters"))
 

@@ -13,6 +13,8 @@ from avsync.training.recipes.dense_sync import (
     train,
 )
 
+pytestmark = pytest.mark.arithmetic
+
 SMALL = DenseSyncConfig(
     dim=16, mouth_channels=(4, 4, 8, 8), mel_channels=(4, 4, 8, 8, 8), n_mels=16
 )

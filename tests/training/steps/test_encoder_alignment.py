@@ -5,6 +5,8 @@ import torch
 
 from avsync.training.steps.encoder_alignment import Alignment
 
+pytestmark = pytest.mark.arithmetic
+
 LABELS = torch.tensor([1.0, 0, 1, 0])
 
 

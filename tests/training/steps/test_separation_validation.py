@@ -9,6 +9,8 @@ from avsync.metrics.separation import si_sdr
 from avsync.tasks.separation.input_spec import SeparationSpec
 from avsync.training.steps.mask import MaskStep, SeparationValidation
 
+pytestmark = pytest.mark.arithmetic
+
 
 class LowPass(nn.Module):
     """Leaves what is below 900 Hz: all faces of `mixed`, and no music."""

@@ -10,6 +10,8 @@ from avsync.tasks.talking.generator import TalkingFaceConfig
 from avsync.tasks.talking.wav2lip import Wav2LipConfig, build_wav2lip
 from avsync.training.steps.talking import SUPPLEMENT, Costs, LossWeights, TalkingStep, chance
 
+pytestmark = pytest.mark.arithmetic
+
 DRAWS = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
 LR = 1e-2
 

@@ -10,6 +10,8 @@ from avsync.data.sampling.two_speaker_mixtures import TwoSpeakerMixture
 from avsync.tasks.separation.lip_mask import build_lip_mask
 from avsync.training.steps.two_speaker import PairValidation, TwoSpeakerStep, chance, mixed
 
+pytestmark = pytest.mark.arithmetic
+
 
 class Told(torch.nn.Module):
     """A step whose voices are known: a share of each voice's own, the rest of the other's."""

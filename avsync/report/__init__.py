@@ -1,5 +1,14 @@
-"""The report page of a check: one self-contained HTML file (see docs/how_to/report.md)."""
+"""HTML reports: `write_report` for checks, `write_separation_report` for separations.
 
-from avsync.report.html import write_report
+A view model (`view_model.py`) gathers texts, drawings and images; jinja2 templates put them into
+one self-contained page.
 
-__all__ = ["write_report"]
+    import avsync
+    from avsync.report import write_report
+
+    write_report(avsync.check("video.mp4"), "report.html")
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

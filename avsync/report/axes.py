@@ -1,4 +1,4 @@
-"""Round marks for axes, and how numbers and times are written beside them."""
+"""Axis ticks, and the formatting of numbers and times beside them."""
 
 import math
 from typing import NamedTuple
@@ -8,7 +8,7 @@ STEPS_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 1
 
 
 class Tick(NamedTuple):
-    """A mark on an axis, in percent across or in pixels from the top, and what it says."""
+    """Position of an axis tick, in percent across or in pixels from the top, and its label."""
 
     at: float
     label: str
@@ -25,7 +25,7 @@ def multiples(low: float, high: float, step: float) -> list[float]:
 
 
 def time_ticks(end_s: float) -> list[Tick]:
-    """Round moments from 0 to `end_s`, in percent of it; eleven at most up to 40 hours."""
+    """Return ticks at round times from 0 to `end_s`, in percent; at most 11 up to 40 hours."""
     step = next((step for step in STEPS_S if end_s / step <= 10), STEPS_S[-1])
     digits = 0 if step >= 1 else 1
     count = math.floor(end_s / step + 1e-9)
@@ -35,14 +35,14 @@ def time_ticks(end_s: float) -> list[Tick]:
 
 
 def signed_ms(value: float, digits: int = 1) -> str:
-    """`+83.0`, `-60` with a true minus sign, and `0` without any."""
+    """Format a number with its sign: `+83.0`, `-60` with a true minus sign, `0` without any."""
     rounded = round(value, digits)
     sign = "+" if rounded > 0 else "\N{MINUS SIGN}" if rounded < 0 else ""
     return f"{sign}{abs(rounded):.{digits}f}"
 
 
 def clock(t_s: float, digits: int = 0) -> str:
-    """`0:07`, `1:02:05.5`."""
+    """Format a time in seconds as `0:07` or `1:02:05.5`."""
     whole, fraction = divmod(round(t_s * 10**digits), 10**digits)
     minutes, seconds = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)

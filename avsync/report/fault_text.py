@@ -1,27 +1,27 @@
-"""How an offset goes over a file, in words: a fault that no single number tells."""
+"""Sentences that describe a fault over time: drift, jumps, intermittent."""
 
 from avsync.report.axes import clock, signed_ms
 from avsync.scoring.result import CheckResult, Fault, Piece
 
-# Faults that need more words than an offset.
+# Faults that one offset does not describe.
 MOVING = ("drift", "jumps", "intermittent")
-# More jumps than this are counted, not told one by one.
+# More jumps than this are counted, not listed.
 JUMPS = 6
 REPAIRS = {
-    "drift": "Resample the audio, so that it runs as fast as the image.",
-    "jumps": "Move the audio piece by piece.",
-    "intermittent": "Look where it goes out of tolerance: no shift repairs that.",
+    "drift": "Resample the audio to the speed of the video.",
+    "jumps": "Shift the audio segment by segment.",
+    "intermittent": "Find the segments out of tolerance: no shift repairs them.",
 }
 
 
-def moving(result: CheckResult) -> Fault | None:
-    """Return the fault of a file whose offset is not the same all along."""
+def moving_fault(result: CheckResult) -> Fault | None:
+    """Return the fault of a file whose offset is not constant, else None."""
     fault = result.fault
     return fault if fault is not None and fault.kind in MOVING and fault.pieces else None
 
 
 def headline(fault: Fault) -> str:
-    """`Audio drifts by +500 ppm`, `Audio jumps at 0:42.1`, `Audio comes and goes`."""
+    """Return a headline such as `Audio drifts by +500 ppm` or `Audio jumps at 0:42.1`."""
     if fault.kind == "drift":
         return f"Audio drifts by {signed_ms(_ppm(fault), 0)} ppm"
     if fault.kind == "intermittent":
@@ -32,8 +32,8 @@ def headline(fault: Fault) -> str:
     return f"Audio jumps {len(moments)} times"
 
 
-def course(fault: Fault) -> str:
-    """Return how the offset goes, in one or two sentences."""
+def describe_trajectory(fault: Fault) -> str:
+    """Describe the offset trajectory in one or two sentences."""
     first, last = fault.pieces[0], fault.pieces[-1]
     if fault.kind == "drift":
         words = f"From {_at(first, first.start_s)} at the beginning to {_at(last, last.end_s)} at "
@@ -41,13 +41,13 @@ def course(fault: Fault) -> str:
         return f"{words} Likely cause: {fault.cause}." if fault.cause else words
     parts = [f"{_at(first, first.start_s)} up to {clock(first.end_s, 1)}"]
     later = fault.pieces[1 : 1 + JUMPS]
-    parts += [f"{_at(piece, piece.start_s)} from {clock(piece.start_s, 1)}" for piece in later]
+    parts += [f"{_at(part, part.start_s)} from {clock(part.start_s, 1)}" for part in later]
     more = len(fault.pieces) - 1 - len(later)
     return ", ".join(parts) + (f", and {more} more changes." if more else ".")
 
 
 def out_of_tolerance(fault: Fault, duration_s: float | None) -> str:
-    """Return how long a file is out of tolerance, and when most; empty where it is in it all along."""
+    """Describe how long a file is out of tolerance, and its worst moment; empty if never."""
     if fault.out_s <= 0 or fault.worst_t_s is None or fault.worst_ms is None:
         return ""
     whole = f" of {clock(duration_s, 1)}" if duration_s else ""
@@ -56,13 +56,13 @@ def out_of_tolerance(fault: Fault, duration_s: float | None) -> str:
 
 
 def jumps(fault: Fault) -> list[float]:
-    """When the offset changes at once, in seconds."""
-    return [piece.start_s for piece in fault.pieces[1:]]
+    """Return the times of the jumps, in seconds."""
+    return [part.start_s for part in fault.pieces[1:]]
 
 
 def _ppm(fault: Fault) -> float:
     return fault.drift_ppm if fault.drift_ppm is not None else fault.pieces[0].ppm
 
 
-def _at(piece: Piece, t_s: float) -> str:
-    return f"{signed_ms(piece.at(t_s), 0)} ms"
+def _at(part: Piece, t_s: float) -> str:
+    return f"{signed_ms(part.at(t_s), 0)} ms"

@@ -1,4 +1,4 @@
-"""The scores of a file, time across and shift upwards, as a small PNG image."""
+"""Heat map of the scores of a file, time by shift, as a small PNG image."""
 
 import base64
 import struct
@@ -13,21 +13,21 @@ from avsync.scoring.score_map import median_step, resample_cells
 
 
 class Grain(NamedTuple):
-    """The most columns, lines and colours of an image."""
+    """Largest number of columns, lines and colours of an image."""
 
     columns: int
     lines: int
     colours: int
 
 
-# Fewer colours than a byte holds: the eye sees no difference and the image packs better.
+# 48 colours look the same as 256 and compress better.
 FINE = Grain(720, 200, 48)
 # One of hundreds on a page: packs to some 4 kB.
 COARSE = Grain(160, 50, 16)
 
 
 class HeatMap(NamedTuple):
-    """An image from `low_ms` at the bottom to `high_ms` at the top; unknown is see-through."""
+    """An image from `low_ms` at the bottom to `high_ms` at the top; unknown is transparent."""
 
     data_uri: str
     low_ms: float
@@ -39,7 +39,7 @@ class HeatMap(NamedTuple):
 def draw_heat_map(
     tracks: tuple[TrackResult, ...], end_s: float, grain: Grain = FINE
 ) -> HeatMap | None:
-    """Return the scores of faces that follow each other, from 0 to `end_s`; None where there are none."""
+    """Draw the scores of consecutive tracks from 0 to `end_s` seconds; None if there are none."""
     maps = [track.score_map for track in tracks if track.score_map is not None]
     maps = [scores for scores in maps if np.isfinite(scores.scores).any()]
     if not maps or end_s <= 0:

@@ -1,4 +1,4 @@
-"""The report as one HTML file."""
+"""Write the report of one or more checks as one self-contained HTML file."""
 
 import os
 from datetime import UTC, datetime
@@ -18,24 +18,30 @@ from avsync.report.view_model import BARE, FULL, SMALL, SMALLEST, FileView, view
 from avsync.scoring.result import CheckResult
 from avsync.timing import FRAME_MS
 
-# A few files are shown in full, one below the other; of more, each is a row that opens.
+# Up to this many files are shown in full; of more, each is a row that expands.
 FEW = 4
-# Of many files so many of the worst have images and clips, and so many have drawings.
-PICTURED = 24
-DRAWN = 300
-# More jumps than this would be a fence.
+# Of many files, this many of the worst have images and clips, and this many have drawings.
+WITH_IMAGES = 24
+WITH_DRAWINGS = 300
+# More jumps than this are not drawn.
 MOST_JUMPS = 60
-# More faces than this are folded.
+# Tables of more faces than this are collapsed.
 FOLDED_ROWS = 12
 
 
 def write_report(
     results: CheckResult | list[CheckResult] | tuple[CheckResult, ...], path: str | os.PathLike[str]
 ) -> None:
-    """Write one or more results as one HTML file that needs nothing but itself.
+    """Write a report of one or more results as one self-contained HTML file.
 
-    It is written whole or not at all. Images are read from the checked files where those
-    still are.
+    The file is replaced atomically. Images are read from the checked files that still exist.
+
+    Args:
+        results: results of `avsync.check`.
+        path: the HTML file.
+
+    Raises:
+        ValueError: if there are no results.
     """
     results = [results] if isinstance(results, CheckResult) else list(results)
     if not results:
@@ -45,16 +51,16 @@ def write_report(
 
 
 def _views(results: list[CheckResult]) -> list[FileView]:
-    """Of one file everything, of many the worst first and the less the better they are."""
+    """Build the views: of one file in full, of many the worst first and in most detail."""
     if len(results) == 1:
         return [view_of(results[0])]
     names = _short_names([printable(result.file) for result in results])
     order = sorted(range(len(results)), key=lambda k: severity(results[k]), reverse=True)
     views = []
-    for place, number in enumerate(order):
+    for rank, number in enumerate(order):
         result = results[number]
-        wanted = place < PICTURED and severity(result) >= BORDERLINE
-        many = SMALL if wanted else SMALLEST if place < DRAWN else BARE
+        wanted = rank < WITH_IMAGES and severity(result) >= BORDERLINE
+        many = SMALL if wanted else SMALLEST if rank < WITH_DRAWINGS else BARE
         view = view_of(result, FULL if len(results) <= FEW else many)
         views.append(view._replace(name=names[number]))
     return views
@@ -71,6 +77,7 @@ def _short_names(files: list[str]) -> list[str]:
 
 @cache
 def environment() -> jinja2.Environment:
+    """Return the template environment with our filters."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("avsync.report", "."),
         autoescape=True,
@@ -101,5 +108,5 @@ def environment() -> jinja2.Environment:
 
 
 def _sure(confidence: float) -> str:
-    """As the command prints it, so that the two can be compared."""
+    """Format a confidence as the command prints it."""
     return f"{confidence:.2f}"

@@ -53,10 +53,10 @@ for (const drawing of document.querySelectorAll(".timeline")) {
 for (const frame of document.querySelectorAll(".clip")) {
   const video = frame.querySelector("video");
   const button = document.createElement("button");
-  const told = video.getAttribute("aria-label");
+  const caption = video.getAttribute("aria-label");
   const label = () => {
     button.textContent = video.paused ? "▶" : "❚❚";
-    button.setAttribute("aria-label", (video.paused ? "Play. " : "Pause. ") + told);
+    button.setAttribute("aria-label", (video.paused ? "Play. " : "Pause. ") + caption);
   };
   const toggle = () => {
     if (!video.paused) return video.pause();

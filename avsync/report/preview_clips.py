@@ -1,4 +1,4 @@
-"""Short clips of a face with its audio, to be played on the page: as far apart as in the file."""
+"""Short preview clips of a face with its audio, with the same offset as in the file."""
 
 import base64
 import time
@@ -14,12 +14,12 @@ from avsync.report.thumbnails import Box, Moment, around, shrink
 REACH_S = 1.0
 SIDE = 240
 RATE = 48000
-# Images closer than this are left out: 60 a second show lips no better than 30.
+# Frames closer than this are skipped: 30 per second are enough to see lips.
 LEAST_S = 1 / 31
 
 
 def read_clips(path: str, moments: list[Moment], budget_s: float = 6.0) -> list[str]:
-    """Return an mp4 as a data URI for each moment; empty where the budget ran out or nothing was read."""
+    """Encode an mp4 data URI for each moment; empty if the budget ran out or reading failed."""
     deadline_s = time.monotonic() + budget_s
     return [_clip(path, moment, deadline_s) for moment in moments]
 
@@ -36,11 +36,11 @@ def _clip(path: str, moment: Moment, deadline_s: float) -> str:
             ]
         if len(shown) < 2:
             return ""
-        film = encode_clip(shown, _wave(path, start_s, deadline_s), RATE)
+        data = encode_clip(shown, _wave(path, start_s, deadline_s), RATE)
     except (RuntimeError, OSError, ValueError):
-        # No encoder, or a file that breaks here: the page has its image without a clip.
+        # No encoder, or a damaged file: the page shows the thumbnail without a clip.
         return ""
-    return "data:video/mp4;base64," + base64.b64encode(film).decode("ascii")
+    return "data:video/mp4;base64," + base64.b64encode(data).decode("ascii")
 
 
 def _cut(image: np.ndarray, box: Box | None) -> np.ndarray:
@@ -48,7 +48,7 @@ def _cut(image: np.ndarray, box: Box | None) -> np.ndarray:
 
 
 def _wave(path: str, start_s: float, deadline_s: float) -> np.ndarray:
-    """Audio `(N,)` within the reach, silent where there is none."""
+    """Return the audio `(N,)` within REACH_S, zero where there is none."""
     wav = np.zeros(round(2 * REACH_S * RATE), np.float32)
     try:
         with AudioSeeker(path) as audio:

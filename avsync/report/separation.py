@@ -1,5 +1,4 @@
-"""The report page of a separation: what was heard, which share of it is each voice's, and both to
-be listened to."""
+"""Report of a separation: spectrogram, mask and audio player of each voice and of the rest."""
 
 import base64
 import os
@@ -19,19 +18,26 @@ from avsync.pipelines.separate.result import SeparationResult, Voice
 from avsync.report.axes import Tick, clock
 from avsync.report.heat_map import viridis
 from avsync.report.html import environment
-from avsync.report.thumbnails import Moment, Picture, jpeg_uri, read_images
+from avsync.report.thumbnails import Moment, Thumbnail, jpeg_uri, read_images
 
-# So much of a file is drawn and played: the stretch in which the voices are heard most.
+# Duration of the excerpt that is drawn and played: the one in which the voices are loudest.
 EXCERPT_S = 12
-# Of a long file so many stretches are looked at, each for so long.
-LOOKS, LOOK_S = 400, 0.25
+# Candidate excerpts of a long file, and the duration of each energy probe in one.
+CANDIDATES, PROBE_S = 400, 0.25
 PLAYED_RATE, PLAYED_BITS = 44100, 64_000
-# Seconds for the images of the faces.
+# Time budget for reading the thumbnails.
 BUDGET_S = 6.0
+# The spectrogram: highest frequency, window, size in pixels.
+TOP_HZ = 8000
+WINDOW_S = 0.04
+WIDTH, HEIGHT = 800, 200
+# Powers this far below the loudest of the mixture are drawn dark.
+RANGE_DB = 70.0
+COLOURS = viridis(256)
 
 
 class Part(NamedTuple):
-    """One audio of the page: images as data URIs, `share` empty where it is no voice."""
+    """One section of the page: audio and images as data URIs; `share` is empty for the rest."""
 
     title: str
     words: str
@@ -39,13 +45,11 @@ class Part(NamedTuple):
     audio: str
     spectrum: str
     share: str
-    face: Picture | None
+    face: Thumbnail | None
 
 
 class Excerpt(NamedTuple):
-    """What the page shows of the audio streams: from sample `first` on, `start_s` seconds after the first
-    image.
-    """
+    """The excerpt shown: `samples` from sample `first`, `start_s` seconds after the first frame."""
 
     first: int
     samples: int
@@ -53,9 +57,14 @@ class Excerpt(NamedTuple):
 
 
 def write_separation_report(result: SeparationResult, path: str | os.PathLike[str]) -> None:
-    """Write the page of a separation as one HTML file that needs nothing but itself.
+    """Write the report of a separation as one self-contained HTML file.
 
-    ValueError where nothing was separated: there is nothing to show.
+    Args:
+        result: a result with status `ok`.
+        path: the HTML file.
+
+    Raises:
+        ValueError: if nothing was separated.
     """
     if result.status != "ok" or result.sample_rate is None:
         raise ValueError(f"result must be of a file that was separated, got {result.detail}")
@@ -82,39 +91,39 @@ def _parts(result: SeparationResult) -> tuple[Excerpt, list[Part]]:
     voices = [samples_of(folder / voice.file) for voice in result.voices]
     rest = samples_of(folder / (result.rest or ""))
     excerpt = _excerpt(voices, rest, rate, result.start_s or 0.0)
-    span = slice(excerpt.first, excerpt.first + excerpt.samples)
-    waves = [np.asarray(each[span]).mean(1) for each in (*voices, rest)]
+    shown = slice(excerpt.first, excerpt.first + excerpt.samples)
+    waves = [np.asarray(wav[shown]).mean(1) for wav in (*voices, rest)]
     mixture = np.sum(waves, axis=0)
-    heard = power(mixture, rate)
-    loudest = float(heard.max())
+    mixture_power = power(mixture, rate)
+    loudest = float(mixture_power.max())
     faces = _faces(result, excerpt, rate)
     parts = [
         Part(
             "The audio of the file", "voices and rest together", "",
-            _sound_uri(mixture, rate), jpeg_uri(loudness_image(heard, loudest)), "", None,
+            _audio_uri(mixture, rate), jpeg_uri(loudness_image(mixture_power, loudest)), "", None,
         )
     ]  # fmt: skip
     for voice, wave, face in zip(result.voices, waves, faces, strict=False):
         own = power(wave, rate)
-        images = loudness_image(own, loudest), share_image(own, heard)
+        images = loudness_image(own, loudest), share_image(own, mixture_power)
         spectrum, share = map(jpeg_uri, images)
-        audio = _sound_uri(wave, rate)
+        audio = _audio_uri(wave, rate)
         parts.append(
             Part(_title(voice, result), _words(voice), voice.file, audio, spectrum, share, face)
         )
     left = jpeg_uri(loudness_image(power(waves[-1], rate), loudest))
     words = "the audio of the file without these voices"
     parts.append(
-        Part("The rest", words, result.rest or "", _sound_uri(waves[-1], rate), left, "", None)
+        Part("The rest", words, result.rest or "", _audio_uri(waves[-1], rate), left, "", None)
     )
     return excerpt, parts
 
 
 def _excerpt(voices: list[np.ndarray], rest: np.ndarray, rate: int, start_s: float) -> Excerpt:
-    """Return the stretch in which the voices, each against its own mean, are loudest."""
+    """Return the excerpt in which the voices, relative to their own means, are loudest."""
     total, count = len(rest), min(len(rest), EXCERPT_S * rate)
-    looks = min(LOOKS, 1 + (total - count) // rate)
-    starts = np.linspace(0, total - count, looks)
+    candidates = min(CANDIDATES, 1 + (total - count) // rate)
+    starts = np.linspace(0, total - count, candidates)
     scores = np.zeros(len(starts))
     for voice in voices:
         energies = np.array([_energy(voice, int(first), count, rate) for first in starts])
@@ -124,14 +133,14 @@ def _excerpt(voices: list[np.ndarray], rest: np.ndarray, rate: int, start_s: flo
 
 
 def _energy(voice: np.ndarray, first: int, count: int, rate: int) -> float:
-    """Return the energy of a stretch by looks of `LOOK_S` spread over it."""
-    look = max(1, min(count, round(LOOK_S * rate)))
-    places = np.linspace(first, first + count - look, 8).astype(int)
-    return float(sum(np.square(voice[at : at + look], dtype=np.float64).sum() for at in places))
+    """Estimate the energy of `count` samples from eight probes of `PROBE_S`."""
+    size = max(1, min(count, round(PROBE_S * rate)))
+    starts = np.linspace(first, first + count - size, 8).astype(int)
+    return float(sum(np.square(voice[at : at + size], dtype=np.float64).sum() for at in starts))
 
 
-def _faces(result: SeparationResult, excerpt: Excerpt, rate: int) -> list[Picture | None]:
-    """Return an image of each voice's face, from the excerpt where it is seen there."""
+def _faces(result: SeparationResult, excerpt: Excerpt, rate: int) -> list[Thumbnail | None]:
+    """Return a thumbnail of each voice's face, from the excerpt if it is in view there."""
     middle_s = excerpt.start_s + excerpt.samples / rate / 2
     moments = []
     for voice in result.voices:
@@ -144,7 +153,7 @@ def _faces(result: SeparationResult, excerpt: Excerpt, rate: int) -> list[Pictur
     try:
         return read_images(result.file, moments, BUDGET_S)
     except (UnreadableMedia, OSError, cv2.error):
-        return [None] * len(moments)  # The file is gone; the audio streams are still there.
+        return [None] * len(moments)  # The video no longer exists; the separated audio does.
 
 
 def _title(voice: Voice, result: SeparationResult) -> str:
@@ -156,13 +165,13 @@ def _title(voice: Voice, result: SeparationResult) -> str:
 
 def _words(voice: Voice) -> str:
     level = "silent" if voice.level_db is None else f"{voice.level_db:+.1f} dB against the file"
-    spans = [f"{clock(start_s)} to {clock(end_s)}" for start_s, end_s in voice.seen]
-    more = f" and {len(spans) - 3} times more" if len(spans) > 3 else ""
-    return f"{level}; in view {', '.join(spans[:3])}{more}" if spans else level
+    in_view = [f"{clock(start_s)} to {clock(end_s)}" for start_s, end_s in voice.seen]
+    more = f" and {len(in_view) - 3} times more" if len(in_view) > 3 else ""
+    return f"{level}; in view {', '.join(in_view[:3])}{more}" if in_view else level
 
 
 def _ticks(excerpt: Excerpt, rate: int) -> list[Tick]:
-    """Round seconds of the file, in percent across the excerpt."""
+    """Return ticks at whole seconds of the file, in percent across the excerpt."""
     length_s = excerpt.samples / rate
     step = 1 if length_s <= 6 else 2
     first = -(-excerpt.start_s // step) * step
@@ -172,23 +181,16 @@ def _ticks(excerpt: Excerpt, rate: int) -> list[Tick]:
     ]
 
 
-def _sound_uri(wave: np.ndarray, rate: int) -> str:
-    """Return an audio `(N,)` as an mp4 in a data URI."""
-    video = encode_audio(wave, rate, PLAYED_RATE, PLAYED_BITS)
-    return "data:audio/mp4;base64," + base64.b64encode(video).decode("ascii")
-
-
-TOP_HZ = 8000
-WINDOW_S = 0.04
-WIDTH, HEIGHT = 800, 200
-# What lies so far under the loudest of the mixture is dark.
-RANGE_DB = 70.0
-COLOURS = viridis(256)
+def _audio_uri(wave: np.ndarray, rate: int) -> str:
+    """Encode a waveform `(N,)` as an mp4 data URI."""
+    data = encode_audio(wave, rate, PLAYED_RATE, PLAYED_BITS)
+    return "data:audio/mp4;base64," + base64.b64encode(data).decode("ascii")
 
 
 def power(wav: np.ndarray, rate: int) -> np.ndarray:
-    """Power of an audio `(N,)` at `WIDTH` moments and every frequency up to 8 kHz, low to high `(F,
-    WIDTH)`; zero above half the rate.
+    """Compute the power spectrogram `(F, WIDTH)` of a waveform `(N,)` up to 8 kHz, low to high.
+
+    It is zero above half the sample rate.
     """
     length = round(WINDOW_S * rate)
     window = np.hanning(length + 2)[1:-1]
@@ -201,20 +203,18 @@ def power(wav: np.ndarray, rate: int) -> np.ndarray:
 
 
 def loudness_image(spectrum: np.ndarray, loudest: float) -> np.ndarray:
-    """Return a spectrum `(F, T)` against the loudest power, as an image `(HEIGHT, WIDTH, 3)` uint8."""
+    """Draw a spectrogram `(F, T)` relative to the loudest power: `(HEIGHT, WIDTH, 3)` uint8."""
     decibels = 10 * np.log10(np.maximum(spectrum, 1e-20) / max(loudest, 1e-20))
     return _coloured(1 + decibels / RANGE_DB)
 
 
 def share_image(voice: np.ndarray, mixture: np.ndarray) -> np.ndarray:
-    """Return the share of a mixture's amplitude that a voice is, from 0 to 1, as an image; none where
-    the mixture is silent.
-    """
-    heard = mixture > 10 ** (-RANGE_DB / 10) * max(float(mixture.max()), 1e-20)
-    return _coloured(np.where(heard, np.sqrt(voice / np.maximum(mixture, 1e-20)), 0))
+    """Draw a voice's share of the mixture's amplitude, in [0, 1]; 0 where the mixture is silent."""
+    audible = mixture > 10 ** (-RANGE_DB / 10) * max(float(mixture.max()), 1e-20)
+    return _coloured(np.where(audible, np.sqrt(voice / np.maximum(mixture, 1e-20)), 0))
 
 
 def _coloured(levels: np.ndarray) -> np.ndarray:
-    """Levels `(F, T)` from 0 to 1, low frequencies first, as colours with high ones on top."""
+    """Map levels `(F, T)` in [0, 1], low frequencies first, to colours with high ones on top."""
     image = cv2.resize(levels[::-1], (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     return COLOURS[np.clip(255 * image, 0, 255).round().astype(np.uint8)]

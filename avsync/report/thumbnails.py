@@ -1,7 +1,7 @@
-"""Images of a face at a few moments of a file, and how loud the audio is around each.
+"""Thumbnails of a face at a few times of a file, with the loudness of the audio around each.
 
-Only the wanted moments are read, by seeking, and only for as long as a budget lasts: a report never
-takes the time of a second pass over the file.
+Only these times are decoded, by seeking, within a time budget: a report never takes a second pass
+over the file.
 """
 
 import base64
@@ -14,17 +14,17 @@ import numpy as np
 from avsync.media.container import UnreadableMedia
 from avsync.media.seek import AudioSeeker, VideoSeeker
 from avsync.pipelines.check.export import strain
-from avsync.report.track_rows import Row
+from avsync.report.track_rows import TrackRow
 from avsync.scoring.result import Fault, TimelinePoint
 from avsync.timing import Tolerance
 
 MOMENTS = 5
-# Half as much again as is shown, for dense screens.
-PICTURE = 276
-# A box holds brow to chin; twice its size shows whose face it is.
+# Pixels; 1.5 times the displayed size, for dense screens.
+THUMBNAIL_PX = 276
+# A box is from brow to chin; twice its size shows the whole head.
 MARGIN = 2.0
 JPEG_QUALITY = 80
-# Audio is drawn this far to both sides of an image, in this many bars.
+# Loudness is drawn this far to both sides of a thumbnail, in this many bars.
 AROUND_S = 0.6
 BARS = 80
 WORST = "furthest from sync"
@@ -32,7 +32,7 @@ Box = tuple[float, float, float, float]
 
 
 class Moment(NamedTuple):
-    """A moment worth a look; `t_s` counts from the first video frame, no `box`: all of it."""
+    """A time to show; `t_s` counts from the first video frame, without `box` the whole frame."""
 
     t_s: float
     box: Box | None = None
@@ -40,8 +40,8 @@ class Moment(NamedTuple):
     note: str = ""
 
 
-class Picture(NamedTuple):
-    """A JPEG, its size in pixels, and the loudness `(BARS,)` in [0, 1] around it, if any."""
+class Thumbnail(NamedTuple):
+    """A JPEG as data URI, its size in pixels, and the loudness `(BARS,)` in [0, 1] around it."""
 
     data_uri: str
     width: int
@@ -50,10 +50,12 @@ class Picture(NamedTuple):
 
 
 def choose_moments(
-    row: Row, limits: Tolerance, fault: Fault | None = None, most: int = MOMENTS
+    row: TrackRow, limits: Tolerance, fault: Fault | None = None, most: int = MOMENTS
 ) -> list[Moment]:
-    """Return the furthest from sync, the surest, one of each piece of a fault, and others spread over the
-    time the faces are in view.
+    """Choose the moments to show of a row.
+
+    The furthest from sync, the most confident, one of each segment of a fault, and others spread
+    over the time that the faces are in view.
     """
     measured = row.measured
     if not measured:
@@ -68,8 +70,10 @@ def choose_moments(
     candidates = [point for point in measured if point.confidence >= trusted]
     worst = max(candidates, key=lambda point: strain(point.offset_ms or 0.0, limits))
     surest = max(candidates, key=lambda point: point.confidence)
-    pieces = () if fault is None or len(fault.pieces) < 2 else fault.pieces
-    inner = [[p for p in candidates if piece.start_s <= p.t_s < piece.end_s] for piece in pieces]
+    parts_of_fault = () if fault is None or len(fault.pieces) < 2 else fault.pieces
+    inner = [
+        [p for p in candidates if part.start_s <= p.t_s < part.end_s] for part in parts_of_fault
+    ]
     typical = [max(points, key=lambda point: point.confidence) for points in inner if points]
     others = [measured[k] for k in _evenly(len(measured), most)]
     notes = {surest: "surest", worst: WORST}
@@ -81,14 +85,15 @@ def choose_moments(
 
 
 def spread(start_s: float, end_s: float, parts: int = MOMENTS) -> list[float]:
-    """Return the middles of equal parts of a stretch of time."""
+    """Return the centres of `parts` equal parts of a time interval."""
     return [start_s + (end_s - start_s) * (k + 0.5) / parts for k in range(parts)]
 
 
-def read_images(path: str, moments: list[Moment], budget_s: float = 6.0) -> list[Picture | None]:
-    """One image for each moment, None where the budget ran out or nothing could be decoded there.
+def read_images(path: str, moments: list[Moment], budget_s: float = 6.0) -> list[Thumbnail | None]:
+    """Read a thumbnail for each moment; None if the budget ran out or decoding failed there.
 
-    Raises UnreadableMedia where the file is gone or holds no video.
+    Raises:
+        UnreadableMedia: if the file does not exist or has no video.
     """
     deadline_s = time.monotonic() + budget_s
     with VideoSeeker(path, deadline_s) as video:
@@ -99,29 +104,29 @@ def read_images(path: str, moments: list[Moment], budget_s: float = 6.0) -> list
         ]
     loud = _loudness(path, times_s, deadline_s)
     return [
-        None if image is None else Picture(jpeg_uri(image), image.shape[1], image.shape[0], audio)
+        None if image is None else Thumbnail(jpeg_uri(image), image.shape[1], image.shape[0], audio)
         for image, audio in zip(images, loud, strict=True)
     ]
 
 
 def _evenly(count: int, most: int) -> list[int]:
-    """Up to `most` of the numbers below count, first and last among them."""
+    """Return up to `most` evenly spread indices below `count`, first and last included."""
     return sorted({round(k) for k in np.linspace(0, count - 1, most)})
 
 
-def _box_at(row: Row, t_s: float) -> Box:
+def _box_at(row: TrackRow, t_s: float) -> Box:
     return min(row.tracks, key=lambda track: max(track.start_s - t_s, t_s - track.end_s)).box
 
 
 def _cut(image: np.ndarray | None, box: Box | None) -> np.ndarray | None:
-    """Return a frame cut to the box, at the size that is shown."""
+    """Return a frame cropped to the box, at thumbnail size."""
     if image is None:
         return None
-    return shrink(image if box is None else around(image, box), PICTURE)
+    return shrink(image if box is None else around(image, box), THUMBNAIL_PX)
 
 
 def around(image: np.ndarray, box: Box) -> np.ndarray:
-    """Return the square about a face, moved inside the image where it reaches over the edge."""
+    """Return the square crop around a face, shifted to lie inside the image."""
     height, width = image.shape[:2]
     side = int(min(MARGIN * max(box[2] - box[0], box[3] - box[1], 16), height, width))
     left = int(np.clip((box[0] + box[2] - side) / 2, 0, width - side))
@@ -144,7 +149,7 @@ def jpeg_uri(image: np.ndarray) -> str:
 
 
 def _loudness(path: str, times_s: list[float], deadline_s: float) -> list[np.ndarray | None]:
-    """Loudness `(BARS,)` around each time against the loudest of all; None where none was read."""
+    """Return the loudness `(BARS,)` around each time, relative to the loudest; None if not read."""
     try:
         with AudioSeeker(path) as audio:
             energies = [_energy(audio, at_s, deadline_s) for at_s in times_s]
@@ -155,7 +160,7 @@ def _loudness(path: str, times_s: list[float], deadline_s: float) -> list[np.nda
 
 
 def _energy(audio: AudioSeeker, at_s: float, deadline_s: float) -> np.ndarray | None:
-    """RMS amplitude `(BARS,)` of the audio within AROUND_S of a time on the file's clock."""
+    """Return the RMS amplitude `(BARS,)` within AROUND_S of a time on the file's clock."""
     start_s = at_s - AROUND_S
     squares, counts = np.zeros(BARS), np.zeros(BARS)
     for begin_s, wav in audio.blocks_from(start_s):

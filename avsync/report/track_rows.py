@@ -1,4 +1,4 @@
-"""Faces put into rows for drawing: faces that are never on screen together share a row."""
+"""Group face tracks into rows for drawing: tracks that do not overlap in time share a row."""
 
 from bisect import bisect, insort
 from itertools import pairwise
@@ -6,34 +6,32 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.scoring.result import TimelinePoint, TrackResult
-
-Stretch = tuple[float, float]
+from avsync.scoring.result import Interval, TimelinePoint, TrackResult
 
 
-class Row(NamedTuple):
-    """Faces one after another in time, and their moments as one timeline."""
+class TrackRow(NamedTuple):
+    """Tracks that follow one another in time, and their points as one timeline."""
 
     tracks: tuple[TrackResult, ...]
     points: tuple[TimelinePoint, ...]
 
     @property
     def measured(self) -> list[TimelinePoint]:
-        """The points that hold an offset."""
+        """Points with an offset."""
         return [point for point in self.points if point.offset_ms is not None]
 
     @property
     def drift_ms(self) -> float:
-        """How much higher the offset is in the last third than in the first; 0 for few points."""
+        """Median offset of the last third minus that of the first; 0 for few points."""
         offsets = np.array([point.offset_ms for point in self.measured], dtype=np.float64)
         third = len(offsets) // 3
         if third < 2:
             return 0.0
         return float(np.median(offsets[-third:]) - np.median(offsets[:third]))
 
-    def unknown(self) -> list[Stretch]:
-        """Stretches of time with a face in view and only moments that cannot tell."""
-        found: list[Stretch] = []
+    def unknown(self) -> list[Interval]:
+        """Return the intervals, in seconds, with a face in view but no measured offset."""
+        found: list[Interval] = []
         for track in self.tracks:
             points = track.timeline
             times = [point.t_s for point in points]
@@ -48,18 +46,18 @@ class Row(NamedTuple):
                 found.append((start, borders[k + 1]))
         return found
 
-    def absent(self, end_s: float) -> list[Stretch]:
-        """Stretches of time without a face of this row."""
+    def absent(self, end_s: float) -> list[Interval]:
+        """Return the intervals, in seconds, without a face of this row."""
         ends = [0.0, *(track.end_s for track in self.tracks)]
         starts = [*(track.start_s for track in self.tracks), end_s]
-        # Less than a fifth of a second between two shots is a seam, not an absence.
+        # A gap of less than 0.2 s between two shots is a cut, not an absence.
         return [(a, b) for a, b in zip(ends, starts, strict=True) if b - a > 0.2]
 
 
-def rows_of(tracks: tuple[TrackResult, ...]) -> list[Row]:
-    """Rows of faces, the surest first.
+def group_tracks(tracks: tuple[TrackResult, ...]) -> list[TrackRow]:
+    """Group tracks into rows, the most confident first.
 
-    Every shot of a video begins new tracks, so that a row for each of them would never end.
+    Every shot of a video begins new tracks: one row per track would make an endless page.
     """
     rows: list[list[TrackResult]] = []
     for track in sorted(tracks, key=_weight, reverse=True):
@@ -69,7 +67,8 @@ def rows_of(tracks: tuple[TrackResult, ...]) -> list[Row]:
         else:
             insort(row, track, key=_start)
     return [
-        Row(tuple(row), tuple(point for track in row for point in track.timeline)) for row in rows
+        TrackRow(tuple(row), tuple(point for track in row for point in track.timeline))
+        for row in rows
     ]
 
 
@@ -79,9 +78,9 @@ def _weight(track: TrackResult) -> float:
 
 
 def _fits(row: list[TrackResult], track: TrackResult) -> bool:
-    place = bisect(row, track.start_s, key=_start)
-    after_the_last = place == 0 or row[place - 1].end_s <= track.start_s
-    before_the_next = place == len(row) or track.end_s <= row[place].start_s
+    index = bisect(row, track.start_s, key=_start)
+    after_the_last = index == 0 or row[index - 1].end_s <= track.start_s
+    before_the_next = index == len(row) or track.end_s <= row[index].start_s
     return after_the_last and before_the_next
 
 

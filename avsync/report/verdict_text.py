@@ -1,4 +1,4 @@
-"""What a result says in words: the headline, its meaning, what to do and with which command."""
+"""Texts of a result: headline, meaning, what to do and with which command."""
 
 import shlex
 from pathlib import Path
@@ -7,7 +7,13 @@ from typing import Literal, NamedTuple
 from avsync.pipelines.check.check_file import MAX_SEARCH_S
 from avsync.pipelines.check.messages import printable
 from avsync.pipelines.fix.plan import doubt
-from avsync.report.fault_text import REPAIRS, course, headline, moving, out_of_tolerance
+from avsync.report.fault_text import (
+    REPAIRS,
+    describe_trajectory,
+    headline,
+    moving_fault,
+    out_of_tolerance,
+)
 from avsync.scoring.result import CheckResult, Fault, TrackResult
 from avsync.timing import Tolerance, describe_offset, judge, tolerance
 
@@ -19,14 +25,14 @@ REASONS = {
     "no_face": "no face was found",
     "face_too_small": "the face is too small",
     "too_short": "the face is in view for too short a time",
-    "silence": "there is no voice to hear",
+    "silence": "there is no speech",
     "still_lips": "the lips do not move",
-    "music": "music plays, and no voice that matches these lips",
-    "no_match": "this voice does not match these lips",
-    "out_of_range": "the offset lies beyond the range searched",
-    "no_video_stream": "the file has no image",
+    "music": "the audio is music, with no speech that matches these lips",
+    "no_match": "this speech does not match these lips",
+    "out_of_range": "the offset is beyond the search range",
+    "no_video_stream": "the file has no video",
     "no_audio_stream": "the file has no audio",
-    "damaged": "the file is damaged or is no video",
+    "damaged": "the file is damaged or not a video",
 }
 
 WHAT_TO_TRY = {
@@ -43,27 +49,27 @@ WHAT_TO_TRY = {
         "give a much surer answer."
     ),
     "silence": (
-        "Play the file and listen. If the voice is on another audio track, or the audio was muted "
-        "in the export, check a version in which the voice is on the first track."
+        "Play the file and listen. If the speech is on another audio track, or the audio was muted "
+        "in the export, check a version in which the speech is on the first track."
     ),
     "still_lips": (
         "Someone else may be talking, or the image may be a photograph or frozen. Check a part "
         "in which the person on screen speaks."
     ),
     "music": (
-        "The voice may be on another track, or too low in the mix. Check a version in which it can "
-        "be heard, or a part without music."
+        "The speech may be on another track, or too low in the mix. Check a version in which it is "
+        "audible, or a part without music."
     ),
     "no_match": (
-        "That is usual for dubbing, voice-over, playback and swapped audio. If the right voice is "
-        "there but may be further away, search wider."
+        "That is usual for dubbing, voice-over, playback and swapped audio. If the right speech is "
+        "there but the offset may be larger, search wider."
     ),
-    "out_of_range": "The best match lies further off than was searched. Search wider.",
+    "out_of_range": "The best match lies outside the search range. Search wider.",
     "no_video_stream": (
-        "An audio file alone cannot be checked. Give the file that holds both image and audio."
+        "An audio file alone cannot be checked. Give the file that contains both video and audio."
     ),
     "no_audio_stream": (
-        "Give the file that holds both image and audio, or put the audio back into this one."
+        "Give the file that contains both video and audio, or put the audio back into this one."
     ),
     "damaged": (
         "Play the file in another program. If it does not play there either, copy or export it "
@@ -76,7 +82,7 @@ NOTHING = "Nothing needs repair."
 
 
 class Command(NamedTuple):
-    """A command line ready to copy, what it is for, and why it would refuse, if it would."""
+    """A command line to copy, its purpose, and the reason why it would refuse, if it would."""
 
     purpose: str
     line: str
@@ -84,7 +90,7 @@ class Command(NamedTuple):
 
 
 class Advice(NamedTuple):
-    """The words at the top of a file's report."""
+    """Texts at the top of a file's report."""
 
     tone: Tone
     headline: str
@@ -94,7 +100,7 @@ class Advice(NamedTuple):
 
 
 def advise(result: CheckResult) -> Advice:
-    """Return the words for one result."""
+    """Return the texts for one result."""
     if result.status == "unreadable":
         reason = result.reason or "damaged"
         return Advice("broken", "Unreadable", _cause(result), WHAT_TO_TRY[reason], None)
@@ -105,7 +111,7 @@ def advise(result: CheckResult) -> Advice:
 
 
 def tone_of(result: CheckResult | TrackResult, limits: Tolerance) -> Tone:
-    """Return the colour and sign of a result, or of one face of it."""
+    """Return the tone of a result, or of one track of it."""
     if isinstance(result, CheckResult) and result.status == "ok":
         return advise(result).tone
     if result.status == "unreadable":
@@ -116,8 +122,8 @@ def tone_of(result: CheckResult | TrackResult, limits: Tolerance) -> Tone:
 
 
 def in_words(result: CheckResult | TrackResult) -> str:
-    """One short phrase for a table: `Audio leads by 83 ms`, `Cannot tell: the lips do not move`."""
-    fault = moving(result) if isinstance(result, CheckResult) else None
+    """Return a short phrase: `Audio leads by 83 ms`, `Cannot tell: the lips do not move`."""
+    fault = moving_fault(result) if isinstance(result, CheckResult) else None
     if fault is not None:
         return headline(fault)
     if result.status == "ok" and result.offset_ms is not None:
@@ -127,7 +133,7 @@ def in_words(result: CheckResult | TrackResult) -> str:
 
 
 def limits_in_words(limits: Tolerance) -> str:
-    """`EBU R37 tolerates sound up to 40 ms early and 60 ms late`."""
+    """Return a sentence: `EBU R37 tolerates audio up to 40 ms early and 60 ms late`."""
     early, late = f"{limits.early_ms:g} ms early", f"{limits.late_ms:g} ms late"
     return f"{limits.source} tolerates audio up to {early} and {late}"
 
@@ -135,25 +141,25 @@ def limits_in_words(limits: Tolerance) -> str:
 def _in_numbers(result: CheckResult, offset_ms: float) -> Advice:
     words = _sentence(describe_offset(offset_ms))
     allowed = limits_in_words(tolerance(result.profile))
-    fault = moving(result)
+    fault = moving_fault(result)
     if fault is not None:
         return _moving(result, fault, allowed)
     if result.verdict == "in_sync":
         meaning = f"{words}. That is in tolerance: {allowed}."
         return Advice("good", "In sync", meaning, _while_in_sync(result), _fix(result))
     early = result.verdict == "audio_leads"
-    heard = f"The voice is heard {'before' if early else 'after'} the lips move."
+    meaning = f"The speech comes {'before' if early else 'after'} the lips move."
     todo = f"{'Delay' if early else 'Advance'} the audio by {abs(offset_ms):.0f} ms."
     if result.borderline:
         todo = f"Borderline: the interval reaches into tolerance. To be safe, {_inner(todo)}"
     if doubt(result):
         todo += " But look at the timeline first."
-    return Advice("bad", words, f"Out of tolerance: {allowed}. {heard}", todo, _fix(result))
+    return Advice("bad", words, f"Out of tolerance: {allowed}. {meaning}", todo, _fix(result))
 
 
 def _moving(result: CheckResult, fault: Fault, allowed: str) -> Advice:
     out = out_of_tolerance(fault, result.duration_s)
-    meaning = f"{course(fault)} {out or 'That is in tolerance all along'}"
+    meaning = f"{describe_trajectory(fault)} {out or 'That is in tolerance all along'}"
     meaning = f"{meaning.rstrip('.')}: {allowed}."
     if result.verdict == "in_sync":
         todo = "Look at the timeline." if out else NOTHING
@@ -179,7 +185,7 @@ def _fix(result: CheckResult, *, re_encodes: bool = False) -> Command | None:
     source = Path(result.file)
     fixed = source.with_name(f"{source.stem}_fixed{source.suffix}") if source.name else source
     line = f"avsync fix {_argument(result.file)} -o {_argument(str(fixed))}"
-    how = "with its audio encoded anew" if re_encodes else "without re-encoding"
+    how = "with its audio re-encoded" if re_encodes else "without re-encoding"
     purpose = f"Writes a corrected copy {how} and measures it again"
     return Command(purpose, line, doubt(result))
 
@@ -198,7 +204,7 @@ def _can_be_typed(path: str) -> bool:
 
 
 def _argument(path: str) -> str:
-    # A name that begins with a dash would be taken for an option.
+    # A name that begins with a dash would be parsed as an option.
     return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 

@@ -1,4 +1,4 @@
-"""What the page shows of a result: its words, drawings and images, ready to be set."""
+"""View model of a result: the texts, drawings and images that the template shows."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,30 +9,31 @@ import numpy as np
 from avsync.media.container import UnreadableMedia
 from avsync.pipelines.check.messages import printable
 from avsync.report.axes import Tick, clock, multiples, signed_ms, step_ms
-from avsync.report.fault_text import moving
+from avsync.report.fault_text import moving_fault
 from avsync.report.heat_map import COARSE, FINE, Grain, HeatMap, draw_heat_map
 from avsync.report.preview_clips import read_clips
-from avsync.report.thumbnails import WORST, Moment, Picture, choose_moments, read_images, spread
+from avsync.report.thumbnails import WORST, Moment, Thumbnail, choose_moments, read_images, spread
 from avsync.report.timeline import MARKS, Scale, Timeline, draw_scale, draw_timeline
-from avsync.report.track_rows import Row, rows_of
+from avsync.report.track_rows import TrackRow, group_tracks
 from avsync.report.verdict_text import Advice, advise, in_words
 from avsync.scoring.result import CheckResult
 from avsync.timing import FRAME_MS, Tolerance, describe_offset, tolerance
 
-NO_PICTURES = "Images are left out"
+NO_IMAGES = "Images are left out"
 
 
 class Detail(NamedTuple):
-    """How much of a file is shown.
+    """Level of detail of a file's view.
 
     Args:
-        rows: rows of faces that are drawn; of a crowd the surest are, the others are counted.
-        marks: marks of a timeline.
-        grain: of the heat map.
-        moments: images, and how many of them are clips; 0: the file is not opened again.
-        budget_s: seconds for the images, and again for the clips.
-        faces: rows of the table of faces; a video has thousands of shots, each with new ones.
-        numbers: whether the timeline is given in numbers too.
+        rows: most rows of faces drawn; the most confident are, the others are counted.
+        marks: most marks of a timeline.
+        grain: resolution of the heat map.
+        moments: number of thumbnails; with 0 the file is not opened again.
+        clips: number of thumbnails that are preview clips.
+        budget_s: seconds for the thumbnails, and again for the clips.
+        faces: most rows of the table of faces: a video has thousands of shots with new tracks.
+        numbers: whether the timeline is given as a table too.
     """
 
     rows: int
@@ -53,30 +54,30 @@ SMALLEST = Detail(1, 60, COARSE, 0, 0, 0.0, 12, False)
 BARE = Detail(0, 0, COARSE, 0, 0, 0.0, 0, False)
 
 
-class Shot(NamedTuple):
-    """An image of a moment with what belongs under it; `clip`: a video to play, or empty."""
+class Snapshot(NamedTuple):
+    """A thumbnail with its caption and loudness outline; `clip` is a video data URI, or empty."""
 
     moment: Moment
-    image: Picture
+    image: Thumbnail
     words: str
     wave: str
     clip: str
 
 
 class RowView(NamedTuple):
-    """What is drawn of one row of faces."""
+    """View of one row of faces."""
 
     title: str
     summary: str
-    row: Row
+    row: TrackRow
     timeline: Timeline
     heat_map: HeatMap | None
     heat_ticks: list[Tick]
-    shots: list[Shot]
+    shots: list[Snapshot]
 
 
 class FileView(NamedTuple):
-    """What is drawn of one file."""
+    """View of one file."""
 
     result: CheckResult
     name: str
@@ -85,18 +86,18 @@ class FileView(NamedTuple):
     scale: Scale | None
     rows: list[RowView]
     hidden_rows: int
-    overview: list[Shot]
+    overview: list[Snapshot]
     no_images: str
     detail: Detail
 
 
 def view_of(result: CheckResult, detail: Detail = FULL) -> FileView:
-    """Return what the page shows of one result, with images from its file where it still is."""
+    """Build the view of one result, with images from its file if it still exists."""
     limits = tolerance(result.profile)
-    # For people to read; images and the command line still go by the true name.
+    # For display; images and the command line use the true name.
     shown_result = replace(result, file=printable(result.file), detail=printable(result.detail))
     end_s = max([result.duration_s or 0.0, *(track.end_s for track in result.tracks)])
-    rows = rows_of(result.tracks)
+    rows = group_tracks(result.tracks)
     shown = rows[: detail.rows] if end_s > 0 else []
     most = detail.moments
     chosen = [choose_moments(row, limits, result.fault, most) if most else [] for row in shown]
@@ -122,11 +123,11 @@ def view_of(result: CheckResult, detail: Detail = FULL) -> FileView:
 
 
 def _row_view(
-    row: Row,
+    row: TrackRow,
     result: CheckResult,
     limits: Tolerance,
     end_s: float,
-    shots: list[Shot],
+    shots: list[Snapshot],
     detail: Detail,
 ) -> RowView:
     heat_map = draw_heat_map(row.tracks, end_s, detail.grain)
@@ -137,7 +138,7 @@ def _row_view(
         ticks = [Tick(100 * (high - ms) / (high - low), signed_ms(ms, 0)) for ms in levels]
     return RowView(
         title=_title(row),
-        summary=_summary(row, limits, moved=moving(result) is None),
+        summary=_summary(row, limits, moved=moving_fault(result) is None),
         row=row,
         timeline=draw_timeline(row, result, limits, end_s, detail.marks),
         heat_map=heat_map,
@@ -146,7 +147,7 @@ def _row_view(
     )
 
 
-def _title(row: Row) -> str:
+def _title(row: TrackRow) -> str:
     first, last = row.tracks[0], row.tracks[-1]
     when = f"{clock(first.start_s)} to {clock(last.end_s)}"
     if len(row.tracks) == 1:
@@ -154,9 +155,11 @@ def _title(row: Row) -> str:
     return f"{len(row.tracks)} faces, one after another, {when}"
 
 
-def _summary(row: Row, limits: Tolerance, *, moved: bool) -> str:
-    """Return what the timeline shows, in words and numbers; `moved`: also how it moves, which no fault
-    tells.
+def _summary(row: TrackRow, limits: Tolerance, *, moved: bool) -> str:
+    """Summarise the timeline in a sentence or two.
+
+    Args:
+        moved: also report a change from the first to the last third, if no fault describes it.
     """
     measured = row.measured
     if not measured:
@@ -179,19 +182,19 @@ def _summary(row: Row, limits: Tolerance, *, moved: bool) -> str:
 
 def _shots(
     result: CheckResult, chosen: list[list[Moment]], detail: Detail
-) -> tuple[list[list[Shot]], str]:
-    """Images for the chosen moments of every row, and why there are none or not all."""
-    none: list[list[Shot]] = [[] for _ in chosen]
+) -> tuple[list[list[Snapshot]], str]:
+    """Return the snapshots of every row, and why there are none or not all."""
+    none: list[list[Snapshot]] = [[] for _ in chosen]
     wanted = [moment for part in chosen for moment in part]
     if not wanted:
         return none, ""
     if not Path(result.file).is_file():
-        return none, f"{NO_PICTURES}: the file was not found when this page was written."
+        return none, f"{NO_IMAGES}: the file was not found when this page was written."
     try:
         images = iter(read_images(result.file, wanted, detail.budget_s))
     except UnreadableMedia as error:
-        return none, f"{NO_PICTURES}: {printable(str(error))}."
-    # The worst first, for where not all can be had.
+        return none, f"{NO_IMAGES}: {printable(str(error))}."
+    # The worst first, in case the budget is not enough for all.
     played = sorted((m for m in wanted if m.box is not None), key=lambda m: m.note != WORST)
     played = played[: detail.clips]
     clips = dict(zip(played, read_clips(result.file, played, detail.budget_s), strict=True))
@@ -202,16 +205,16 @@ def _shots(
     return found, note
 
 
-def _shot(moment: Moment, image: Picture | None, clip: str) -> Shot | None:
+def _shot(moment: Moment, image: Thumbnail | None, clip: str) -> Snapshot | None:
     if image is None:
         return None
     point = moment.point
     words = "" if point is None or point.offset_ms is None else describe_offset(point.offset_ms)
-    return Shot(moment, image, words, _wave(image.loudness), clip)
+    return Snapshot(moment, image, words, _wave(image.loudness), clip)
 
 
 def _wave(loudness: np.ndarray | None) -> str:
-    """Return the outline of the loudness as a path in a box of BARS by 2, quiet = a line in the middle."""
+    """Return the loudness outline as an SVG path in a box of BARS by 2; silence is a flat line."""
     if loudness is None:
         return ""
     heights = np.maximum(0.04, loudness)

@@ -6,11 +6,11 @@ import pytest
 from report.page_reader import Page
 
 from avsync.report import write_report
-from avsync.report.html import FEW, PICTURED
+from avsync.report.html import FEW, WITH_IMAGES
 from avsync.scoring.result import Fault, Piece, thin_maps
 
 # What a file may add to the page of a batch, in bytes: with images and a clip, and without.
-PICTURED_BYTES, BYTES = 120_000, 30_000
+IMAGE_BYTES, BYTES = 120_000, 30_000
 
 
 @pytest.fixture
@@ -103,14 +103,14 @@ def test_a_file_with_pictures_costs_no_more_than_its_share(page, make_batch, mak
     results = [result for result in make_batch(10, clip) if result.status == "ok"]
     read = page(results)
     assert 0 < read.tags.count("video") <= 4
-    assert len(page.raw) < 30_000 + 4 * PICTURED_BYTES + 2 * BYTES
+    assert len(page.raw) < 30_000 + 4 * IMAGE_BYTES + 2 * BYTES
 
 
 def test_only_the_worst_have_pictures_and_each_at_most_one_clip(page, make_batch, make_clip):
     clip = str(make_clip("clip.mp4", duration_s=4.0))
-    results = make_batch(5 * PICTURED, clip)
+    results = make_batch(5 * WITH_IMAGES, clip)
     read = page(results)
-    assert 0 < read.tags.count("video") <= PICTURED
+    assert 0 < read.tags.count("video") <= WITH_IMAGES
 
 
 def test_faces_and_shots_of_a_film_do_not_swell_a_row(page, make_result, make_track):

@@ -179,7 +179,7 @@ def test_a_clip_plays_with_its_sound(browse, make_result, make_track, make_clip)
     result = make_result(83.2, file=str(clip), duration_s=4.0, tracks=(track,))
     script = """
       const video = document.querySelector("video");
-      const [play] = all(".video button");
+      const [play] = all(".clip button");
       play.click();
       await new Promise((done, fail) => { video.ontimeupdate = done; video.onerror = fail; });
       return [video.duration, video.videoWidth, play.getAttribute("aria-label").slice(0, 5),

@@ -4,7 +4,7 @@ import pytest
 
 from avsync.report.axes import clock, signed_ms, time_ticks
 from avsync.report.timeline import HEIGHT, MARKS, draw_scale, draw_timeline
-from avsync.report.track_rows import rows_of
+from avsync.report.track_rows import group_tracks
 from avsync.scoring.result import TimelinePoint
 from avsync.timing import tolerance
 
@@ -17,7 +17,7 @@ def draw(make_result):
 
     def drawn(track, end_s=60.0):
         result = make_result(83.2, tracks=(track,))
-        return draw_timeline(rows_of((track,))[0], result, EBU, end_s)
+        return draw_timeline(group_tracks((track,))[0], result, EBU, end_s)
 
     return drawn
 
@@ -45,7 +45,7 @@ def test_time_ticks_are_round_and_few():
 
 def test_the_scale_puts_offset_and_limits_where_they_belong(make_result):
     scale = draw_scale(make_result(75.0), EBU)
-    assert scale.span_ms == 100
+    assert scale.reach_ms == 100
     assert (scale.late.at, scale.early.at, scale.offset.at) == (20, 70, 87.5)
     assert scale.interval == (83.95, 90.7)
 
@@ -113,7 +113,7 @@ def test_many_moments_join_and_keep_their_reach(draw, make_track):
 def test_faces_in_turn_share_a_row_and_faces_together_do_not(make_track):
     first, second = make_track(80.0, 0, 0, 20), make_track(80.0, 1, 20, 60)
     beside = make_track(None, 2, 10, 30)
-    rows = rows_of((beside, second, first))
+    rows = group_tracks((beside, second, first))
     assert [[track.track for track in row.tracks] for row in rows] == [[0, 1], [2]]
     assert [point.t_s for point in rows[0].points] == sorted(p.t_s for p in rows[0].points)
 
@@ -121,5 +121,5 @@ def test_faces_in_turn_share_a_row_and_faces_together_do_not(make_track):
 def test_drift_is_the_move_from_first_to_last_third(make_track):
     track = make_track(0.0)
     points = tuple(replace(point, offset_ms=2 * point.t_s) for point in track.timeline)
-    row = rows_of((replace(track, timeline=points),))[0]
+    row = group_tracks((replace(track, timeline=points),))[0]
     assert row.drift_ms == pytest.approx(80)

@@ -6,7 +6,7 @@ import pytest
 
 from avsync.report.thumbnails import choose_moments
 from avsync.report.timeline import draw_timeline
-from avsync.report.track_rows import rows_of
+from avsync.report.track_rows import group_tracks
 from avsync.report.verdict_text import advise
 from avsync.scoring.result import Fault, Piece
 from avsync.timing import tolerance
@@ -44,7 +44,7 @@ def faulty(make_result, make_track):
 
 
 def drawn(result):
-    return draw_timeline(rows_of(result.tracks)[0], result, EBU, 60.0)
+    return draw_timeline(group_tracks(result.tracks)[0], result, EBU, 60.0)
 
 
 def test_a_drift_is_told_with_its_rate_course_and_cause(faulty):
@@ -53,7 +53,7 @@ def test_a_drift_is_told_with_its_rate_course_and_cause(faulty):
     assert "From +2 ms at the beginning to +62 ms at the end, 60 ms a minute" in advice.meaning
     assert "made at 24 fps, played at 23.976" in advice.meaning
     assert "Out of tolerance for 0:22.0 of 1:00.0, worst at 1:00.0 with +62 ms" in advice.meaning
-    assert "encoded anew" in advice.command.purpose
+    assert "re-encoded" in advice.command.purpose
 
 
 def test_jumps_are_told_with_their_moments(faulty):
@@ -93,7 +93,7 @@ def test_an_offset_that_stays_is_told_as_before(make_result):
 
 def test_a_fault_is_a_line_over_the_timeline(faulty):
     drawing = drawn(faulty(DRIFT))
-    ((x0, y0), (x1, y1)) = ends(drawing.course[0])
+    ((x0, y0), (x1, y1)) = ends(drawing.trajectory[0])
     per_ms = (drawing.band_bottom - drawing.band_top) / 100
     assert (x0, x1) == (0, 100)
     assert drawing.zero - y0 == pytest.approx(2 * per_ms, abs=0.2)
@@ -104,7 +104,7 @@ def test_a_fault_is_a_line_over_the_timeline(faulty):
 def test_a_jump_is_marked_where_it_is_and_breaks_the_line(faulty):
     drawing = drawn(faulty(JUMPS))
     assert [(jump.at, jump.label) for jump in drawing.jumps] == [(33.33, "0:20.0")]
-    assert [x for line in drawing.course for x, _ in ends(line)] == [0, 33.33, 33.33, 100]
+    assert [x for line in drawing.trajectory for x, _ in ends(line)] == [0, 33.33, 33.33, 100]
     assert len(drawing.lines) == 2
 
 
@@ -114,7 +114,7 @@ def ends(points):
 
 def test_each_piece_of_a_fault_has_its_moment(faulty):
     result = faulty(PASSING)
-    moments = choose_moments(rows_of(result.tracks)[0], EBU, result.fault)
+    moments = choose_moments(group_tracks(result.tracks)[0], EBU, result.fault)
     for piece in PASSING.pieces:
         assert any(piece.start_s <= moment.t_s < piece.end_s for moment in moments)
     assert min(moment.point.offset_ms for moment in moments) == -90

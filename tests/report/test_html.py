@@ -39,9 +39,9 @@ def test_the_verdict_is_said_in_words(report, make_result, offset_ms, headline):
 def test_the_repair_goes_the_right_way(report, make_result):
     leads, lags = report(make_result(83.2)).text, report(make_result(-310.4)).text
     assert "Delay the audio by 83 ms" in leads
-    assert "heard before the lips move" in leads
+    assert "comes before the lips move" in leads
     assert "Advance the audio by 310 ms" in lags
-    assert "heard after the lips move" in lags
+    assert "comes after the lips move" in lags
 
 
 def test_the_numbers_are_those_of_the_result(report, make_result):

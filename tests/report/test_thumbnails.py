@@ -7,7 +7,7 @@ import pytest
 
 from avsync.media.video_reader import UnreadableMedia
 from avsync.report.thumbnails import AROUND_S, BARS, Moment, choose_moments, read_images
-from avsync.report.track_rows import rows_of
+from avsync.report.track_rows import group_tracks
 from avsync.timing import tolerance
 
 EBU = tolerance("ebu")
@@ -96,7 +96,7 @@ def test_the_furthest_and_the_surest_moments_are_chosen(make_track):
     points[21] = replace(points[21], offset_ms=50.0)
     points[33] = replace(points[33], confidence=0.99)
     points[44] = replace(points[44], offset_ms=900.0, confidence=0.1)
-    row = rows_of((replace(track, timeline=tuple(points)),))[0]
+    row = group_tracks((replace(track, timeline=tuple(points)),))[0]
     moments = choose_moments(row, EBU)
     assert {moment.note: moment.t_s for moment in moments if moment.note} == {
         "furthest from sync": 21.5,
@@ -107,11 +107,11 @@ def test_the_furthest_and_the_surest_moments_are_chosen(make_track):
 
 
 def test_a_face_that_cannot_tell_is_shown_all_the_same(make_track):
-    row = rows_of((make_track(None, start_s=10, end_s=20),))[0]
+    row = group_tracks((make_track(None, start_s=10, end_s=20),))[0]
     assert [moment.t_s for moment in choose_moments(row, EBU)] == [11, 13, 15, 17, 19]
 
 
 def test_faces_that_cannot_tell_are_shown_from_first_to_last(make_track):
     tracks = tuple(make_track(None, k, 10 * k, 10 * k + 10) for k in range(20))
-    moments = choose_moments(rows_of(tracks)[0], EBU)
+    moments = choose_moments(group_tracks(tracks)[0], EBU)
     assert [moment.t_s for moment in moments] == [5, 55, 105, 145, 195]

@@ -1,4 +1,4 @@
-"""Where a benchmark's figures go: JSON with what is needed to judge them and to get them again."""
+"""Records of benchmark results: JSON files with the command, commit, machine and date."""
 
 import json
 import os
@@ -15,7 +15,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def machine() -> str:
-    """The machine in one line."""
+    """Describe the machine in one line."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -26,11 +26,48 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """The commit measured, marked where the tree has changes other than results."""
+    """Return the measured commit, marked `-dirty` if files other than results or docs changed."""
     described = _git("describe", "--always", "--abbrev=12").stdout.strip()
     code = ("--", ":(top)", ":(top,exclude)benchmarks/results", ":(top,exclude)docs")
     changed = _git("diff", "--quiet", "HEAD", *code).returncode
     return f"{described}{'-dirty' if changed else ''}" if described else "unknown"
+
+
+def record_path(name: str) -> Path:
+    """Return the path of a record; `name` is `GROUP/NAME`, such as `sync/check_speed`."""
+    return RESULTS / f"{name}.json"
+
+
+def read_records(folder: str, pattern: str = "*") -> list[dict[str, Any]]:
+    """Read the records of a folder of results whose names match a glob pattern, sorted by name."""
+    files = sorted((RESULTS / folder).glob(f"{pattern}.json"))
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+
+
+def write_record(name: str, figures: dict[str, Any], script: str | None = None) -> Path:
+    """Write `results/NAME.json` with the figures, command, commit, machine and date.
+
+    Args:
+        name: name of the record, `GROUP/NAME`.
+        figures: the results; they must be serialisable as JSON.
+        script: `GROUP/SCRIPT` without its suffix; None if the record has the script's name.
+
+    Returns:
+        The path of the file.
+    """
+    record = {
+        "command": " ".join(
+            ["python", f"benchmarks/{script or name}.py", *map(_without_folders, sys.argv[1:])]
+        ),
+        "commit": commit(),
+        "machine": machine(),
+        "date": time.strftime("%Y-%m-%d"),
+        **figures,
+    }
+    path = record_path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return path
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -38,24 +75,6 @@ def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=folder)
 
 
-def _named(argument: str) -> str:
-    """An argument without the folders of this machine."""
+def _without_folders(argument: str) -> str:
+    """Strip the folders of an absolute path: they are those of one machine."""
     return Path(argument).name if Path(argument).is_absolute() else argument
-
-
-def write_record(name: str, figures: dict[str, Any], script: str | None = None) -> Path:
-    """Writes `results/NAME.json` with the figures, command, commit, machine and date; `script` is
-    called like the record unless it makes several.
-    """
-    called = f"benchmarks/{script or name}.py"
-    record = {
-        "command": " ".join(["python", called, *map(_named, sys.argv[1:])]),
-        "commit": commit(),
-        "machine": machine(),
-        "date": time.strftime("%Y-%m-%d"),
-        **figures,
-    }
-    path = RESULTS / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return path

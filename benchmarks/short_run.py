@@ -1,14 +1,23 @@
-"""How runs of few steps are trained, the same for all systems that a table compares."""
+"""Loop settings of short training runs, shared by all systems of a comparison."""
 
 from pathlib import Path
 from typing import Any
 
-from avsync.training.engine.loop import LoopSettings
+from avsync.training.engine.settings import LoopSettings
 
 
-def short_run(folder: Path, steps: int, lr: float, seed: int, **others: Any) -> LoopSettings:
-    """A rate that rises over a twentieth of the steps and falls over their second half; the weights
-    kept are the average of about the last twentieth. `others` are fields of `LoopSettings`.
+def short_run(folder: Path, steps: int, lr: float, seed: int, **settings: Any) -> LoopSettings:
+    """Return loop settings for a run of few steps.
+
+    The learning rate warms up over the first twentieth of the steps and decays over the second
+    half. The exported weights are an exponential moving average over about the last twentieth.
+
+    Args:
+        folder: output folder of the run.
+        steps: number of optimiser steps.
+        lr: peak learning rate.
+        seed: seed of the run.
+        settings: other fields of `LoopSettings`.
     """
     return LoopSettings(
         folder,
@@ -19,5 +28,5 @@ def short_run(folder: Path, steps: int, lr: float, seed: int, **others: Any) -> 
         ema=1 - min(1.0, 20 / steps),
         save_every=50,
         seed=seed,
-        **others,
+        **settings,
     )

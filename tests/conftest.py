@@ -1,13 +1,11 @@
 """Clips whose truth can be read back: white frames and clicks at known times, in any container."""
 
-import importlib
 import json
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 
 import av
 import numpy as np
@@ -31,7 +29,6 @@ CODECS = {
     ".ts": ("libx264", "aac"),
     ".flv": ("libx264", "aac"),
 }
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 FLASHES = (0.4, 1.2, 1.6)
 CLICK_HZ, CLICK_SIGMA_S = 1000.0, 0.002
 STORED_FRAMES = 40
@@ -51,23 +48,6 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
         return code, said.out, said.err
 
     return call
-
-
-@pytest.fixture
-def benchmark_script(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[[str], ModuleType]:
-    """`benchmark_script(name)`: a script that writes its records under `tmp_path / "results"`."""
-
-    def load(name: str) -> ModuleType:
-        monkeypatch.syspath_prepend(str(BENCHMARKS))
-        record, script = importlib.import_module("record"), importlib.import_module(name)
-        for module in (record, script):
-            if hasattr(module, "RESULTS"):
-                monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
-        return script
-
-    return load
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ MEDIAN_LINES = (110, 150)
 # parts of one paper's model, and catalogs that a table is made of.
 ONE_IMPORTER = {
     "avsync.metrics.distortion_filters": "the least-squares filters of BSS Eval",
+    "avsync.tasks.catalog": "the table of released models",
 }
 
 Edges = dict[str, set[str]]

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data.sound_files import write_sound
+from data.wav_files import write_sound
 from pipelines.readers import write_reader
 from safetensors import safe_open
 from training.spoken import write_transcripts
@@ -34,7 +34,7 @@ from avsync.pipelines.evaluate.talking_metrics import ClipRow, SyncFigures, talk
 from avsync.pipelines.evaluate.video_pairs import Likeness
 from avsync.pipelines.separate.result import RECORD, Voice, write_separation
 from avsync.pipelines.talk.result import Speaker, talk_json
-from avsync.scoring.result import Fault, Piece, TimelinePoint
+from avsync.scoring.result import Fault, OffsetSegment, TimelinePoint
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 REWRITE = "AVSYNC_WRITE_SNAPSHOTS"
@@ -260,7 +260,7 @@ def test_json_keys_of_results_match_the_snapshot(pinned, tmp_path):
     points, spans = (TimelinePoint(0.0, 1.0, 0.9),), ((0.0, 1.0),)
     box, status = (0.0, 0.0, 9.0, 9.0), ("ok", None)
     track = TrackResult(0, 0.0, 1.0, box, *status, 1.0, (0.0, 2.0), 0.9, points, spans)
-    fault = Fault("constant", (Piece(0.0, 1.0, 1.0, 0.0),))
+    fault = Fault("constant", (OffsetSegment(0.0, 1.0, 1.0, 0.0),))
     checked = avsync.CheckResult(
         file="a.mp4",
         status="ok",

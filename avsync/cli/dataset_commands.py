@@ -96,9 +96,9 @@ def features(
     if not sources:
         raise ValueError("say which FILE or STORE to take features of")
     from avsync.pipelines.check import messages as words
-    from avsync.pipelines.features.extract import extract
+    from avsync.pipelines.features.extract import extract_features
 
-    done = extract(
+    done = extract_features(
         sources,
         output,
         model=model,

@@ -73,7 +73,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 def _train(arguments: Sequence[str]) -> int:
     # The recipe's fields are the command line, so this help alone loads torch.
-    from avsync.pipelines.train import train as run
+    from avsync.pipelines.train import train_recipe as run
     from avsync.training.catalog import RECIPES
 
     choices: dict[str, Callable[..., Any]] = {

@@ -1,8 +1,8 @@
-"""Augmentation for sync training: what changes a face or a voice but not when they move.
+"""Augment mouth crops for sync training: change how a face looks, but not when its lips move.
 
-Mouths and mels are changed clip by clip, the same way from a clip's first frame to its last, except
-for slow drifts. All draws come from the generator given, so a run can be repeated; it must be on
-the device of what is altered.
+A clip is changed in the same way from its first frame to its last, except for slow drifts. All
+draws come from the given generator, so that a run can be repeated; it must be on the device of the
+tensors.
 """
 
 import math
@@ -13,9 +13,9 @@ from torch import Generator, Tensor
 
 
 def augment_mouth(grey: Tensor, size: int, generator: Generator) -> Tensor:
-    """Map grey mouth crops `(B, T, H, W)` in [0, 1] to altered ones `(B, T, size, size)`.
+    """Map greyscale mouth crops `(B, T, H, W)` in [0, 1] to augmented ones `(B, T, size, size)`.
 
-    Every clip has a strength of its own, from untouched to heavy, light ones more often.
+    Each clip gets a random strength from untouched to heavy; weak ones are more frequent.
     """
     strength = _uniform((len(grey), 1), generator) ** 1.5
     grey = warp(grey, size, strength, generator)
@@ -24,20 +24,15 @@ def augment_mouth(grey: Tensor, size: int, generator: Generator) -> Tensor:
     return soften(grey, strength, generator)
 
 
-def augment_mel(mel: Tensor, generator: Generator) -> Tensor:
-    """Map log-mel powers `(B, M, S)` to altered ones: another throat, room, microphone, noise.
-
-    Every clip has a strength of its own, from untouched to heavy, light ones more often.
-    """
-    mel = warp_bands(mel, _uniform((len(mel), 1), generator), generator)
-    strength = _uniform((len(mel), 1), generator) ** 2
-    mel = reverberate(mel, strength, generator)
-    mel = colour(mel, strength, generator)
-    return add_noise_floor(mel, strength, generator)
-
-
 def warp(grey: Tensor, size: int, strength: Tensor, generator: Generator) -> Tensor:
-    """Scale, aspect, roll, shear, shift and mirror of each clip, with a slow drift of the place."""
+    """Scale, rotate, shear, shift and mirror each clip, with slow drift.
+
+    Args:
+        grey: crops `(B, T, H, W)`.
+        size: height and width of the result `(B, T, size, size)`.
+        strength: of each clip `(B, 1)`, in [0, 1].
+        generator: draws.
+    """
     batch, frames, _, _ = grey.shape
 
     def varied(clip_sd: float, drift_sd: float) -> Tensor:
@@ -59,37 +54,55 @@ def warp(grey: Tensor, size: int, strength: Tensor, generator: Generator) -> Ten
 
 
 def relight(grey: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """Gamma, contrast, a lighting gradient, slow flicker, and now and then the negative."""
+    """Change gamma and contrast, add a lighting gradient and slow flicker, and invert a few clips.
+
+    Args:
+        grey: crops `(B, T, H, W)`.
+        strength: of each clip `(B, 1)`, in [0, 1].
+        generator: draws.
+    """
     batch, frames, height, width = grey.shape
-    each = (batch, 1, 1, 1)
+    shape = (batch, 1, 1, 1)
     strong = strength[..., None, None]
-    grey = grey.clamp(0, 1) ** torch.exp(0.5 * strong * _normal(each, generator))
-    y = _line(height, generator)[:, None]
-    x = _line(width, generator)
-    slope = 0.45 * (_normal(each, generator) * x + _normal(each, generator) * y)
+    grey = grey.clamp(0, 1) ** torch.exp(0.5 * strong * _normal(shape, generator))
+    y = _axis(height, generator)[:, None]
+    x = _axis(width, generator)
+    slope = 0.45 * (_normal(shape, generator) * x + _normal(shape, generator) * y)
     flicker = 0.04 * _drift(batch, frames, generator)[..., None, None]
-    grey = grey * torch.exp(strong * (slope + flicker + 0.2 * _normal(each, generator)))
-    negative = _uniform(each, generator) < 0.15 * strong
+    grey = grey * torch.exp(strong * (slope + flicker + 0.2 * _normal(shape, generator)))
+    negative = _uniform(shape, generator) < 0.15 * strong
     return torch.where(negative, 1 - grey, grey)
 
 
 def occlude(grey: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """Return a still patch over part of some clips: a microphone, a hand, a caption."""
+    """Cover part of some clips with a still patch, such as a microphone, a hand or a caption.
+
+    Args:
+        grey: crops `(B, T, H, W)`.
+        strength: of each clip `(B, 1)`, in [0, 1].
+        generator: draws.
+    """
     batch, _, height, width = grey.shape
-    each = (batch, 1, 1, 1)
-    angle = 2 * math.pi * _uniform(each, generator)
-    reach = 0.6 + 0.4 * _uniform(each, generator)
-    y = _line(height, generator)[:, None] - reach * torch.sin(angle)
-    x = _line(width, generator) - reach * torch.cos(angle)
-    size_x = 0.15 + 0.4 * _uniform(each, generator)
-    size_y = 0.15 + 0.4 * _uniform(each, generator)
+    shape = (batch, 1, 1, 1)
+    angle = 2 * math.pi * _uniform(shape, generator)
+    reach = 0.6 + 0.4 * _uniform(shape, generator)
+    y = _axis(height, generator)[:, None] - reach * torch.sin(angle)
+    x = _axis(width, generator) - reach * torch.cos(angle)
+    size_x = 0.15 + 0.4 * _uniform(shape, generator)
+    size_y = 0.15 + 0.4 * _uniform(shape, generator)
     inside = (x / size_x) ** 4 + (y / size_y) ** 4 < 1
-    hidden = inside & (_uniform(each, generator) < 0.5 * strength[..., None, None])
-    return torch.where(hidden, _uniform(each, generator).expand_as(grey), grey)
+    hidden = inside & (_uniform(shape, generator) < 0.5 * strength[..., None, None])
+    return torch.where(hidden, _uniform(shape, generator).expand_as(grey), grey)
 
 
 def soften(grey: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """Blur (down and up again) of some clips, sensor noise on all."""
+    """Blur some clips by downsampling and upsampling them, and add sensor noise to all.
+
+    Args:
+        grey: crops `(B, T, H, W)`.
+        strength: of each clip `(B, 1)`, in [0, 1].
+        generator: draws.
+    """
     batch, frames, height, width = grey.shape
     strong = strength[..., None, None]
     scale = 0.4 + 0.4 * float(_uniform((1,), generator))
@@ -100,70 +113,14 @@ def soften(grey: Tensor, strength: Tensor, generator: Generator) -> Tensor:
     return grey + level * _normal((batch, frames, height, width), generator)
 
 
-def colour(mel: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """Gain, spectral tilt and a few broad bumps: another microphone."""
-    batch, bands, _ = mel.shape
-    tilt = 1.5 * _normal((batch, 1), generator) * _line(bands, generator)
-    knots = 0.7 * _normal((batch, 1, 6), generator)
-    bumps = F.interpolate(knots, bands, mode="linear", align_corners=True)[:, 0]
-    gain = 2.0 * _normal((batch, 1), generator)
-    return mel + (gain + strength * (tilt + bumps))[..., None]
-
-
-def warp_bands(mel: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """Stretches the frequency axis: a shorter or longer vocal tract (Jaitly and Hinton, 2013)."""
-    batch, bands, steps = mel.shape
-    strong = strength[..., None]
-    stretch = torch.exp(0.15 * strong * _normal((batch, 1, 1), generator))
-    shift = 0.05 * strong * _normal((batch, 1, 1), generator)
-    y = (_line(bands, generator)[None, :, None] + 1) * stretch - 1 + shift
-    x = _line(steps, generator)[None, None, :]
-    grid = torch.stack([x.expand(batch, bands, steps), y.expand(batch, bands, steps)], dim=-1)
-    warped = F.grid_sample(mel[:, None], grid, padding_mode="border", align_corners=True)
-    return warped[:, 0]
-
-
-def reverberate(mel: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """Smears the power of some clips over later columns, decaying as in a room (60 dB in 0.15 to
-    0.6 s).
-    """
-    batch, _, steps = mel.shape
-    length = min(30, steps)
-    columns = torch.arange(1, length, device=generator.device)
-    decay = 0.15 + 0.45 * _uniform((batch, 1), generator)
-    tail = 10 ** (-6 * columns * 0.01 / decay) * 0.3 * _uniform((batch, 1), generator)
-    wet = _uniform((batch, 1), generator) < 0.6 * strength
-    tail = torch.where(wet, tail, 0.0)
-    impulse = F.pad(tail, (1, 0), value=1.0)
-    power = F.pad(mel.exp(), (length - 1, 0))
-    smeared = F.conv1d(power.transpose(0, 1), impulse.flip(1)[:, None], groups=batch)
-    return smeared.transpose(0, 1).clamp_min(1e-8).log()
-
-
-def add_noise_floor(mel: Tensor, strength: Tensor, generator: Generator) -> Tensor:
-    """Add noise of a random colour, 5 to 70 dB below its loud parts, to half of the clips.
-
-    The others keep what is heard in their silence: breath and lips that part.
-    """
-    batch, bands, _ = mel.shape
-    quiet = _uniform((batch, 1, 1), generator) < 0.5
-    loud = mel.amax(1).quantile(0.9, dim=-1)[:, None, None]
-    quietest = 70 - 30 * strength[..., None]
-    depth_db = quietest - 35 * strength[..., None] * _uniform((batch, 1, 1), generator)
-    depth = depth_db * math.log(10) / 10
-    tilt = 0.8 * _normal((batch, 1, 1), generator) * _line(bands, generator)[:, None]
-    grain = 0.5 * _normal(tuple(mel.shape), generator)
-    return torch.where(quiet, mel, torch.logaddexp(mel, loud - depth + tilt + grain))
-
-
 def _drift(batch: int, frames: int, generator: Generator) -> Tensor:
-    """Slow smooth curves `(batch, frames)` of about unit size: a knot every 12 frames or so."""
+    """Draw slow smooth curves `(batch, frames)` of about unit size, with a knot every 12 frames."""
     knots = _normal((batch, 1, 2 + frames // 12), generator)
     return F.interpolate(knots, frames, mode="linear", align_corners=True)[:, 0]
 
 
-def _line(steps: int, generator: Generator) -> Tensor:
-    """From -1 to 1 in so many steps, on the generator's device."""
+def _axis(steps: int, generator: Generator) -> Tensor:
+    """Return coordinates `(steps,)` from -1 to 1, on the generator's device."""
     return torch.linspace(-1, 1, steps, device=generator.device)
 
 

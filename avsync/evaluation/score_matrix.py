@@ -1,6 +1,7 @@
-"""A model and a clip in memory -> the scores of each window against the 31 voices around it.
+"""Score a clip in memory: each window against the audio of the 31 windows around it.
 
-Windows are encoded in blocks, each once; of the voice those stay that the next block still meets.
+The result is the band of the score matrix that the published evaluations use. Windows are encoded
+in blocks, each once; audio embeddings that the next block needs are kept.
 """
 
 import math
@@ -13,7 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avsync.metrics.sync_accuracy import MAX_SHIFT, candidate_windows
-from avsync.scoring.embeddings import Entries, each, joined, place_of
+from avsync.scoring.embeddings import (
+    Embeddings,
+    concatenate_embeddings,
+    device_and_dtype,
+    tree_map,
+)
 from avsync.scoring.engine import SyncModel, to_frames
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
@@ -21,23 +27,26 @@ from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 ENCODED_WINDOWS = 64
 COMPARED_ROWS = 8
 
-# The entries of the voice of windows from the first to before the second.
-Encode = Callable[[int, int], Entries]
+# Maps (first, end) to the audio embeddings of windows first to end - 1.
+Encode = Callable[[int, int], Embeddings]
 
 
 @runtime_checkable
 class FeatureModel(Protocol):
-    """A sync task that can also cut its windows out of the features of a whole clip."""
+    """Sync task that can also cut its windows out of the features of a whole clip."""
 
     def window_features(self, wav: Tensor, windows: int) -> Tensor: ...
-    def encode_features(self, features: Tensor) -> Entries: ...
+    def encode_features(self, features: Tensor) -> Embeddings: ...
 
 
-class ClipBand(NamedTuple):
-    """Scores `(n, 31)` of a clip; column c of row i is audio window i + c - 15.
+class ScoreBand(NamedTuple):
+    """Band of the score matrix of a clip, and its embeddings.
 
-    `video` and `audio` are the windows' embeddings `(n, D)`, None where a model's entries are more
-    than a vector.
+    Args:
+        band: scores `(n, 31)`; column c of row i is audio window i + c - 15.
+        video: embeddings `(n, D)` of the windows' frames; None for models whose embeddings are
+            not vectors.
+        audio: embeddings `(n, D)` of the windows' audio, likewise.
     """
 
     band: Tensor
@@ -46,63 +55,61 @@ class ClipBand(NamedTuple):
 
 
 def window_count(window: int, crops: np.ndarray, wav: np.ndarray) -> int:
-    """Return the windows that the public evaluation counts: frames with frame and audio, less a window
-    of `window` frames (the last possible one is left out).
+    """Return the number of windows of a clip that the public evaluation counts.
+
+    Frames that have audio, less `window`: the last possible window is left out.
     """
     return min(len(crops), len(wav) // SAMPLES_PER_FRAME) - window
 
 
 @torch.inference_mode()
-def clip_band(
+def score_clip_band(
     model: SyncModel,
     crops: np.ndarray,
     wav: np.ndarray,
     truth_ms: float = 0.0,
     empty_windows: bool = True,
-) -> ClipBand:
-    """Score every window of a clip with the voice of every window up to 15 frames away.
+) -> ScoreBand:
+    """Score every window of a clip with the audio of every window up to 15 frames away.
 
     Args:
         model: a sync task in eval mode.
         crops: `(T, H, W, 3)` uint8 in the geometry that `model.spec` declares.
         wav: `(N,)` at 16 kHz, from the first crop on.
-        truth_ms: offset of the clip, taken off first; positive = the audio leads.
-        empty_windows: as the public evaluation has it: windows are cut out of the features of the
-            whole clip, and features of zeros stand in for those outside it. Otherwise, and for a
-            model that is no `FeatureModel`, the audio of each window is cut out, with silence
-            beyond the clip's ends, and the score against a window outside is NaN.
+        truth_ms: true offset of the clip, subtracted first; positive = the audio leads.
+        empty_windows: cut windows as the public evaluation does: out of the features of the whole
+            clip, with features of zeros for those outside it. Otherwise, and for a model that is
+            no `FeatureModel`, the audio of each window is cut out, with silence beyond the clip's
+            ends, and the score against a window outside is NaN.
     """
     window = model.spec.window_frames
     count = window_count(window, crops, wav)
     if count < 1:
         raise ValueError(f"a clip must have over {window} frames, got {len(crops)}")
-    place, audio = place_of(model), WavInMemory(wav)
+    (device, dtype), source = device_and_dtype(model), WavInMemory(wav)
     if empty_windows and isinstance(model, FeatureModel):
-        voice = _Voice(count, *_from_features(model, audio, count, truth_ms))
+        audio = _AudioWindows(count, *_encode_features(model, source, count, truth_ms))
     else:
-        voice = _Voice(count, _cut_out(model, audio, truth_ms))
+        audio = _AudioWindows(count, _encode_audio(model, source, truth_ms))
     rows: list[Tensor] = []
-    seen: list[Tensor] = []
-    heard: list[Tensor] = []
+    video_vectors: list[Tensor] = []
+    audio_vectors: list[Tensor] = []
     for start in range(0, count, ENCODED_WINDOWS):
         stop = min(start + ENCODED_WINDOWS, count)
-        # A copy: torch takes nothing that is mapped from disk to be read only.
-        frames = to_frames(np.array(crops[start : stop + window - 1]))
-        frames = frames.to(place.device, place.dtype)
-        lips = each(lambda embeddings: embeddings[0], model.encode_video(frames))
-        rows += _compare(model, lips, voice, start, stop)
-        if isinstance(lips, Tensor) and lips.ndim == 2:
-            seen.append(lips.float().cpu())
-            heard.append(voice.part(start, stop).float().cpu())
-    if not seen:
-        return ClipBand(torch.cat(rows), None, None)
-    return ClipBand(torch.cat(rows), torch.cat(seen), torch.cat(heard))
+        # A copy: torch takes no read-only arrays, such as those mapped from disk.
+        frames = to_frames(np.array(crops[start : stop + window - 1])).to(device, dtype)
+        video = tree_map(lambda tensor: tensor[0], model.encode_video(frames))
+        rows += _compare(model, video, audio, start, stop)
+        if isinstance(video, Tensor) and video.ndim == 2:
+            video_vectors.append(video.float().cpu())
+            audio_vectors.append(audio.part(start, stop).float().cpu())
+    if not video_vectors:
+        return ScoreBand(torch.cat(rows), None, None)
+    return ScoreBand(torch.cat(rows), torch.cat(video_vectors), torch.cat(audio_vectors))
 
 
 class WavInMemory:
-    """Audio `(N,)` at 16 kHz that lies in memory, as the engine asks for it: by time, with silence
-    beyond its ends.
-    """
+    """Audio source from a waveform `(N,)` at 16 kHz, with silence beyond its ends."""
 
     def __init__(self, wav: np.ndarray) -> None:
         self.wav = wav
@@ -117,70 +124,79 @@ class WavInMemory:
         return out
 
 
-class _Voice:
-    """The entries of a clip's voice, encoded once as the windows move on.
+class _AudioWindows:
+    """Sliding buffer of the audio embeddings of a clip's windows, each encoded once.
 
     Args:
         count: windows of the clip.
-        encode: gives the entries of some of them.
-        empty: the entry `(1, ...)` of a window without audio; None where such are barred.
+        encode: encodes a range of windows.
+        empty: embedding `(1, ...)` that stands for windows outside the clip; None to leave these
+            out.
     """
 
-    def __init__(self, count: int, encode: Encode, empty: Entries | None = None) -> None:
+    def __init__(self, count: int, encode: Encode, empty: Embeddings | None = None) -> None:
         self.count, self.encode, self.empty = count, encode, empty
         self.first = self.end = 0
-        self.embeddings: Entries | None = None
+        self.embeddings: Embeddings | None = None
 
-    def around(self, start: int, stop: int) -> Entries:
-        """Return the entries that windows from start to stop meet, from `first` on; the empty one last."""
+    def around(self, start: int, stop: int) -> Embeddings:
+        """Return the candidates of windows start to stop, from window `first` on.
+
+        The embedding of an empty window is appended, or a placeholder if there is none.
+        """
         low, high = max(0, start - MAX_SHIFT), min(self.count, stop + MAX_SHIFT)
         if self.embeddings is None:
             self.embeddings = self.encode(low, high)
         else:
             drop = low - self.first
-            kept = each(lambda embeddings: embeddings[drop:], self.embeddings)
+            kept = tree_map(lambda tensor: tensor[drop:], self.embeddings)
             if high > self.end:
-                self.embeddings = joined(kept, self.encode(self.end, high))
+                self.embeddings = concatenate_embeddings(kept, self.encode(self.end, high))
             else:
                 self.embeddings = kept
         self.first, self.end = low, high
-        last = each(lambda e: e[:1], self.embeddings) if self.empty is None else self.empty
-        return joined(self.embeddings, last)
+        last = self.empty
+        if last is None:
+            last = tree_map(lambda tensor: tensor[:1], self.embeddings)
+        return concatenate_embeddings(self.embeddings, last)
 
-    def part(self, start: int, stop: int) -> Entries:
-        """Return the entries from start to stop, which lie among those asked for last."""
-        return each(
-            lambda embeddings: embeddings[start - self.first : stop - self.first], self.embeddings
-        )
+    def part(self, start: int, stop: int) -> Embeddings:
+        """Return the embeddings of windows start to stop, a part of the last `around`."""
+        low, high = start - self.first, stop - self.first
+        return tree_map(lambda tensor: tensor[low:high], self.embeddings)
 
 
-def _compare(model: SyncModel, lips: Entries, voice: _Voice, start: int, stop: int) -> list[Tensor]:
-    """Score of the windows from start to stop, some rows `(r, 31)` at a time."""
-    table = voice.around(start, stop)
-    index = candidate_windows(voice.count)[start:stop]
-    inside = (index >= 0) & (index < voice.count)
+def _compare(
+    model: SyncModel, video: Embeddings, audio: _AudioWindows, start: int, stop: int
+) -> list[Tensor]:
+    """Score windows start to stop with their candidates, in chunks of rows `(r, 31)`."""
+    candidates = audio.around(start, stop)
+    index = candidate_windows(audio.count)[start:stop]
+    inside = (index >= 0) & (index < audio.count)
     rows, row = [], 0
     while row < stop - start:
-        end = _rows_together(inside, row)
-        here = inside[row]
-        places = index[row:end, here] - voice.first
-        empty = voice.empty is not None and not bool(here.all())
+        end = _chunk_end(inside, row)
+        known = inside[row]
+        columns = index[row:end, known] - audio.first
+        empty = audio.empty is not None and not bool(known.all())
         if empty:
             # Candidates outside the clip are all the same: compared once.
-            places = F.pad(places, (0, 1), value=-1)
-        scores = _grid(model, lips, table, slice(row, end), places)
-        band = torch.full((end - row, len(here)), torch.nan)
+            columns = F.pad(columns, (0, 1), value=-1)
+        scores = _compare_rows(model, video, candidates, slice(row, end), columns)
+        band = torch.full((end - row, len(known)), torch.nan)
         if empty:
             band[:] = scores[:, -1:]
-        band[:, here] = scores[:, : int(here.sum())]
+        band[:, known] = scores[:, : int(known.sum())]
         rows.append(band)
         row = end
     return rows
 
 
-def _rows_together(inside: Tensor, row: int) -> int:
-    """Return where the rows end that have all their candidates, as `row` has; rows at the clip's ends,
-    which have not, stand alone.
+def _chunk_end(inside: Tensor, row: int) -> int:
+    """Return the end of a chunk of rows from `row` on.
+
+    Rows that have all their candidates are compared together, the others, at the clip's ends, one
+    by one.
     """
     whole, end = inside.all(1), row + 1
     while end < min(len(inside), row + COMPARED_ROWS) and whole[row] and whole[end]:
@@ -188,36 +204,42 @@ def _rows_together(inside: Tensor, row: int) -> int:
     return end
 
 
-def _grid(model: SyncModel, lips: Entries, table: Entries, rows: slice, places: Tensor) -> Tensor:
-    """Score `(r, K)` of some rows of lips with the entries of the table at `places` `(r, K)`."""
-    one = each(lambda embeddings: embeddings[rows, None], lips)
-    wanted = places.to(place_of(model).device)
-    return model.compare(one, each(lambda embeddings: embeddings[wanted], table)).float().cpu()
+def _compare_rows(
+    model: SyncModel, video: Embeddings, candidates: Embeddings, rows: slice, columns: Tensor
+) -> Tensor:
+    """Score `(r, K)` of rows of the video with the candidates at `columns` `(r, K)`."""
+    windows = tree_map(lambda tensor: tensor[rows, None], video)
+    columns = columns.to(device_and_dtype(model).device)
+    return (
+        model.compare(windows, tree_map(lambda tensor: tensor[columns], candidates)).float().cpu()
+    )
 
 
-def _from_features(
+def _encode_features(
     model: FeatureModel, audio: WavInMemory, count: int, truth_ms: float
-) -> tuple[Encode, Entries]:
+) -> tuple[Encode, Embeddings]:
+    """Return an encoder of windows cut out of a clip's features, and the empty embedding."""
     wav = audio.window(-truth_ms / 1000, audio.end_s - truth_ms / 1000)
     features = model.window_features(_batch(wav, model), count)[0]
     empty = model.encode_features(torch.zeros_like(features[:1]))
     return lambda first, end: model.encode_features(features[first:end]), empty
 
 
-def _cut_out(model: SyncModel, audio: WavInMemory, truth_ms: float) -> Encode:
+def _encode_audio(model: SyncModel, audio: WavInMemory, truth_ms: float) -> Encode:
+    """Return an encoder of windows whose audio is cut out."""
     spec = model.spec
-    # Whole frames of margin: a model that rounds starts to its hop does so alike everywhere.
+    # A margin of whole frames: models that round starts to their hop then round all equally.
     before = max(0, math.ceil(-spec.audio_from_s * FPS))
 
-    def encode(first: int, end: int) -> Entries:
+    def encode(first: int, end: int) -> Embeddings:
         begin_s = (first - before) / FPS - truth_ms / 1000
         starts_s = torch.arange(before, before + end - first) / FPS
         wav = audio.window(begin_s, begin_s + float(starts_s[-1]) + spec.audio_until_s + 1 / FPS)
         encoded = model.encode_audio(_batch(wav, model), starts_s)
-        return each(lambda embeddings: embeddings[0], encoded)
+        return tree_map(lambda tensor: tensor[0], encoded)
 
     return encode
 
 
 def _batch(wav: np.ndarray, model: object) -> Tensor:
-    return torch.from_numpy(wav)[None].to(place_of(model).device)
+    return torch.from_numpy(wav)[None].to(device_and_dtype(model).device)

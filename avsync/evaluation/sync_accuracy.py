@@ -1,4 +1,4 @@
-"""How well a sync model finds offsets that are known: per window, per context and per clip."""
+"""Measure how well a sync model finds known offsets: by window, by context and by clip."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,52 +10,60 @@ from torch import Tensor
 
 from avsync.data.sampling.crops import crops_for
 from avsync.data.store.reader import PreparedClip
-from avsync.evaluation.score_matrix import WavInMemory, clip_band
+from avsync.evaluation.score_matrix import WavInMemory, score_clip_band
 from avsync.metrics.sync_accuracy import MAX_SHIFT, average_context, best_offsets
-from avsync.scoring.decision import BEYOND_S, Answer, judge_curves
+from avsync.scoring.decision import SEARCH_MARGIN_S, Decision, decide_offset
 from avsync.scoring.engine import CroppedTick, SyncModel, score_tracks
 from avsync.scoring.result import Interval
 from avsync.scoring.score_sums import TrackScores
 from avsync.tasks.calibration import Calibration
 from avsync.timing import FPS
 
-# Spoken parts of clips, by the stem of their source: first and last second of the words.
+# Spoken part of each clip, by the stem of its source: first and last second of the words.
 Words = Mapping[str, tuple[float, float]]
-# Which windows are counted.
+# Subsets of the windows of a clip; see `Accuracy.shares`.
 Windows = Literal["all", "away from the ends", "inside words", "touching words"]
 
 
 class ClipAccuracy(NamedTuple):
-    """One clip: offsets found, in frames, by context, less the truth; and the whole clip's answer.
+    """Errors of one clip.
 
-    `inside` `(n,)` tells which windows lie inside the words; None where words are not known.
-    `touching` tells by context which windows' contexts hold at least one window inside them.
+    Args:
+        name: stem of the clip's source.
+        errors: by context, offsets found less the true one `(n,)`, in frames.
+        inside: whether each window lies inside the words `(n,)`; None if words are not known.
+        touching: by context, whether each window's context holds at least one such window `(n,)`.
+        decision: decision for the whole clip.
+        error_ms: its offset less the true one; None without an offset.
     """
 
     name: str
     errors: dict[int, Tensor]
     inside: Tensor | None
     touching: dict[int, Tensor]
-    answer: Answer
+    decision: Decision
     error_ms: float | None
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The accuracy over clips; every mean is over clips, as in the published protocol."""
+    """Accuracy over clips; every mean is over clips, as in the published protocol."""
 
     clips: tuple[ClipAccuracy, ...]
 
     def within(self, context: int, tolerance: int, windows: Windows = "all") -> float:
-        """Share of windows whose offset is at most `tolerance` frames off, in [0, 1]."""
+        """Return the share of windows whose offset is at most `tolerance` frames off, in [0, 1]."""
         return float(np.mean(self.shares(context, tolerance, windows)))
 
     def shares(self, context: int, tolerance: int, windows: Windows = "all") -> list[float]:
-        """Return the share of every clip that has such windows.
+        """Return that share for every clip that has windows of the subset.
 
-        `away from the ends`: windows whose 31 candidates all lie inside the clip. `inside words`:
-        windows that lie inside the words. `touching words`: windows whose context holds at least
-        one of these. The others have silence and closed lips to go by.
+        Args:
+            context: frames over which scores are averaged.
+            tolerance: largest error that is right, in frames.
+            windows: `away from the ends`: windows whose 31 candidates all lie inside the clip.
+                `inside words`: windows that lie inside the words. `touching words`: windows whose
+                context holds at least one of these; the others show only silence and closed lips.
         """
         shares = []
         for clip in self.clips:
@@ -66,20 +74,20 @@ class Accuracy:
         return shares
 
     def touching_share(self, context: int) -> float:
-        """Mean share of windows whose context touches the words."""
+        """Return the mean share of windows whose context touches the words."""
         return float(np.mean([clip.touching[context].float().mean() for clip in self.clips]))
 
     def errors_ms(self) -> np.ndarray:
-        """Errors of the clips that were answered, in ms."""
+        """Return the errors of the clips with an offset, in ms."""
         return np.array([clip.error_ms for clip in self.clips if clip.error_ms is not None])
 
     def clips_within(self, tolerance_ms: float) -> int:
-        """Return how many clips, as a whole, were answered within the tolerance."""
+        """Return the number of clips whose offset is within the tolerance."""
         return int((np.abs(self.errors_ms()) <= tolerance_ms).sum())
 
 
 def _chosen(clip: ClipAccuracy, context: int, windows: Windows) -> Tensor | None:
-    """Which windows `(n,)` of a clip are counted; None where that is not known."""
+    """Return a mask `(n,)` of the subset; None if it is not known for this clip."""
     if windows == "inside words":
         return clip.inside
     if windows == "touching words":
@@ -88,8 +96,8 @@ def _chosen(clip: ClipAccuracy, context: int, windows: Windows) -> Tensor | None
     return (number >= reach) & (number < len(number) - reach)
 
 
-def resampled_interval(values: Sequence[float], seed: int = 0, draws: int = 2000) -> Interval:
-    """Return the central 95 % of the mean over clips drawn anew with replacement."""
+def bootstrap_interval(values: Sequence[float], seed: int = 0, draws: int = 2000) -> Interval:
+    """Return the 95 % bootstrap interval of the mean: clips are resampled with replacement."""
     rng = np.random.default_rng(seed)
     picks = rng.integers(len(values), size=(draws, len(values)))
     low, high = np.percentile(np.asarray(values)[picks].mean(1), [2.5, 97.5])
@@ -110,9 +118,9 @@ def measure_clips(
         model: a sync task in eval mode.
         clips: prepared clips.
         contexts: lengths in frames over which scores are averaged.
-        calibration: of the model.
+        calibration: calibration of the model.
         truth_ms: the clips' true offset, positive = the audio leads.
-        words: where the spoken part of each clip lies.
+        words: spoken part of each clip.
     """
     return Accuracy(
         tuple(_measure(model, clip, contexts, calibration, truth_ms, words) for clip in clips)
@@ -129,7 +137,7 @@ def _measure(
 ) -> ClipAccuracy:
     crops = crops_for(model.spec, clip)
     wav = np.asarray(clip.wav_16k)
-    band = clip_band(model, crops, wav, truth_ms, empty_windows=False).band
+    band = score_clip_band(model, crops, wav, truth_ms, empty_windows=False).band
     errors = {k: best_offsets(average_context(band, k, model.spec.window_frames)) for k in contexts}
     name = clip.source.rpartition("/")[2].rpartition(".")[0]
     inside = None
@@ -144,21 +152,21 @@ def _measure(
         mask = inside.float()[:, None]
         length = model.spec.window_frames
         touching = {k: average_context(mask, k, length)[:, 0] > 0 for k in contexts}
-    answer = answer_clip(model, crops, wav, calibration)
-    error_ms = None if answer.offset_ms is None else answer.offset_ms - truth_ms
-    return ClipAccuracy(name, errors, inside, touching, answer, error_ms)
+    decision = decide_clip(model, crops, wav, calibration)
+    error_ms = None if decision.offset_ms is None else decision.offset_ms - truth_ms
+    return ClipAccuracy(name, errors, inside, touching, decision, error_ms)
 
 
-def answer_clip(
+def decide_clip(
     model: SyncModel,
     crops: np.ndarray,
     wav: np.ndarray,
     calibration: Calibration,
     search_s: float = 1.0,
-) -> Answer:
-    """Return the answer for a whole clip by the engine, as `check` would give it."""
+) -> Decision:
+    """Decide the offset of a whole clip by the engine, as `check` does for one face."""
     scores = score_clip(model, crops, wav, search_s)
-    return judge_curves(scores.near, scores.far, search_s, calibration)
+    return decide_offset(scores.curve, scores.wide_curve, search_s, calibration)
 
 
 def score_clip(
@@ -166,7 +174,7 @@ def score_clip(
 ) -> TrackScores:
     """Return the engine's scores of crops `(T, H, W, 3)` uint8 and audio `(N,)` at 16 kHz."""
     ticks = (CroppedTick(number, {0: crop}) for number, crop in enumerate(crops))
-    reach_s = search_s + BEYOND_S
+    reach_s = search_s + SEARCH_MARGIN_S
     return score_tracks(
         model, ticks, WavInMemory(wav), reach_s, out_of_range_s=model.spec.out_of_range_s
     ).tracks[0]

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from avsync.faces.crops import s3fd_box
-from avsync.media.yuv import Picture
+from avsync.media.yuv import YuvFrame
 
 # Where the generated face fades in, in fractions of its box's height and width: from the middle
 # down, which is where models draw (the tip of the nose is at 0.6, the mouth at 0.8), and from the
@@ -15,7 +15,7 @@ from avsync.media.yuv import Picture
 TOP, BOTTOM, SIDES = (0.5, 0.62), (1.0, 0.88), (0.0, 0.2)
 
 
-def composite_face(frame: Picture, generated: np.ndarray, box: np.ndarray) -> None:
+def composite_face(frame: YuvFrame, generated: np.ndarray, box: np.ndarray) -> None:
     """Blend the lower half of a generated face into a frame, in place.
 
     Samples where the mask is 0 keep their exact values.

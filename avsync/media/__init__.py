@@ -1,0 +1,17 @@
+"""Media files: probe them, read frames and audio on one clock, seek; `writers` writes them.
+
+    from avsync.media import probe_media, read_audio, read_frames
+
+    info = probe_media("video.mp4")
+    for frame in read_frames("video.mp4"):
+        print(frame.time_s, frame.image.shape)
+    for block in read_audio("video.mp4", info.video_start_s):
+        print(block.shape)
+
+Times are seconds on the clock of the file's presentation timestamps. Start times, priming, variable
+rates, rotation and gaps are handled here and nowhere else.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,9 @@
-"""Audio of a file on the clock of its frames, streaming: sample 0 is the first frame's time."""
+"""Read the audio of a file as a stream on the video's clock: sample 0 is the first frame's time.
+
+Timestamp quirks handled here: start times and encoder priming (AAC), gaps, jumps (discontinuities
+in TS), jitter (Matroska rounds to 1 ms), drift against the nominal rate, damaged timestamps, and
+changes of format within a stream.
+"""
 
 import os
 from collections import deque
@@ -20,12 +25,12 @@ from avsync.media.container import (
 )
 from avsync.timing import SAMPLE_RATE
 
-# Containers round timestamps (Matroska to 1 ms) and recorders let them shake: audio runs on until
-# they are off by more than JUMP_S at once, or by more than DRIFT_S in their running mean.
+# Containers round timestamps (Matroska to 1 ms) and recorders jitter: audio is taken as continuous
+# until timestamps are off by more than JUMP_S at once, or by more than DRIFT_S in a running mean.
 JUMP_S = 0.02
 DRIFT_S = 0.003
 DRIFT_MEMORY = 0.05
-# Silence is handed out in blocks of at most this, however long the gap.
+# Gaps are filled with silent blocks of at most this.
 BLOCK_S = 1.0
 
 
@@ -36,35 +41,37 @@ def read_audio(
     stream: int = 0,
     mono: bool = True,
 ) -> Generator[np.ndarray]:
-    """Yield the audio as consecutive float32 blocks `(n,)`, or `(channels, n)` where not mono.
+    """Yield the audio as consecutive float32 blocks `(n,)`, or `(channels, n)` if not mono.
 
-    The first sample is the time `origin_s` of the file's clock: earlier audio is left out, and
-    where there is none yet, or none for a while, blocks are zero. Encoder priming is not audio.
-    Damaged packets become gaps.
+    The first sample is at time `origin_s` of the file's clock: earlier audio and encoder priming
+    are dropped, gaps and damaged packets are zeros.
 
     Args:
         path: a media file.
-        origin_s: the time of the first video frame (`MediaInfo.video_start_s`).
-        sample_rate: samples a second; None keeps the source's own rate.
-        stream: which audio stream, counted from 0 among the audio streams.
+        origin_s: time of the first video frame (`MediaInfo.video_start_s`).
+        sample_rate: output rate; None keeps that of the source.
+        stream: position among the audio streams, from 0.
         mono: mix all channels down to one, never louder than the loudest of them.
+
+    Raises:
+        UnreadableMedia: at the first step, if there is no audio that can be decoded.
     """
     if sample_rate is not None and sample_rate <= 0:
         raise ValueError(f"sample_rate must be positive, got {sample_rate}")
     if not np.isfinite(origin_s):
         raise ValueError(f"origin_s must be a finite time in seconds, got {origin_s}")
-    return _on_clock(_pieces(path, sample_rate, stream, mono), origin_s, mono)
+    return _on_clock(_resampled_blocks(path, sample_rate, stream, mono), origin_s, mono)
 
 
 class AudioClock:
-    """Cuts windows out of a file's mono audio, going forward, while it holds only a little of it.
+    """Random access to windows of a file's mono audio, going forward, in bounded memory.
 
     Args:
         path: a media file.
-        origin_s: the time of the first video frame; windows count seconds from there.
-        sample_rate: samples a second.
-        keep_s: how far a window may start before the latest start asked for.
-        stream: which audio stream, counted from 0 among the audio streams.
+        origin_s: time of the first video frame; window times count from there.
+        sample_rate: output rate.
+        keep_s: how far a window may start before the latest start requested so far.
+        stream: position among the audio streams, from 0.
     """
 
     def __init__(
@@ -78,20 +85,24 @@ class AudioClock:
         self.sample_rate = sample_rate
         self.keep_s = keep_s
         self._blocks = read_audio(path, origin_s, sample_rate, stream)
-        self._held: deque[_Held] = deque()
+        self._held: deque[_HeldBlock] = deque()
         self._floor = 0
         self._next = 0
         self._ended = False
 
     @property
     def end_s(self) -> float | None:
-        """Where the audio ends, in seconds from the origin; None until that has been reached."""
+        """End of the audio, in seconds from the origin; None until it has been reached."""
         return self._next / self.sample_rate if self._ended else None
 
     def window(self, start_s: float, end_s: float) -> np.ndarray:
-        """Return the audio from `start_s` to `end_s` as `(n,)` float32, zeros where there is none.
+        """Return the audio from `start_s` to `end_s`, `(n,)` float32, zero outside the file.
 
-        n = round(end_s * rate) - round(start_s * rate). UnreadableMedia where there is no audio.
+        The length is `round(end_s * rate) - round(start_s * rate)`.
+
+        Raises:
+            ValueError: if the window starts before what is still kept.
+            UnreadableMedia: if there is no audio.
         """
         start, end = round(start_s * self.sample_rate), round(end_s * self.sample_rate)
         if end < start:
@@ -119,7 +130,7 @@ class AudioClock:
             if block is None:
                 self._ended = True
                 return
-            self._held.append(_Held(self._next, block))
+            self._held.append(_HeldBlock(self._next, block))
             self._next += len(block)
             self._forget()
 
@@ -128,13 +139,13 @@ class AudioClock:
             self._held.popleft()
 
 
-class _Held(NamedTuple):
+class _HeldBlock(NamedTuple):
     first: int
     block: np.ndarray
 
 
-class _Piece(NamedTuple):
-    """Resampled audio `(C, n)`, beginning `at` samples after `run_s` on the file's clock."""
+class _Block(NamedTuple):
+    """Resampled audio `(C, n)` that starts `at` samples after `run_s` on the file's clock."""
 
     run_s: float
     at: int
@@ -142,9 +153,9 @@ class _Piece(NamedTuple):
     block: np.ndarray
 
 
-def _on_clock(pieces: Iterator[_Piece], origin_s: float, mono: bool) -> Generator[np.ndarray]:
+def _on_clock(blocks: Iterator[_Block], origin_s: float, mono: bool) -> Generator[np.ndarray]:
     cursor = 0
-    for run_s, at, rate, block in pieces:
+    for run_s, at, rate, block in blocks:
         start = round((run_s - origin_s) * rate) + at
         while cursor < start:
             silence = min(start - cursor, round(BLOCK_S * rate))
@@ -157,14 +168,14 @@ def _on_clock(pieces: Iterator[_Piece], origin_s: float, mono: bool) -> Generato
             yield block[0] if mono else block
 
 
-def _pieces(
+def _resampled_blocks(
     path: str | os.PathLike[str], rate: int | None, index: int, mono: bool
-) -> Iterator[_Piece]:
-    """Audio in runs that have no gap inside; every run is resampled on its own."""
+) -> Iterator[_Block]:
+    """Yield audio in runs without gaps; each run is resampled on its own."""
     with open_media(path) as container:
         stream = audio_stream(container, index)
         run: _Run | None = None
-        for time_s, frame in _dated(filter(is_audio, decoded(container, stream))):
+        for time_s, frame in _with_times(filter(is_valid_audio, decoded(container, stream))):
             if run is None:
                 layout = "mono" if mono else frame.layout.name
                 run = _Run(frame, time_s or 0.0, rate or frame.sample_rate, layout)
@@ -177,8 +188,8 @@ def _pieces(
         yield from run.push(None)
 
 
-def _dated(frames: Iterator[AudioFrame]) -> Iterator[tuple[float | None, AudioFrame]]:
-    """Yield frames with their times in seconds; None where there is none, or one beyond the next's."""
+def _with_times(frames: Iterator[AudioFrame]) -> Iterator[tuple[float | None, AudioFrame]]:
+    """Yield frames with their times in seconds; None if missing, or later than the next one."""
     held: tuple[float | None, AudioFrame] | None = None
     for frame in frames:
         time_s = None
@@ -186,7 +197,7 @@ def _dated(frames: Iterator[AudioFrame]) -> Iterator[tuple[float | None, AudioFr
             time_s = float(frame.pts * frame.time_base)
         if held is not None:
             before_s, before = held
-            # One damaged timestamp must not push everything that follows it out of its place.
+            # One damaged timestamp must not shift all later audio.
             if before_s is not None and time_s is not None and time_s < before_s:
                 before_s = None
             yield before_s, before
@@ -196,7 +207,7 @@ def _dated(frames: Iterator[AudioFrame]) -> Iterator[tuple[float | None, AudioFr
 
 
 class _Run:
-    """Audio without gaps, of one format: resampled to `rate` and mixed to `layout`."""
+    """A run of audio without gaps, of one format: resampled to `rate` and mixed to `layout`."""
 
     def __init__(self, first: AudioFrame, start_s: float, rate: int, layout: str) -> None:
         self.start_s, self.rate, self.layout = start_s, rate, layout
@@ -204,19 +215,19 @@ class _Run:
         self.taken = 0
         self.given = 0
         self.drift_s = 0.0
-        # Channels of unknown places ("3 channels") cannot be mixed by place: their mean is taken.
+        # Channels without positions ("3 channels") cannot be mixed by position: take their mean.
         self.by_mean = layout == "mono" and "channels" in first.layout.name
         self.resampler = AudioResampler(
-            # Packed: PyAV 18 dies of frames with more than seven planes.
+            # Packed format: PyAV 18 crashes on frames with more than seven planes.
             "flt",
             None if self.by_mean else layout,
             rate,
-            # The mix of float samples would else be 3 dB up for stereo.
+            # Otherwise the mix of float samples is 3 dB too loud for stereo.
             options={"rematrix_maxval": "1.0"},
         )
 
     def broken_by(self, frame: AudioFrame, time_s: float | None) -> float | None:
-        """When a new run starts with this frame, in seconds; None where it carries this run on."""
+        """Return when a new run starts with this frame, in seconds; None if it continues."""
         end_s = self.start_s + self.taken / self.source[0]
         late_s = 0.0 if time_s is None or time_s - end_s > MAX_GAP_S else time_s - end_s
         self.drift_s += DRIFT_MEMORY * (late_s - self.drift_s)
@@ -226,21 +237,21 @@ class _Run:
             return end_s + self.drift_s
         return None
 
-    def push(self, frame: AudioFrame | None) -> Iterator[_Piece]:
+    def push(self, frame: AudioFrame | None) -> Iterator[_Block]:
         if frame is not None:
             self.taken += frame.samples
         for out in self.resampler.resample(frame):
             if out is None:
-                continue  # So a resampler with nothing to do answers when it is flushed.
+                continue  # The reply of an idle resampler when it is flushed.
             block = out.to_ndarray().reshape(-1, out.layout.nb_channels).T
             if self.by_mean:
                 block = block.mean(0, keepdims=True)
-            yield _Piece(self.start_s, self.given, self.rate, block)
+            yield _Block(self.start_s, self.given, self.rate, block)
             self.given += block.shape[1]
 
 
-def is_audio(frame: AudioFrame) -> bool:
-    """Return whether a frame can be audio at all, and not what a damaged header makes of it."""
+def is_valid_audio(frame: AudioFrame) -> bool:
+    """Return whether a frame has plausible properties, not those of a damaged header."""
     low, high = AUDIO_RATES
     return low <= frame.sample_rate <= high and frame.layout.nb_channels <= MAX_CHANNELS
 

@@ -1,6 +1,7 @@
-"""Opening a media file, choosing its streams, decoding what can be decoded.
+"""Open media files, select streams, and decode packets with tolerance for damage.
 
-A file that cannot be used is an UnreadableMedia with a cause.
+Limits on untrusted files are here: allowed containers and protocols, frame size, sample rates,
+channels, timestamp gaps. A file that cannot be used raises `UnreadableMedia` with the cause.
 """
 
 import os
@@ -14,33 +15,32 @@ from av.stream import Discard, Disposition, Stream
 
 Unreadable = Literal["no_video_stream", "no_audio_stream", "damaged"]
 
-# Containers of real media. FFmpeg also "plays" text, single frames, and playlists that name
-# other files.
+# Allowed containers. FFmpeg also opens text, still images, and playlists that name other files.
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,flv,live_flv,asf,mxf,ogg,"
     "nut,rm,dv,gxf,wtv,h264,hevc,m4v,ivf,obu,mjpeg,wav,w64,aiff,caf,au,mp3,aac,ac3,eac3,flac,amr"
 )
-# A frame is refused before it is allocated: a few bytes of header can ask for gigabytes, and a
-# decoder holds up to 16 frames and one a thread. 8K, 8192 x 4320, is 35.4 million pixels.
+# A larger frame is refused before it is allocated: a few bytes of header can request gigabytes, and
+# a decoder keeps up to 16 frames and one per thread. 8K, 8192 x 4320, is 35.4 million pixels.
 MAX_PIXELS = 36_000_000
-# Decoders of frames larger than HD's do with these threads, each of which holds frames.
+# Decoders of frames larger than HD are limited to these threads, each of which keeps frames.
 LARGE_PIXELS, LARGE_THREADS = 4_000_000, 4
-# Audio outside these is a damaged header; resampling 1 Hz would make 16000 samples of each.
+# Values outside these come from damaged headers; at 1 Hz, each sample would be resampled to 16000.
 AUDIO_RATES = (1000, 768_000)
 MAX_CHANNELS = 64
-# A timestamp this far after the one before it is a broken one, not an hour of nothing.
+# A timestamp this far after the previous one is damaged, not an hour of silence.
 MAX_GAP_S = 3600.0
-# Reading goes on after so many errors in a row; where a file just ends there is one.
+# Consecutive read errors that are tolerated; a file that is cut off gives one.
 READ_ERRORS = 16
 
 
-# What PyAV calls streams and frames of either kind; its own types tell them apart by overloads.
+# Streams and frames of either kind; PyAV's types distinguish them by overloads.
 AnyStream = Any
 AnyFrame = Any
 
 
 class UnreadableMedia(RuntimeError):
-    """A file that cannot be used; `str(error)` is the cause in its owner's words."""
+    """Raised for a file that cannot be used; `str(error)` is the cause in plain words."""
 
     def __init__(self, reason: Unreadable, cause: str) -> None:
         super().__init__(cause)
@@ -48,7 +48,11 @@ class UnreadableMedia(RuntimeError):
 
 
 def open_media(path: str | os.PathLike[str]) -> InputContainer:
-    """Open a media file for reading; UnreadableMedia with the cause where it is none."""
+    """Open a media file for reading.
+
+    Raises:
+        UnreadableMedia: if it is missing, empty, not readable or not a media file.
+    """
     name = os.fspath(path)
     if not Path(name).is_file():
         what = "is a folder, not a file" if Path(name).is_dir() else "does not exist"
@@ -57,7 +61,7 @@ def open_media(path: str | os.PathLike[str]) -> InputContainer:
         raise UnreadableMedia("damaged", "the file is empty (0 bytes)")
     try:
         return av.open(
-            # With the protocol spelt out, no name is ever taken for an address or a device.
+            # With an explicit protocol, no name is taken for an address or a device.
             f"file:{name}",
             options={"max_pixels": str(MAX_PIXELS)},
             container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
@@ -67,18 +71,22 @@ def open_media(path: str | os.PathLike[str]) -> InputContainer:
         raise UnreadableMedia("damaged", "the file may not be read (permission denied)") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
         cause = "not a media file, or its header is damaged or missing"
-        raise UnreadableMedia("damaged", f"{cause} ({first_line(error)})") from error
+        raise UnreadableMedia("damaged", f"{cause} ({ffmpeg_message(error)})") from error
 
 
-def moving_streams(container: InputContainer) -> list[av.VideoStream]:
-    """Return the streams of moving frames: covers and thumbnails are not video."""
+def motion_video_streams(container: InputContainer) -> list[av.VideoStream]:
+    """Return the video streams without cover art and thumbnails."""
     still = Disposition.attached_pic | Disposition.timed_thumbnails
     return [stream for stream in container.streams.video if not stream.disposition & still]
 
 
 def video_stream(container: InputContainer) -> av.VideoStream:
-    """Return the first stream of moving frames, set up to be decoded; covers are not video."""
-    streams = moving_streams(container)
+    """Return the first video stream (not cover art), configured for decoding.
+
+    Raises:
+        UnreadableMedia: if there is none, or it cannot be decoded.
+    """
+    streams = motion_video_streams(container)
     if not streams:
         raise UnreadableMedia("no_video_stream", "the file has no video stream")
     stream = streams[0]
@@ -98,7 +106,16 @@ def video_stream(container: InputContainer) -> av.VideoStream:
 
 
 def audio_stream(container: InputContainer, index: int = 0) -> av.AudioStream:
-    """Audio stream `index`, counted among the audio streams, set up to be decoded."""
+    """Return an audio stream, configured for decoding.
+
+    Args:
+        container: the file.
+        index: position among the audio streams, from 0.
+
+    Raises:
+        UnreadableMedia: if there is no audio stream, or no decoder for it.
+        ValueError: if the index is out of range.
+    """
     streams = container.streams.audio
     if not streams:
         raise UnreadableMedia("no_audio_stream", "the file has no audio stream")
@@ -112,22 +129,22 @@ def audio_stream(container: InputContainer, index: int = 0) -> av.AudioStream:
 
 
 def decoded(container: InputContainer, stream: AnyStream) -> Iterator[AnyFrame]:
-    """Yield the frames of a stream as its decoder gives them; what is damaged is passed over."""
+    """Yield the decoded frames of a stream, skipping damaged packets."""
     for packet in packets(container, stream):
         try:
             yield from stream.decode(packet)
         except BlockingIOError:
-            # After an error the decoder may sit on frames it was not asked for, and takes nothing
-            # more: it starts afresh at the next key frame.
+            # After an error the decoder may hold undelivered frames and accept no more packets:
+            # flushed, it restarts at the next key frame.
             stream.codec_context.flush_buffers()
         except (av.error.FFmpegError, ValueError, MemoryError):
             continue
 
 
 def packets(container: InputContainer, *streams: Stream) -> Iterator[av.Packet | None]:
-    """Yield the packets of streams as far as the file can be read, then empty ones or None.
+    """Yield the packets of streams as far as the file can be read, then empty packets or None.
 
-    Decoding those gives the frames that a decoder holds back.
+    Decoding the latter flushes the frames that the decoder delays.
     """
     errors = 0
     while errors < READ_ERRORS:
@@ -137,19 +154,19 @@ def packets(container: InputContainer, *streams: Stream) -> Iterator[av.Packet |
                 errors = 0
             return
         except IndexError:
-            continue  # A packet of a stream that the header does not name: PyAV knows no such.
+            continue  # A packet of a stream that the header does not declare: unknown to PyAV.
         except (av.error.FFmpegError, OSError):
             errors += 1
     yield None
 
 
 def _read_only(container: InputContainer, wanted: Stream) -> None:
-    # The demuxer then skips the other streams' packets, where it can without reading them.
+    # The demuxer skips the packets of other streams, where possible without reading them.
     for stream in container.streams:
         stream.discard = Discard.default if stream is wanted else Discard.all
 
 
-def first_line(error: Exception) -> str:
-    """Return what an error of FFmpeg says, without the numbers and names around it."""
+def ffmpeg_message(error: Exception) -> str:
+    """Return the message of an FFmpeg error, without numbers and file names."""
     text = getattr(error, "strerror", None) or str(error)
     return text.splitlines()[0] if text else type(error).__name__

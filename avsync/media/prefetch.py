@@ -1,4 +1,4 @@
-"""Work done ahead of who needs it, by a thread of its own."""
+"""Prefetch a generator in a background thread."""
 
 from collections.abc import Generator, Iterator
 from contextlib import suppress
@@ -13,11 +13,14 @@ class _End(NamedTuple):
     error: BaseException | None
 
 
-def ahead(items: Generator[Item], count: int) -> Iterator[Item]:
-    """Yield the same items, made by a thread that is at most `count` of them ahead.
+def prefetch(items: Generator[Item], count: int) -> Iterator[Item]:
+    """Yield the items of a generator that a thread runs at most `count` items ahead.
 
-    The thread ends when this generator does; its errors are raised here. `count` is at least 2, the
-    least with which closing early cannot block.
+    The thread ends when this generator does; its errors are raised here.
+
+    Args:
+        items: the generator; it is closed at the end.
+        count: size of the queue, at least 2: with 1, closing early could block.
     """
     queue: Queue[Item | _End] = Queue(count)
     stop = Event()
@@ -29,12 +32,12 @@ def ahead(items: Generator[Item], count: int) -> Iterator[Item]:
                 queue.put(item)
                 if stop.is_set():
                     break
-        except BaseException as caught:  # Raised again where the caller can see it.
+        except BaseException as caught:  # Raised again in the caller's thread.
             error = caught
         items.close()
         queue.put(_End(error))
 
-    thread = Thread(target=work, name="avsync-ahead", daemon=True)
+    thread = Thread(target=work, name="avsync-prefetch", daemon=True)
     thread.start()
     try:
         while not isinstance(item := queue.get(), _End):
@@ -43,7 +46,7 @@ def ahead(items: Generator[Item], count: int) -> Iterator[Item]:
             raise item.error
     finally:
         stop.set()
-        # Room for the one item under way and the end: the thread cannot block any more.
+        # Makes room for the item in flight and the end marker, so that the thread cannot block.
         with suppress(Empty):
             while True:
                 queue.get_nowait()

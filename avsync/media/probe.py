@@ -1,4 +1,4 @@
-"""What a media file holds, read from its header, its first packets and its first frame."""
+"""Read the properties of a media file from its header, first packets and first frame."""
 
 import os
 from itertools import islice
@@ -8,27 +8,27 @@ import av
 from av.container import InputContainer
 from av.stream import Stream
 
-from avsync.media.audio_reader import is_audio
+from avsync.media.audio_reader import is_valid_audio
 from avsync.media.container import UnreadableMedia as UnreadableMedia
 from avsync.media.container import (
     audio_stream,
     decoded,
-    moving_streams,
+    motion_video_streams,
     open_media,
     packets,
     video_stream,
 )
-from avsync.media.video_reader import MAX_LENGTH_S, Turn, decoded_frames, pixel_ratio
-from avsync.media.writers.audio_encoder import named_layout
+from avsync.media.video_reader import MAX_LENGTH_S, Rotation, decode_video_frames, pixel_ratio
+from avsync.media.writers.audio_encoder import channel_layout
 
-# Packets looked at for the average frame rate, about ten seconds of video.
+# Packets read for the mean frame rate, about ten seconds of video.
 RATE_PACKETS = 300
-# Packets come in decoding order; the newest may be shown after some that are still to come.
+# Packets come in decoding order: the last ones may be displayed after packets not yet read.
 REORDER_PACKETS = 16
 
 
 class AudioStream(NamedTuple):
-    """One audio track; `index` counts them from 0, times are seconds on the file's clock."""
+    """Properties of an audio stream; times are seconds on the file's clock."""
 
     index: int  # type: ignore[assignment]
     codec: str
@@ -39,12 +39,20 @@ class AudioStream(NamedTuple):
 
 
 class MediaInfo(NamedTuple):
-    """What a file holds; times are seconds on the file's clock, sizes those of the upright frame
-    with square pixels.
+    """Properties of a media file.
 
-    `fps` is the mean over the first seconds, by timestamps. `rotation` says by how many degrees the
-    stored frame is turned clockwise to stand upright. `video_start_s` is when the first frame
-    is shown. `duration_s` is None where the file does not say.
+    Args:
+        path: the file.
+        container: FFmpeg's name of the format.
+        duration_s: duration in seconds, None if the file does not say.
+        start_s: start time of the container, in seconds.
+        fps: mean frame rate of the first seconds, by timestamps.
+        width: width of the upright frame with square pixels.
+        height: height of the upright frame.
+        rotation: clockwise rotation of the stored frame to the upright one, in degrees.
+        video_codec: FFmpeg's name of the decoder.
+        video_start_s: presentation time of the first frame, in seconds on the file's clock.
+        audio: the audio streams.
     """
 
     path: str
@@ -60,13 +68,17 @@ class MediaInfo(NamedTuple):
     audio: tuple[AudioStream, ...]
 
 
-def probe(path: str | os.PathLike[str]) -> MediaInfo:
-    """Describe a file, decoding its first frame only; UnreadableMedia where there is none."""
+def probe_media(path: str | os.PathLike[str]) -> MediaInfo:
+    """Read the properties of a file; decodes its first frame only.
+
+    Raises:
+        UnreadableMedia: if no frame can be decoded.
+    """
     with open_media(path) as container:
         stream = video_stream(container)
-        time_s, frame = next(decoded_frames(container, stream))
-        turn = Turn.of(frame)
-        width, height = turn.size(round(pixel_ratio(stream) * frame.width), frame.height)
+        time_s, frame = next(decode_video_frames(container, stream))
+        rotation = Rotation.of(frame)
+        width, height = rotation.size(round(pixel_ratio(stream) * frame.width), frame.height)
         return MediaInfo(
             path=str(os.fspath(path)),
             container=container.format.name,
@@ -75,18 +87,21 @@ def probe(path: str | os.PathLike[str]) -> MediaInfo:
             fps=_mean_rate(path) or float(stream.guessed_rate or stream.average_rate or 0),
             width=width,
             height=height,
-            rotation=turn.rotation,
+            rotation=rotation.rotation,
             video_codec=stream.codec_context.name,
             video_start_s=time_s,
-            audio=tuple(_audio(i, each) for i, each in enumerate(container.streams.audio)),
+            audio=tuple(_audio(i, audio) for i, audio in enumerate(container.streams.audio)),
         )
 
 
 class DecodedAudio(NamedTuple):
-    """The first audio stream of a file as its decoder gives it, which a header may tell wrongly.
+    """Properties of the first audio stream as decoded, which may differ from its header.
 
-    `start_s` is when the first frame begins on the file's clock, `with_video` whether the file has
-    moving frames besides.
+    Args:
+        start_s: time of the first frame on the file's clock.
+        sample_rate: samples per second.
+        layout: channel layout.
+        with_video: whether the file also has a video stream.
     """
 
     start_s: float
@@ -96,33 +111,33 @@ class DecodedAudio(NamedTuple):
 
 
 def probe_audio(path: str | os.PathLike[str]) -> DecodedAudio:
-    """Describe the first audio stream of a file, decoding its first frame only.
+    """Read the properties of the first audio stream; decodes its first frame only.
 
     Raises:
-        UnreadableMedia: there is no audio stream, or nothing of it can be decoded.
+        UnreadableMedia: if there is no audio stream, or none of it can be decoded.
     """
     with open_media(path) as container:
         stream = audio_stream(container)
-        # Decoded, because a header may say less than the audio: AAC of double rate, say.
-        first = next(filter(is_audio, decoded(container, stream)), None)
+        # Decoded, because a header may differ from the audio: HE-AAC declares half its rate.
+        first = next(filter(is_valid_audio, decoded(container, stream)), None)
         if first is None:
             raise UnreadableMedia("damaged", "no audio of the audio stream could be decoded")
         return DecodedAudio(
             start_s=float(first.time or 0.0),
             sample_rate=first.sample_rate,
-            layout=named_layout(stream.codec_context),
-            with_video=bool(moving_streams(container)),
+            layout=channel_layout(stream.codec_context),
+            with_video=bool(motion_video_streams(container)),
         )
 
 
-def audio_rate(path: str | os.PathLike[str]) -> int:
-    """Return the samples a second of the first audio stream, by its header."""
+def header_sample_rate(path: str | os.PathLike[str]) -> int:
+    """Return the sample rate of the first audio stream according to its header."""
     with open_media(path) as container:
         return int(audio_stream(container).codec_context.sample_rate)
 
 
-def audio_end_s(path: str | os.PathLike[str]) -> float:
-    """Return when the last packet of the audio ends, on the file's clock: headers may not say."""
+def last_audio_packet_end_s(path: str | os.PathLike[str]) -> float:
+    """Return the end time of the last audio packet, on the file's clock: headers may lack it."""
     end_s = 0.0
     with open_media(path) as container:
         for packet in packets(container, audio_stream(container)):
@@ -145,7 +160,7 @@ def _audio(index: int, stream: av.AudioStream) -> AudioStream:
 
 
 def _mean_rate(path: str | os.PathLike[str]) -> float | None:
-    """Return frames a second over the first packets: the rate fields of VFR files are no clock."""
+    """Return the mean frame rate of the first packets: rate fields of VFR files are unreliable."""
     times = []
     with open_media(path) as container:
         stream = video_stream(container)

@@ -9,38 +9,44 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-from avsync.media.audio_reader import is_audio
+from avsync.media.audio_reader import is_valid_audio
 from avsync.media.container import (
     UnreadableMedia,
     audio_stream,
     decoded,
-    first_line,
+    ffmpeg_message,
     open_media,
     video_stream,
 )
-from avsync.media.video_reader import HELD_S, Converter, VideoFrame, decoded_frames, pixel_ratio
+from avsync.media.video_reader import (
+    HELD_S,
+    RgbConverter,
+    VideoFrame,
+    decode_video_frames,
+    pixel_ratio,
+)
 
-# Some containers seek to a time past the one asked for: then again, to one this much earlier.
+# Some containers seek past the requested time: then retry, this much earlier.
 LEADS_S = (0.0, 1.0, 4.0, 12.0)
-# Times come from floats and from clocks of few ticks a second.
+# Tolerance for float times and coarse time bases.
 CLOSE_S = 0.005
-# A range is reached where the first frame after a seek comes no later than this after its start.
+# A seek has reached a range if the first frame comes no later than this after its start.
 LATE_S = 0.1
-# Audio is read from this much earlier on: after a seek the first packet may be half a frame.
+# Audio is read from this much earlier: after a seek the first packet may be incomplete.
 AUDIO_LEAD_S = 0.3
 
 
 class VideoSeeker:
-    """Reads frames of a video at chosen times, upright and in RGB; a context manager.
+    """Read frames of a video at given times, upright and in RGB; a context manager.
 
-    Times are seconds on the file's clock. `first_s` is when the first frame is shown.
+    Times are seconds on the file's clock. `first_s` is the time of the first frame.
 
     Args:
         path: a media file.
         deadline_s: no frame is decoded once `time.monotonic()` is past this.
 
     Raises:
-        UnreadableMedia: the file is missing, holds no video, or none that can be decoded.
+        UnreadableMedia: if the file is missing, has no video, or none that can be decoded.
     """
 
     def __init__(self, path: str | os.PathLike[str], deadline_s: float = inf) -> None:
@@ -48,7 +54,7 @@ class VideoSeeker:
         self._container = open_media(path)
         try:
             self._stream = video_stream(self._container)
-            self.first_s, _ = next(decoded_frames(self._container, self._stream))
+            self.first_s, _ = next(decode_video_frames(self._container, self._stream))
         except BaseException:
             self._container.close()
             raise
@@ -60,44 +66,48 @@ class VideoSeeker:
         self._container.close()
 
     def frame_at(self, time_s: float) -> np.ndarray | None:
-        """Return the frame `(H, W, 3)` uint8 on display at a time; None where there is none, or where the
-        deadline has passed.
+        """Return the frame `(H, W, 3)` uint8 on display at a time.
+
+        None if there is none or the deadline has passed.
         """
         for lead_s in LEADS_S:
             shown = None
             try:
                 _seek(self._container, time_s - lead_s)
-                for shown_s, frame in decoded_frames(self._container, self._stream):
+                for shown_s, frame in decode_video_frames(self._container, self._stream):
                     if time.monotonic() > self.deadline_s:
                         return None
                     if shown_s > time_s + CLOSE_S:
                         break
                     shown = shown_s, frame
             except UnreadableMedia:
-                continue  # There is nothing to decode from there on.
+                continue  # Nothing can be decoded from there on.
             if shown is not None and time_s - shown[0] < HELD_S:
-                return Converter(pixel_ratio(self._stream))(shown[1])
+                return RgbConverter(pixel_ratio(self._stream))(shown[1])
         return None
 
     def frames_in(
         self, start_s: float, duration_s: float, min_gap_s: float = 0.0
     ) -> Iterator[VideoFrame]:
-        """Yield the frames that come on display within `duration_s` of `start_s`.
+        """Yield the frames whose presentation time is in `[start_s, start_s + duration_s)`.
 
-        Ends early where the deadline passes. Raises UnreadableMedia where nothing can be decoded.
+        Ends early when the deadline passes.
 
         Args:
             start_s: seconds on the file's clock.
-            duration_s: length of the range.
-            min_gap_s: frames closer to the one before are left out.
+            duration_s: length of the range, in seconds.
+            min_gap_s: frames closer than this to the previous one are skipped.
+
+        Raises:
+            UnreadableMedia: if nothing can be decoded.
         """
         for lead_s in LEADS_S:
             with open_media(self.path) as container:
                 stream = video_stream(container)
-                to_rgb = Converter(pixel_ratio(stream))
+                to_rgb = RgbConverter(pixel_ratio(stream))
                 _seek(container, start_s - lead_s)
                 begun, given_s = False, -inf
-                for time_s, frame in decoded_frames(container, stream):
+                for time_s, frame in decode_video_frames(container, stream):
                     late = not begun and time_s > max(start_s, 0) + LATE_S
                     if late and lead_s != LEADS_S[-1]:
                         break
@@ -112,7 +122,7 @@ class VideoSeeker:
 
 
 class AudioSeeker:
-    """Reads the audio of a file from chosen times on, mixed to mono; a context manager.
+    """Read the audio of a file from given times on, mixed to mono; a context manager.
 
     Times are seconds on the file's clock. `rate` is the sample rate of the file.
 
@@ -120,7 +130,7 @@ class AudioSeeker:
         path: a media file.
 
     Raises:
-        UnreadableMedia: the file is missing or holds no audio.
+        UnreadableMedia: if the file is missing or has no audio.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -141,17 +151,17 @@ class AudioSeeker:
     def blocks_from(
         self, start_s: float, rate: int | None = None
     ) -> Iterator[tuple[float, np.ndarray]]:
-        """Yield when each block begins and its samples `(n,)` float32, from shortly before a time.
+        """Yield start times and samples `(n,)` float32 of blocks, from shortly before a time on.
 
-        Damaged packets are gaps. Ends where a block has no time.
+        Damaged packets are gaps. Ends at a block without a timestamp.
 
         Args:
             start_s: seconds on the file's clock.
-            rate: samples a second, the file's own where None.
+            rate: sample rate; by default the file's own.
         """
         _seek(self._container, max(start_s - AUDIO_LEAD_S, 0))
         resampler = av.AudioResampler(format="fltp", layout="mono", rate=rate or self.rate)
-        for frame in filter(is_audio, decoded(self._container, self._stream)):
+        for frame in filter(is_valid_audio, decoded(self._container, self._stream)):
             if frame.pts is None or frame.time_base is None:
                 return
             for mono in resampler.resample(frame):
@@ -160,10 +170,10 @@ class AudioSeeker:
 
 
 def _seek(container: InputContainer, time_s: float) -> None:
-    """Go to the key frame at or before a time, as far as the container can."""
+    """Seek to the key frame at or before a time, as far as the container supports it."""
     try:
         container.seek(int(time_s * av.time_base), backward=True)
     except (av.error.FFmpegError, OSError, OverflowError) as error:
         raise UnreadableMedia(
-            "damaged", f"the file cannot be sought in: {first_line(error)}"
+            "damaged", f"seeking in the file failed: {ffmpeg_message(error)}"
         ) from error

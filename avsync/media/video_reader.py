@@ -1,4 +1,9 @@
-"""Frames of a file by presentation time, streaming: upright RGB, and a steady clock over them."""
+"""Read the frames of a file as a stream: upright RGB by presentation time, or at a constant rate.
+
+Timestamp quirks handled here: AVI, whose packets have decoding times only (`_with_times`); frames
+without or with damaged timestamps (`decode_video_frames`); variable frame rates and gaps
+(`at_rate`); display matrices (`Rotation`) and non-square pixels.
+"""
 
 import os
 from collections import deque
@@ -18,20 +23,20 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from avsync.media.container import MAX_GAP_S, MAX_PIXELS, decoded, open_media, video_stream
 from avsync.media.container import UnreadableMedia as UnreadableMedia
-from avsync.media.prefetch import ahead
+from avsync.media.prefetch import prefetch
 from avsync.timing import FPS
 
-# Frames decoded ahead of the caller.
-AHEAD = 4
+# Frames decoded before the caller asks for them.
+PREFETCHED_FRAMES = 4
 # Frames that change this close to the middle of a tick share it: 50 and 100 fps always do, 30 fps
 # at every fifth tick.
 BLEND_S = 0.004
-# Gaps between frames whose (lower) median is how long one is usually shown.
+# Number of recent frame intervals whose lower median is the usual display time.
 RECENT_GAPS = 15
-# Nobody's lips can be read from a frame that stands for longer than this. It also bounds what a
-# damaged clock can cost: a clip of 3 s stretched to a minute is half a minute's work.
+# Frames held longer than this are treated as missing. It also bounds the cost of a damaged clock:
+# a clip of 3 s stretched to a minute.
 HELD_S = 0.5
-# How many places a frame of AVI may be stored from where it is shown.
+# Largest reordering of AVI frames between decoding and presentation.
 MAX_REORDER = 4
 # Anamorphic video has pixels twice as wide as high.
 MAX_PIXEL_RATIO = 4.0
@@ -40,16 +45,16 @@ MAX_LENGTH_S = 100 * 3600.0
 
 
 class VideoFrame(NamedTuple):
-    """An upright frame `(H, W, 3)` RGB uint8, and when it is shown on the file's clock."""
+    """An upright frame `(H, W, 3)` RGB uint8 and its presentation time on the file's clock."""
 
     time_s: float
     image: np.ndarray
 
 
 class Tick(NamedTuple):
-    """Tick `index` of a steady clock; `time_s` = index / fps counts from the first frame.
+    """A frame at a constant rate: `time_s` = index / fps, from the first frame.
 
-    Ticks without a new frame share the `image` of the one before: copy it before writing to it.
+    Ticks without a new frame share the `image` of the previous one: copy it before writing to it.
     """
 
     index: int  # type: ignore[assignment]
@@ -58,35 +63,37 @@ class Tick(NamedTuple):
 
 
 def read_frames(path: str | os.PathLike[str], max_side: int | None = None) -> Iterator[VideoFrame]:
-    """Yield the frames of a video in presentation order, decoded by a thread a little ahead.
+    """Yield the frames of a video in presentation order, prefetched by a thread.
 
-    Damaged frames are left out, and a truncated file ends where it breaks. Where there is no
-    frame at all, the first step raises UnreadableMedia. Times only rise: a frame dated before
-    the one it follows is left out.
+    Damaged frames are dropped, and a truncated file ends where it breaks off. Times increase: a
+    frame with a timestamp before that of the previous frame is dropped.
 
     Args:
         path: a media file.
-        max_side: the most pixels of the images' longer side; larger ones are scaled down to it.
+        max_side: largest longer side of the images, in pixels; larger frames are scaled down.
+
+    Raises:
+        UnreadableMedia: at the first step, if no frame can be decoded.
     """
     if max_side is not None and max_side < 2:
         raise ValueError(f"max_side must be at least 2 pixels, got {max_side}")
-    return ahead(_frames(path, max_side), AHEAD)
+    return prefetch(_frames(path, max_side), PREFETCHED_FRAMES)
 
 
 def at_rate(frames: Iterable[VideoFrame], fps: float = FPS) -> Iterator[Tick]:
-    """Yield a Tick every 1/fps seconds of the video, each with the frame its middle shows.
+    """Yield one `Tick` every 1/fps seconds, with the frame on display at the middle of the tick.
 
-    Where frames change within `BLEND_S` of that middle, as they do at every tick of 50 fps, the
-    two are blended: taking either one would date everything half a display time wrong. A frame
-    on display for longer than `HELD_S` is gone from then on: its ticks are left out.
+    If the frame changes within `BLEND_S` of the middle, as it does at every tick of 50 fps, the two
+    are blended: either one alone would shift all times by half a display time. A frame on display
+    for longer than `HELD_S` counts as missing from then on: its ticks are dropped.
     """
     if not fps > 0:
         raise ValueError(f"fps must be positive, got {fps}")
     index = 0
-    spans = _spans(frames, 1 / fps)
+    segments = _display_segments(frames, 1 / fps)
     before: np.ndarray | None = None
     first_s: float | None = None
-    for image, from_s, until_s in spans:
+    for image, from_s, until_s in segments:
         first_s = from_s if first_s is None else first_s
         while (middle_s := first_s + (index + 0.5) / fps) <= until_s - BLEND_S:
             if middle_s - from_s > HELD_S:
@@ -99,18 +106,18 @@ def at_rate(frames: Iterable[VideoFrame], fps: float = FPS) -> Iterator[Tick]:
         before = image
 
 
-class _Span(NamedTuple):
+class _DisplaySegment(NamedTuple):
     image: np.ndarray
     from_s: float
     until_s: float
 
 
-def _spans(frames: Iterable[VideoFrame], tick_s: float) -> Iterator[_Span]:
-    """From when until when each frame stands for what was there.
+def _display_segments(frames: Iterable[VideoFrame], tick_s: float) -> Iterator[_DisplaySegment]:
+    """Yield each frame with the time segment that it represents.
 
-    That is while it is on display, except where frames are missing: the one before the gap was
-    not taken later for being shown longer. The gap is shared, but a frame comes at most one
-    usual display time early, for scenes may just have stood still.
+    That is its display time, except at gaps: the frame before a gap was not captured later because
+    it is displayed longer. The gap is split in half, but a frame starts at most one usual display
+    time early, because the scene may just have been static.
     """
     gaps: deque[float] = deque(maxlen=RECENT_GAPS)
     shown: VideoFrame | None = None
@@ -122,28 +129,30 @@ def _spans(frames: Iterable[VideoFrame], tick_s: float) -> Iterator[_Span]:
         gaps.append(frame.time_s - shown.time_s)
         usual_s = sorted(gaps)[(len(gaps) - 1) // 2]
         until_s = frame.time_s - min((gaps[-1] - usual_s) / 2, usual_s)
-        yield _Span(shown.image, from_s, until_s)
+        yield _DisplaySegment(shown.image, from_s, until_s)
         shown, from_s = frame, until_s
     if shown is not None:
         stays_s = min(gaps[-1], tick_s) if gaps else tick_s
-        yield _Span(shown.image, from_s, shown.time_s + max(stays_s, tick_s / 2) + BLEND_S)
+        yield _DisplaySegment(
+            shown.image, from_s, shown.time_s + max(stays_s, tick_s / 2) + BLEND_S
+        )
 
 
 def _blend(before: np.ndarray | None, image: np.ndarray, share: float) -> np.ndarray:
-    """Return a share of this frame over the one before it; all of it where that is 1 or more."""
+    """Blend this frame over the previous one; a share of 1 or more is this frame alone."""
     if before is None or share >= 1 or before.shape != image.shape:
         return image
     return cv2.addWeighted(before, 1 - share, image, share, 0)
 
 
-class Turn(NamedTuple):
-    """Brings a stored frame upright: mirrors it top to bottom, then turns it clockwise."""
+class Rotation(NamedTuple):
+    """Display orientation: a vertical flip, then a clockwise rotation by right angles."""
 
     rotation: int = 0
     flip: bool = False
 
     @classmethod
-    def of(cls, frame: DecodedFrame) -> "Turn":
+    def of(cls, frame: DecodedFrame) -> "Rotation":
         """Read a frame's display matrix, rounded to right angles."""
         try:
             matrix = np.frombuffer(cast(Any, frame.side_data)["DISPLAYMATRIX"], np.int32)[:5]
@@ -151,12 +160,12 @@ class Turn(NamedTuple):
             return cls()
         a, b, _, c, d = (float(value) for value in matrix)
         flip = a * d - b * c < 0
-        # The matrix maps a frame's x axis to (a, b), with y pointing down: a turn clockwise.
+        # The matrix maps the x axis to (a, b), with y pointing down: a clockwise angle.
         angle = np.degrees(np.arctan2(b, a))
         return cls(round(angle / 90) % 4 * 90, flip)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of the upright frame."""
+        """Return width and height of the upright frame."""
         return (height, width) if self.rotation in (90, 270) else (width, height)
 
     def apply(self, image: np.ndarray) -> np.ndarray:
@@ -166,21 +175,25 @@ class Turn(NamedTuple):
         return np.ascontiguousarray(np.rot90(image, -self.rotation // 90))
 
 
-def decoded_frames(
+def decode_video_frames(
     container: InputContainer, stream: av.VideoStream
 ) -> Iterator[tuple[float, DecodedFrame]]:
-    """Yield times in seconds on the file's clock, rising, and decoded frames: one at least."""
+    """Yield decoded frames with their times, increasing, in seconds on the file's clock.
+
+    Raises:
+        UnreadableMedia: if no frame can be decoded.
+    """
     given_s, last_s = -inf, inf
     held: tuple[float, DecodedFrame] | None = None
-    for time_s, frame in _dated(container, stream):
+    for time_s, frame in _with_times(container, stream):
         if not given_s < time_s < last_s:
             continue
         if held is not None and time_s > held[0] + MAX_GAP_S:
-            if given_s == -inf:  # One of the first two is broken: the third will tell.
+            if given_s == -inf:  # One of the first two is wrong: the third decides which.
                 held = time_s, frame
             continue
-        # One damaged timestamp must not swallow the rest: of two frames out of order the later
-        # dated is left out.
+        # One damaged timestamp must not drop all later frames: of two frames out of order, the one
+        # with the later timestamp is dropped.
         if held is not None and held[0] < time_s:
             given_s, last_s = held[0], min(last_s, held[0] + MAX_LENGTH_S)
             yield held
@@ -189,24 +202,24 @@ def decoded_frames(
         yield held
     else:
         cause = "no frame of the video could be decoded"
-        if not stream.codec_context.width:  # FFmpeg forgets a size that it refuses.
+        if not stream.codec_context.width:  # FFmpeg does not keep a size that it refuses.
             cause += f"; the size is unknown or beyond {MAX_PIXELS // 10**6} megapixels"
         raise UnreadableMedia("damaged", cause)
 
 
 def pixel_ratio(stream: av.VideoStream) -> float:
-    """Width over height of a stored pixel as shown; 1 where a file has none or a mad one."""
+    """Return the pixel aspect ratio (width over height); 1 if it is missing or implausible."""
     ratio = float(stream.sample_aspect_ratio or 1)
     return ratio if 1 / MAX_PIXEL_RATIO <= ratio <= MAX_PIXEL_RATIO else 1.0
 
 
-def _dated(
+def _with_times(
     container: InputContainer, stream: av.VideoStream
 ) -> Iterator[tuple[float, DecodedFrame]]:
     """Yield frames in order with their times in seconds.
 
-    AVI dates packets only, in the order they are stored: the n-th frame gets the n-th of those
-    dates. What has no date at all follows the one before at the stream's rate.
+    AVI packets have decoding timestamps only: the n-th frame gets the n-th smallest of those.
+    Frames without any timestamp follow the previous one at the stream's rate.
     """
     pace_s = float(1 / (stream.guessed_rate or stream.average_rate or FPS))
     reorder = MAX_REORDER if container.format.name == "avi" else 0
@@ -225,45 +238,45 @@ def _dated(
             yield last_s, waiting.popleft()
 
 
-def read_decoded(
+def read_decoded_frames(
     path: str | os.PathLike[str], max_side: int | None = None
 ) -> Generator["DecodedVideoFrame"]:
-    """Yield the frames of a video in presentation order as the decoder gives them.
+    """Yield the frames of a video in presentation order as decoded, without conversion to RGB.
 
-    For who needs their YUV planes, or RGB of some of them only: decoding is not done ahead. See
-    `read_frames`.
+    For callers that need YUV data, or RGB of a few frames only; not prefetched. See `read_frames`
+    for arguments and errors.
     """
     with open_media(path) as container:
         stream = video_stream(container)
-        to_rgb = Converter(pixel_ratio(stream), max_side)
-        for time_s, frame in decoded_frames(container, stream):
+        to_rgb = RgbConverter(pixel_ratio(stream), max_side)
+        for time_s, frame in decode_video_frames(container, stream):
             yield DecodedVideoFrame(time_s, frame, to_rgb)
 
 
 def _frames(path: str | os.PathLike[str], max_side: int | None) -> Generator[VideoFrame]:
-    with closing(read_decoded(path, max_side)) as frames:
+    with closing(read_decoded_frames(path, max_side)) as frames:
         for frame in frames:
             yield VideoFrame(frame.time_s, frame.rgb())
 
 
 class DecodedVideoFrame(NamedTuple):
-    """A frame as it was decoded, and when it is shown on the file's clock."""
+    """A decoded frame and its presentation time on the file's clock."""
 
     time_s: float
     frame: DecodedFrame
-    to_rgb: "Converter"
+    to_rgb: "RgbConverter"
 
     def rgb(self) -> np.ndarray:
-        """Return the upright image `(H, W, 3)` RGB uint8, of the size of the first one converted."""
+        """Return the upright image `(H, W, 3)` RGB uint8, of the first converted size."""
         return self.to_rgb(self.frame)
 
 
-class Converter:
-    """Decoded frames to upright RGB of one shape: the first frame's size and turn hold for all.
+class RgbConverter:
+    """Convert decoded frames to upright RGB of one shape: size and rotation of the first frame.
 
     Args:
-        ratio: width of a stored pixel over its height.
-        max_side: the most pixels of the longer side.
+        ratio: pixel aspect ratio, width over height.
+        max_side: largest longer side, in pixels.
     """
 
     def __init__(self, ratio: float = 1.0, max_side: int | None = None) -> None:
@@ -271,23 +284,23 @@ class Converter:
         self.max_side = max_side
         self.scaler = VideoReformatter()
         self.size: tuple[int, int] | None = None
-        self.turn = Turn()
+        self.rotation = Rotation()
 
     def __call__(self, frame: DecodedFrame) -> np.ndarray:
         if self.size is None:
-            self.turn = Turn.of(frame)
+            self.rotation = Rotation.of(frame)
             self.size = _fit(round(self.ratio * frame.width), frame.height, self.max_side)
         width, height = self.size
-        # The fast scaler looks at two pixels of a line: below half the size it would skip some.
+        # The fast scaler interpolates two pixels: below half the size it would skip pixels.
         fast = 2 * width >= frame.width
         how = Interpolation.FAST_BILINEAR if fast else Interpolation.AREA
-        # One thread: the decoder's threads already fill the cores.
+        # One thread: the decoder's threads already use all cores.
         try:
             rgb = self.scaler.reformat(frame, width, height, "rgb24", interpolation=how, threads=1)
         except (av.error.FFmpegError, ValueError) as error:
             cause = f"frames of format {frame.format.name} cannot be converted"
             raise UnreadableMedia("damaged", cause) from error
-        return self.turn.apply(rgb.to_ndarray())
+        return self.rotation.apply(rgb.to_ndarray())
 
 
 def _fit(width: int, height: int, max_side: int | None) -> tuple[int, int]:

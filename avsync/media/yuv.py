@@ -1,4 +1,4 @@
-"""Frames to paint on: upright planes of luma and colour, exact copies of what was decoded."""
+"""YUV frame buffers: upright Y, Cb and Cr planes, exact copies of decoded frames."""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -7,10 +7,10 @@ import numpy as np
 from av.video.frame import VideoFrame as DecodedFrame
 from av.video.reformatter import VideoReformatter
 
-from avsync.media.video_reader import Turn
+from avsync.media.video_reader import Rotation
 
-# Formats that are copied as they are: bits of a sample, and samples of luma across and down for one
-# of colour. All others are converted to the first.
+# Formats that are copied without conversion: bits per sample, and horizontal and vertical chroma
+# subsampling. All others are converted to the first.
 FORMATS = {
     "yuv420p": (8, 2, 2),
     "yuv422p": (8, 2, 1),
@@ -20,14 +20,14 @@ FORMATS = {
     "yuv444p10le": (10, 1, 1),
 }
 FULL_RANGE = 2
-# Shares of red and blue in luma by FFmpeg's number of the matrix: BT.709, SMPTE 240M, BT.2020.
+# Luma coefficients of red and blue by FFmpeg's number of the matrix: BT.709, SMPTE 240M, BT.2020.
 MATRICES = {1: (0.2126, 0.0722), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
-# BT.601, which also stands where a file does not say, as in FFmpeg.
+# BT.601, also the default if a file does not say, as in FFmpeg.
 USUAL_MATRIX = (0.299, 0.114)
 
 
-class Colours(NamedTuple):
-    """What a file says of its colours, in FFmpeg's numbers."""
+class ColourProperties(NamedTuple):
+    """Colour properties of a stream, in FFmpeg's numbers."""
 
     matrix: int
     range: int
@@ -36,27 +36,34 @@ class Colours(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How frames are stored: `width` and `height` of the upright luma, not yet stretched where
-    pixels are not square; `stored` before they were turned.
+    """Storage layout of frames.
+
+    Args:
+        format: pixel format, one of `FORMATS`.
+        width: width of the upright luma plane, in stored (maybe non-square) pixels.
+        height: height of the upright luma plane.
+        rotation: from stored to upright frames.
+        colours: colour properties.
     """
 
     format: str
     width: int
     height: int
-    turn: Turn
-    colours: Colours
+    rotation: Rotation
+    colours: ColourProperties
 
     @property
     def stored(self) -> tuple[int, int]:
-        return self.turn.size(self.width, self.height)
+        """Width and height before rotation."""
+        return self.rotation.size(self.width, self.height)
 
     def step(self, plane: int) -> tuple[int, int]:
-        """Sample of luma across and down for one of a plane."""
+        """Return the horizontal and vertical subsampling of a plane."""
         return FORMATS[self.format][1:] if plane else (1, 1)
 
     @property
     def peak(self) -> int:
-        """The highest value of a sample."""
+        """Largest sample value."""
         return int(2 ** FORMATS[self.format][0] - 1)
 
     def encode(self, rgb: np.ndarray) -> np.ndarray:
@@ -70,14 +77,14 @@ class Layout(NamedTuple):
         return unit * np.stack([16 + 219 * luma, *(128 + 224 * c for c in colour)])
 
 
-class Picture(NamedTuple):
-    """An upright frame: planes Y, Cb and Cr `(H, W)`, uint8 or, of 10 bits, uint16."""
+class YuvFrame(NamedTuple):
+    """An upright frame: planes Y, Cb and Cr `(H, W)`, uint8, or uint16 for 10 bits."""
 
     planes: tuple[np.ndarray, ...]
     layout: Layout
 
     def frame(self) -> DecodedFrame:
-        """Return the frame as a frame to encode; its time is still to be set."""
+        """Return a PyAV frame to encode, without a timestamp."""
         layout = self.layout
         frame = DecodedFrame(layout.width, layout.height, layout.format)
         for plane, values in zip(frame.planes, self.planes, strict=True):
@@ -90,13 +97,13 @@ class Picture(NamedTuple):
         return frame
 
 
-class Painter:
-    """Decoded frames as frames of one layout: that of the first frame holds for all.
+class YuvConverter:
+    """Convert decoded frames to YUV buffers of one layout, that of the first frame.
 
     Args:
-        formats: the formats that will do; others are converted to yuv420p.
-        odd: whether width and height may be odd where colour is stored at half of them; where not,
-            such frames are converted to yuv444p.
+        formats: accepted pixel formats; others are converted to yuv420p.
+        odd: whether odd sizes are accepted with subsampled chroma; if not, such frames are
+            converted to yuv444p.
     """
 
     def __init__(self, formats: Collection[str] = tuple(FORMATS), odd: bool = False) -> None:
@@ -104,7 +111,7 @@ class Painter:
         self.scaler = VideoReformatter()
         self.layout: Layout | None = None
 
-    def __call__(self, frame: DecodedFrame) -> Picture:
+    def __call__(self, frame: DecodedFrame) -> YuvFrame:
         if self.layout is None:
             self.layout = self._layout(frame)
         layout = self.layout
@@ -125,28 +132,28 @@ class Painter:
             rows = np.frombuffer(memoryview(plane), dtype).reshape(plane.height, -1)[
                 :, : plane.width
             ]
-            # Copies, because a decoder may still look at its frames to decode the next ones.
-            planes.append(layout.turn.apply(rows.copy()))
-        return Picture(tuple(planes), layout)
+            # Copies, because the decoder may still need its frames as references.
+            planes.append(layout.rotation.apply(rows.copy()))
+        return YuvFrame(tuple(planes), layout)
 
     def _layout(self, frame: DecodedFrame) -> Layout:
-        turn = Turn.of(frame)
-        width, height = turn.size(frame.width, frame.height)
+        rotation = Rotation.of(frame)
+        width, height = rotation.size(frame.width, frame.height)
         name = _plain(frame.format.name)
         kept = name in FORMATS and name in self.formats
-        turned = turn.rotation in (90, 270)
+        turned = rotation.rotation in (90, 270)
         if not kept or (turned and FORMATS[name][1] != FORMATS[name][2]):
             name = "yuv420p"
         if not self.odd and (width % FORMATS[name][1] or height % FORMATS[name][2]):
             name = "yuv444p"
         full = frame.format.name.startswith("yuvj")
         matrix, spread = int(frame.colorspace), FULL_RANGE if full else int(frame.color_range)
-        if frame.format.is_rgb:  # What it is converted to is BT.601, of limited range.
+        if frame.format.is_rgb:  # It is converted to BT.601 of limited range.
             matrix, spread = 6, 1
-        colours = Colours(matrix, spread, int(frame.color_primaries), int(frame.color_trc))
-        return Layout(name, width, height, turn, colours)
+        colours = ColourProperties(matrix, spread, int(frame.color_primaries), int(frame.color_trc))
+        return Layout(name, width, height, rotation, colours)
 
 
 def _plain(name: str) -> str:
-    """Return the format of the same planes whose range is said elsewhere."""
+    """Return the format without its range: yuvj420p is yuv420p of full range."""
     return name.replace("yuvj", "yuv")

@@ -1,4 +1,4 @@
-"""Convert: a published checkpoint in, weights and config that `create_model` loads out."""
+"""Convert published checkpoints to weights and a config that `create_model` loads."""
 
 import shlex
 from collections.abc import Callable, Mapping
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 State = Mapping[str, "Tensor"]
-# Of these, checkpoints for windows of several lengths were published, in which nothing says which.
+# Published checkpoints of these models have windows of different lengths, and do not state which.
 WINDOWED = ("vocalist", "mtdvocalist")
 WINDOW_FRAMES = 5
 WIDE: tuple[int, ...] = (32,)  # channels of the first layer
 NARROW: tuple[int, ...] = (16,)
-# Parts that only one published model has, but for the last, which every separator has.
-PARTS = {
+# Modules that only one published model has, except the last, which every separator has.
+MODULES = {
     "netcnnlip": "syncnet",
     "face_encoder": "lip_expert",
     "face_encoder_blocks": "Wav2Lip's generator, which cannot measure",
@@ -25,8 +25,8 @@ PARTS = {
     "motion_net": "ynet_m",
     "final_conv": "unet",
 }
-# What to do with the weights of a model, by its job.
-NEXT = {"sync": "avsync check VIDEO", "separation": "avsync separate VIDEO -o FOLDER"}
+# The command that uses the weights of a model, by its job.
+NEXT_COMMAND = {"sync": "avsync check VIDEO", "separation": "avsync separate VIDEO -o FOLDER"}
 
 
 def convert_file(
@@ -37,21 +37,26 @@ def convert_file(
     overwrite: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> Path:
-    """Write a published checkpoint as `output`, safetensors, and its config beside it as JSON.
+    """Convert a published checkpoint to safetensors, with its config beside it as JSON.
 
-    Nothing is written before the model has taken the weights, every one of them.
+    Nothing is written before the model has loaded all of the weights.
 
     Args:
         name: the model, one of `CONVERTERS`.
-        file: what its authors published: a `.pth` of torch, or safetensors by the same names.
-        output: ends in .safetensors.
-        window_frames: frames of a window that the checkpoint was trained for, 5 where it is not
-            given; for vocalist and mtdvocalist only.
-        overwrite: replace files that are there, which else is a FileExistsError.
-        say: told in one line what was converted and what to do next.
+        file: the checkpoint as published: a `.pth` of torch, or safetensors with the same keys.
+        output: path of the weights, ending in .safetensors.
+        window_frames: frames of a window that the checkpoint was trained for, 5 by default; for
+            vocalist and mtdvocalist only.
+        overwrite: replace existing files.
+        say: called with one line that reports what was converted and which command comes next.
 
-    ValueError for a wrong argument; RuntimeError where the file cannot be read safely, is damaged
-    or is of another model.
+    Returns:
+        The path of the weights.
+
+    Raises:
+        ValueError: an argument is wrong.
+        FileExistsError: a file exists and `overwrite` is False.
+        RuntimeError: the file cannot be read safely, is damaged, or belongs to another model.
     """
     if name not in CONVERTERS:
         raise ValueError(f"name must be one of {', '.join(CONVERTERS)}, got {name!r}")
@@ -73,14 +78,14 @@ def convert_file(
         model.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
         other = _looks_like(given)
-        hint = f"; it looks like {other}" if other not in (None, name) else ""
-        raise RuntimeError(f"{file} is no checkpoint of {name}: {error}{hint}") from error
+        guess = f"; it looks like {other}" if other not in (None, name) else ""
+        raise RuntimeError(f"{file} is no checkpoint of {name}: {error}{guess}") from error
     save(target, state, config)
     if say is not None:
         count = sum(parameter.numel() for parameter in model.parameters())
-        place = printable(shlex.quote(str(target)))
-        following = f"{NEXT[model_card(name).job]} --model {name} --weights {place}"
-        say(f"{name}: {count:,} parameters are in {place}; next: {following}")
+        path = printable(shlex.quote(str(target)))
+        following = f"{NEXT_COMMAND[model_card(name).job]} --model {name} --weights {path}"
+        say(f"{name}: {count:,} parameters are in {path}; next: {following}")
     return target
 
 
@@ -105,13 +110,13 @@ def _check_target(source: Path, target: Path, overwrite: bool) -> None:
 
 
 def _looks_like(state: State) -> str | None:
-    """Whose checkpoint it is, by the names of its parts and the width of VocaLiST's first layer."""
+    """Guess the model of a checkpoint by its modules and the width of VocaLiST's first layer."""
     shapes = {name.removeprefix("module."): tensor.shape for name, tensor in state.items()}
-    parts = {name.partition(".")[0] for name in shapes}
-    if "vid_prenet" in parts:
+    modules = {name.partition(".")[0] for name in shapes}
+    if "vid_prenet" in modules:
         width = tuple(shapes.get("vid_prenet.0.conv_block.0.bias", ()))
         return {WIDE: "vocalist", NARROW: "mtdvocalist"}.get(width)
-    return next((model for part, model in PARTS.items() if part in parts), None)
+    return next((model for module, model in MODULES.items() if module in modules), None)
 
 
 def _vocalist(state: State) -> "dict[str, Tensor]":

@@ -1,4 +1,4 @@
-"""The crops that a model asks for, of every face in a video, and what was seen of each face."""
+"""Stream the crops of every face in a video, and record where and when each face was seen."""
 
 from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass, field
@@ -9,29 +9,31 @@ import numpy as np
 from avsync.data.sampling.crops import CropSpec, cut_crop
 from avsync.faces.detector import FaceDetector
 from avsync.faces.tracking import TrackedFace, follow_faces
-from avsync.media.prefetch import ahead
+from avsync.media.prefetch import prefetch
 from avsync.media.probe import MediaInfo
 from avsync.media.video_reader import at_rate, read_frames
-from avsync.scoring.decision import FaceTrack
+from avsync.scoring.decision import TrackExtent
 from avsync.scoring.engine import CroppedTick
 from avsync.timing import FPS
 
 # Frames are scaled down to this while they are decoded: faces of talking people stay large
 # enough, and 4K costs what HD does.
 MAX_SIDE = 1280
-CROPS_AHEAD = 100
+# Ticks that are prefetched.
+PREFETCH_TICKS = 100
 Cut = Callable[[np.ndarray, TrackedFace], np.ndarray | None]
 
 
 class CropStream:
-    """The crops of a file's faces, tick by tick; afterwards, what was seen of each face.
+    """Crops of a video's faces, tick by tick; after iterating, `faces` describes each track.
 
     Args:
-        info: the file.
+        info: the video.
         spec: which part of a face, at which size.
-        detector: finds the faces.
-        wanted: the tracks of which crops are cut; None for all.
-        cut: what is taken of a face in a frame instead of its crop; None where there is nothing.
+        detector: detects the faces.
+        wanted: numbers of the tracks that are cropped; None for all.
+        cut: called with a frame and a face instead of cutting the crop that `spec` defines; may
+            return None to skip the face.
     """
 
     def __init__(
@@ -46,32 +48,35 @@ class CropStream:
         self.cut = cut or partial(cut_crop, spec)
         self.ticks = 0
         self.scale = 1.0
-        self.seen: dict[int, _Seen] = {}
+        self.sightings: dict[int, _Sightings] = {}
 
     def __iter__(self) -> Iterator[CroppedTick]:
-        # Faces are found and cut by a thread of their own while the model scores the last block.
-        return ahead(self._cropped(), CROPS_AHEAD)
+        # Faces are detected and cropped in a background thread while the model scores.
+        return prefetch(self._crop_ticks(), PREFETCH_TICKS)
 
-    def _cropped(self) -> Generator[CroppedTick]:
+    def faces(self) -> dict[int, TrackExtent]:
+        """Return where and when each face was seen, by track, in pixels of the video."""
+        return {n: sightings.extent(n, self.scale) for n, sightings in self.sightings.items()}
+
+    def _crop_ticks(self) -> Generator[CroppedTick]:
         ticks = at_rate(read_frames(self.info.path, MAX_SIDE), self.spec.fps)
         for number, _, image, faces in follow_faces(ticks, self.detector, self.detector.stride):
             self.ticks = number + 1
             self.scale = self.info.width / image.shape[1]
-            # A score of 0 marks a face that was lost and is held where it was: nothing to look at.
-            there = [face for face in faces if face.score > 0]
-            for face in there:
-                self.seen.setdefault(face.track, _Seen(number)).add(number, face.box)
-            some = [face for face in there if self.wanted is None or face.track in self.wanted]
-            crops = {face.track: self.cut(image, face) for face in some}
+            crops = {}
+            for face in faces:
+                # A score of 0 marks a face that is lost and held at its last position.
+                if face.score <= 0:
+                    continue
+                self.sightings.setdefault(face.track, _Sightings(number)).add(number, face.box)
+                if self.wanted is None or face.track in self.wanted:
+                    crops[face.track] = self.cut(image, face)
             yield CroppedTick(number, {k: crop for k, crop in crops.items() if crop is not None})
-
-    def faces(self) -> dict[int, FaceTrack]:
-        return {number: seen.face(number, self.scale) for number, seen in self.seen.items()}
 
 
 @dataclass
-class _Seen:
-    """Where a face was, sparsely: one box a second, whatever the length of the track."""
+class _Sightings:
+    """First and last tick of a face, and one box a second, whatever the length of the track."""
 
     first: int
     last: int = 0
@@ -82,6 +87,6 @@ class _Seen:
             self.boxes.append(box)
         self.last = number
 
-    def face(self, number: int, scale: float) -> FaceTrack:
+    def extent(self, number: int, scale: float) -> TrackExtent:
         x0, y0, x1, y1 = (scale * np.median(self.boxes, axis=0)).tolist()
-        return FaceTrack(number, self.first / FPS, (self.last + 1) / FPS, (x0, y0, x1, y1))
+        return TrackExtent(number, self.first / FPS, (self.last + 1) / FPS, (x0, y0, x1, y1))

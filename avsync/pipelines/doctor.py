@@ -1,4 +1,4 @@
-"""What avsync finds on this machine: packages, device, face detector, model, folders."""
+"""Check the installation: packages, device, face detector, models and folders."""
 
 import platform
 import sys
@@ -31,86 +31,86 @@ EXTRAS = {
 }
 
 
-class Finding(NamedTuple):
-    """One thing looked at. `ok` is None for what is not needed to check and fix files."""
+class DoctorFinding(NamedTuple):
+    """One part of the installation. `ok` is None if it is not needed to check and fix files."""
 
     topic: str
     ok: bool | None
     text: str
 
 
-def doctor() -> tuple[Finding, ...]:
-    """Look at the machine; installs nothing, but the face detector may be fetched."""
+def doctor() -> tuple[DoctorFinding, ...]:
+    """Check the installation. Nothing is installed, but the face detector may be downloaded."""
     return (*_packages(), _device(), _detector(), *_models(), *_surroundings())
 
 
-def _packages() -> list[Finding]:
+def _packages() -> list[DoctorFinding]:
     python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     findings = [
-        Finding("avsync", True, metadata.version("avsync")),
-        Finding("python", (3, 11) <= sys.version_info < (3, 14), python),
+        DoctorFinding("avsync", True, metadata.version("avsync")),
+        DoctorFinding("python", (3, 11) <= sys.version_info < (3, 14), python),
     ]
     for name in CORE:
         version = _version(name)
         findings.append(
-            Finding(name, version is not None, version or "missing: pip install avsync")
+            DoctorFinding(name, version is not None, version or "missing: pip install avsync")
         )
     for extra, names in EXTRAS.items():
         missing = [name for name in names if _version(name) is None]
-        have = ", ".join(f"{name} {_version(name)}" for name in names if name not in missing)
-        lack = f"without {', '.join(missing)}: pip install 'avsync[{extra}]'"
-        text = "; ".join(part for part in (have, lack if missing else "") if part)
-        findings.append(Finding(f"extra {extra}", None if missing else True, text))
+        present = ", ".join(f"{name} {_version(name)}" for name in names if name not in missing)
+        absent = f"without {', '.join(missing)}: pip install 'avsync[{extra}]'"
+        text = "; ".join(part for part in (present, absent if missing else "") if part)
+        findings.append(DoctorFinding(f"extra {extra}", None if missing else True, text))
     return findings
 
 
-def _device() -> Finding:
+def _device() -> DoctorFinding:
     import torch
 
     threads = f"CPU with {torch.get_num_threads()} threads"
     if not torch.cuda.is_available():
-        return Finding("device", True, f"{threads}; no GPU (none is needed)")
+        return DoctorFinding("device", True, f"{threads}; no GPU (none is needed)")
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return Finding("device", True, f"{', '.join(names)}; {threads}")
+    return DoctorFinding("device", True, f"{', '.join(names)}; {threads}")
 
 
-def _detector() -> Finding:
+def _detector() -> DoctorFinding:
     try:
-        with warnings.catch_warnings(action="ignore"):  # what it warns of is said below
+        with warnings.catch_warnings(action="ignore"):  # the finding says the same
             detector = find_detector()
     except RuntimeError as error:
-        return Finding("face detector", False, str(error))
+        return DoctorFinding("face detector", False, str(error))
     if detector.name == "yunet":
-        return Finding("face detector", True, "YuNet")
-    return Finding(
+        return DoctorFinding("face detector", True, "YuNet")
+    return DoctorFinding(
         "face detector",
         True,
-        "Haar cascade, which misses more faces; YuNet is fetched once when there is a network, "
+        "Haar cascade, which misses more faces; YuNet is downloaded once a network is available, "
         "or set AVSYNC_YUNET to the file yunet_n_320_320.onnx",
     )
 
 
-def _models() -> list[Finding]:
-    return [Finding(f"model {row.name}", *_weights(row)) for row in registry.list_models()]
+def _models() -> list[DoctorFinding]:
+    return [DoctorFinding(f"model {card.name}", *_weights(card)) for card in registry.list_models()]
 
 
-def _weights(row: ModelCard) -> tuple[bool | None, str]:
-    if row.train is not None:
-        return None, f"no weights are published: `avsync train {row.train}`"
-    if row.file is None:
-        return None, f"bring its weights with `avsync convert {row.name}`"
-    path = registry.PRETRAINED / row.file
+def _weights(card: ModelCard) -> tuple[bool | None, str]:
+    if card.train is not None:
+        return None, f"no weights are published: `avsync train {card.train}`"
+    if card.file is None:
+        return None, f"bring its weights with `avsync convert {card.name}`"
+    path = registry.PRETRAINED / card.file
     if not path.is_file():
         return False, "no weights in this installation"
-    if sha256_of(path) != row.sha256:
+    if sha256_of(path) != card.sha256:
         return False, f"{path} is damaged: reinstall avsync"
-    return True, f"shipped weights whole ({path.stat().st_size / 2**20:.1f} MiB), {row.licence}"
+    return True, f"shipped weights intact ({path.stat().st_size / 2**20:.1f} MiB), {card.licence}"
 
 
-def _surroundings() -> list[Finding]:
+def _surroundings() -> list[DoctorFinding]:
     return [
-        Finding("ffmpeg", None, "not needed: PyAV brings its own libraries"),
-        Finding("cache", None, f"{cache_folder()} (AVSYNC_CACHE chooses another)"),
+        DoctorFinding("ffmpeg", None, "not needed: PyAV contains its libraries"),
+        DoctorFinding("cache", None, f"{cache_folder()} (set AVSYNC_CACHE to choose another)"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""A progress bar that keeps out of the way: on a terminal's stderr, for work over two seconds."""
+"""Progress bar on stderr, shown only on a terminal and for work of over two seconds."""
 
 import sys
 import time
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-PATIENCE_S = 2.0
+DELAY_S = 2.0
 
-# Told how much is done, from 0 to 1.
-Report = Callable[[float], None]
+# Called with the share of the work that is done, from 0 to 1.
+ProgressCallback = Callable[[float], None]
 
 
 class ProgressBar:
-    """Told the share done, from 0 to 1; shows itself after two seconds where `on` is true."""
+    """Callable with the share that is done, from 0 to 1; if `on`, it is shown after two seconds."""
 
     def __init__(self, label: str, on: bool) -> None:
         self.label, self.on = label, on
@@ -24,7 +24,7 @@ class ProgressBar:
         self.shown: Progress | None = None
 
     def __call__(self, share: float) -> None:
-        if not self.on or time.monotonic() - self.started_s < PATIENCE_S:
+        if not self.on or time.monotonic() - self.started_s < DELAY_S:
             return
         if self.shown is None:
             self.shown = self._show()
@@ -32,7 +32,7 @@ class ProgressBar:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Take the bar off the terminal while something else is written there."""
+        """Hide the bar while something else is written to the terminal."""
         if self.shown is not None:
             self.shown.stop()
         try:
@@ -42,7 +42,7 @@ class ProgressBar:
                 self.shown.start()
 
     def close(self) -> None:
-        """Take the bar away for good."""
+        """Remove the bar."""
         if self.shown is not None:
             self.shown.stop()
         self.on, self.shown = False, None
@@ -51,7 +51,7 @@ class ProgressBar:
         from rich.console import Console
         from rich.progress import Progress
 
-        # What the program writes to stdout has to stay there, though the bar is on stderr.
+        # stdout must not be redirected, although the bar is on stderr.
         shown = Progress(
             console=Console(stderr=True),
             transient=True,
@@ -66,7 +66,7 @@ class ProgressBar:
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[ProgressBar]:
-    """Give a bar to be told the share done; without a terminal it is never seen."""
+    """Yield a bar to be called with the share that is done; without a terminal nothing is shown."""
     bar = ProgressBar(label, sys.stderr.isatty())
     try:
         yield bar

@@ -1,41 +1,40 @@
-"""From the scores of a face to its result: an offset with its timeline, or the reason there is
-none.
-"""
+"""Decide from the scores of a face: an offset with its timeline, or the reason there is none."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from avsync.scoring.peak import confidence, find_peak, interval, lies_beyond
+from avsync.scoring.peak import confidence, find_peak, interval, is_out_of_range
 from avsync.scoring.result import Interval, Reason, Status, TimelinePoint, TrackResult
 from avsync.scoring.score_map import ScoreMap
-from avsync.scoring.score_sums import BIN_WINDOWS, Curve, TrackScores
+from avsync.scoring.score_sums import BIN_WINDOWS, EvidenceCurve, TrackScores
 from avsync.tasks.calibration import Calibration
 from avsync.timing import FPS
 
-# Offsets are scored this much further than the search goes: to say "out of range" instead of a
-# bounded wrong answer, and to see what the noise of the curve is.
-BEYOND_S = 1.0
-# An answer is given from here on; `HOLDS` is as sure as it gets. Confidence takes most files to
-# hold the voice of the face; from here on a file of which that is not known may be answered too.
+# Offsets are scored this much further than the search range: to report `out_of_range` instead of
+# the best wrong offset within it, and to estimate the noise of the curve.
+SEARCH_MARGIN_S = 1.0
+# Minimum confidence of an offset (`INTERVAL_COVERAGE`, 0.9, is the highest there is). The
+# calibration assumes that in most files the speech is the face's; with this threshold a file of
+# which that is not known may be decided too.
 MIN_CONFIDENCE = 0.8
-# A peak outside the search range must be this sure before it is called one.
-MIN_FAR_CONFIDENCE = 0.88
+# Minimum confidence of a peak outside the search range for `out_of_range`.
+MIN_OUT_OF_RANGE_CONFIDENCE = 0.88
 MIN_FACE_PX = 32
 MIN_TRACK_S = 1.0
-# The loudest moments of a spoken recording lie above this, in dB of full scale.
+# The loudest moments of recorded speech lie above this, in dB of full scale.
 SILENCE_DB = -60.0
-# The liveliest moments of a speaking mouth change by more than this of their contrast per tick.
+# In its liveliest moments a speaking mouth changes by more than this part of its contrast per tick.
 STILL_MOTION = 0.015
-# Each point of the timeline looks at this many bins to either side: 4.4 s in all.
+# Each point of the timeline sums this many bins to either side: 4.4 s in all.
 TIMELINE_REACH = 5
 TIMELINE_POINTS = 2000
 
 
 @dataclass(frozen=True)
-class FaceTrack:
-    """What was seen of one face: `box` is the median x0, y0, x1, y1, in pixels of the frame."""
+class TrackExtent:
+    """Time and position of a face track; `box` is the median x0, y0, x1, y1 in pixels."""
 
     track: int
     start_s: float
@@ -47,8 +46,11 @@ class FaceTrack:
         return self.box[2] - self.box[0]
 
 
-class Answer(NamedTuple):
-    """Status, and either the reason there is no answer or the offset with its interval."""
+class Decision(NamedTuple):
+    """Offset with interval and confidence, or the reason why there is none.
+
+    Without an offset, `confidence` is that of the best candidate.
+    """
 
     status: Status
     reason: Reason | None
@@ -57,71 +59,86 @@ class Answer(NamedTuple):
     confidence: float
 
 
-def judge_track(
-    face: FaceTrack,
+def decide_track(
+    face: TrackExtent,
     scores: TrackScores,
     level_db: np.ndarray,
     search_s: float,
     calibration: Calibration,
 ) -> TrackResult:
-    """Return the result of one face; `level_db` is the audio's level at every tick of the file."""
-    answer = _unfit(face, scores, level_db)
+    """Decide the offset of one face track.
+
+    Args:
+        face: time and position of the track.
+        scores: its scores, up to `SEARCH_MARGIN_S` beyond the search range.
+        level_db: level of the audio at every tick of the file, NaN where unknown.
+        search_s: seconds searched to either side.
+        calibration: calibration of the model.
+    """
+    decision = _check_usable(face, scores, level_db)
     timeline: tuple[TimelinePoint, ...] = ()
-    if answer is None:
-        answer = judge_curves(scores.near, scores.far, search_s, calibration)
+    if decision is None:
+        decision = decide_offset(scores.curve, scores.wide_curve, search_s, calibration)
         timeline = _timeline(scores, search_s, calibration)
     return TrackResult(
         track=face.track,
         start_s=face.start_s,
         end_s=face.end_s,
         box=face.box,
-        status=answer.status,
-        reason=answer.reason,
-        offset_ms=answer.offset_ms,
-        interval_ms=answer.interval_ms,
-        confidence=answer.confidence,
+        **decision._asdict(),
         timeline=timeline,
         score_map=_score_map(scores, search_s),
     )
 
 
-def judge_curves(
-    near: Curve, far: Curve | None, search_s: float, calibration: Calibration
-) -> Answer:
-    """Return the answer of evidence in and just beyond the search, and further off where that is known."""
-    answer = judge_evidence(near.evidence, near.offsets_ms, search_s, calibration)
-    if far is not None and lies_beyond(far, 1000 * search_s):
+def decide_offset(
+    curve: EvidenceCurve,
+    wide_curve: EvidenceCurve | None,
+    search_s: float,
+    calibration: Calibration,
+) -> Decision:
+    """Decide the offset from evidence up to `SEARCH_MARGIN_S` beyond the search range.
+
+    Args:
+        curve: that evidence.
+        wide_curve: evidence over still further offsets, for the out-of-range test; may be None.
+        search_s: seconds searched to either side.
+        calibration: calibration of the model.
+    """
+    decision = decide_from_evidence(curve.evidence, curve.offsets_ms, search_s, calibration)
+    if wide_curve is not None and is_out_of_range(wide_curve, 1000 * search_s):
         return cannot_tell("out_of_range")
-    return answer
+    return decision
 
 
-def judge_evidence(
+def decide_from_evidence(
     evidence: np.ndarray, offsets_ms: np.ndarray, search_s: float, calibration: Calibration
-) -> Answer:
-    """Return the answer that a curve of evidence `(K,)` over offsets `(K,)` gives."""
+) -> Decision:
+    """Decide the offset from evidence `(K,)` over offsets `(K,)` by the confidence of its peak."""
     peak = find_peak(evidence, offsets_ms, 1000 * search_s)
-    sure = 0.0 if peak is None else confidence(peak, calibration)
-    if peak is not None and sure >= MIN_CONFIDENCE:
-        return Answer("ok", None, peak.offset_ms, interval(peak, calibration), sure)
-    anywhere = find_peak(evidence, offsets_ms, np.inf)
-    if anywhere is not None and confidence(anywhere, calibration) >= MIN_FAR_CONFIDENCE:
-        return cannot_tell("out_of_range", sure)
-    return cannot_tell("no_match", sure)
+    best = 0.0 if peak is None else confidence(peak, calibration)
+    if peak is not None and best >= MIN_CONFIDENCE:
+        return Decision("ok", None, peak.offset_ms, interval(peak, calibration), best)
+    outside = find_peak(evidence, offsets_ms, np.inf)
+    if outside is not None and confidence(outside, calibration) >= MIN_OUT_OF_RANGE_CONFIDENCE:
+        return cannot_tell("out_of_range", best)
+    return cannot_tell("no_match", best)
 
 
-def cannot_tell(reason: Reason, sure: float = 0.0) -> Answer:
-    """No offset, for that reason; `sure` is the confidence that the best candidate reached."""
-    return Answer("cannot_tell", reason, None, None, sure)
+def cannot_tell(reason: Reason, confidence: float = 0.0) -> Decision:
+    """Return a decision without an offset."""
+    return Decision("cannot_tell", reason, None, None, confidence)
 
 
-def _unfit(face: FaceTrack, scores: TrackScores, level_db: np.ndarray) -> Answer | None:
+def _check_usable(face: TrackExtent, scores: TrackScores, level_db: np.ndarray) -> Decision | None:
+    """Return why a track cannot be decided whatever its scores; None if it can."""
     if face.width_px < MIN_FACE_PX:
         return cannot_tell("face_too_small")
     if face.end_s - face.start_s < MIN_TRACK_S or len(scores.bins) == 0:
         return cannot_tell("too_short")
-    heard = level_db[scores.first_tick : scores.last_tick + 1]
-    heard = heard[np.isfinite(heard)]
-    if len(heard) == 0 or np.percentile(heard, 95) < SILENCE_DB:
+    levels = level_db[scores.first_tick : scores.last_tick + 1]
+    levels = levels[np.isfinite(levels)]
+    if len(levels) == 0 or np.percentile(levels, 95) < SILENCE_DB:
         return cannot_tell("silence")
     if np.percentile(scores.motion, 90) < STILL_MOTION:
         return cannot_tell("still_lips")
@@ -132,15 +149,15 @@ def _timeline(
     scores: TrackScores, search_s: float, calibration: Calibration
 ) -> tuple[TimelinePoint, ...]:
     """Return the offset around every bin, or every few bins of a long track."""
-    rows = np.concatenate([np.zeros((1, scores.evidence.shape[1])), scores.evidence]).cumsum(0)
+    sums = np.concatenate([np.zeros((1, scores.evidence.shape[1])), scores.evidence]).cumsum(0)
     points = []
     for i in range(0, len(scores.bins), 1 + len(scores.bins) // TIMELINE_POINTS):
         low, high = max(0, i - TIMELINE_REACH), min(len(scores.bins), i + TIMELINE_REACH + 1)
-        peak = find_peak(rows[high] - rows[low], scores.offsets_ms, 1000 * search_s)
+        peak = find_peak(sums[high] - sums[low], scores.offsets_ms, 1000 * search_s)
         sure = 0.0 if peak is None else confidence(peak, calibration)
-        known = peak is not None and sure >= MIN_CONFIDENCE
+        offset_ms = peak.offset_ms if peak is not None and sure >= MIN_CONFIDENCE else None
         t_s = (scores.bins[i] + 0.5) * BIN_WINDOWS / FPS
-        points.append(TimelinePoint(float(t_s), peak.offset_ms if known and peak else None, sure))
+        points.append(TimelinePoint(float(t_s), offset_ms, sure))
     return tuple(points)
 
 

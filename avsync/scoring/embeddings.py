@@ -1,5 +1,6 @@
-"""Entries of windows as sync tasks hold them: a tensor, or a NamedTuple of tensors whose first axes
-are the same.
+"""Operate on embeddings of windows as sync tasks return them.
+
+Embeddings are a tensor, or a NamedTuple of tensors that share their first axes.
 """
 
 from collections.abc import Callable
@@ -8,42 +9,42 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-Entries = Any
+Embeddings = Any
 
 
-def each(function: Callable[..., Tensor], *embeddings: Entries) -> Entries:
-    """Return the function of the tensors of one or more entries, held as they were."""
+def tree_map(function: Callable[..., Tensor], *embeddings: Embeddings) -> Embeddings:
+    """Apply a function to the tensors of one or more embeddings and keep their structure."""
     if isinstance(embeddings[0], Tensor):
         return function(*embeddings)
     return type(embeddings[0])(*(function(*parts) for parts in zip(*embeddings, strict=True)))
 
 
-def joined(*embeddings: Entries) -> Entries:
-    """Entries one after the other on their first axis."""
-    return each(lambda *parts: torch.cat(parts), *embeddings)
+def concatenate_embeddings(*embeddings: Embeddings) -> Embeddings:
+    """Concatenate embeddings along their first axis."""
+    return tree_map(lambda *parts: torch.cat(parts), *embeddings)
 
 
-def count(embeddings: Entries) -> int:
-    """Return how many entries there are on the first axis."""
+def count_embeddings(embeddings: Embeddings) -> int:
+    """Return the length of the first axis."""
     return len(embeddings if isinstance(embeddings, Tensor) else embeddings[0])
 
 
-def bytes_of(embeddings: Entries) -> int:
-    """Return the memory they take, were each tensor on its own."""
+def size_in_bytes(embeddings: Embeddings) -> int:
+    """Return the memory that the tensors take if none of them shares its storage."""
     tensors = (embeddings,) if isinstance(embeddings, Tensor) else embeddings
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-class Place(NamedTuple):
-    """Where a model's weights are, and in which precision."""
+class DeviceAndDtype(NamedTuple):
+    """Device and precision of a model's weights."""
 
     device: torch.device
     dtype: torch.dtype
 
 
-def place_of(model: object) -> Place:
-    """Return the place of a model's first weight: frames are sent there. The CPU for a model without."""
+def device_and_dtype(model: object) -> DeviceAndDtype:
+    """Return device and dtype of a model's first weight; CPU and float32 without weights."""
     weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     if weight is None:
-        return Place(torch.device("cpu"), torch.float32)
-    return Place(weight.device, weight.dtype)
+        return DeviceAndDtype(torch.device("cpu"), torch.float32)
+    return DeviceAndDtype(weight.device, weight.dtype)

@@ -1,8 +1,10 @@
-"""Is what is heard music? Speech pauses, and swells and falls with its syllables; music does less.
+"""Discriminate music from speech by pauses, syllable modulation and spectral flux.
 
-Scheirer and Slaney, Construction and Evaluation of a Robust Multifeature Speech/Music Discriminator
-(ICASSP 1997): of their features, the share of low-energy frames, the modulation at 4 Hz and the
-spectral flux.
+Speech pauses, and swells and falls with its syllables; music does less.
+
+Source: Scheirer and Slaney, Construction and Evaluation of a Robust Multifeature Speech/Music
+Discriminator (ICASSP 1997): of their features, the share of low-energy frames, the modulation at
+4 Hz and the spectral flux.
 """
 
 import numpy as np
@@ -11,13 +13,14 @@ import torch
 from avsync.audio.features import LogMel
 from avsync.timing import SAMPLE_RATE
 
-# Audio is judged in stretches of so many seconds; shorter ones are not judged.
-STRETCH_S = 3.0
-LEAST_S = 1.0
+# Audio is classified in segments of this length, in seconds; shorter ones than `MIN_SEGMENT_S` are
+# left out.
+SEGMENT_S = 3.0
+MIN_SEGMENT_S = 1.0
 COLUMNS_PER_S = 100
-# What is this much below the loudest, in nats of power (40 dB), is as good as silence.
+# What is this much below the loudest, in nats of power (40 dB), counts as silence.
 FLOOR_NATS = 9.2
-# A column this far below the mean power, in nats (10 dB), is a pause.
+# A mel column this far below the mean power, in nats (10 dB), is a pause.
 PAUSE_NATS = 2.3
 # Syllables come at these rates, in Hz; they are weighed against all changes from 0.5 Hz on.
 SYLLABLES_HZ, CHANGES_HZ = (2.5, 8.0), (0.5, 25.0)
@@ -25,24 +28,25 @@ SYLLABLES_HZ, CHANGES_HZ = (2.5, 8.0), (0.5, 25.0)
 # MIR-1K's solo voices against MIR-1K's accompaniments and every other instrument of music_cc.
 BIAS, PAUSES, SYLLABLES = -1.4, -7.8, -2.4
 # A spectrum whose shape changes less than this in 0.1 s, half of the time that there is audio, is
-# a tone held: the logarithm of nats. Of the speech above one stretch in ten lies below -0.0.
+# a held tone: the logarithm of nats. Of the speech above, one segment in ten lies below -0.0.
 STEADY = -0.5
 LAG = COLUMNS_PER_S // 10
 
 
 def is_music(wav: np.ndarray) -> bool:
-    """Return whether most of a waveform `(N,)` at 16 kHz is music, with or without singing; False for one
-    of less than a second.
+    """Return whether most of a waveform `(N,)` at 16 kHz is music, with or without singing.
+
+    False for less than a second of audio.
     """
-    size = round(STRETCH_S * SAMPLE_RATE)
-    stretches = [wav[at : at + size] for at in range(0, max(1, len(wav) - size // 2), size)]
-    heard = [_log_odds(part) for part in stretches if len(part) >= LEAST_S * SAMPLE_RATE]
-    odds = [each for each in heard if each is not None]
-    return bool(odds) and float(np.median(odds)) > 0
+    size = round(SEGMENT_S * SAMPLE_RATE)
+    segments = [wav[at : at + size] for at in range(0, max(1, len(wav) - size // 2), size)]
+    log_odds = [_log_odds(part) for part in segments if len(part) >= MIN_SEGMENT_S * SAMPLE_RATE]
+    known = [value for value in log_odds if value is not None]
+    return bool(known) and float(np.median(known)) > 0
 
 
 def _log_odds(wav: np.ndarray) -> float | None:
-    """Log-odds that a stretch is music; None for silence."""
+    """Return the log-odds that a segment is music; None for silence."""
     loud = np.percentile(np.abs(wav), 99.5)
     if loud < 1e-5:
         return None
@@ -55,17 +59,20 @@ def _log_odds(wav: np.ndarray) -> float | None:
     spectrum = (np.abs(np.fft.rfft(bands, axis=1)) ** 2).sum(0)
     rates_hz = np.fft.rfftfreq(mel.shape[1], 1 / COLUMNS_PER_S)
 
-    def changes(low_hz: float, high_hz: float) -> float:
+    def modulation(low_hz: float, high_hz: float) -> float:
         return float(spectrum[(rates_hz >= low_hz) & (rates_hz < high_hz)].sum()) + 1e-12
 
-    syllables = np.log(changes(*SYLLABLES_HZ) / changes(*CHANGES_HZ))
-    speechless = float(BIAS + PAUSES * pauses + SYLLABLES * syllables)
-    return max(speechless, STEADY - _flux(mel, power))
+    syllables = np.log(modulation(*SYLLABLES_HZ) / modulation(*CHANGES_HZ))
+    unlike_speech = float(BIAS + PAUSES * pauses + SYLLABLES * syllables)
+    return max(unlike_speech, STEADY - _spectral_flux(mel, power))
 
 
-def _flux(mel: np.ndarray, power: np.ndarray) -> float:
-    """Return how much the shape of the spectrum changes in `LAG` columns, where there is audio."""
+def _spectral_flux(mel: np.ndarray, power: np.ndarray) -> float:
+    """Return the log of the median change of the spectrum's shape in `LAG` columns.
+
+    Only the louder 60 % of the columns are compared.
+    """
     shape = mel - mel.mean(0)
     change = np.sqrt(((shape[:, LAG:] - shape[:, :-LAG]) ** 2).mean(0))
-    heard = power > np.percentile(power, 40)
-    return float(np.log(np.median(change[heard[LAG:]]) + 1e-6))
+    loud = power > np.percentile(power, 40)
+    return float(np.log(np.median(change[loud[LAG:]]) + 1e-6))

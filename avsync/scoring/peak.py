@@ -1,35 +1,51 @@
-"""From evidence at every offset to an offset in ms, an interval, and how sure that is."""
+"""Find the peak of an evidence curve, and map it to an offset, an interval and a confidence.
+
+The confidence rule is `confidence`; its coefficients are a `Calibration`, stored beside the
+weights. `scoring/decision.py` holds the thresholds that a confidence is compared with.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from avsync.scoring.result import Interval
-from avsync.scoring.score_sums import Curve
+from avsync.scoring.score_sums import EvidenceCurve
 from avsync.tasks.calibration import Calibration
 
-# A peak takes up this much of the offset axis to either side; beyond it is what noise looks like.
+# Offsets further than this from the peak are noise, by which its z-score is measured.
 PEAK_MS = 160.0
-# Lips that open when any voice begins make a broad hill. What rises sharply out of its surroundings
-# of so much to either side, less the peak itself, is made by the words.
-HILL_MS = 500.0
-FLANK_MS = 60.0
-# More height than this says nothing of whose words they are: hills are as high. From `TALL` on it
-# does: only longer recordings reach that, and voices that start together do not do so for long. It
-# is what a drift or a jump is known by, whose peak is broad or one of two.
-ENOUGH_Z_SCORE = 5.0
-TALL = 9.0
-# Share of cases in which the interval is meant to hold, where the peak is the right one at all:
-# nobody can be surer than that to lie in it.
-HOLDS = 0.9
+# Lips that open whenever anyone begins to speak make a broad hill in the curve; only words that
+# match make a peak that is sharp against its surroundings: `SURROUNDINGS_MS` to either side, less
+# `PEAK_CORE_MS` for the peak itself.
+SURROUNDINGS_MS = 500.0
+PEAK_CORE_MS = 60.0
+# A z-score above this does not show that the words match: broad hills reach it too. From
+# `HIGH_Z_SCORE` on it does: only longer recordings reach that, and two people who start to speak
+# together do not do so for long. That is how a drift or a jump is recognised, whose peak is broad
+# or one of two.
+MAX_CALIBRATED_Z_SCORE = 5.0
+HIGH_Z_SCORE = 9.0
+# Share of cases in which the interval holds the true offset when the peak is the right one, and so
+# the highest confidence that there is.
+INTERVAL_COVERAGE = 0.9
+# Minimum rise of an out-of-range peak above its surroundings, in standard deviations. Of clips that
+# no benchmark uses, 6 to 12 s long, all that were moved reach 6; of clips with someone else's voice
+# one in twenty reaches 5, the highest 6.2.
+MIN_RISE = 5.0
+# The highest rise within the search range must be less than this share of the out-of-range peak's.
+MAX_RISE_WITHIN_SEARCH = 0.75
+# With fewer offsets around a point than this, its rise is not measured.
+MIN_SURROUNDING_OFFSETS = 12
 
 
 class Peak(NamedTuple):
-    """The best offset in a range.
+    """The best offset within a range of offsets.
 
-    `z_score` is the peak's in standard deviations of the curve elsewhere, above its median.
-    `prominence` is how far it stands above the mean of the `HILL_MS` to either side, in standard
-    deviations of the curve there: mostly about 2.3 by chance, 3 and more where words match.
+    Args:
+        offset_ms: its offset, interpolated between the steps; positive = the audio leads.
+        z_score: height above the median of the curve elsewhere, in standard deviations of it.
+        prominence: height above the mean of the curve within `SURROUNDINGS_MS`, in standard
+            deviations of it there: about 2.3 by chance, 3 and more where the words match.
     """
 
     offset_ms: float
@@ -38,89 +54,88 @@ class Peak(NamedTuple):
 
 
 def find_peak(evidence: np.ndarray, offsets_ms: np.ndarray, search_ms: float) -> Peak | None:
-    """Return the best peak within +-search_ms of a curve `(K,)` over offsets `(K,)`; None without
-    evidence.
+    """Return the best peak within +-search_ms of a curve `(K,)` over offsets `(K,)`.
 
-    Offsets beyond the search range serve to tell what noise looks like, nothing more.
+    None without evidence. Offsets beyond the search range only serve to estimate the noise.
     """
     inside = np.abs(offsets_ms) <= search_ms + 1e-6
     if not inside.any() or not np.isfinite(evidence).all() or np.ptp(evidence) == 0:
         return None
-    smooth = np.convolve(np.pad(evidence, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
+    smooth = _smooth(evidence)
     best = int(np.argmax(np.where(inside, smooth, -np.inf)))
-    # Where no window could be asked the evidence is exactly 0, which is no noise.
-    far = (np.abs(offsets_ms - offsets_ms[best]) > PEAK_MS) & (evidence != 0)
-    if far.sum() < 8:
+    # Evidence of exactly 0 means that no window had audio at that offset: it is no noise.
+    noise = (np.abs(offsets_ms - offsets_ms[best]) > PEAK_MS) & (evidence != 0)
+    if noise.sum() < 8:
         return None
-    # The median and the spread are of the rest: a high peak must not hide in its own variance.
-    spread = smooth[far].std() + 1e-9
-    z_score = (smooth[best] - np.median(smooth[far])) / spread
+    # Median and spread are of the rest: a high peak must not hide in its own variance.
+    spread = smooth[noise].std() + 1e-9
+    z_score = (smooth[best] - np.median(smooth[noise])) / spread
     prominence = _prominence(smooth, offsets_ms, best, evidence != 0)
-    return Peak(_refine(smooth, offsets_ms, best), float(z_score), prominence)
+    step_ms = offsets_ms[1] - offsets_ms[0]
+    offset_ms = float(offsets_ms[best] + parabola_vertex(smooth, best) * step_ms)
+    return Peak(offset_ms, float(z_score), prominence)
 
 
 def confidence(peak: Peak, calibration: Calibration) -> float:
-    """Probability that the true offset lies in the interval around the peak, at most `HOLDS`."""
-    logit = calibration.bias + calibration.z_score * min(peak.z_score, ENOUGH_Z_SCORE)
-    logit += calibration.prominence * peak.prominence + max(peak.z_score - TALL, 0.0)
-    return float(HOLDS / (1 + np.exp(-np.clip(logit, -30, 30))))
+    """Return the probability that the interval around the peak holds the true offset.
+
+    A logistic regression on z-score and prominence, at most `INTERVAL_COVERAGE`.
+    """
+    logit = calibration.bias + calibration.z_score * min(peak.z_score, MAX_CALIBRATED_Z_SCORE)
+    logit += calibration.prominence * peak.prominence + max(peak.z_score - HIGH_Z_SCORE, 0.0)
+    return float(INTERVAL_COVERAGE / (1 + np.exp(-np.clip(logit, -30, 30))))
 
 
 def interval(peak: Peak, calibration: Calibration) -> Interval:
-    """Return the interval around the peak, in ms, that holds in `HOLDS` of the cases."""
+    """Return the interval around the peak, in ms, that holds in `INTERVAL_COVERAGE` of cases."""
     half_ms = float(np.hypot(calibration.floor_ms, calibration.blur_ms / max(peak.z_score, 1e-3)))
     return peak.offset_ms - half_ms, peak.offset_ms + half_ms
 
 
+def is_out_of_range(curve: EvidenceCurve, search_ms: float) -> bool:
+    """Return whether the audio certainly fits best at an offset beyond +-`search_ms`.
+
+    The mean of the surroundings is taken off first: sentences that begin every few seconds fit
+    anyone's lips broadly, again and again.
+    """
+    smooth = _smooth(curve.evidence)
+    inside = np.abs(curve.offsets_ms) <= search_ms + 1e-6
+    step_ms = curve.offsets_ms[1] - curve.offsets_ms[0]
+    reach, core = round(SURROUNDINGS_MS / step_ms), round(PEAK_CORE_MS / step_ms)
+    if inside.all() or not inside.any() or len(smooth) < 2 * reach + 1:
+        return False
+    flanks = np.ones(2 * reach + 1)
+    flanks[reach - core : reach + core + 1] = 0
+    known = curve.evidence != 0
+    around = np.convolve(known, flanks, mode="same")
+    hill = np.convolve(np.where(known, smooth, 0), flanks, mode="same") / np.maximum(around, 1)
+    rise = np.where(known & (around >= MIN_SURROUNDING_OFFSETS), smooth - hill, 0.0)
+    best = int(np.argmax(rise))
+    elsewhere = (np.abs(curve.offsets_ms - curve.offsets_ms[best]) > PEAK_MS) & (rise != 0)
+    if elsewhere.sum() < 2 * MIN_SURROUNDING_OFFSETS:
+        return False
+    if rise[inside].max() > MAX_RISE_WITHIN_SEARCH * rise[best]:
+        return False
+    return bool(rise[best] >= MIN_RISE * rise[elsewhere].std())
+
+
+def _smooth(evidence: np.ndarray) -> np.ndarray:
+    return np.convolve(np.pad(evidence, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
+
+
 def _prominence(curve: np.ndarray, offsets_ms: np.ndarray, best: int, known: np.ndarray) -> float:
     distance = np.abs(offsets_ms - offsets_ms[best])
-    flanks = known & (distance > FLANK_MS) & (distance <= HILL_MS)
-    around = flanks | (distance <= FLANK_MS)
+    flanks = known & (distance > PEAK_CORE_MS) & (distance <= SURROUNDINGS_MS)
+    around = flanks | (distance <= PEAK_CORE_MS)
     if flanks.sum() < 3:
         return 0.0
     return float((curve[best] - curve[flanks].mean()) / (curve[around].std() + 1e-9))
 
 
-def _refine(curve: np.ndarray, offsets_ms: np.ndarray, best: int) -> float:
-    """Return the top of the parabola through the best point and its neighbours."""
-    if best in (0, len(curve) - 1):
-        return float(offsets_ms[best])
+def parabola_vertex(curve: np.ndarray, best: int) -> float:
+    """Return the vertex of the parabola through a point and its neighbours, in steps from it."""
+    if not 0 < best < len(curve) - 1:
+        return 0.0
     before, top, after = curve[best - 1 : best + 2]
-    bend = before - 2 * top + after
-    shift = 0.0 if bend >= 0 else float(np.clip(0.5 * (before - after) / bend, -1, 1))
-    return float(offsets_ms[best] + shift * (offsets_ms[best + 1] - offsets_ms[best]))
-
-
-# A peak must rise so many standard deviations out of its surroundings to be believed to lie beyond
-# the search. Of clips that no benchmark uses, 6 to 12 s long, all that were moved reach 6; one in
-# twenty voices of someone else reaches 5, the highest 6.2.
-LEAST_RISE = 5.0
-# What fits within the search must rise by less than this share of it.
-MOST_WITHIN = 0.75
-# Fewer offsets than this around a point are no surroundings.
-LEAST_AROUND = 12
-
-
-def lies_beyond(curve: Curve, search_ms: float) -> bool:
-    """Return whether the voice fits best at an offset beyond +-`search_ms`, and beyond doubt.
-
-    What rises over `HILL_MS` is left out: sentences that begin every few seconds fit anyone's lips
-    broadly, again and again.
-    """
-    smooth = np.convolve(np.pad(curve.evidence, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
-    inside = np.abs(curve.offsets_ms) <= search_ms + 1e-6
-    step_ms = curve.offsets_ms[1] - curve.offsets_ms[0]
-    reach, inner = round(HILL_MS / step_ms), round(FLANK_MS / step_ms)
-    if inside.all() or not inside.any() or len(smooth) < 2 * reach + 1:
-        return False
-    flanks = np.ones(2 * reach + 1)
-    flanks[reach - inner : reach + inner + 1] = 0
-    known = curve.evidence != 0
-    around = np.convolve(known, flanks, mode="same")
-    hill = np.convolve(np.where(known, smooth, 0), flanks, mode="same") / np.maximum(around, 1)
-    rise = np.where(known & (around >= LEAST_AROUND), smooth - hill, 0.0)
-    best = int(np.argmax(rise))
-    elsewhere = (np.abs(curve.offsets_ms - curve.offsets_ms[best]) > PEAK_MS) & (rise != 0)
-    if rise[inside].max() > MOST_WITHIN * rise[best] or elsewhere.sum() < 2 * LEAST_AROUND:
-        return False
-    return bool(rise[best] >= LEAST_RISE * rise[elsewhere].std())
+    curvature = before - 2 * top + after
+    return 0.0 if curvature >= 0 else float(np.clip(0.5 * (before - after) / curvature, -1, 1))

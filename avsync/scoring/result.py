@@ -1,4 +1,4 @@
-"""What a check says of a file, and its JSON (schema 1, described in docs/concepts/json.md)."""
+"""Results of a check, and their JSON (schema 1, described in docs/concepts/json.md)."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -28,9 +28,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class TimelinePoint:
-    """The offset around one moment of the file; `offset_ms` is None where that moment alone cannot
-    tell.
-    """
+    """Offset around one moment of the file; None where its evidence is not enough for an offset."""
 
     t_s: float
     offset_ms: float | None
@@ -39,11 +37,22 @@ class TimelinePoint:
 
 @dataclass(frozen=True)
 class TrackResult:
-    """One face from its first frame to its last; `box` is its median x0, y0, x1, y1 in pixels of
-    the upright frame.
+    """Result for one face track, from its first frame to its last.
 
-    `speaking` are the stretches, in seconds of the file, in which the voice is this face's and no
-    other's; empty where the file's offset is not known.
+    Args:
+        track: number of the track.
+        start_s: first frame, in seconds of the file.
+        end_s: end of the last frame.
+        box: median x0, y0, x1, y1 in pixels of the upright frame.
+        status: `ok` if there is an offset.
+        reason: why there is none, else None.
+        offset_ms: positive = the audio leads.
+        interval_ms: interval around the offset.
+        confidence: probability that the interval holds the true offset.
+        timeline: offsets over the track.
+        speaking: segments, in seconds of the file, in which the speech is this face's and no
+            other's; empty where the file's offset is not known.
+        score_map: mean scores over time and offset, for the report.
     """
 
     track: int
@@ -60,8 +69,8 @@ class TrackResult:
     score_map: ScoreMap | None = field(default=None, compare=False, repr=False)
 
 
-class Piece(NamedTuple):
-    """A stretch of a file, in seconds of the file, over which the offset is constant or a line.
+class OffsetSegment(NamedTuple):
+    """Time segment of a file, in seconds, over which the offset is constant or linear.
 
     At `t` the offset is `offset_ms + ppm / 1000 * (t - start_s)`, positive = the audio leads.
     """
@@ -78,22 +87,25 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a file over its length.
+    """Offset trajectory of a file, and what is wrong with it.
+
+    `pieces` holds the trajectory as segments in order: a single one for `none`, `constant` and
+    `drift`.
 
     Args:
-        kind: `none`: the same offset all along, and in tolerance. `constant`: the same, out of
-            tolerance. `drift`: it grows steadily. `jumps`: it changes at moments. `intermittent`:
-            it goes out of tolerance and comes back.
-        pieces: offset(t), in order; one unless it jumps or comes and goes.
-        drift_ppm: of a drift; positive = the audio gets earlier and earlier: its clock runs fast.
-        cause: what is likely to have made a drift, in words.
+        kind: `none`: a constant offset in tolerance. `constant`: a constant offset out of
+            tolerance. `drift`: it changes linearly. `jumps`: it changes abruptly. `intermittent`:
+            it goes out of tolerance and returns.
+        drift_ppm: slope of a drift; positive = the audio gets earlier and earlier: its clock runs
+            fast.
+        cause: likely cause of a drift, in words.
         out_s: seconds out of the profile's tolerance.
-        worst_t_s: when the offset is furthest out of tolerance, None where it is in it all along.
+        worst_t_s: when the offset is furthest out of tolerance, None if it never is.
         worst_ms: the offset there.
     """
 
     kind: FaultKind
-    pieces: tuple[Piece, ...]
+    pieces: tuple[OffsetSegment, ...]
     drift_ppm: float | None = None
     cause: str | None = None
     out_s: float = 0.0
@@ -103,11 +115,24 @@ class Fault:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The answer for one file. Where `status` is not `ok`, `reason` says why and the numbers are
-    None, never 0.
+    """Result for one file.
 
-    `detail` is the reason in words for a person. Offsets are in ms, positive = the audio leads.
-    `fault` tells how the offset goes over the file.
+    Args:
+        file: path as given.
+        status: `ok` if there is an offset; otherwise the numbers are None, never 0.
+        reason: why there is no offset, else None.
+        detail: the reason in words.
+        verdict: whether the offset is in the profile's tolerance.
+        borderline: whether the interval crosses a limit of the tolerance.
+        offset_ms: offset of the file in ms, positive = the audio leads.
+        interval_ms: interval around the offset.
+        confidence: probability that the interval holds the true offset.
+        duration_s: length of the video.
+        tracks: results of the faces.
+        model: name of the sync model.
+        profile: name of the tolerance profile.
+        search_s: seconds searched to either side.
+        fault: how the offset changes over the file; None without an offset.
     """
 
     file: str
@@ -161,7 +186,7 @@ def _track_json(track: TrackResult) -> dict[str, Any]:
         "status": track.status,
         "reason": track.reason,
         **_numbers_json(track),
-        "speaking": [[round(end_s, 1) for end_s in span] for span in track.speaking],
+        "speaking": [[round(end_s, 1) for end_s in segment] for segment in track.speaking],
         "timeline": [
             {
                 "t_s": _rounded(point.t_s, 3),
@@ -178,12 +203,12 @@ def _fault_json(fault: Fault) -> dict[str, Any]:
         "kind": fault.kind,
         "pieces": [
             {
-                "start_s": _rounded(piece.start_s, 3),
-                "end_s": _rounded(piece.end_s, 3),
-                "offset_ms": _rounded(piece.offset_ms, 1),
-                "ppm": _rounded(piece.ppm, 1),
+                "start_s": _rounded(segment.start_s, 3),
+                "end_s": _rounded(segment.end_s, 3),
+                "offset_ms": _rounded(segment.offset_ms, 1),
+                "ppm": _rounded(segment.ppm, 1),
             }
-            for piece in fault.pieces
+            for segment in fault.pieces
         ],
         "drift_ppm": _rounded(fault.drift_ppm, 1),
         "cause": fault.cause,
@@ -206,7 +231,7 @@ def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(float(value), digits)
 
 
-def thin_maps(result: CheckResult) -> CheckResult:
+def thin_score_maps(result: CheckResult) -> CheckResult:
     """Return the result with thinned score maps: at most 60 kB for each face of the whole file."""
     end_s = max((track.end_s for track in result.tracks), default=0.0)
     tracks = tuple(

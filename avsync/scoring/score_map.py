@@ -1,10 +1,10 @@
-"""The score map of a track: mean scores over time and shift, and how it is thinned for a report."""
+"""Score map of a track (mean scores over time and offset), and its thinning for a report."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-# Most columns (time) and lines (shift) kept of a map when a file is one of many.
+# Size limit of the maps of a batch: columns (time) and lines (shift).
 THIN_COLUMNS, THIN_LINES = 240, 128
 
 
@@ -23,10 +23,12 @@ class ScoreMap:
     scores: np.ndarray
 
     def thinned(self, end_s: float) -> "ScoreMap | None":
-        """Return the map no finer than a small image shows, in float16; None if it is empty.
+        """Average the map down to `THIN_COLUMNS` x `THIN_LINES` cells at most, in float16.
+
+        None if the map is empty.
 
         Args:
-            end_s: duration, in seconds, that `THIN_COLUMNS` columns stand for.
+            end_s: duration, in seconds, that has `THIN_COLUMNS` columns.
         """
         if not self.scores.size:
             return None
@@ -38,7 +40,7 @@ class ScoreMap:
 
 
 def _cells(axis: np.ndarray, most: int, whole: float) -> tuple[np.ndarray, np.ndarray]:
-    """Borders and middles of the cells that an axis is put into: `most` over the whole of it."""
+    """Divide an axis into cells, `most` for a length of `whole`; return borders and centres."""
     step = median_step([axis])
     low, high = axis[0] - step / 2, axis[-1] + step / 2
     share = min(1.0, (high - low) / whole) if whole > 0 else 1.0
@@ -48,7 +50,7 @@ def _cells(axis: np.ndarray, most: int, whole: float) -> tuple[np.ndarray, np.nd
 
 
 def median_step(axes: list[np.ndarray]) -> float:
-    """Return the usual distance between neighbours; 1 where nothing has a neighbour."""
+    """Return the median distance between neighbours on all axes; 1 if no axis has two values."""
     steps = np.concatenate([np.diff(axis) for axis in axes])
     return float(np.median(steps)) if len(steps) else 1.0
 
@@ -56,13 +58,13 @@ def median_step(axes: list[np.ndarray]) -> float:
 def resample_cells(
     values: np.ndarray, centres: np.ndarray, width: float, borders: np.ndarray
 ) -> np.ndarray:
-    """Map cells `(n, m)`, `width` wide, to the means `(k, m)` between `borders` `(k + 1,)`."""
-    # A new cell is looked at in as many places as it holds old ones: averaging leaves none out.
+    """Map cells `(n, m)`, `width` wide, to their means `(k, m)` between `borders` `(k + 1,)`."""
+    # As many samples in each new cell as it holds old cells: the mean leaves none out.
     fine = int(np.ceil(np.diff(borders).max() / width)) + 1
-    places = borders[:-1, None] + np.diff(borders)[:, None] * (np.arange(fine) + 0.5) / fine
-    index = np.searchsorted(centres - width / 2, places, side="right") - 1
+    samples = borders[:-1, None] + np.diff(borders)[:, None] * (np.arange(fine) + 0.5) / fine
+    index = np.searchsorted(centres - width / 2, samples, side="right") - 1
     nearest = index.clip(0)
-    inside = (index >= 0) & (places <= centres[nearest] + width / 2 * (1 + 1e-6))
+    inside = (index >= 0) & (samples <= centres[nearest] + width / 2 * (1 + 1e-6))
     total = np.zeros((len(borders) - 1, values.shape[1]))
     count = np.zeros_like(total)
     for step in range(fine):

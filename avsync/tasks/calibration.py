@@ -13,9 +13,10 @@ HOW_TO_FIT = "fit one with `python benchmarks/sync/calibration.py --weights FILE
 class Calibration:
     """Coefficients that map a peak to a confidence and an interval, fitted on held-out clips.
 
-    The confidence is `HOLDS * sigmoid(bias + z_score * min(peak.z_score, ENOUGH_Z_SCORE) +
-    prominence * peak.prominence + max(peak.z_score - TALL, 0))`, with the constants of
-    `scoring/peak.py`. No coefficient is negative, so more of either never lowers it. The interval
+    The confidence is `INTERVAL_COVERAGE * sigmoid(bias + z_score * min(peak.z_score,
+    MAX_CALIBRATED_Z_SCORE) + prominence * peak.prominence + max(peak.z_score - HIGH_Z_SCORE, 0))`,
+    computed by `confidence` in `scoring/peak.py`, with the constants there. No coefficient is
+    negative, so more of either never lowers it. The interval
     is the offset +- `sqrt(floor_ms ** 2 + (blur_ms / peak.z_score) ** 2)`. The defaults are
     cautious, for weights without a calibration of their own.
     """

@@ -129,8 +129,9 @@ SEPARATION_MODELS = (
         ),
         measured=(
             "two real people at once, one of them seen in training: 40 of 40 voices closer to "
-            "their own face's, SI-SDR gain 5.3 dB (benchmarks/two_faces.py); two sentences of one "
-            "speaker, not trained on: SDR gain 6.6 dB (benchmarks/separation.py)"
+            "their own face's, SI-SDR gain 5.3 dB (benchmarks/separation/two_faces.py); two "
+            "sentences of one speaker, not trained on: SDR gain 6.6 dB "
+            "(benchmarks/separation/model_comparison.py)"
         ),
         job="separation",
     ),

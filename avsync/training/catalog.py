@@ -1,47 +1,44 @@
-"""The recipes of `avsync train`: the settings and the training function of each name."""
+"""The recipes of `avsync train`: every module in a package of `avsync.training.recipes` is one.
 
+`avsync train perfect-match` is `recipes/sync/perfect_match.py`. Its function `train(recipe)` takes
+an instance of a frozen dataclass, whose fields are the flags of the command, and returns the path
+of the weights. A new recipe needs no entry here.
+"""
+
+import pkgutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
-from avsync.training.recipes import (
-    av_syncnet,
-    avst,
-    dense_sync,
-    fine_tune,
-    lip_expert,
-    lip_mask,
-    lip_reader,
-    mtdvocalist,
-    perfect_match,
-    syncnet,
-    synctalklip,
-    vocalist,
-    wav2lip,
-    ynet,
-)
+from avsync.training import recipes
 
 
 class Recipe(NamedTuple):
-    """A frozen dataclass of settings, and the function that trains by them."""
+    """A recipe of `avsync train`.
+
+    Args:
+        settings: frozen dataclass of its settings.
+        train: function that trains by an instance of it, and returns the path of the weights.
+    """
 
     settings: type
     train: Callable[[Any], Path]
 
 
-RECIPES = {
-    "vocalist": Recipe(vocalist.VocalistRecipe, vocalist.train),
-    "mtdvocalist": Recipe(mtdvocalist.MtdVocalistRecipe, mtdvocalist.train),
-    "syncnet": Recipe(syncnet.SyncNetRecipe, syncnet.train),
-    "lip-expert": Recipe(lip_expert.LipExpertRecipe, lip_expert.train),
-    "perfect-match": Recipe(perfect_match.PerfectMatchRecipe, perfect_match.train),
-    "avst": Recipe(avst.AvstRecipe, avst.train),
-    "dense-sync": Recipe(dense_sync.DenseSyncRecipe, dense_sync.train),
-    "lip-mask": Recipe(lip_mask.LipMaskRecipe, lip_mask.train),
-    "ynet": Recipe(ynet.YNetRecipe, ynet.train),
-    "lip-reader": Recipe(lip_reader.LipReaderRecipe, lip_reader.train),
-    "av-syncnet": Recipe(av_syncnet.AvSyncNetRecipe, av_syncnet.train),
-    "synctalklip": Recipe(synctalklip.SyncTalklipRecipe, synctalklip.train),
-    "wav2lip": Recipe(wav2lip.Wav2LipRecipe, wav2lip.train),
-    "fine-tune": Recipe(fine_tune.FineTuneRecipe, fine_tune.train),
-}
+def find_recipes() -> dict[str, Recipe]:
+    """Import the modules of all recipes.
+
+    Returns:
+        The recipes by the name of the command: the name of the module, with hyphens.
+    """
+    found = {}
+    for module in pkgutil.walk_packages(recipes.__path__, f"{recipes.__name__}."):
+        if not module.ispkg:
+            train = import_module(module.name).train
+            name = module.name.rpartition(".")[2].replace("_", "-")
+            found[name] = Recipe(get_type_hints(train)["recipe"], train)
+    return found
+
+
+RECIPES = find_recipes()

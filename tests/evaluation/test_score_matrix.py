@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from avsync.evaluation import score_matrix as module
-from avsync.evaluation.score_matrix import WavInMemory, clip_band
+from avsync.evaluation.score_matrix import WavInMemory, score_clip_band
 from avsync.tasks.input_spec import ClipSpec
 from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
@@ -31,13 +31,13 @@ class Brightness:
         return -20 * ((video - audio) ** 2).sum(-1)
 
 
-class Entry(NamedTuple):
+class Levels(NamedTuple):
     level: Tensor
     first: Tensor
 
 
 class Reference(Brightness):
-    """The same from features `(1, 5)` of a window, with entries of two tensors."""
+    """The same from features `(1, 5)` of a window, with embeddings of two tensors."""
 
     def __init__(self):
         self.encoded = 0
@@ -48,11 +48,11 @@ class Reference(Brightness):
 
     def encode_features(self, features):
         self.encoded += len(features)
-        return Entry(features[:, 0], features[:, 0, 0])
+        return Levels(features[:, 0], features[:, 0, 0])
 
     def encode_video(self, frames):
         level = super().encode_video(frames)
-        return Entry(level, level[..., 0])
+        return Levels(level, level[..., 0])
 
     def compare(self, video, audio):
         return super().compare(video.level, audio.level) - (video.first - audio.first).abs()
@@ -74,64 +74,64 @@ def windows(crops):
 def test_the_band_is_the_plain_loop_with_empty_windows_outside(monkeypatch, block):
     monkeypatch.setattr(module, "ENCODED_WINDOWS", block)
     crops, wav = clip(90)
-    band = clip_band(Reference(), crops, wav).band
+    band = score_clip_band(Reference(), crops, wav).band
     assert band.shape == (85, 31)
     level = windows(crops)
     for i in range(85):
         for c in range(31):
             j = i + c - 15
-            heard = level[j] if 0 <= j < 85 else torch.zeros(5)
-            expected = -20 * ((level[i] - heard) ** 2).sum() - (level[i] - heard)[0].abs()
+            audio = level[j] if 0 <= j < 85 else torch.zeros(5)
+            expected = -20 * ((level[i] - audio) ** 2).sum() - (level[i] - audio)[0].abs()
             assert float(band[i, c]) == pytest.approx(float(expected), rel=1e-5, abs=1e-5)
 
 
 def test_a_model_without_features_has_nothing_outside():
     crops, wav = clip(40)
-    band = clip_band(Brightness(), crops, wav).band
+    band = score_clip_band(Brightness(), crops, wav).band
     index = torch.arange(35)[:, None] + torch.arange(-15, 16)
     outside = (index < 0) | (index >= 35)
     assert torch.equal(band.isnan(), outside)
     assert (band[:, 15].abs() < 1e-9).all()
-    # The same holds for any model that is asked for it.
+    # The same holds for any model when asked for by the argument.
     torch.testing.assert_close(
-        clip_band(Brightness(), crops, wav, empty_windows=False).band, band, equal_nan=True
+        score_clip_band(Brightness(), crops, wav, empty_windows=False).band, band, equal_nan=True
     )
 
 
 @pytest.mark.parametrize("model", [Brightness(), Reference()])
 @pytest.mark.parametrize("lead_frames", [-3, 4])
-def test_the_truth_is_taken_off(model, lead_frames):
+def test_the_true_offset_is_subtracted(model, lead_frames):
     crops, wav = clip(60)
     early = np.roll(wav, -lead_frames * SAMPLES_PER_FRAME)
     inside = slice(5, 50)
-    band = clip_band(model, crops, early, truth_ms=40.0 * lead_frames).band
+    band = score_clip_band(model, crops, early, truth_ms=40.0 * lead_frames).band
     assert (band[inside].nan_to_num(-99).argmax(1) == 15).all()
-    band = clip_band(model, crops, early).band
+    band = score_clip_band(model, crops, early).band
     assert (15 - band[inside].nan_to_num(-99).argmax(1) == lead_frames).all()
 
 
 def test_every_window_is_encoded_once(monkeypatch):
     monkeypatch.setattr(module, "ENCODED_WINDOWS", 10)
     model = Reference()
-    clip_band(model, *clip(70))
+    score_clip_band(model, *clip(70))
     assert model.encoded == 65 + 1  # and the empty one
 
 
-def test_vectors_are_given_as_embeddings_and_other_entries_are_not(monkeypatch):
+def test_only_embeddings_that_are_vectors_are_returned(monkeypatch):
     monkeypatch.setattr(module, "ENCODED_WINDOWS", 9)
     crops, wav = clip(40)
-    scored = clip_band(Brightness(), crops, wav)
+    scored = score_clip_band(Brightness(), crops, wav)
     torch.testing.assert_close(scored.video, windows(crops)[:35].float())
     torch.testing.assert_close(scored.audio, scored.video, atol=1e-6, rtol=0)
-    assert clip_band(Reference(), crops, wav)[1:] == (None, None)
+    assert score_clip_band(Reference(), crops, wav)[1:] == (None, None)
 
 
-def test_a_clip_of_one_window_has_none_to_score():
+def test_a_clip_of_one_window_is_refused():
     with pytest.raises(ValueError, match="a clip must have over 5 frames, got 5"):
-        clip_band(Brightness(), *clip(5))
+        score_clip_band(Brightness(), *clip(5))
 
 
-def test_sound_beyond_its_ends_is_silence():
+def test_audio_beyond_its_ends_is_silence():
     audio = WavInMemory(np.ones(SAMPLE_RATE, np.float32))
     assert audio.window(-0.5, 0.25).sum() == 0.25 * SAMPLE_RATE
     assert audio.window(0.75, 1.5).sum() == 0.25 * SAMPLE_RATE
@@ -143,7 +143,7 @@ def test_the_band_of_vocalist_is_its_forward_on_the_mel_of_the_whole_clip():
     model = build_vocalist(VocalistConfig(channels=(2, 2, 3, 4, 16), depth=1, heads=2)).eval()
     for part in model.modules():
         if isinstance(part, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
-            part.running_var.fill_(0.3)  # fresh weights would say the same to everything
+            part.running_var.fill_(0.3)  # fresh weights would score everything equally
     g = np.random.default_rng(0)
     crops = g.integers(0, 255, (7, 48, 96, 3), np.uint8)
     wav = g.normal(0, 0.1, 7 * SAMPLES_PER_FRAME).astype(np.float32)
@@ -153,9 +153,9 @@ def test_the_band_of_vocalist_is_its_forward_on_the_mel_of_the_whole_clip():
     empty = torch.zeros(80, 16)
     expected = []
     for i in range(2):
-        heard = torch.stack([cut.get(i + c - 15, empty) for c in range(31)])
-        seen = frames[:, :, i : i + 5].expand(31, -1, -1, -1, -1)
-        expected.append(model(seen, heard).detach())
-    band = clip_band(model, crops, wav).band
+        audio = torch.stack([cut.get(i + c - 15, empty) for c in range(31)])
+        video = frames[:, :, i : i + 5].expand(31, -1, -1, -1, -1)
+        expected.append(model(video, audio).detach())
+    band = score_clip_band(model, crops, wav).band
     torch.testing.assert_close(band, torch.stack(expected), atol=1e-6, rtol=0)
     assert band.std(1).min() > 1e-4

@@ -6,8 +6,8 @@ from avsync.data.store.reader import PreparedClip
 from avsync.evaluation.sync_accuracy import (
     Accuracy,
     ClipAccuracy,
+    bootstrap_interval,
     measure_clips,
-    resampled_interval,
 )
 from avsync.scoring.decision import cannot_tell
 from avsync.tasks.calibration import Calibration
@@ -57,7 +57,7 @@ def test_a_clip_in_sync_is_right_everywhere_and_as_a_whole():
     assert accuracy.clips_within(45) == 2
 
 
-def test_the_truth_is_taken_off():
+def test_the_true_offset_is_subtracted():
     shifted = [clip(4)]
     wrong, right = measure(shifted), measure(shifted, truth_ms=160.0)
     assert wrong.within(5, 1) < 0.2 < 0.9 < right.within(5, 1)
@@ -76,25 +76,25 @@ def test_windows_inside_the_words_are_counted_on_their_own():
 
 
 def test_windows_away_from_the_ends_have_all_31_candidates():
-    answer = cannot_tell("no_match")
+    decision = cannot_tell("no_match")
     errors = torch.full((40,), 9)
     errors[15:25] = 0
-    right_inside = ClipAccuracy("a", {5: errors}, None, {}, answer, None)
-    short = ClipAccuracy("b", {5: torch.zeros(30)}, None, {}, answer, None)
+    right_inside = ClipAccuracy("a", {5: errors}, None, {}, decision, None)
+    short = ClipAccuracy("b", {5: torch.zeros(30)}, None, {}, decision, None)
     assert Accuracy((right_inside, short)).shares(5, 1, "away from the ends") == [1.0]
     assert Accuracy((right_inside,)).within(5, 1) == 0.25
 
 
 def test_accuracy_is_the_mean_of_clips_not_of_windows():
-    answer = cannot_tell("no_match")
-    long = ClipAccuracy("a", {5: torch.zeros(90)}, None, {}, answer, None)
-    short = ClipAccuracy("b", {5: torch.full((10,), 9)}, None, {}, answer, None)
+    decision = cannot_tell("no_match")
+    long = ClipAccuracy("a", {5: torch.zeros(90)}, None, {}, decision, None)
+    short = ClipAccuracy("b", {5: torch.full((10,), 9)}, None, {}, decision, None)
     assert Accuracy((long, short)).within(5, 1) == 0.5
     assert len(Accuracy((long, short)).errors_ms()) == 0
 
 
-def test_resampling_more_clips_gives_a_narrower_interval():
-    few = resampled_interval([0.0, 1.0] * 5)
-    many = resampled_interval([0.0, 1.0] * 500)
-    assert few[0] < many[0] < 0.5 < many[1] < few[1]
-    assert resampled_interval([0.7] * 9) == pytest.approx((0.7, 0.7))
+def test_the_bootstrap_interval_of_more_clips_is_narrower():
+    fewer = bootstrap_interval([0.0, 1.0] * 5)
+    more = bootstrap_interval([0.0, 1.0] * 500)
+    assert fewer[0] < more[0] < 0.5 < more[1] < fewer[1]
+    assert bootstrap_interval([0.7] * 9) == pytest.approx((0.7, 0.7))

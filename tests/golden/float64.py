@@ -1,4 +1,4 @@
-"""Float64 in place of the float32 steps that a published method has whatever the dtype."""
+"""Replace the float32 steps that a published method has at any dtype by float64."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ FLOAT64_ONLY = 1e-12
 def float64_throughout() -> Iterator[None]:
     """Compute in float64 what a float64 model computes in float32: `.float()` is `.double()`.
 
-    What is left depends on the machine by float64 rounding alone. It is compared with
+    Results then depend on the machine by float64 rounding alone. They are compared with
     `golden_float64.json`, for which the reference's source was changed in the same way.
     """
     with mock.patch.object(torch.Tensor, "float", torch.Tensor.double):

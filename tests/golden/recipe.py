@@ -1,7 +1,7 @@
-"""Weights and inputs made from a hash, the same on every machine: no seed, no stored tensors.
+"""Weights and inputs computed from a hash, equal on every machine: no seed, no stored tensors.
 
-The reference models were filled with these weights and run on these inputs; the numbers that came
-out stand beside this file as JSON. Names and shapes are those of the reference state dicts.
+The reference models were given these weights and inputs; their outputs are in the JSON files beside
+this one. Names and shapes are those of the reference state dicts.
 """
 
 import json
@@ -21,17 +21,17 @@ SALT = "c/"
 
 
 def numbers(name: str) -> dict[str, Any]:
-    """What stands in `NAME.json`."""
+    """Read `NAME.json`."""
     return json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def upstream_keys(name: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a reference state dict, from `keys_NAME.json`."""
+    """Return names and shapes of a reference state dict, from `keys_NAME.json`."""
     return {key: tuple(shape) for key, shape in numbers(f"keys_{name}").items()}
 
 
 def hash_u(name: str, count: int) -> np.ndarray:
-    """`count` float64 numbers in [0, 1) that follow from the name alone, by integer arithmetic."""
+    """Compute `count` float64 numbers in [0, 1) from the name alone, by integer arithmetic."""
     x = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B1)
     x = (x + np.uint64(zlib.crc32(name.encode()))) & MASK
     for shift, factor in ((15, 0x2C1B3C6D), (12, 0x297A2D39)):
@@ -42,7 +42,7 @@ def hash_u(name: str, count: int) -> np.ndarray:
 
 
 def make_input(name: str, shape: tuple[int, ...], low: float, high: float) -> Tensor:
-    """An input `shape`, float32, uniform in [low, high)."""
+    """Return an input of a shape, float32, uniform in [low, high)."""
     uniform = hash_u(name, math.prod(shape)).reshape(shape)
     return torch.from_numpy((low + (high - low) * uniform).astype(np.float32))
 
@@ -50,7 +50,7 @@ def make_input(name: str, shape: tuple[int, ...], low: float, high: float) -> Te
 def weights(
     shapes: Mapping[str, tuple[int, ...]], gain: Callable[[str], float]
 ) -> dict[str, Tensor]:
-    """A reference state dict of the given names and shapes, rounded to float32."""
+    """Return a reference state dict of the given names and shapes, rounded to float32."""
     state = {}
     for key, shape in shapes.items():
         dtype = np.int64 if key.endswith("num_batches_tracked") else np.float32

@@ -1,4 +1,4 @@
-"""Compares a tensor with what a golden file keeps of it: a few numbers that catch any mistake."""
+"""Compare a tensor with the statistics that a golden file stores of it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,9 +8,12 @@ from torch import Tensor
 
 
 def assert_summary(x: Tensor, expected: Mapping[str, Any], atol: float) -> None:
-    """Shape, moments, extremes, first and last numbers, and a sum that feels the order of them all.
+    """Compare shape, moments, extremes, first and last numbers, and an order-dependent sum.
 
-    `atol` is for each number of `x`; sums may be off by its square root of their count.
+    Args:
+        x: the tensor.
+        expected: its statistics.
+        atol: tolerance of a number of `x`; that of sums grows with the square root of their count.
     """
     assert list(x.shape) == expected["shape"]
     flat = x.detach().double().flatten()
@@ -24,6 +27,6 @@ def assert_summary(x: Tensor, expected: Mapping[str, Any], atol: float) -> None:
 
 
 def close(x: Tensor, expected: Any, atol: float) -> None:
-    """Asserts that `x` is `expected`, numbers or lists of them, to `atol` and no other slack."""
+    """Compare `x` with numbers or lists of them, to `atol` and no relative tolerance."""
     wanted = torch.as_tensor(expected, dtype=torch.float64)
     torch.testing.assert_close(x.detach().double(), wanted, atol=atol, rtol=0)

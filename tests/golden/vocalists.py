@@ -1,4 +1,4 @@
-"""The reference VocaLiST and MTDVocaLiST as ours, with weights and inputs made from the hash."""
+"""VocaLiST and MTDVocaLiST with the weights and inputs of the reference models."""
 
 from einops import rearrange
 from golden.recipe import make_input, numbers, upstream_keys, weights
@@ -34,8 +34,10 @@ def golden_model(name, dtype):
 
 
 def golden_inputs(name, case, dtype):
-    """Frames and mel of a case as ours eat them: the reference's frames are BGR, stacked channels,
-    and MTDVocaLiST's are in 0 to 255.
+    """Return frames and mel of a case in the layout of this package.
+
+    The reference's frames are BGR with frames and channels on one axis; MTDVocaLiST's are in 0 to
+    255.
     """
     known = numbers(f"golden_{name}")["cases"][case]
     stacked = make_input(f"video.{case}", tuple(known["video_shape"]), 0, 1).to(dtype)

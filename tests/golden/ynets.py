@@ -1,4 +1,4 @@
-"""The reference Y-Nets as ours, with weights and inputs made from sines of a key's checksum."""
+"""Y-Nets with the weights and inputs of the reference models: sines of a key's checksum."""
 
 import math
 import zlib
@@ -29,12 +29,12 @@ MODELS = {
 
 
 def upstream_state(name: str) -> dict[str, Tensor]:
-    """A reference state dict as its checkpoint would hold it."""
+    """Return a reference state dict as in its checkpoint."""
     return {key: _tensor(key, shape) for key, shape in upstream_keys(name).items()}
 
 
 def golden_model(name: str) -> torch.nn.Module:
-    """Ours with the golden weights, in float32 and eval mode."""
+    """Return a model with the golden weights, in float32 and eval mode."""
     convert, build = MODELS[name]
     model = build()
     model.load_state_dict(convert(upstream_state(name)), strict=True)
@@ -42,35 +42,35 @@ def golden_model(name: str) -> torch.nn.Module:
 
 
 def mixture() -> Tensor:
-    """The golden mixture `(1, 65535)`."""
+    """Return the golden mixture `(1, 65535)`."""
     n = np.arange(SAMPLES)
     tones = 0.3 * _tone(220, n) + 0.2 * _tone(523, n) + 0.05 * np.sin(1.7 * n)
     return torch.from_numpy(tones.astype(np.float32))[None]
 
 
 def second() -> Tensor:
-    """The other audio that the golden losses are made of, `(1, 65535)`."""
+    """Return the second signal of the golden losses, `(1, 65535)`."""
     n = np.arange(SAMPLES)
     return torch.from_numpy((0.25 * _tone(330, n) + 0.1 * np.sin(0.9 * n)).astype(np.float32))[None]
 
 
 def landmarks() -> Tensor:
-    """The golden landmarks `(1, 2, 100, 68)`."""
+    """Return the golden landmarks `(1, 2, 100, 68)`."""
     return _flat(lambda n: 48 + 30 * np.sin(0.37 * n), (1, 2, 100, 68))
 
 
 def normal_video() -> Tensor:
-    """The golden video `(1, 3, 100, 96, 96)`, normalised as the reference takes it."""
+    """Return the golden video `(1, 3, 100, 96, 96)`, normalised as for the reference."""
     return _flat(lambda n: np.sin(0.013 * n), (1, 3, 100, 96, 96))
 
 
 def assert_stats(x: Tensor, expected: Mapping[str, Any]) -> None:
-    """Moments and 16 samples of a tensor, to 5e-6 of its largest number."""
+    """Compare moments and 16 samples of a tensor, to 5e-6 of its largest number."""
     flat = x.detach().double().flatten()
-    places = np.linspace(0, len(flat) - 1, 16).astype(np.int64)
+    indices = np.linspace(0, len(flat) - 1, 16).astype(np.int64)
     samples = torch.tensor(expected["val"], dtype=torch.float64)
     atol = 5e-6 * expected["absmax"]
-    torch.testing.assert_close(flat[places], samples, atol=atol, rtol=0)
+    torch.testing.assert_close(flat[indices], samples, atol=atol, rtol=0)
     moments = torch.stack([flat.mean(), flat.std(), flat.abs().max()])
     wanted = torch.tensor([expected[k] for k in ("mean", "std", "absmax")], dtype=torch.float64)
     torch.testing.assert_close(moments, wanted, atol=atol, rtol=0)

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from avsync.media.prefetch import ahead
+from avsync.media.prefetch import prefetch
 
 
 def counted(limit, made, fail_at=None):
@@ -19,13 +19,13 @@ def counted(limit, made, fail_at=None):
 
 def test_items_come_whole_and_in_order():
     made = []
-    assert list(ahead(counted(100, made), 3)) == list(range(100))
+    assert list(prefetch(counted(100, made), 3)) == list(range(100))
     assert made[-1] == "closed"
 
 
 def test_the_thread_is_ahead_but_not_by_more_than_asked():
     made = []
-    items = ahead(counted(100, made), 4)
+    items = prefetch(counted(100, made), 4)
     next(items)
     deadline = time.monotonic() + 5
     while len(made) < 6 and time.monotonic() < deadline:
@@ -38,7 +38,7 @@ def test_the_thread_is_ahead_but_not_by_more_than_asked():
 def test_closing_early_ends_the_thread_and_closes_the_items():
     made = []
     before = threading.active_count()
-    items = ahead(counted(10**6, made), 2)
+    items = prefetch(counted(10**6, made), 2)
     assert next(items) == 0
     items.close()
     assert threading.active_count() == before
@@ -46,7 +46,7 @@ def test_closing_early_ends_the_thread_and_closes_the_items():
 
 
 def test_errors_are_raised_where_the_items_are_used():
-    items = ahead(counted(5, [], fail_at=2), 2)
+    items = prefetch(counted(5, [], fail_at=2), 2)
     assert [next(items), next(items)] == [0, 1]
     with pytest.raises(RuntimeError, match="broken"):
         next(items)

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from avsync.media.container import UnreadableMedia
-from avsync.media.probe import probe
+from avsync.media.probe import probe_media
 from avsync.media.video_reader import read_frames
 
 
 def test_a_clip_is_described(make_clip):
-    info = probe(make_clip("clip.mp4", fps=Fraction(24000, 1001), sample_rate=44100, tracks=2))
+    info = probe_media(
+        make_clip("clip.mp4", fps=Fraction(24000, 1001), sample_rate=44100, tracks=2)
+    )
     assert (info.width, info.height, info.rotation, info.video_codec) == (96, 64, 0, "h264")
     assert info.fps == pytest.approx(23.976, abs=0.001)
     assert info.duration_s == pytest.approx(2.0, abs=0.05)
@@ -24,19 +26,19 @@ def test_a_clip_is_described(make_clip):
 
 @pytest.mark.parametrize(("rotation", "size"), [(90, (64, 96)), (180, (96, 64)), (270, (64, 96))])
 def test_the_size_is_that_of_the_upright_picture(make_clip, rotation, size):
-    info = probe(make_clip("clip.mov", rotation=rotation))
+    info = probe_media(make_clip("clip.mov", rotation=rotation))
     assert (info.rotation, info.width, info.height) == (rotation, *size)
 
 
 def test_a_variable_rate_is_averaged_over_time(make_clip):
-    info = probe(make_clip("clip.mp4", times=[0.0, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0], flashes=()))
+    info = probe_media(make_clip("clip.mp4", times=[0.0, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0], flashes=()))
     assert info.fps == pytest.approx(3.0, abs=0.01)
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.mpg", "clip.avi"])
 def test_the_video_starts_where_its_first_frame_does(make_clip, name):
     clip = make_clip(name, video_start_s=0.2)
-    assert probe(clip).video_start_s == next(read_frames(clip)).time_s
+    assert probe_media(clip).video_start_s == next(read_frames(clip)).time_s
 
 
 def test_a_cover_is_no_video_stream(make_clip, tmp_path):
@@ -55,7 +57,7 @@ def test_a_cover_is_no_video_stream(make_clip, tmp_path):
     with av.open(song) as check:
         assert len(check.streams.video) == 1
     with pytest.raises(UnreadableMedia, match="no video stream") as caught:
-        probe(song)
+        probe_media(song)
     assert caught.value.reason == "no_video_stream"
 
 
@@ -72,7 +74,7 @@ def test_what_is_no_media_is_unreadable_with_its_cause(tmp_path, content, cause)
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
     with pytest.raises(UnreadableMedia, match=cause) as caught:
-        probe(path)
+        probe_media(path)
     assert caught.value.reason == "damaged"
 
 
@@ -80,7 +82,7 @@ def test_a_file_cut_before_its_index_is_unreadable(make_clip):
     clip = make_clip("clip.mp4")
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     with pytest.raises(UnreadableMedia, match="header is damaged or missing"):
-        probe(clip)
+        probe_media(clip)
 
 
 def test_pictures_beyond_all_measure_are_refused_before_they_are_made(make_clip):
@@ -91,20 +93,20 @@ def test_pictures_beyond_all_measure_are_refused_before_they_are_made(make_clip)
     data = data.replace(b"\x00\x40\x00\x60\x03", b"\x17\x70\x4e\x20\x03")
     clip.write_bytes(data)
     with pytest.raises(UnreadableMedia, match="beyond 36 megapixels"):
-        probe(clip)
+        probe_media(clip)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     with pytest.raises(UnreadableMedia, match=r"nothing\.mp4 does not exist"):
-        probe(tmp_path / "nothing.mp4")
+        probe_media(tmp_path / "nothing.mp4")
     with pytest.raises(UnreadableMedia, match="is a folder, not a file"):
-        probe(tmp_path)
+        probe_media(tmp_path)
 
 
 def test_names_that_look_like_addresses_are_files(make_clip, tmp_path, monkeypatch):
     make_clip("http:clip.mp4")
     monkeypatch.chdir(tmp_path)
-    assert probe("http:clip.mp4").width == 96
+    assert probe_media("http:clip.mp4").width == 96
 
 
 @pytest.mark.real_data
@@ -112,6 +114,6 @@ def test_original_mpeg_clips_are_described(shared):
     clips = sorted((shared / "data" / "grid_other_speakers").glob("*.mpg"))
     assert clips
     for clip in clips:
-        info = probe(clip)
+        info = probe_media(clip)
         assert (info.width, info.height, info.audio[0].sample_rate) == (360, 288, 44100)
         assert info.fps == pytest.approx(25, abs=0.01)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avsync.media.container import UnreadableMedia
-from avsync.media.probe import probe
+from avsync.media.probe import probe_media
 from avsync.media.video_reader import BLEND_S, VideoFrame, at_rate, read_frames
 
 NTSC_FILM = Fraction(24000, 1001)
@@ -125,7 +125,7 @@ def test_a_picture_that_stands_for_long_has_ticks_for_half_a_second_only():
 def test_pixels_that_are_not_square_are_made_square(make_clip):
     clip = make_clip("clip.mkv", pixel_ratio=Fraction(4, 3))
     assert next(read_frames(clip)).image.shape == (64, 128, 3)
-    assert (probe(clip).width, probe(clip).height) == (128, 64)
+    assert (probe_media(clip).width, probe_media(clip).height) == (128, 64)
     assert next(read_frames(clip, 64)).image.shape == (32, 64, 3)
 
 

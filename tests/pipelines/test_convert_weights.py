@@ -10,7 +10,7 @@ from avsync.weights import load
 
 
 def state_of(name):
-    """A state dict with the names and shapes that were published, and numbers by chance."""
+    """Return random tensors with the published keys and shapes."""
     g = torch.Generator().manual_seed(0)
     return {
         key: torch.tensor(0) if key.endswith("tracked") else torch.rand(shape, generator=g)
@@ -27,7 +27,7 @@ def published(tmp_path_factory):
 
 @pytest.fixture
 def foreign(tmp_path):
-    """Writes a checkpoint of one tensor."""
+    """Return a function that writes a checkpoint of one tensor."""
 
     def write(key, *shape):
         torch.save({key: torch.zeros(shape)}, tmp_path / "foreign.pth")
@@ -41,7 +41,7 @@ def test_every_name_is_a_model_that_can_be_created():
 
 
 @pytest.mark.parametrize("name", CONVERTERS)
-def test_each_model_takes_what_its_converter_gives(name):
+def test_models_load_the_output_of_their_converters(name):
     published = {key: torch.zeros(shape) for key, shape in upstream_keys(name).items()}
     counts = {key: t.long() for key, t in published.items() if key.endswith("num_batches_tracked")}
     with torch.device("meta"):
@@ -49,36 +49,36 @@ def test_each_model_takes_what_its_converter_gives(name):
     model.load_state_dict(CONVERTERS[name](published | counts), strict=True, assign=True)
 
 
-def test_a_published_checkpoint_becomes_weights_that_the_model_takes(published, tmp_path):
-    said = []
+def test_a_published_checkpoint_becomes_weights_that_the_model_loads(published, tmp_path):
+    messages = []
     output = tmp_path / "made" / "my mtd.safetensors"
-    assert convert_file("mtdvocalist", published, output, 25, say=said.append) == output
+    assert convert_file("mtdvocalist", published, output, 25, say=messages.append) == output
     model = create_model("mtdvocalist", weights=output)
     assert not model.training
     assert model.spec.window_frames == 25
     assert torch.equal(model.state_dict()["fc.weight"], state_of("mtdvocalist")["fc.weight"])
-    assert said == [
+    assert messages == [
         f"mtdvocalist: 13,280,961 parameters are in '{output}'; next: avsync check VIDEO "
         f"--model mtdvocalist --weights '{output}'"
     ]
-    # What lies there now is kept, unless it may go.
+    # Existing files are kept unless they may be overwritten.
     before = load(output)
-    for taken in (output, output.with_suffix(".json")):
+    for existing in (output, output.with_suffix(".json")):
         with pytest.raises(FileExistsError, match="is already there"):
             convert_file("mtdvocalist", published, output)
-        taken.unlink()
+        existing.unlink()
     assert before.config == {"window_frames": 25}
     convert_file("mtdvocalist", published, output)
     convert_file("mtdvocalist", published, output, overwrite=True)
     assert json.loads(output.with_suffix(".json").read_text()) == {"window_frames": 5}
 
 
-def test_a_separator_goes_on_to_separate(tmp_path):
-    said, output = [], tmp_path / "unet.safetensors"
+def test_for_a_separator_the_next_command_is_separate(tmp_path):
+    messages, output = [], tmp_path / "unet.safetensors"
     torch.save(state_of("unet"), tmp_path / "unet.pth")
-    convert_file("unet", tmp_path / "unet.pth", output, say=said.append)
+    convert_file("unet", tmp_path / "unet.pth", output, say=messages.append)
     following = f"avsync separate VIDEO -o FOLDER --model unet --weights {output}"
-    assert said == [f"unet: 8,099,394 parameters are in {output}; next: {following}"]
+    assert messages == [f"unet: 8,099,394 parameters are in {output}; next: {following}"]
 
 
 @pytest.mark.parametrize(
@@ -96,17 +96,17 @@ def test_a_separator_goes_on_to_separate(tmp_path):
 def test_the_checkpoint_of_another_model_is_recognised(foreign, tmp_path, key, shape, guess):
     file = foreign(key, *shape)
     output = tmp_path / "x.safetensors"
-    with pytest.raises(RuntimeError, match=r"is no checkpoint of mtdvocalist: .* missing") as told:
+    with pytest.raises(RuntimeError, match=r"is no checkpoint of mtdvocalist: .* missing") as error:
         convert_file("mtdvocalist", file, output)
-    assert f"; it looks like {guess}" in str(told.value)
+    assert f"; it looks like {guess}" in str(error.value)
     assert not output.exists()
 
 
 @pytest.mark.parametrize(("key", "shape"), [("vid_prenet.0.conv_block.0.bias", 16), ("w", 1)])
-def test_no_other_model_is_named_where_none_is_recognised(foreign, tmp_path, key, shape):
-    with pytest.raises(RuntimeError, match="is no checkpoint of mtdvocalist") as told:
+def test_no_other_model_is_named_if_none_is_recognised(foreign, tmp_path, key, shape):
+    with pytest.raises(RuntimeError, match="is no checkpoint of mtdvocalist") as error:
         convert_file("mtdvocalist", foreign(key, shape), tmp_path / "x.safetensors")
-    assert "looks like" not in str(told.value)
+    assert "looks like" not in str(error.value)
 
 
 def test_wrong_arguments_are_named(tmp_path):
@@ -131,7 +131,7 @@ def test_a_folder_or_the_input_is_never_the_output(tmp_path):
     assert source.read_bytes() == b"theirs"
 
 
-def test_nothing_is_written_that_the_model_does_not_take(foreign, tmp_path, monkeypatch):
+def test_nothing_is_written_that_the_model_does_not_load(foreign, tmp_path, monkeypatch):
     monkeypatch.setitem(CONVERTERS, "syncnet", dict)  # a converter that renames nothing
     with pytest.raises(RuntimeError, match="is no checkpoint of syncnet: Error"):
         convert_file("syncnet", foreign("w", 1), tmp_path / "x.safetensors")

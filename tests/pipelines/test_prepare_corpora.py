@@ -1,4 +1,4 @@
-"""Corpora as they are distributed, in small: rendered clips under the names of the real ones."""
+"""Prepare small corpora laid out as distributed, with rendered clips under the real names."""
 
 import csv
 import json
@@ -44,7 +44,7 @@ def test_lists_become_splits_and_what_is_missing_is_reported(lrs2):
     assert (clips[0].source, clips[0].speaker) == ("lrs2/main/553/00001.mp4", "553")
 
 
-def test_clips_of_one_name_in_two_parts_are_told_apart(lrs2):
+def test_clips_of_one_name_in_two_subsets_are_separate(lrs2):
     run(lrs2, "lrs2", lists=["test.txt"])
     store, summary = run(lrs2, "lrs2", lists=["pretrain.txt"])
     assert (summary.files, summary.clips) == (1, 1)
@@ -53,7 +53,7 @@ def test_clips_of_one_name_in_two_parts_are_told_apart(lrs2):
     assert [len(clips[i].face) for i in clips_of_split(clips, splits, "pretrain")] == [50]
 
 
-def test_a_missing_file_that_comes_is_prepared_and_one_that_goes_stays(lrs2, make_clip):
+def test_a_missing_file_that_appears_is_prepared_and_a_removed_one_is_kept(lrs2, make_clip):
     run(lrs2, "lrs2", lists=["test.txt"])
     make_clip("mvlrs_v1/main/553/00002.mp4", flashes=())
     (lrs2 / "mvlrs_v1/main/553/00001.mp4").unlink()
@@ -63,7 +63,7 @@ def test_a_missing_file_that_comes_is_prepared_and_one_that_goes_stays(lrs2, mak
     assert len(Store(store)) == 2
 
 
-def test_valid_parts_of_a_song_become_clips_of_their_own(tmp_path, make_clip, hear_clicks):
+def test_valid_segments_of_a_song_become_separate_clips(tmp_path, make_clip, hear_clicks):
     make_clip("abc_d.mkv", flashes=(), clicks=(1.7, 2.9), duration_s=5.0)
     sample = "abc_d_0_01_to_0_05"
     (tmp_path / "splits.json").write_text(json.dumps({"test_unseen": [sample]}))
@@ -85,7 +85,7 @@ def test_valid_parts_of_a_song_become_clips_of_their_own(tmp_path, make_clip, he
     assert clips_of_split(Store(store), store / "splits.json", "test_unseen") == [0, 1]
 
 
-def test_a_song_without_a_valid_part_is_reported(tmp_path, make_clip):
+def test_a_song_without_a_valid_segment_is_reported(tmp_path, make_clip):
     sample = "abc_0_0_to_0_02"
     make_clip(f"{sample}.mp4")
     (tmp_path / "splits.json").write_text(json.dumps({"train": [sample]}))
@@ -94,7 +94,7 @@ def test_a_song_without_a_valid_part_is_reported(tmp_path, make_clip):
     assert [row["reason"] for row in rejected(store).values()] == ["no_valid_part"]
 
 
-def test_other_parts_of_a_file_are_prepared_anew(tmp_path, make_clip):
+def test_other_segments_of_a_file_are_prepared_from_scratch(tmp_path, make_clip):
     make_clip("abc_0_0_to_0_02.mp4", flashes=())
     (tmp_path / "splits.json").write_text('{"train": ["abc_0_0_to_0_02"]}')
     for last, seen in ((30, 30), (40, 40), (40, 40)):
@@ -105,7 +105,7 @@ def test_other_parts_of_a_file_are_prepared_anew(tmp_path, make_clip):
     assert summary.skipped == 1
 
 
-def test_heads_are_cut_where_they_are_asked_for(lrs2):
+def test_head_crops_are_stored_if_requested(lrs2):
     store, _ = run(lrs2, "lrs2", lists=["test.txt"], crops=("head",))
     clip = Store(store)[0]
     assert clip.head.shape == (40, 224, 224, 3)

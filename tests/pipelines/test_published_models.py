@@ -1,4 +1,4 @@
-"""A published checkpoint, from the file its authors wrote to the answer for a video."""
+"""Convert published checkpoints and check a video with them."""
 
 import json
 
@@ -13,7 +13,7 @@ from avsync.tasks.registry import create_model
 from avsync.tasks.sync.vocalist import Vocalist
 from avsync.weights import save
 
-# What the reference weights of the tests need to stay in range.
+# Factors that keep activations of the reference weights in range.
 GAINS = {
     "mtdvocalist": {"vid_prenet.16.": 0.3, "aud_prenet.13.": 0.05},
     "syncnet": {"netcnnlip.0.weight": 1 / 255, "netcnnaud.0.weight": 1 / 20},
@@ -68,7 +68,7 @@ def test_a_checkpoint_is_converted_and_checks_a_video(name, talking, tmp_path, c
     answer = json.loads(capsys.readouterr().out)
     assert answer["model"] == name
     (file,) = answer["files"]
-    # Weights by chance know nothing, and must not be believed to.
+    # Random weights must not give an answer.
     assert (code, file["status"], file["reason"]) == (11, "cannot_tell", "no_match")
     (track,) = file["tracks"]
     assert track["end_s"] - track["start_s"] == pytest.approx(1.4, abs=0.1)
@@ -102,6 +102,6 @@ def test_batch_norms_are_folded_where_a_model_only_scores(tiny_weights):
     assert next(model.parameters()).device.type == device
 
 
-def test_a_model_without_weights_says_where_they_come_from(talking):
+def test_for_a_model_without_weights_the_convert_command_is_named(talking):
     with pytest.raises(RuntimeError, match="avsync convert vocalist FILE -o OUT"):
         check(talking, model="vocalist")

@@ -1,4 +1,4 @@
-"""Evidence of a face whose offset goes as it is told to, in noise as a model's."""
+"""Synthetic evidence of a face with a given offset trajectory, in noise like a model's."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ LENGTH_S = 120.0
 
 
 def track(path, seed=0, length_s=LENGTH_S, keep=slice(None)):
-    """A face whose evidence is a ridge along `path` (seconds to ms), in noise."""
+    """Return scores of a face whose evidence is a ridge along `path` (seconds to ms), in noise."""
     rng = np.random.default_rng(seed)
     bins = np.arange(round(length_s / 0.4))[keep]
-    # A window is counted by its start, and heard and seen half its length later.
+    # A window is counted by its start, and its centre is half its length later.
     t_s = (bins + 0.5) * 0.4 + 0.1
     spoken = rng.random(len(bins)) < 0.6
     ridge = np.exp(-0.5 * ((OFFSETS - path(t_s)[:, None]) / 45) ** 2)
@@ -29,7 +29,7 @@ def track(path, seed=0, length_s=LENGTH_S, keep=slice(None)):
     )
 
 
-def steps(*pieces):
-    """Offset over time of `(start_s, offset_ms)` pieces."""
-    starts_s, levels_ms = np.array(pieces).T
+def steps(*segments):
+    """Return the offset over time of `(start_s, offset_ms)` segments."""
+    starts_s, levels_ms = np.array(segments).T
     return lambda t_s: levels_ms[np.searchsorted(starts_s, t_s, side="right") - 1]

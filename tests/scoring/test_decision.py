@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from avsync.scoring.decision import FaceTrack, judge_evidence, judge_track
+from avsync.scoring.decision import TrackExtent, decide_from_evidence, decide_track
 from avsync.scoring.score_sums import TrackScores
 from avsync.tasks.calibration import Calibration
 
@@ -28,16 +28,16 @@ def scores(at_ms=0.0, height=1.0, motion=0.1, bins=BINS):
 
 
 def face(width=120.0, seconds=5.0):
-    return FaceTrack(0, 0.0, seconds, (10.0, 20.0, 10.0 + width, 160.0))
+    return TrackExtent(0, 0.0, seconds, (10.0, 20.0, 10.0 + width, 160.0))
 
 
-def judge(found, face=face(), level=SPEECH, search_s=1.0):  # noqa: B008
-    return judge_track(face, found, level, search_s, CALIBRATION)
+def decide(found, face=face(), level=SPEECH, search_s=1.0):  # noqa: B008
+    return decide_track(face, found, level, search_s, CALIBRATION)
 
 
 @pytest.mark.parametrize("at_ms", [-480.0, 0.0, 83.0, 900.0])
 def test_a_clear_ridge_gives_its_offset(at_ms):
-    result = judge(scores(at_ms))
+    result = decide(scores(at_ms))
     assert (result.status, result.reason) == ("ok", None)
     assert result.offset_ms == pytest.approx(at_ms, abs=8)
     low, high = result.interval_ms
@@ -54,32 +54,32 @@ def test_a_clear_ridge_gives_its_offset(at_ms):
         ("silence", dict(level=np.full(200, np.nan))),
     ],
 )
-def test_what_cannot_be_judged_says_why(reason, arguments):
-    result = judge(scores(), **arguments)
+def test_an_unusable_track_gives_the_reason(reason, arguments):
+    result = decide(scores(), **arguments)
     assert (result.status, result.reason) == ("cannot_tell", reason)
     assert result.offset_ms is None
     assert result.interval_ms is None
 
 
 def test_lips_that_do_not_move_are_still():
-    assert judge(scores(motion=0.001)).reason == "still_lips"
+    assert decide(scores(motion=0.001)).reason == "still_lips"
 
 
 def test_noise_is_no_match():
-    result = judge(scores(height=0.0))
+    result = decide(scores(height=0.0))
     assert (result.status, result.reason) == ("cannot_tell", "no_match")
     assert result.confidence < 0.5
 
 
 def test_a_ridge_beyond_the_search_is_out_of_range_and_a_wider_search_finds_it():
-    assert judge(scores(1500.0)).reason == "out_of_range"
-    assert judge(scores(-700.0), search_s=0.5).reason == "out_of_range"
-    assert judge(scores(-700.0), search_s=1.0).offset_ms == pytest.approx(-700, abs=8)
+    assert decide(scores(1500.0)).reason == "out_of_range"
+    assert decide(scores(-700.0), search_s=0.5).reason == "out_of_range"
+    assert decide(scores(-700.0), search_s=1.0).offset_ms == pytest.approx(-700, abs=8)
 
 
 def test_the_timeline_follows_a_jump():
     jump = np.where(np.arange(40) < 20, 0.0, 200.0)
-    timeline = judge(scores(jump, bins=40), face(seconds=16)).timeline
+    timeline = decide(scores(jump, bins=40), face(seconds=16)).timeline
     offsets = [point.offset_ms for point in timeline]
     assert offsets[3] == pytest.approx(0, abs=10)
     assert offsets[36] == pytest.approx(200, abs=10)
@@ -87,11 +87,13 @@ def test_the_timeline_follows_a_jump():
 
 
 def test_the_map_holds_the_search_range_only():
-    shown = judge(scores(), search_s=0.5).score_map
+    shown = decide(scores(), search_s=0.5).score_map
     assert shown.shift_ms[0] == -500
     assert shown.shift_ms[-1] == 500
     assert shown.scores.shape == (BINS, 51)
 
 
 def test_no_evidence_is_no_match():
-    assert judge_evidence(np.zeros(len(OFFSETS)), OFFSETS, 1.0, CALIBRATION).reason == "no_match"
+    assert (
+        decide_from_evidence(np.zeros(len(OFFSETS)), OFFSETS, 1.0, CALIBRATION).reason == "no_match"
+    )

@@ -15,7 +15,7 @@ REACH_S = 0.4
 
 
 class Brightness:
-    """A model that can be worked out by hand: brightness of a frame against level of its audio."""
+    """Model whose scores are computed by hand: brightness of a frame against level of its audio."""
 
     spec = ClipSpec("mouth", 4, 4, window_frames=2, audio_from_s=0.0, audio_until_s=0.04)
 
@@ -35,7 +35,7 @@ class Brightness:
 
 
 class Memory:
-    """Audio that lies in memory and lets nobody look behind its end."""
+    """Audio in memory that does not report its end before it was read."""
 
     def __init__(self, wav):
         self.wav = wav
@@ -53,7 +53,7 @@ class Memory:
 
 
 def clip(ticks, lead_ms, seed=0):
-    """Grey frames, and audio whose level is the frames' brightness, `lead_ms` early."""
+    """Return grey frames, and audio whose level is their brightness, `lead_ms` early."""
     grey = np.random.default_rng(seed).integers(0, 256, ticks).astype(np.uint8)
     times_s = (np.arange(ticks * SAMPLES_PER_FRAME) / SAMPLE_RATE) + lead_ms / 1000
     wav = np.interp(times_s * FPS - 0.5, np.arange(ticks), grey / 255)
@@ -61,21 +61,21 @@ def clip(ticks, lead_ms, seed=0):
 
 
 def score(frames, wav, **tracks):
-    spans = tracks or {"0": (0, len(frames))}
+    extents = tracks or {"0": (0, len(frames))}
     ticks = [
-        CroppedTick(t, {int(k[-1]): frame for k, (low, high) in spans.items() if low <= t < high})
+        CroppedTick(t, {int(k[-1]): frame for k, (low, high) in extents.items() if low <= t < high})
         for t, frame in enumerate(frames)
     ]
     return score_tracks(Brightness(), ticks, Memory(wav), REACH_S)
 
 
 @pytest.mark.parametrize("lead_ms", [-240, -40, 0, 80, 300])
-def test_the_highest_evidence_is_where_the_sound_was_put(lead_ms):
+def test_the_highest_evidence_is_where_the_audio_was_moved(lead_ms):
     track = score(*clip(100, lead_ms)).tracks[0]
     assert track.offsets_ms[track.evidence.sum(0).argmax()] == lead_ms
 
 
-def test_blocks_do_not_show(monkeypatch):
+def test_block_size_does_not_change_the_result(monkeypatch):
     frames, wav = clip(130, 120)
     whole = score(frames, wav)
     monkeypatch.setattr(engine, "BLOCK_TICKS", 40)
@@ -102,7 +102,7 @@ def test_evidence_is_the_plain_double_loop():
     np.testing.assert_allclose(track.evidence, expected, atol=1e-4)
 
 
-def test_sound_of_ticks_that_are_missing_is_not_encoded():
+def test_audio_of_ticks_that_are_missing_is_not_encoded():
     frames, wav = clip(5000, 0)
     there = [*range(0, 60), *range(4900, 5000)]
     model = Brightness()
@@ -114,15 +114,15 @@ def test_sound_of_ticks_that_are_missing_is_not_encoded():
     assert track.bins[-1] == 4998 // BIN_WINDOWS
 
 
-def test_sound_outside_the_file_speaks_neither_for_nor_against():
+def test_audio_outside_the_file_is_no_evidence():
     frames, wav = clip(12, 0)
     track = score(frames, wav).tracks[0]
-    # An offset of +400 ms asks every window of 12 frames but the last two for audio before 0.
+    # An offset of +400 ms needs audio before 0 for every window of 12 frames but the last two.
     assert track.evidence[0, -1] == 0
     assert track.evidence[0, len(track.offsets_ms) // 2] > 0
 
 
-def test_every_second_of_sound_is_encoded_once():
+def test_every_second_of_audio_is_encoded_once():
     frames, wav = clip(1000, 0)
     model = Brightness()
     ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
@@ -189,7 +189,7 @@ def lips(ticks, seed=0):
     return [CroppedTick(t, {0: crop}) for t, crop in enumerate(crops)]
 
 
-def test_entries_of_several_tensors_stream_through_blocks(tiny_vocalist, monkeypatch):
+def test_embeddings_of_several_tensors_stream_through_blocks(tiny_vocalist, monkeypatch):
     ticks, wav = lips(40), 0.1 * np.random.default_rng(1).standard_normal(40 * SAMPLES_PER_FRAME)
     whole = score_tracks(tiny_vocalist, ticks, Memory(wav), REACH_S).tracks[0]
     monkeypatch.setattr(engine, "BLOCK_TICKS", 15)
@@ -240,21 +240,22 @@ def test_a_gpu_gives_the_evidence_of_a_cpu(tiny_vocalist):
     np.testing.assert_allclose(track.evidence, expected.evidence, atol=1e-2)
 
 
-def test_looking_further_changes_nothing_near():
+def test_a_wide_curve_does_not_change_the_evidence_by_bin():
     frames, wav = clip(100, 80)
     ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
     near = score_tracks(Brightness(), ticks, Memory(wav), REACH_S).tracks[0]
     both = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, out_of_range_s=0.9).tracks[0]
-    assert near.far is None
+    assert near.wide_curve is None
     np.testing.assert_allclose(both.evidence, near.evidence, atol=1e-5)
     np.testing.assert_array_equal(both.offsets_ms, near.offsets_ms)
-    inside = np.abs(both.far.offsets_ms) <= 1000 * REACH_S
-    assert both.far.offsets_ms[0] == -900
-    np.testing.assert_allclose(both.far.evidence[inside], near.evidence.sum(0), atol=1e-4)
+    inside = np.abs(both.wide_curve.offsets_ms) <= 1000 * REACH_S
+    assert both.wide_curve.offsets_ms[0] == -900
+    np.testing.assert_allclose(both.wide_curve.evidence[inside], near.evidence.sum(0), atol=1e-4)
 
 
-def test_the_highest_evidence_far_off_is_where_the_sound_was_put():
+def test_the_peak_of_the_wide_curve_is_where_the_audio_was_moved():
     frames, wav = clip(100, 760)
     ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
-    far = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, out_of_range_s=0.9).tracks[0].far
-    assert far.offsets_ms[far.evidence.argmax()] == 760
+    scores = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, out_of_range_s=0.9)
+    wide = scores.tracks[0].wide_curve
+    assert wide.offsets_ms[wide.evidence.argmax()] == 760

@@ -10,7 +10,7 @@ T = np.arange(SECONDS * SAMPLE_RATE) / SAMPLE_RATE
 
 
 def chords():
-    """Three notes a second, each struck and held into the next."""
+    """Return three notes a second, each struck and held into the next."""
     notes = 220 * 2 ** (np.random.default_rng(0).integers(0, 13, 3 * SECONDS) / 12)
     pitch = np.repeat(notes, SAMPLE_RATE // 3 + 1)[: len(T)]
     phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
@@ -18,7 +18,7 @@ def chords():
 
 
 def babble():
-    """Noise in syllables, four a second, with a pause after every six."""
+    """Return noise in syllables, four a second, with a pause after every six."""
     noise = np.random.default_rng(0).normal(size=len(T))
     return 0.1 * noise * np.sin(np.pi * 4 * T) ** 4 * (np.sin(np.pi * T / 0.75) > -0.2)
 

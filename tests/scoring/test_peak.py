@@ -1,10 +1,18 @@
 import numpy as np
 import pytest
 
-from avsync.scoring.peak import HOLDS, confidence, find_peak, interval
+from avsync.scoring.peak import (
+    INTERVAL_COVERAGE,
+    confidence,
+    find_peak,
+    interval,
+    is_out_of_range,
+)
+from avsync.scoring.score_sums import EvidenceCurve
 from avsync.tasks.calibration import Calibration
 
 OFFSETS = np.arange(-2000, 2001, 20.0)
+WIDE_OFFSETS = np.arange(-5000, 5001, 20.0)
 
 
 def curve(at_ms, height=8.0, width_ms=50.0, seed=0):
@@ -19,13 +27,13 @@ def test_a_peak_is_found_between_the_steps(at_ms):
     assert find_peak(exact, OFFSETS, 1000).offset_ms == pytest.approx(at_ms, abs=1.5)
 
 
-def test_a_higher_peak_is_surer_and_its_interval_narrower():
+def test_a_higher_peak_has_more_confidence_and_a_narrower_interval():
     low, high = (find_peak(curve(120, h), OFFSETS, 1000) for h in (3.0, 12.0))
     assert confidence(high, Calibration()) > confidence(low, Calibration())
     assert np.ptp(interval(high, Calibration())) < np.ptp(interval(low, Calibration()))
 
 
-def test_noise_alone_is_not_believed():
+def test_noise_alone_has_low_confidence():
     sure = [
         confidence(find_peak(curve(0, 0.0, seed=s), OFFSETS, 1000), Calibration())
         for s in range(50)
@@ -50,14 +58,54 @@ def test_no_evidence_gives_no_peak():
     assert find_peak(np.full(len(OFFSETS), np.nan), OFFSETS, 1000) is None
 
 
-def test_a_broad_hill_is_believed_less_than_a_sharp_peak():
+def test_a_broad_hill_has_less_confidence_than_a_sharp_peak():
     hill = find_peak(curve(0, 4.0, width_ms=200), OFFSETS, 1000)
     sharp = find_peak(curve(0, 4.0, width_ms=40), OFFSETS, 1000)
     assert hill.prominence < sharp.prominence
     assert confidence(hill, Calibration()) < 0.5 < confidence(sharp, Calibration())
 
 
-def test_nobody_is_surer_than_the_interval_holds():
+def test_confidence_is_at_most_the_interval_coverage():
     sure = confidence(find_peak(curve(0, 100.0), OFFSETS, 1000), Calibration())
-    assert sure == pytest.approx(HOLDS)
-    assert sure <= HOLDS
+    assert sure == pytest.approx(INTERVAL_COVERAGE)
+    assert sure <= INTERVAL_COVERAGE
+
+
+def wide_curve(at_ms, height, hills=0.0):
+    """Return a sharp peak, noise, and broad hills every two seconds, like those of sentences."""
+    noise = np.random.default_rng(0).normal(size=len(WIDE_OFFSETS))
+    peak = height * np.exp(-0.5 * ((WIDE_OFFSETS - at_ms) / 40) ** 2)
+    return EvidenceCurve(
+        peak + noise + hills * np.cos(2 * np.pi * WIDE_OFFSETS / 2000), WIDE_OFFSETS
+    )
+
+
+@pytest.mark.parametrize("at_ms", [-4200.0, -1100.0, 2000.0, 3600.0])
+@pytest.mark.parametrize("hills", [0.0, 4.0])
+def test_a_peak_beyond_the_search_range_is_out_of_range(at_ms, hills):
+    assert is_out_of_range(wide_curve(at_ms, 15.0, hills), 1000)
+
+
+@pytest.mark.parametrize("at_ms", [-900.0, 0.0, 480.0])
+def test_a_peak_within_the_search_range_is_not(at_ms):
+    assert not is_out_of_range(wide_curve(at_ms, 15.0), 1000)
+
+
+def test_noise_and_broad_hills_are_not_out_of_range():
+    assert not is_out_of_range(wide_curve(3000.0, 0.0), 1000)
+    assert not is_out_of_range(wide_curve(3000.0, 0.0, hills=20.0), 1000)
+
+
+def test_a_peak_outside_beside_one_inside_that_is_nearly_as_high_is_not():
+    both = EvidenceCurve(
+        wide_curve(3000.0, 15.0).evidence + wide_curve(200.0, 14.0).evidence, WIDE_OFFSETS
+    )
+    assert not is_out_of_range(both, 1000)
+
+
+def test_no_evidence_is_not_out_of_range():
+    assert not is_out_of_range(EvidenceCurve(np.zeros(len(WIDE_OFFSETS)), WIDE_OFFSETS), 1000)
+    few = np.abs(WIDE_OFFSETS) <= 300
+    assert not is_out_of_range(
+        EvidenceCurve(wide_curve(200.0, 15.0).evidence[few], WIDE_OFFSETS[few]), 100
+    )

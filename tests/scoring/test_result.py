@@ -8,7 +8,7 @@ from avsync.scoring.result import (
     SCHEMA,
     CheckResult,
     Fault,
-    Piece,
+    OffsetSegment,
     ScoreMap,
     TimelinePoint,
     TrackResult,
@@ -75,10 +75,10 @@ def no_face(result):
     )
 
 
-def test_the_document_names_its_schema_and_what_was_asked(result):
+def test_the_document_has_its_schema_and_the_arguments(result):
     document = to_json([result])
-    asked = {key: value for key, value in document.items() if key != "files"}
-    assert asked == {"schema": 1, "model": "dense_sync", "search_s": 1.0, "profile": "ebu"}
+    arguments = {key: value for key, value in document.items() if key != "files"}
+    assert arguments == {"schema": 1, "model": "dense_sync", "search_s": 1.0, "profile": "ebu"}
     assert SCHEMA == 1
 
 
@@ -89,7 +89,7 @@ def test_files_and_tracks_have_the_keys_of_the_schema(result):
     assert set(file["tracks"][0]["timeline"][0]) == {"t_s", "offset_ms", "confidence"}
 
 
-def test_numbers_are_rounded_to_what_they_mean(result):
+def test_numbers_are_rounded_to_their_precision(result):
     file = to_json([result])["files"][0]
     assert file["offset_ms"] == 83.3
     assert file["interval_ms"] == [79.0, 88.0]
@@ -104,8 +104,8 @@ def test_a_track_says_when_it_speaks(result):
     assert file["tracks"][0]["speaking"] == [[0.0, 6.4], [7.2, 8.0]]
 
 
-def test_a_fault_tells_how_the_offset_goes(result):
-    pieces = (Piece(0.0, 42.1004, 3.04, 0.0), Piece(42.1004, 60.0, 123.0, 0.0))
+def test_a_fault_holds_the_offset_trajectory(result):
+    pieces = (OffsetSegment(0.0, 42.1004, 3.04, 0.0), OffsetSegment(42.1004, 60.0, 123.0, 0.0))
     fault = Fault("jumps", pieces, out_s=17.94, worst_t_s=50.0, worst_ms=123.0)
     assert to_json([replace(result, fault=fault)])["files"][0]["fault"] == {
         "kind": "jumps",
@@ -122,8 +122,8 @@ def test_a_fault_tells_how_the_offset_goes(result):
     assert to_json([result])["files"][0]["fault"] is None
 
 
-def test_the_offset_of_a_piece_grows_with_its_ppm():
-    assert Piece(60.0, 120.0, -10.0, 1000.0).at(120.0) == pytest.approx(50.0)
+def test_the_offset_of_a_segment_grows_with_its_ppm():
+    assert OffsetSegment(60.0, 120.0, -10.0, 1000.0).at(120.0) == pytest.approx(50.0)
 
 
 def test_a_missing_answer_is_null_and_never_zero(result, no_face):

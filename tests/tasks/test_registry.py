@@ -35,19 +35,21 @@ def test_the_package_offers_the_registry():
     assert avsync.list_models() == list_models()
 
 
-def test_every_row_says_what_a_user_must_know():
+def test_every_card_has_licence_data_and_figures():
     for name, row in MODELS.items():
         assert name == row.name
         assert row.licence and row.trained_on and row.summary
         if row.file is None:
-            assert row.measured.startswith(("published: ", "not published")), "whose figure is it?"
+            assert row.measured.startswith(("published: ", "not published")), (
+                "a figure without its source"
+            )
         else:
             command = "avsync evaluate" in row.measured or "benchmarks/" in row.measured
             assert command, "a figure without its command"
 
 
 @pytest.mark.parametrize("row", RELEASED, ids=lambda row: row.name)
-def test_released_weights_are_whole_and_small(row):
+def test_released_weights_match_their_hash_and_are_small(row):
     path = PRETRAINED / row.file
     assert sha256_of(path) == row.sha256
     assert path.stat().st_size <= 10 * 2**20
@@ -146,6 +148,16 @@ def test_an_unknown_field_lists_the_fields():
         create_model("dense_sync", config={"dims": 3})
 
 
+def test_a_field_of_a_nested_config_can_be_chosen():
+    small = {"generator": {"drawn": 2, "decoder": [7, 6, 5, 4, 3], "channels": [2, 3, 4, 5, 6, 7]}}
+    model = create_model("wav2lip", config={**small, "mel_channels": [2, 3, 4, 5]})
+    assert model.generator.decoder.out[1].in_channels == 2
+    with pytest.raises(
+        ValueError, match="config of TalkingFaceConfig has no field draw; its field"
+    ):
+        create_model("wav2lip", config={"generator": {"draw": 2}})
+
+
 def test_weights_of_another_model_are_refused(checkpoint, tmp_path):
     state = load(checkpoint).state_dict
     lacking = {name: tensor for name, tensor in state.items() if name != "mouth.stem.0.weight"}
@@ -161,13 +173,13 @@ def test_a_model_without_released_weights_says_so(monkeypatch):
         create_model("bare", pretrained=True)
 
 
-def test_what_nobody_has_weights_of_can_be_trained():
-    designs = [row for row in list_models() if row.train is not None]
-    assert {row.train.split()[0] for row in designs} <= set(RECIPES)
-    assert all(row.file is None for row in designs)
+def test_models_without_published_weights_can_be_trained():
+    untrained = [row for row in list_models() if row.train is not None]
+    assert {row.train.split()[0] for row in untrained} <= set(RECIPES)
+    assert all(row.file is None for row in untrained)
 
 
-def test_a_design_without_published_weights_says_how_to_get_some():
+def test_a_model_without_published_weights_says_how_to_train_it():
     with pytest.raises(RuntimeError, match="train your own with `avsync train perfect-match`"):
         create_model("perfect_match", pretrained=True)
 

@@ -146,9 +146,9 @@ def test_items_of_a_batch_do_not_mix(case):
 
 @torch.no_grad()
 def test_silence_gives_silence_without_nan(case):
-    quiet = case.model.separate(torch.zeros_like(case.mixture), case.tokens)
-    assert quiet.isfinite().all()
-    assert quiet.abs().max() < 1e-6
+    silent = case.model.separate(torch.zeros_like(case.mixture), case.tokens)
+    assert silent.isfinite().all()
+    assert silent.abs().max() < 1e-6
 
 
 @torch.no_grad()
@@ -179,7 +179,7 @@ def test_another_face_gives_another_estimate(case):
     if case.tokens is None:
         pytest.skip("audio-only model")
     # Large tokens: untrained conditioning layers respond weakly.
-    one, other = (case.model.separate(case.mixture, far * case.tokens) for far in (1000, -1000))
+    one, other = (case.model.separate(case.mixture, k * case.tokens) for k in (1000, -1000))
     assert (one - other).abs().max() > 1e-4
 
 
@@ -195,9 +195,9 @@ def test_float64_is_kept_and_agrees_with_float32(case):
 def test_gradients_reach_exactly_the_trainable_parameters(case):
     model = small(case.name).train()
     model.separate(case.mixture, encode_faces(model, case.faces)).square().sum().backward()
-    learns = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    assert set(learns) == {name for name, p in model.named_parameters() if p.requires_grad}
-    assert all(gradient.isfinite().all() for gradient in learns.values())
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    assert set(gradients) == {name for name, p in model.named_parameters() if p.requires_grad}
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
 
 
 @torch.no_grad()

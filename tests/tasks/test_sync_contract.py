@@ -128,20 +128,20 @@ def case(request):
     return Case(request.param, model, frames, wav, starts_s, video, audio)
 
 
-def parts(entries):
+def parts(embeddings):
     """Return the tensors of embeddings: one, or those of a NamedTuple."""
-    return (entries,) if isinstance(entries, torch.Tensor) else tuple(entries)
+    return (embeddings,) if isinstance(embeddings, torch.Tensor) else tuple(embeddings)
 
 
-def tree_map(function, entries):
-    if isinstance(entries, torch.Tensor):
-        return function(entries)
-    return type(entries)(*map(function, entries))
+def tree_map(function, embeddings):
+    if isinstance(embeddings, torch.Tensor):
+        return function(embeddings)
+    return type(embeddings)(*map(function, embeddings))
 
 
-def assert_same(found, expected, entries=None):
+def assert_same(found, expected, embeddings=None):
     """Compare to within a thousandth of the standard deviation of the embeddings."""
-    spread = parts(expected if entries is None else entries)
+    spread = parts(expected if embeddings is None else embeddings)
     for one, other, among in zip(parts(found), parts(expected), spread, strict=True):
         assert one.shape == other.shape
         atol = 1e-3 * float(among.std(correction=0))
@@ -173,19 +173,19 @@ def test_a_video_window_depends_on_its_own_frames_only(case):
 def test_a_clip_longer_than_a_block_is_encoded_window_by_window(case):
     length = case.model.spec.window_frames
     frames = random_frames(case.model.spec, 1, LONG + length - 1)
-    entries = case.model.encode_video(frames)
-    assert all(video.shape[:2] == (1, LONG) for video in parts(entries))
+    embeddings = case.model.encode_video(frames)
+    assert all(video.shape[:2] == (1, LONG) for video in parts(embeddings))
     # Both sides of block boundaries at 16, 32 and 64.
     for k in (0, 15, 16, 31, 32, 63, 64, LONG - 1):
         alone = case.model.encode_video(frames[:, :, k : k + length])
-        assert_same(alone, tree_map(lambda video, k=k: video[:, k : k + 1], entries), entries)
+        assert_same(alone, tree_map(lambda video, k=k: video[:, k : k + 1], embeddings), embeddings)
 
 
 @torch.no_grad()
 def test_an_audio_window_depends_on_its_own_samples_only(case):
     spec = case.model.spec
-    place = 6  # One that begins on a frame.
-    start_s = float(case.starts_s[place])
+    index = 6  # One that starts on a frame.
+    start_s = float(case.starts_s[index])
     low = round((start_s + spec.audio_from_s) * SAMPLE_RATE)
     high = low + round((spec.audio_until_s - spec.audio_from_s) * SAMPLE_RATE)
     # Other audio, and louder: clip-wide statistics must not matter either.
@@ -193,8 +193,8 @@ def test_an_audio_window_depends_on_its_own_samples_only(case):
     outside, inside = other.clone(), case.wav.clone()
     outside[:, low:high] = case.wav[:, low:high]
     inside[:, low:high] = other[:, low:high]
-    expected = tree_map(lambda audio: audio[:, place : place + 1], case.audio)
-    start_s = case.starts_s[place : place + 1]
+    expected = tree_map(lambda audio: audio[:, index : index + 1], case.audio)
+    start_s = case.starts_s[index : index + 1]
     assert_same(case.model.encode_audio(outside, start_s), expected, case.audio)
     with pytest.raises(AssertionError, match="not close"):
         assert_same(case.model.encode_audio(inside, start_s), expected, case.audio)
@@ -205,9 +205,9 @@ def test_audio_embeddings_do_not_depend_on_the_order_of_starts(case):
     order = torch.tensor([3, 1, 0, 3, STARTS - 1])
     together = case.model.encode_audio(case.wav, case.starts_s[order])
     assert_same(together, tree_map(lambda audio: audio[:, order], case.audio), case.audio)
-    for place in (0, 1, STARTS - 1):
-        alone = case.model.encode_audio(case.wav, case.starts_s[place : place + 1])
-        expected = tree_map(lambda audio, p=place: audio[:, p : p + 1], case.audio)
+    for index in (0, 1, STARTS - 1):
+        alone = case.model.encode_audio(case.wav, case.starts_s[index : index + 1])
+        expected = tree_map(lambda audio, p=index: audio[:, p : p + 1], case.audio)
         assert_same(alone, expected, case.audio)
     # 10 ms later is another embedding: sub-frame offsets rely on it.
     later = case.model.encode_audio(case.wav, case.starts_s[:1] + 0.01)
@@ -234,8 +234,8 @@ def test_an_audio_window_needs_exactly_the_samples_of_its_spec(case):
     samples = round((spec.audio_until_s - spec.audio_from_s) * SAMPLE_RATE)
     start_s = torch.tensor([-spec.audio_from_s])
     wav = case.wav[:1]
-    entries = encode(wav[:, :samples], start_s)
-    assert all(audio.shape[:2] == (1, 1) for audio in parts(entries))
+    embeddings = encode(wav[:, :samples], start_s)
+    assert all(audio.shape[:2] == (1, 1) for audio in parts(embeddings))
     assert all(audio.isfinite().all() for audio in parts(encode(0 * wav[:, :samples], start_s)))
     refused = "starts_s must leave each window's audio, .* inside wav of .* s, got"
     with pytest.raises(ValueError, match=refused):
@@ -318,8 +318,8 @@ def test_a_crop_of_another_size_is_refused_with_the_size(case, more):
     spec = case.model.spec
     shape = (1, 3, spec.window_frames, spec.height + more[0], spec.width + more[1])
     if case.name in ANY_SIZE:
-        entries = parts(case.model.encode_video(torch.zeros(shape)))
-        assert [e.shape[2:] for e in entries] == [e.shape[2:] for e in parts(case.video)]
+        embeddings = parts(case.model.encode_video(torch.zeros(shape)))
+        assert [e.shape[2:] for e in embeddings] == [e.shape[2:] for e in parts(case.video)]
         return
     size = rf"{spec.height}, {spec.width}\), got {re.escape(str(shape))}"
     with pytest.raises(ValueError, match=rf"frames must be \(B, 3, T.*, {size}"):
@@ -333,10 +333,12 @@ def test_float64_is_kept_and_agrees_with_float32(case):
     video = model.encode_video(frames)
     audio = model.encode_audio(case.wav[:1].double(), case.starts_s[:1])
     scores = model.compare(video, audio)
-    assert all(entries.dtype == torch.float64 for entries in (*parts(video), *parts(audio)))
+    assert all(embeddings.dtype == torch.float64 for embeddings in (*parts(video), *parts(audio)))
     assert scores.dtype == (torch.float32 if case.name in FLOAT32_SCORES else torch.float64)
-    known = [tree_map(lambda both: both[:1, :1], each) for each in (case.video, case.audio)]
-    assert all(entries.dtype == torch.float32 for each in known for entries in parts(each))
+    known = [tree_map(lambda both: both[:1, :1], stream) for stream in (case.video, case.audio)]
+    assert all(
+        embeddings.dtype == torch.float32 for stream in known for embeddings in parts(stream)
+    )
     for found, expected, among in zip((video, audio), known, (case.video, case.audio), strict=True):
         assert_same(tree_map(torch.Tensor.float, found), expected, among)
     expected = case.model.compare(*known)
@@ -354,8 +356,8 @@ def test_bfloat16_weights_take_float32_audio_and_give_float32_scores(case):
     for found, expected in ((audio, case.audio), (video, case.video)):
         for one, other in zip(parts(found), parts(expected), strict=True):
             assert one.dtype == torch.bfloat16
-            far = (one.float() - other).abs().mean() / other.std()
-            assert far < 0.2, far
+            error = (one.float() - other).abs().mean() / other.std()
+            assert error < 0.2, error
     scores = model.compare(video, tree_map(lambda a: a[:, :WINDOWS], audio))
     assert scores.dtype == (torch.bfloat16 if case.name in BFLOAT16_SCORES else torch.float32)
 
@@ -368,12 +370,12 @@ def test_results_are_on_the_device_of_the_input(case, monkeypatch):
     wav = case.wav.to("meta")
     video = model.encode_video(case.frames.to("meta"))
     audio = model.encode_audio(wav, case.starts_s)
-    entries = [*parts(video), *parts(audio)]
+    embeddings = [*parts(video), *parts(audio)]
     if hasattr(model, "window_features"):
         windows = model.encode_features(model.window_features(wav, 2).flatten(0, 1))
-        entries += parts(windows)
+        embeddings += parts(windows)
     scores = model.compare(video, tree_map(lambda a: a[:, :WINDOWS], audio))
-    assert {each.device.type for each in (*entries, scores)} == {"meta"}
+    assert {tensor.device.type for tensor in (*embeddings, scores)} == {"meta"}
 
 
 def test_gradients_reach_every_parameter(case):
@@ -425,7 +427,7 @@ def test_forward_equals_comparing_embeddings(case):
     features = model.window_features(case.wav[:1], WINDOWS)[0]
     scores = model(frames, features)
     assert scores.shape == (WINDOWS,)
-    video = tree_map(lambda entries: entries[:, 0], model.encode_video(frames))
+    video = tree_map(lambda embeddings: embeddings[:, 0], model.encode_video(frames))
     torch.testing.assert_close(
         scores, model.compare(video, model.encode_features(features)), atol=1e-5, rtol=1e-5
     )

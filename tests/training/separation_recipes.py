@@ -1,7 +1,7 @@
 """Small recipes that separate the clips of the `store` fixture from made music."""
 
 import numpy as np
-from data.sound_files import tone, write_sound
+from data.wav_files import tone, write_wav_file
 
 from avsync.data.sampling.mixtures import MixtureLevels
 from avsync.training.data.mixtures import MixtureData
@@ -14,7 +14,7 @@ def sounds(folder):
     for number in range(5):
         rng = np.random.default_rng(number)
         wav = tone(300 + 200 * number, 2.0) * rng.uniform(0.5, 1, 32000)
-        write_sound(folder / f"{number}.wav", wav)
+        write_wav_file(folder / f"{number}.wav", wav)
     return folder
 
 

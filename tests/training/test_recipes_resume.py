@@ -11,7 +11,7 @@ from training.spoken import READER, write_transcripts
 from avsync import weights as checkpoints
 from avsync.data.sampling.mixtures import MixtureLevels
 from avsync.encoders.av_hubert import AvHubertConfig
-from avsync.pipelines.train import train as run
+from avsync.pipelines.train import train_recipe as run
 from avsync.tasks.sync.av_syncnet import AvSyncNetConfig
 from avsync.tasks.sync.avst import AvstConfig
 from avsync.tasks.sync.lip_expert import LipExpertConfig

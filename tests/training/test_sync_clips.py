@@ -11,8 +11,8 @@ from avsync.timing import SAMPLES_PER_FRAME
 STORED = ClipSpec("mouth", CROP_SIZE, CROP_SIZE, 5, 0.0, 0.2)
 
 
-def windows(store, indices=(0,), **own_ms):
-    return ClipWindows(store, indices, STORED, own_ms={f"{k}.0": v for k, v in own_ms.items()})
+def windows(store, indices=(0,), **clip_offsets_ms):
+    return ClipWindows(store, indices, STORED, clip_offsets_ms={f"{k}.0": v for k, v in clip_offsets_ms.items()})
 
 
 class RolledFiles(ArrayFiles):

@@ -1,8 +1,8 @@
-"""Acappella as it is distributed: lists of YouTube videos and of the parts of them that are sung.
+"""Acappella as it is distributed: lists of YouTube videos and of the segments that are sung.
 
-A sample is a part of a video, from minute.second `Init` to `Fin`, and is called
+A sample is a segment of a video, from minute.second `Init` to `Fin`, and is called
 `ID_INIT_to_FIN`, `dQw4w9WgXcQ_0_07_to_1_3` for 0:07 to 1:30. The lists are those of the package
-acappella_info: `train.csv` and its like, `splits.json`, `acapella_timestamps.json`.
+acappella_info: `train.csv` and the other splits, `splits.json`, `acapella_timestamps.json`.
 """
 
 import csv
@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from avsync.data.corpora.listing import ListedVideo, Span, find_lists
+from avsync.data.corpora.listing import ListedVideo, TimeRange, find_lists
 from avsync.timing import FPS
 
 SPLITS = ("train", "val_seen", "test_seen", "test_unseen")
 LISTS = (*(f"{split}.csv" for split in SPLITS), "splits.json", "acapella_timestamps.json")
-SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi")
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi")
 SAMPLE = re.compile(r"(?P<video>[^/\\]+)_(?P<init>\d+_\d+)_to_(?P<fin>\d+_\d+)")
 COLUMNS = ("ID", "Init", "Fin")
 EXPECTED = (
@@ -27,7 +27,7 @@ EXPECTED = (
 
 
 class _Lists(NamedTuple):
-    """Sample names by split, the singer of each and its valid frames, where these are known."""
+    """Names of samples by split, and their singers and valid frames by name, as far as known."""
 
     splits: dict[str, list[str]]
     singers: dict[str, str]
@@ -35,19 +35,23 @@ class _Lists(NamedTuple):
 
 
 def list_acappella(folder: Path, lists: Sequence[str | Path] = ()) -> list[ListedVideo]:
-    """Return the samples that the lists name: files called by a sample's name, anywhere in and below the
-    folder, or else a sample's part of a whole video that is called by its YouTube id.
+    """List the samples that the given lists name.
 
-    Where the lists tell which frames of a sample are valid, the clips are cut to these.
+    A sample is a file with the sample's name, anywhere in or below the folder, or else a segment
+    of a whole video whose name is its YouTube id. If the lists say which frames of a sample are
+    valid, the segments are limited to these.
 
     Args:
         folder: searched for the videos.
         lists: files, or names of files in that folder: CSVs, each named after its split, or the
-            JSON of the splits; and the JSON of timestamps. Without any, those of `LISTS` that are
-            there.
+            JSON of the splits; and the JSON of timestamps. Without any, all existing files of
+            `LISTS`.
+
+    Raises:
+        ValueError: a list does not exist or is damaged, or the name of a sample has another form.
     """
     known = _read(find_lists((folder,), lists, LISTS))
-    videos = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
+    videos = [path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES]
     on_disk = {path.stem: path for path in sorted(videos, reverse=True)}
     return [
         _listed(sample, split, known, folder, on_disk)
@@ -57,9 +61,9 @@ def list_acappella(folder: Path, lists: Sequence[str | Path] = ()) -> list[Liste
 
 
 def seconds_of(minutes: float) -> int:
-    """Return seconds of a time written as minutes.seconds, 1.05 for 1:05, as the public code cuts them.
+    """Convert minutes.seconds, such as 1.05 for 1:05, to seconds as the public code does.
 
-    It rounds down: 0.29 is not quite 29 hundredths, and its sample begins at 28 s.
+    It rounds down: 0.29 is not quite 29 hundredths as a float, and its sample begins at 28 s.
     """
     return int((minutes // 1) * 60 + (minutes % 1) * 100)
 
@@ -70,19 +74,18 @@ def _listed(
     match = SAMPLE.fullmatch(sample)
     if match is None:
         raise ValueError(f"a sample must be named ID_M_SS_to_M_SS, got {sample!r}")
-    spans: tuple[Span, ...] | None = None
+    segments: tuple[TimeRange, ...] | None = None
     if known.frames is not None:
-        spans = tuple((first / FPS, last / FPS) for first, last in known.frames.get(sample, ()))
+        segments = tuple((first / FPS, last / FPS) for first, last in known.frames.get(sample, ()))
     path = on_disk.get(sample)
     if path is None and (path := on_disk.get(match["video"])) is not None:
         start_s, end_s = (seconds_of(float(match[k].replace("_", "."))) for k in ("init", "fin"))
-        whole = ((0.0, float(end_s - start_s)),)
-        spans = tuple(
-            (start_s + first, start_s + last) for first, last in (whole if spans is None else spans)
-        )
+        if segments is None:
+            segments = ((0.0, float(end_s - start_s)),)
+        segments = tuple((start_s + first, start_s + last) for first, last in segments)
     speaker = re.sub(r"[/\\\s]+", "_", known.singers.get(sample) or match["video"])
     source = f"acappella/{split}/{speaker}/{sample}.mp4"
-    return ListedVideo(path or folder / f"{sample}.mp4", source, split, spans)
+    return ListedVideo(path or folder / f"{sample}.mp4", source, split, segments)
 
 
 def _read(paths: Sequence[Path]) -> _Lists:
@@ -103,7 +106,7 @@ def _read(paths: Sequence[Path]) -> _Lists:
             frames = (frames or {}) | {name: [*map(tuple, v)] for name, v in table.items()}
         else:
             raise ValueError(f"{path} must be {EXPECTED}")
-    # A CSV beside the JSON of splits tells the singers, as full_dataset.csv does.
+    # A CSV beside the JSON of splits only gives the singers, as full_dataset.csv does.
     splits = by_json or by_file
     if not any(splits.values()):
         raise ValueError(f"the lists name no sample: say {EXPECTED}")
@@ -111,7 +114,7 @@ def _read(paths: Sequence[Path]) -> _Lists:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:
-    """Sample and singer of each row."""
+    """Yield the name of the sample and the singer of each row."""
     with open(path, encoding="utf-8-sig", newline="") as file:
         table = csv.DictReader(file)
         missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]

@@ -1,7 +1,7 @@
-"""Audio files to mix with voices: folders of music, and MIR-1K, split so that no singer is in two.
+"""Audio files to mix with speech: folders of music and MIR-1K, split so that singers are disjoint.
 
-Hsu and Jang, On the Improvement of Singing Voice Separation for Monaural Recordings Using the
-MIR-1K Dataset (2010): accompaniment in the left channel, the singer in the right one.
+Source: Hsu and Jang, On the Improvement of Singing Voice Separation for Monaural Recordings Using
+the MIR-1K Dataset (2010): accompaniment in the left channel, the singer in the right one.
 """
 
 from collections.abc import Sequence
@@ -10,17 +10,20 @@ from typing import Literal, NamedTuple
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-SUFFIXES = {".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".wma", ".aif", ".aiff"}
+AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".wma", ".aif", ".aiff"}
 # Of every five groups in the order of their names the fourth is `val`, the fifth `test`.
-ORDER: tuple[Split, ...] = ("train", "train", "train", "val", "test")
+SPLIT_ORDER: tuple[Split, ...] = ("train", "train", "train", "val", "test")
 LEFT, RIGHT = 0, 1
 
 
 class AudioFile(NamedTuple):
-    """A file, or one of its channels; `channel` None is the mix of all.
+    """An audio file, or one of its channels.
 
-    `name` tells it from the others wherever the folder lies; files of a `group`, of one singer,
-    belong to the same split.
+    Args:
+        name: unique name, the same wherever the folder lies.
+        path: the file.
+        channel: index of the channel; None for the mean of all.
+        group: files of one group, such as one singer, belong to the same split.
     """
 
     name: str
@@ -30,17 +33,19 @@ class AudioFile(NamedTuple):
 
 
 def list_audio_files(folder: str | Path) -> list[AudioFile]:
-    """Return the audio files in and below a folder, by name: each is its own group.
+    """List the audio files in and below a folder by name, each in a group by itself.
 
-    ValueError where there are none.
+    Raises:
+        ValueError: there are none.
     """
     found = _files(folder)
     return [AudioFile(_name(folder, path), path, None, _name(folder, path)) for path in found]
 
 
 def list_mir1k(folder: str | Path, part: Literal["music", "voice"]) -> list[AudioFile]:
-    """Return the accompaniments, or the solo voices, of MIR-1K; what comes before the first `_` of a
-    file's name is its singer, who is the group.
+    """List the accompaniments, or the solo voices, of MIR-1K.
+
+    What precedes the first `_` in a file's name is its singer, who is the group.
     """
     if part not in ("music", "voice"):
         raise ValueError(f"part must be music or voice, got {part!r}")
@@ -56,34 +61,39 @@ def list_mir1k(folder: str | Path, part: Literal["music", "voice"]) -> list[Audi
     ]
 
 
-def audio_files_of_split(sounds: Sequence[AudioFile], split: Split) -> list[AudioFile]:
-    """Those that belong to a split: the folders `train`, `val` and `test` where the files lie in
-    such, else three, one and one of every five groups.
+def audio_files_of_split(files: Sequence[AudioFile], split: Split) -> list[AudioFile]:
+    """Select the files of a split.
 
-    ValueError where a split would be empty, because there are too few groups.
+    If files lie in folders named `train`, `val` and `test`, these are the splits; otherwise three,
+    one and one of every five groups.
+
+    Raises:
+        ValueError: a split would be empty, because there are too few groups.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
-    by_folder = [each for each in sounds if split in _folders(each)]
-    if by_folder or any(set(SPLITS) & _folders(each) for each in sounds):
+    by_folder = [file for file in files if split in _folders(file)]
+    groups = sorted({file.group for file in files})
+    if by_folder or any(set(SPLITS) & _folders(file) for file in files):
         chosen = by_folder
     else:
-        groups = sorted({each.group for each in sounds})
-        wanted = {group for k, group in enumerate(groups) if ORDER[k % len(ORDER)] == split}
-        chosen = [each for each in sounds if each.group in wanted]
+        count = len(SPLIT_ORDER)
+        wanted = {group for k, group in enumerate(groups) if SPLIT_ORDER[k % count] == split}
+        chosen = [file for file in files if file.group in wanted]
     if not chosen:
         raise ValueError(
-            f"audio streams must hold five files or singers, or folders {', '.join(SPLITS)}, to leave any "
-            f"for {split}; got {len({each.group for each in sounds})}"
+            f"audio files must be five files or singers, or lie in folders {', '.join(SPLITS)}, "
+            f"to leave any for {split}; got {len(groups)}"
         )
     return chosen
 
 
 def _files(folder: str | Path) -> list[Path]:
-    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = Path(folder).rglob("*")
+    found = sorted(path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES)
     if not found:
         raise ValueError(
-            f"{folder} must hold audio files ({', '.join(sorted(SUFFIXES))}), has none"
+            f"{folder} must hold audio files ({', '.join(sorted(AUDIO_SUFFIXES))}), has none"
         )
     return found
 

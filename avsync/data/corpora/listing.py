@@ -1,48 +1,59 @@
-"""What a corpus lists: its videos, by what name, in which split, and which parts of them count."""
+"""Videos that a corpus lists: their names, splits and valid segments."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-Span = tuple[float, float]
+# Start and end of a segment of a video, in seconds.
+TimeRange = tuple[float, float]
 
 
 class ListedVideo(NamedTuple):
-    """A video that a corpus lists, on disk or not.
+    """A video that a corpus lists, whether or not it is on disk.
 
-    `source` is its name in a store, unique and with the speaker's folder before the last part.
-    `spans` are the valid parts `(start_s, end_s)` of the file; None stands for all of it.
+    Args:
+        path: where it should be.
+        source: its name in a store, unique and with the speaker's folder before the last part.
+        split: the split that lists it.
+        segments: valid segments of the file; None if all of it is valid.
     """
 
     path: Path
     source: str
     split: str
-    spans: tuple[Span, ...] | None = None
+    segments: tuple[TimeRange, ...] | None = None
 
 
 def find_lists(
-    folders: Sequence[Path], lists: Sequence[str | Path], usual: Sequence[str]
+    folders: Sequence[Path], lists: Sequence[str | Path], default_names: Sequence[str]
 ) -> list[Path]:
-    """Return the lists named, as files or in one of the folders; without names, the usual ones there.
+    """Return the paths of the given lists, or of all default ones if none is given.
 
-    ValueError where one is not there, or none of the usual.
+    Args:
+        folders: where lists are looked up, in this order.
+        lists: files, or names of files in one of the folders.
+        default_names: names under which the corpus distributes its lists.
+
+    Raises:
+        ValueError: a list does not exist, or no default one.
     """
-    places = [folder for folder in folders if folder.is_dir()]
+    existing = [folder for folder in folders if folder.is_dir()]
     if lists:
-        return [_find(Path(path), places) for path in lists]
+        return [_find(Path(path), existing) for path in lists]
     found = []
-    for name in usual:
-        found += [place / name for place in places if (place / name).is_file()][:1]
+    for name in default_names:
+        found += [folder / name for folder in existing if (folder / name).is_file()][:1]
     if not found:
         raise ValueError(
             f"no list is in {folders[0]}: say which one with --list "
-            f"(the corpus has {', '.join(usual)})"
+            f"(the corpus has {', '.join(default_names)})"
         )
     return found
 
 
-def _find(path: Path, places: Sequence[Path]) -> Path:
-    for candidate in (path, *(place / path for place in places)):
+def _find(path: Path, folders: Sequence[Path]) -> Path:
+    for candidate in (path, *(folder / path for folder in folders)):
         if candidate.is_file():
             return candidate
-    raise ValueError(f"list {path} is neither a file nor in {places[0] if places else 'a folder'}")
+    searched = folders[0] if folders else "a folder"
+    raise ValueError(f"list {path} is neither a file nor in {searched}")

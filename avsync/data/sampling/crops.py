@@ -1,4 +1,4 @@
-"""Crops as a task wants them: of a prepared clip, or out of a frame."""
+"""Crops of faces in a task's geometry: from a prepared clip, or cut out of an image."""
 
 import cv2
 import numpy as np
@@ -9,14 +9,17 @@ from avsync.faces.tracking import TrackedFace
 from avsync.tasks.input_spec import ClipSpec
 from avsync.tasks.separation.input_spec import SeparationSpec
 
-# What tells which part of a face a task looks at, and at which size.
+# Both define the crop of a task and its size.
 CropSpec = ClipSpec | SeparationSpec
 
 
 def crops_for(spec: CropSpec, clip: PreparedClip) -> np.ndarray:
-    """Crops `(T, H, W, 3)` uint8 of a clip in the geometry of a task; what fits stays on disk.
+    """Return the crops `(T, H, W, 3)` uint8 of a clip in the geometry of a task.
 
-    ValueError where the store was made without them.
+    Crops that have the right size already are not copied, and stay on disk.
+
+    Raises:
+        ValueError: the task takes no crop, or the store was made without this kind.
     """
     if spec.crop is None:
         raise ValueError("spec must name a crop: this task looks at no frame")
@@ -30,8 +33,9 @@ def crops_for(spec: CropSpec, clip: PreparedClip) -> np.ndarray:
 
 
 def fit_crops(spec: CropSpec, crops: np.ndarray) -> np.ndarray:
-    """Stored crops `(T, S, S, 3)` uint8 at a task's size `(T, H, W, 3)`; those that have it are not
-    copied.
+    """Resize stored crops `(T, S, S, 3)` uint8 to a task's `(T, H, W, 3)`.
+
+    Crops of the right size are not copied.
     """
     if crops.shape[1:3] != (spec.width, spec.width):
         size = (spec.width, spec.width)
@@ -40,7 +44,7 @@ def fit_crops(spec: CropSpec, crops: np.ndarray) -> np.ndarray:
 
 
 def cut_crop(spec: CropSpec, image: np.ndarray, face: TrackedFace) -> np.ndarray:
-    """Return the crop `(height, width, 3)` of a face in an image `(H, W, 3)` uint8, for a task."""
+    """Cut a task's crop `(height, width, 3)` of a face out of an image `(H, W, 3)` uint8."""
     size = spec.width
     if spec.crop == "mouth":
         return cut_mouth(image, face.points, size)

@@ -1,7 +1,7 @@
-"""A list of mixtures small enough to publish: names, places and levels, a line of JSON for each.
+"""Mixture manifests: small JSON lines files that list the sources and levels of mixtures.
 
-The first line says at what rate and of what length they are; whoever has the same sources makes the
-same mixtures of it, to the bit.
+The first line states the sample rate and length of the mixtures. Whoever has the same sources gets
+the same mixtures from a manifest, bit for bit.
 """
 
 import json
@@ -29,23 +29,24 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 
 def draw_rows(mixtures: Mixtures, count: int, seed: int) -> list[MixtureRow]:
-    """Return the first `count` mixtures of a seed; more of them begin with the same."""
+    """Draw the first `count` mixtures of a seed; a larger count begins with the same ones."""
     return [mixtures.draw(np.random.default_rng((seed, number))) for number in range(count)]
 
 
 def write_manifest(path: str | Path, rows: Sequence[MixtureRow], spec: SeparationSpec) -> None:
-    """Write the mixtures for a task of that rate and chunk, whole or not at all."""
+    """Write the mixtures for a task with this rate and chunk length, atomically."""
     lines = [_header(spec), *(row._asdict() for row in rows)]
     write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def read_manifest(path: str | Path, spec: SeparationSpec) -> list[MixtureRow]:
-    """Return the mixtures of a file; ValueError where it is damaged, or made for another rate or length.
+    """Read the mixtures of a file; the sources that it names are not looked up.
 
-    What it names is looked up when a mixture is made, not here.
+    Raises:
+        ValueError: the file is damaged, or was made for another rate or length.
     """
     lines = Path(path).read_text(encoding="utf-8").splitlines()
-    header = _parsed(path, lines[0] if lines else "", 1)
+    header = _parse(path, lines[0] if lines else "", 1)
     if header != _header(spec):
         raise ValueError(f"{path} must begin with {_header(spec)}, got {header}")
     return [_row(path, line, number) for number, line in enumerate(lines[1:], start=2)]
@@ -62,13 +63,13 @@ def _header(spec: SeparationSpec) -> dict[str, Any]:
 
 
 def _row(path: str | Path, line: str, number: int) -> MixtureRow:
-    given = _parsed(path, line, number)
+    given = _parse(path, line, number)
     if set(given) != set(TYPES) or not all(isinstance(given[k], TYPES[k]) for k in TYPES):
         raise ValueError(f"{path} is damaged in line {number}: expected {', '.join(TYPES)}")
     return MixtureRow(**given)
 
 
-def _parsed(path: str | Path, line: str, number: int) -> dict[str, Any]:
+def _parse(path: str | Path, line: str, number: int) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Faces with their voices, out of prepared stores: the targets of separation."""
+"""Targets of separation: faces and their voices, out of prepared stores."""
 
 import zipfile
 from collections.abc import Sequence
@@ -17,25 +17,27 @@ from avsync.timing import FPS
 
 
 class FaceSource(NamedTuple):
-    """Clips of a store: which ones, and their offset (positive = the audio leads), taken off."""
+    """Clips of a store, by index, and their offset (positive = the audio leads), taken off."""
 
     store: Store
-    places: Sequence[int]
+    indices: Sequence[int]
     offset_ms: float = 0.0
 
 
 class SeparationTargets:
-    """Voices and faces of chosen clips at a separation task's rate and geometry.
+    """Random access to voices and faces of chosen clips, at a separation task's rate and geometry.
 
     Args:
         sources: clips of one or more stores.
-        spec: of the task.
-        cache: where the voices are kept at the task's rate.
-        landmarks: folder of `CLIP.npz`, by clip id, for tasks that see these: an array `landmarks`
-            `(T, 68, 2)`, x and y in pixels of the aligned face of 96 by 128, zeros where none was
-            found.
+        spec: input spec of the task.
+        cache: keeps the voices at the task's rate.
+        landmarks: folder of `CLIP.npz`, by clip id, for tasks that take landmarks: an array
+            `landmarks` `(T, 68, 2)`, x and y in pixels of the aligned face of 96 by 128, zeros
+            where none was found.
 
-    ValueError where two clips would have the same name, or a store lacks the crops.
+    Raises:
+        ValueError: two clips have the same name, a store lacks the crops, or the task takes
+            landmarks and there is no folder of them.
     """
 
     def __init__(
@@ -47,41 +49,39 @@ class SeparationTargets:
     ) -> None:
         self.spec, self.cache = spec, cache
         if spec.landmarks and landmarks is None:
-            raise ValueError("this task sees landmarks: say in which folder they are")
-        folder = landmarks or Path()
-        rows = [(source, source.store.rows[place]) for source in sources for place in source.places]
-        self.names = [f"{source.store.path.name}/{row['id']}" for source, row in rows]
+            raise ValueError("this task takes landmarks: say in which folder they are")
+        rows = [(source, source.store.rows[k]) for source in sources for k in source.indices]
+        self.names = [f"{source.store.path.name}/{row.id}" for source, row in rows]
         if len(set(self.names)) < len(self.names):
             raise ValueError("stores must have folders of different names: clips go by them")
-        self.points = [folder / f"{row['id']}.npz" for _, row in rows]
-        self.lengths: list[int] = [row["frames"] for _, row in rows]
-        self.speakers = [f"{source.store.path.name}/{row['speaker']}" for source, row in rows]
-        folders = [clip_folder(source.store.path, row["id"]) for source, row in rows]
-        self.sounds = [str(folder / "wav.npy") for folder in folders]
-        self.rates: list[int] = [row["sample_rate"] for _, row in rows]
+        self.landmark_files = [(landmarks or Path()) / f"{row.id}.npz" for _, row in rows]
+        self.lengths = [row.frames for _, row in rows]
+        self.speakers = [f"{source.store.path.name}/{row.speaker}" for source, row in rows]
+        folders = [clip_folder(source.store.path, row.id) for source, row in rows]
+        self.audio_files = [str(folder / "wav.npy") for folder in folders]
+        self.sample_rates = [row.sample_rate for _, row in rows]
         self.leads = [round(source.offset_ms * spec.sample_rate / 1000) for source, _ in rows]
         self.windows = [_windows(source, spec) for source in sources]
-        self.homes = [
-            (number, k) for number, source in enumerate(sources) for k in range(len(source.places))
+        # Number of the source of each clip, and the clip's index in the windows of that source.
+        self.origins = [
+            (number, k) for number, source in enumerate(sources) for k in range(len(source.indices))
         ]
 
     def __len__(self) -> int:
         return len(self.names)
 
     def frames(self, clip: int, start: int, count: int) -> np.ndarray:
-        """Crops `(count, H, W, 3)` uint8 of a clip from frame `start` on."""
-        number, k = self.homes[clip]
-        windows = self.windows[number]
-        if windows is None:
-            raise ValueError("this task looks at no frame")
+        """Return crops `(count, H, W, 3)` uint8 of a clip from frame `start` on."""
+        windows, k = self._windows_of(clip)
         return windows.frames(k, start, count)
 
     def landmarks(self, clip: int, start: int, count: int) -> np.ndarray:
-        """Landmarks `(count, 68, 2)` float32 of a clip from frame `start` on.
+        """Return landmarks `(count, 68, 2)` float32 of a clip from frame `start` on.
 
-        RuntimeError where the file of the clip's is missing or damaged, or another clip's.
+        Raises:
+            RuntimeError: the clip's file is missing or damaged, or belongs to another clip.
         """
-        path, shape = self.points[clip], (self.lengths[clip], POINTS, 2)
+        path, shape = self.landmark_files[clip], (self.lengths[clip], POINTS, 2)
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 found = arrays["landmarks"]
@@ -94,31 +94,35 @@ class SeparationTargets:
         return found[start : start + count].astype(np.float32)
 
     def crop_file(self, clip: int) -> str:
-        """Return the file that the crops of a clip are cut from."""
-        number, k = self.homes[clip]
-        windows = self.windows[number]
-        if windows is None:
-            raise ValueError("this task looks at no frame")
+        """Return the file that holds the crops of a clip."""
+        windows, k = self._windows_of(clip)
         return windows.crop_files[k]
 
     def audio(self, clip: int, frame: int, count: int) -> np.ndarray:
-        """Return the voice `(count,)` from frame `frame` on; silence beyond the clip's ends."""
-        kept = self.cache.of_array(self.sounds[clip], self.rates[clip])
+        """Return the voice `(count,)` from frame `frame` on, zeros beyond the clip's ends."""
+        cached = self.cache.add_array(self.audio_files[clip], self.sample_rates[clip])
         start = round(frame * self.spec.sample_rate / FPS) - self.leads[clip]
-        return self.cache.part(kept, start, count)
+        return self.cache.read(cached, start, count)
+
+    def _windows_of(self, clip: int) -> tuple[ClipWindows, int]:
+        number, k = self.origins[clip]
+        windows = self.windows[number]
+        if windows is None:
+            raise ValueError("this task looks at no frame")
+        return windows, k
 
 
 def _windows(source: FaceSource, spec: SeparationSpec) -> ClipWindows | None:
     if spec.crop is None:
         return None
-    seen = ClipSpec(
+    clip_spec = ClipSpec(
         crop=spec.crop,
         height=spec.height,
         width=spec.width,
         lower_half=spec.lower_half,
-        # The audio is cut here, at another rate; these say nothing.
+        # Not used: the audio is read from the cache, at another rate.
         window_frames=1,
         audio_from_s=0.0,
         audio_until_s=0.0,
     )
-    return ClipWindows(source.store, source.places, seen)
+    return ClipWindows(source.store, source.indices, clip_spec)

@@ -1,4 +1,4 @@
-"""Stretches of a clip with their audio: for models that match each window among those around it."""
+"""Segments of many windows, for models that match each window among the ones around it."""
 
 import math
 from typing import NamedTuple
@@ -10,37 +10,42 @@ from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 
-class Stretch(NamedTuple):
-    """Frames `(T, H, W, 3)` uint8, and audio `(N,)` at 16 kHz from where that of the first window
-    begins to where that of the last one ends."""
+class SyncSequence(NamedTuple):
+    """Frames `(T, H, W, 3)` uint8, and the audio `(N,)` at 16 kHz of all their windows.
+
+    The audio begins where that of the first window begins and ends where that of the last one ends.
+    """
 
     frames: np.ndarray
     wav: np.ndarray
 
 
 class SyncSequences:
-    """Draws stretches of equal length that lie inside their clips.
+    """Random segments of equal length that lie completely inside their clips.
 
     Args:
-        clips: where they are cut; clips that are too short are left out.
-        windows: video windows of a stretch, one starting at every frame.
+        clips: windows of clips; clips that are too short are left out.
+        windows: video windows of a segment, one starting at every frame.
         frames: frames of a window.
-        first_sample: where a window's audio begins, in samples after its first frame.
-        samples: how long it is.
+        first_sample: first sample of a window's audio, counted from its first frame.
+        samples: samples of a window's audio.
+
+    Raises:
+        ValueError: there are fewer than two windows, or no clip is long enough.
     """
 
     def __init__(
         self, clips: ClipWindows, windows: int, frames: int, first_sample: int, samples: int
     ) -> None:
         if windows < 2:
-            raise ValueError(f"windows must be 2 or more to tell apart, got {windows}")
+            raise ValueError(f"windows must be 2 or more to be matched, got {windows}")
         self.clips, self.first_sample = clips, first_sample
         self.frames = windows - 1 + frames
         self.samples = (windows - 1) * SAMPLES_PER_FRAME + samples
         starts = [
             clips.starts(k, self.frames, first_sample, self.samples) for k in range(len(clips))
         ]
-        self.starts = {clip: range_ for clip, range_ in enumerate(starts) if range_}
+        self.starts = {clip: found for clip, found in enumerate(starts) if found}
         if not self.starts:
             raise ValueError(
                 f"clips must hold one that leaves {self.frames} frames with their audio, "
@@ -51,29 +56,32 @@ class SyncSequences:
     def __len__(self) -> int:
         return len(self.usable)
 
-    def draw(self, rng: np.random.Generator) -> Stretch:
-        """Return a random stretch of a random clip."""
+    def draw(self, rng: np.random.Generator) -> SyncSequence:
+        """Draw a random segment of a random clip."""
         clip = self.usable[int(rng.integers(len(self.usable)))]
         starts = self.starts[clip]
         start = starts[int(rng.integers(len(starts)))]
         audio = self.clips.audio(clip, start * SAMPLES_PER_FRAME + self.first_sample, self.samples)
-        return Stretch(self.clips.frames(clip, start, self.frames), audio)
+        return SyncSequence(self.clips.frames(clip, start, self.frames), audio)
 
 
 class MouthSequence(NamedTuple):
-    """Greyscale frames `(T, S, S)` float32 in [0, 1]; audio `(N,)` at 16 kHz from `margin` samples
-    before the first frame."""
+    """Greyscale frames `(T, S, S)` float32 in [0, 1], and audio `(N,)` at 16 kHz.
+
+    The audio begins `margin` samples before the first frame.
+    """
 
     grey: np.ndarray
     wav: np.ndarray
 
 
 class MouthSequences:
-    """Draw segments of equal length from clips, silence included: breath and lips that part before
-    a word carry information as well.
+    """Random segments of equal length at random speeds, silence included.
+
+    Silence is kept because breath, and lips that part before a word, carry information as well.
 
     Args:
-        clips: where segments are read, in crops as they are stored. Clips shorter than `frames` are
+        clips: windows of clips, in crops as they are stored. Clips shorter than `frames` are
             left out. Frames and audio without a counterpart in a clip that is shifted are not used.
         frames: length of a segment.
         size: height and width of the greyscale frames.
@@ -162,7 +170,7 @@ def _frames_with_audio(clips: ClipWindows, clip: int) -> range:
     if not kept:
         shift_ms = 1000 * clips.leads[clip] / SAMPLE_RATE
         raise ValueError(
-            f"clip {clips.rows[clip]['id']} of {clips.lengths[clip] / FPS:.1f} s "
+            f"clip {clips.rows[clip].id} of {clips.lengths[clip] / FPS:.1f} s "
             f"cannot move by {shift_ms:.0f} ms"
         )
     return kept

@@ -1,4 +1,4 @@
-"""Spoken sentences, and parts of them, out of the clips of a store: what reading is learnt from."""
+"""Spoken sentences, whole or in part, with their text: for training a lip reader."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,32 +9,35 @@ from avsync.data.corpora.transcripts import Transcript
 from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.timing import FPS, SAMPLES_PER_FRAME
 
-# When each word starts and ends, in seconds.
-Spans = Sequence[tuple[float, float]]
-
 
 class Utterance(NamedTuple):
-    """Frames `(T, H, W, 3)` uint8, their audio `(640 T,)` at 16 kHz, what is said, and where known
-    which word of it in each frame: its place in the text `(T,)`, -1 for none.
+    """Frames and audio of a sentence or a part of it, and what is said.
+
+    Args:
+        frames: `(T, H, W, 3)` uint8.
+        wav: audio `(640 T,)` at 16 kHz.
+        text: the words, separated by spaces.
+        word_indices: index of the word that is said in each frame `(T,)`, -1 for none; None if the
+            times of the words are not known.
     """
 
     frames: np.ndarray
     wav: np.ndarray
     text: str
-    places: np.ndarray | None
+    word_indices: np.ndarray | None
 
 
 class Utterances:
-    """Draws what is said in clips, whole or in part.
+    """Random clips, whole or in part, with what is said in them.
 
-    A part is a run of words, cut where the words before and after it end and begin, by their times;
-    of the silence around it as much as falls to it by chance. A whole clip is cut in its silence
-    as well. What has no times is drawn uncut.
+    A part is a run of words, cut at a random time between the first word and the word before it,
+    and between the last word and the word after it. A whole clip loses a random share of the
+    silence at its ends. Clips without word times are not cut.
 
     Args:
-        clips: where they are cut.
-        transcripts: of each clip, in seconds of the source.
-        starts_s: when each clip starts in its source.
+        clips: windows of clips.
+        transcripts: transcript of each clip, in seconds of the source.
+        starts_s: start of each clip in its source.
         parts: share of the draws that are parts.
     """
 
@@ -56,38 +59,35 @@ class Utterances:
         return len(self.clips)
 
     def whole(self, clip: int) -> Utterance:
-        """Return a clip as it is."""
-        words, spans = self.transcripts[clip]
-        return self._cut(clip, 0, self.clips.lengths[clip], words, spans)
+        """Return a clip uncut."""
+        return self._cut(clip, 0, self.clips.lengths[clip], self.transcripts[clip])
 
     def draw(self, rng: np.random.Generator) -> Utterance:
-        """Return a random clip, or a random part of one."""
+        """Draw a random clip, or a random part of one."""
         clip = int(rng.integers(len(self.clips)))
-        words, spans = self.transcripts[clip]
-        if spans is None:
+        words, times_s = self.transcripts[clip]
+        if times_s is None:
             return self.whole(clip)
         first, last = 0, len(words) - 1
         if rng.random() < self.parts:
-            first, last = sorted(int(each) for each in rng.integers(len(words), size=2))
-        before = spans[first - 1][1] if first else 0.0
-        after = spans[last + 1][0] if last + 1 < len(words) else float("inf")
+            first, last = sorted(int(word) for word in rng.integers(len(words), size=2))
+        before = times_s[first - 1][1] if first else 0.0
+        after = times_s[last + 1][0] if last + 1 < len(words) else float("inf")
         zero, length = self.starts_s[clip], self.clips.lengths[clip]
-        low = np.clip(round((rng.uniform(before, spans[first][0]) - zero) * FPS), 0, length - 1)
-        end = spans[last][1]
+        low = np.clip(round((rng.uniform(before, times_s[first][0]) - zero) * FPS), 0, length - 1)
+        end = times_s[last][1]
         end += rng.random() * max(0.0, min(after, zero + length / FPS) - end)
         high = np.clip(round((end - zero) * FPS), low + 1, length)
         chosen = slice(first, last + 1)
-        return self._cut(clip, int(low), int(high), words[chosen], spans[chosen])
+        return self._cut(clip, int(low), int(high), Transcript(words[chosen], times_s[chosen]))
 
-    def _cut(
-        self, clip: int, low: int, high: int, words: Sequence[str], spans: Spans | None
-    ) -> Utterance:
+    def _cut(self, clip: int, low: int, high: int, transcript: Transcript) -> Utterance:
         start, count = low * SAMPLES_PER_FRAME, (high - low) * SAMPLES_PER_FRAME
-        places = None
-        if spans is not None:
-            places = np.full(high - low, -1)
-            for place, span in enumerate(spans):
-                begin, end = (round((each - self.starts_s[clip]) * FPS) - low for each in span)
-                places[max(begin, 0) : max(end, 0)] = place
+        indices = None
+        if transcript.times_s is not None:
+            indices = np.full(high - low, -1)
+            for index, times_s in enumerate(transcript.times_s):
+                begin, end = (round((t - self.starts_s[clip]) * FPS) - low for t in times_s)
+                indices[max(begin, 0) : max(end, 0)] = index
         frames = self.clips.frames(clip, low, high - low)
-        return Utterance(frames, self.clips.audio(clip, start, count), " ".join(words), places)
+        return Utterance(frames, self.clips.audio(clip, start, count), transcript.text, indices)

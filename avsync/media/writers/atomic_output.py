@@ -1,5 +1,4 @@
-"""A new media file beside its place: it is whole or not there, and where it cannot be written, the
-error says so in plain words."""
+"""Write media files atomically: a complete file replaces the destination, or nothing changes."""
 
 import errno
 import os
@@ -12,20 +11,26 @@ from pathlib import Path
 
 import av
 
-from avsync.media.container import first_line
+from avsync.media.container import ffmpeg_message
 
-# Names are at most 255 bytes long; so much of the destination's goes into the partial one's.
+# Letters of the destination's name in the partial file's name, which may have 255 bytes.
 STEM_LETTERS = 40
 PARTIAL = re.compile(r"\.(?P<host>[\w-]*)-(?P<pid>\d+)-[0-9a-f]{8}\.part$")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def refuse_destination(source: Path, destination: Path, *, overwrite: bool = False) -> None:
-    """Raise the error of a destination that must not or cannot be written; else does nothing."""
+def check_destination(source: Path, destination: Path, *, overwrite: bool = False) -> None:
+    """Check that a destination may be written.
+
+    Raises:
+        ValueError: if it is the source itself.
+        FileExistsError: if it exists and `overwrite` is not set.
+        IsADirectoryError, FileNotFoundError, PermissionError: if it cannot be written.
+    """
     if source.exists() and destination.exists() and source.samefile(destination):
         raise ValueError(f"destination must not be the source itself, got {destination}")
     if destination.is_dir():
-        raise IsADirectoryError(f"{destination} is a folder, and a file was to be written")
+        raise IsADirectoryError(f"{destination} is a folder, expected a file")
     if destination.exists() and not overwrite:
         raise FileExistsError(f"{destination} exists already and is not overwritten")
     if not destination.parent.is_dir():
@@ -35,13 +40,13 @@ def refuse_destination(source: Path, destination: Path, *, overwrite: bool = Fal
 
 
 @contextmanager
-def becoming(destination: Path) -> Iterator[Path]:
-    """Yield a name beside `destination`: the file written there takes its place if the block ends well.
+def atomic_output(destination: Path) -> Iterator[Path]:
+    """Yield a partial path that replaces `destination` when the block ends without an error.
 
-    Else it is removed. What a killed process has left there is removed by the next one.
+    After an error it is removed. Partial files of killed processes are removed by the next call.
     """
     _remove_leftovers(destination)
-    # The muxer goes by the extension, so it comes last.
+    # The muxer depends on the extension, so it comes last.
     token = f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
     stem = destination.stem[:STEM_LETTERS]
     partial = destination.with_name(f".{stem}.{token}.part{destination.suffix}")
@@ -55,8 +60,8 @@ def becoming(destination: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def plain_errors(source: Path, destination: Path) -> Iterator[None]:
-    """Turn what FFmpeg and the system say while a file is written into words for its owner."""
+def explain_write_errors(source: Path, destination: Path) -> Iterator[None]:
+    """Translate errors of FFmpeg and the system while a file is written into plain messages."""
     try:
         yield
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -64,12 +69,12 @@ def plain_errors(source: Path, destination: Path) -> Iterator[None]:
         if number in FULL:
             cause = f"{destination.name} cannot be written: there is no space left for it"
             full = OSError(f"{cause} in {destination.parent}")
-            full.errno = number  # Given to the constructor, it would stand before the words.
+            full.errno = number  # Passed to the constructor, it would precede the message.
             raise full from error
         if number in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise PermissionError(f"{destination} may not be written") from error
         kind = destination.suffix or "a file without extension"
-        cause = f"{source.name} cannot be copied into {kind}: {first_line(error)}"
+        cause = f"{source.name} cannot be copied into {kind}: {ffmpeg_message(error)}"
         raise RuntimeError(cause) from error
 
 
@@ -86,7 +91,7 @@ def _remove_leftovers(destination: Path) -> None:
 
 def _lives(pid: int) -> bool:
     if os.name != "posix":
-        return True  # There, asking a process with signal 0 would end it.
+        return True  # On Windows, os.kill with signal 0 would end the process.
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,5 +1,4 @@
-"""Encoding audio anew as it was: the same codec, rate, channels and bit rate where there are such
-encoders, and the nearest ones where there are not."""
+"""Re-encode audio like its source: codec, rate, channels and bit rate, or the nearest available."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -15,23 +14,23 @@ from av.container import OutputContainer
 
 from avsync.media.container import open_media
 
-# Codecs whose encoder has another name, and those whose own encoder is not fit for use.
+# Codecs whose encoder has another name, or whose native encoder is of poor quality.
 ENCODERS = {"mp3": "libmp3lame", "opus": "libopus", "vorbis": "libopus"}
-# What a container holds where the source's codec has no encoder.
+# Codecs used in a container if the source's codec has no encoder.
 FALLBACKS = {"matroska": "flac", "webm": "libopus", "avi": "libmp3lame", "mpeg": "mp2"}
 LOSSLESS = ("flac", "alac", "pcm_")
 OPUS_RATE = 48000
-# Matroska does not say where the channels of PCM belong, and mp4 wants to know.
+# Matroska does not store the channel layout of PCM, and mp4 requires it.
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
-# Packets of audio whose size tells its bit rate where the header does not.
+# Packets from which the bit rate is measured if the header lacks it.
 RATE_PACKETS = 500
 CHANNEL_BIT_RATE = 96_000
-# Quiet beginnings take few bits; encoding audio a second time at so few would be heard.
+# Silent beginnings take few bits; re-encoding at that rate would be audible.
 LEAST_CHANNEL_BIT_RATE = 32_000
 
 
 class AudioPlan(NamedTuple):
-    """How one audio stream is encoded anew; `bit_rate` is None where nothing is lost."""
+    """How one audio stream is re-encoded; `bit_rate` is None for lossless codecs."""
 
     codec: str
     encoder: str
@@ -41,28 +40,29 @@ class AudioPlan(NamedTuple):
     bit_rate: int | None
 
     def describe(self) -> str:
-        """`aac at 128 kb/s`, or `dts as flac`."""
+        """Return a description such as `aac at 128 kb/s` or `dts as flac`."""
         name = Codec(self.encoder, "w").canonical_name
         words = name if name == self.codec else f"{self.codec} as {name}"
         return f"{words} at {round(self.bit_rate / 1000)} kb/s" if self.bit_rate else words
 
 
 def plan_audio_streams(source: Path, writing: OutputContainer) -> dict[int, AudioPlan]:
-    """Return how the audio streams of a file are encoded for a new container, by their index there.
+    """Plan the encoding of the audio streams of a file for a container, by stream index.
 
-    ValueError where a stream cannot be decoded.
+    Raises:
+        ValueError: if a stream cannot be decoded.
     """
     with open_media(source) as reading:
-        sounds = reading.streams.audio
-        for audio in sounds:
+        streams = reading.streams.audio
+        for audio in streams:
             if audio.codec_context is None or not audio.codec_context.sample_rate:
                 raise ValueError(f"its audio (stream {audio.index}) cannot be decoded")
         measured = _bit_rates(reading)
-        return {audio.index: _plan(audio, writing, measured[audio.index]) for audio in sounds}
+        return {audio.index: _plan(audio, writing, measured[audio.index]) for audio in streams}
 
 
 def add_encoder(writing: OutputContainer, plan: AudioPlan) -> av.AudioStream:
-    """Return a new stream of audio, ready to encode."""
+    """Add an audio stream with an encoder to a container."""
     stream = cast(
         av.AudioStream, writing.add_stream(plan.encoder, rate=plan.rate, layout=plan.layout)
     )
@@ -73,13 +73,13 @@ def add_encoder(writing: OutputContainer, plan: AudioPlan) -> av.AudioStream:
     return stream
 
 
-def encoded(
+def encode_blocks(
     stream: av.AudioStream, blocks: Iterable[np.ndarray], plan: AudioPlan, start_s: Fraction
 ) -> Iterator[av.Packet]:
-    """Map float blocks `(C, n)` to packets, the first sample at `start_s` on the file's clock."""
+    """Encode float blocks `(C, n)` to packets; the first sample is at `start_s` of the file."""
     at = round(start_s * plan.rate)
     for block in blocks:
-        # Packed: PyAV 18 makes no frames of more than seven planes.
+        # Packed format: PyAV 18 cannot make frames of more than seven planes.
         packed = np.ascontiguousarray(block.T, np.float32).reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(packed, "flt", plan.layout)
         frame.sample_rate, frame.time_base, frame.pts = plan.rate, Fraction(1, plan.rate), at
@@ -95,20 +95,20 @@ def _plan(audio: av.AudioStream, writing: OutputContainer, measured: int) -> Aud
     if not _encodes(encoder, writing):
         encoder = FALLBACKS.get(writing.format.name, "aac")
     lossless = encoder.startswith(LOSSLESS)
-    rich = CHANNEL_BIT_RATE * context.channels
-    told = rich if codec.startswith(LOSSLESS) else context.bit_rate or measured or rich
+    default = CHANNEL_BIT_RATE * context.channels
+    bit_rate = default if codec.startswith(LOSSLESS) else context.bit_rate or measured or default
     return AudioPlan(
         codec=codec,
         encoder=encoder,
         rate=OPUS_RATE if encoder == "libopus" else context.sample_rate,
-        layout=named_layout(context),
+        layout=channel_layout(context),
         sample_format=_sample_format(encoder, context.format.name),
-        bit_rate=None if lossless else max(told, LEAST_CHANNEL_BIT_RATE * context.channels),
+        bit_rate=None if lossless else max(bit_rate, LEAST_CHANNEL_BIT_RATE * context.channels),
     )
 
 
-def named_layout(context: av.AudioCodecContext) -> str:
-    """Return where the channels of an audio belong; the usual places where the file does not say."""
+def channel_layout(context: av.AudioCodecContext) -> str:
+    """Return the channel layout of an audio stream; the usual one if the file does not say."""
     name = context.layout.name
     return LAYOUTS.get(context.channels, name) if "channels" in name else name
 
@@ -119,24 +119,24 @@ def _encodes(encoder: str, writing: OutputContainer) -> bool:
         with av.open(BytesIO(), "w", format=writing.format.name) as attempt:
             attempt.add_stream(codec.name, rate=OPUS_RATE)
             attempt.start_encoding()
-    except (ValueError, av.error.FFmpegError):  # Also for codecs that are not known.
+    except (ValueError, av.error.FFmpegError):  # Also for unknown codecs.
         return False
     return True
 
 
 def _sample_format(encoder: str, source: str) -> str | None:
-    """Wide samples where the source's are and the encoder has a choice."""
-    names = [each.name for each in Codec(encoder, "w").audio_formats or ()]
+    """Return a 32-bit sample format if the source has one and the encoder supports it."""
+    names = [fmt.name for fmt in Codec(encoder, "w").audio_formats or ()]
     wide = [name for name in names if name.startswith("s32")]
     return wide[0] if wide and source.startswith("s32") and encoder != "libmp3lame" else None
 
 
 def _bit_rates(reading: av.container.InputContainer) -> dict[int, int]:
-    """Bits a second by the packets of the file's beginning, 0 where they do not tell."""
+    """Measure bit rates from the first packets of the file; 0 if unknown."""
     bits: dict[int, int] = {}
     length_s: dict[int, float] = {}
-    sounds = reading.streams.audio
-    for packet in islice(reading.demux(sounds), RATE_PACKETS * len(sounds)):
+    streams = reading.streams.audio
+    for packet in islice(reading.demux(streams), RATE_PACKETS * len(streams)):
         if packet.size and packet.duration and packet.time_base is not None:
             index = packet.stream_index
             bits[index] = bits.get(index, 0) + 8 * packet.size
@@ -145,5 +145,5 @@ def _bit_rates(reading: av.container.InputContainer) -> dict[int, int]:
         audio.index: round(bits[audio.index] / length_s[audio.index])
         if length_s.get(audio.index)
         else 0
-        for audio in sounds
+        for audio in streams
     }

@@ -1,4 +1,4 @@
-"""Audio in a container without timestamps: it is put in its place by silence before, or by cuts."""
+"""Time audio in AVI, which has no timestamps, by inserting silence or dropping packets."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -8,68 +8,68 @@ import av
 import numpy as np
 from av.codec import CodecContext
 
-# An encoder's first packets hold its start; from this one on they are steady silence.
+# The first packets of an encoder contain its start-up; from this one on they are plain silence.
 STEADY = 8
 
 
 class AviAudio:
-    """Places the packets of one audio stream one after the other, as an AVI plays them.
+    """Arrange the packets of one audio stream back to back, as an AVI plays them.
 
-    Before a packet that is late comes as much silence, and a packet whose place is taken is left
-    out: to the sample for PCM, to half a packet for compressed audio.
+    Silence is inserted before a late packet, and a packet that overlaps the previous ones is
+    dropped: exact to a sample for PCM, to half a packet for compressed audio.
 
     Args:
         stream: the audio stream that the packets come from.
-        zero_s: the time of the source's clock at which the new file begins.
+        zero_s: time on the source's clock at which the new file starts.
     """
 
     def __init__(self, stream: av.AudioStream, zero_s: Fraction) -> None:
         self.stream = stream
         self.rate = stream.codec_context.sample_rate
         self.zero_s = zero_s
-        self.placed = 0
+        self.written = 0
         name = stream.codec_context.name
         self.pcm = name.startswith("pcm_")
-        # Unsigned PCM rests in the middle of its range.
+        # Silence of unsigned PCM is the middle of its range.
         self.rest = b"\x80" if name == "pcm_u8" else b"\0"
         self.silence: av.Packet | None = None
 
-    def place(self, packet: av.Packet, shift_s: Fraction) -> Iterator[av.Packet]:
-        """Yield what is to be written for a packet that is heard `shift_s` later than it says."""
+    def schedule(self, packet: av.Packet, shift_s: Fraction) -> Iterator[av.Packet]:
+        """Yield the packets to write for a packet that is shifted by `shift_s`."""
         stamp = packet.pts if packet.pts is not None else packet.dts or 0
         start = round((stamp * packet.time_base + shift_s - self.zero_s) * self.rate)
         if self.pcm:
-            yield from self._place_pcm(packet, start)
+            yield from self._schedule_pcm(packet, start)
             return
         samples = round(packet.duration * packet.time_base * self.rate) if packet.duration else 0
         samples = samples or self.stream.codec_context.frame_size or 1024
-        # Half a packet either way is left as it is, or each packet would push the next one out.
-        while 2 * (start - self.placed) > samples:
+        # Deviations up to half a packet are tolerated, else each packet would displace the next.
+        while 2 * (start - self.written) > samples:
             yield self._next(av.Packet(self._silent_packet(samples)), samples)
-        if 2 * (self.placed - start) <= samples:
+        if 2 * (self.written - start) <= samples:
             yield self._next(packet, samples)
 
-    def _place_pcm(self, packet: av.Packet, start: int) -> Iterator[av.Packet]:
+    def _schedule_pcm(self, packet: av.Packet, start: int) -> Iterator[av.Packet]:
         content = bytes(packet)
         width = self.stream.codec_context.format.bytes * self.stream.codec_context.channels
-        # Timestamps may be rounded to a millisecond: less than that is neither gap nor overlap.
-        slack = self.rate // 1000 if self.placed else 0
-        if start > self.placed + slack:
-            missing = start - self.placed
+        # Timestamps may be rounded to 1 ms: less than that is neither gap nor overlap.
+        slack = self.rate // 1000 if self.written else 0
+        if start > self.written + slack:
+            missing = start - self.written
             for at in range(0, missing, self.rate):
                 samples = min(self.rate, missing - at)
                 yield self._next(av.Packet(self.rest * (samples * width)), samples)
-        elif start < self.placed - slack:
-            content = content[(self.placed - start) * width :]
+        elif start < self.written - slack:
+            content = content[(self.written - start) * width :]
         if content:
             yield self._next(av.Packet(content), len(content) // width)
 
     def _next(self, packet: av.Packet, samples: int) -> av.Packet:
         packet.time_base = Fraction(1, self.rate)
-        packet.pts = packet.dts = self.placed
+        packet.pts = packet.dts = self.written
         packet.duration = samples
         packet.is_keyframe = True
-        self.placed += samples
+        self.written += samples
         return packet
 
     def _silent_packet(self, samples: int) -> bytes:
@@ -79,7 +79,7 @@ class AviAudio:
 
 
 def _encode_silence(like: av.AudioCodecContext, samples: int) -> av.Packet:
-    """Return a packet of silence in the codec, rate, layout and bit rate of a decoder."""
+    """Encode a packet of silence with the codec, rate, layout and bit rate of a decoder."""
     try:
         encoder: Any = CodecContext.create(like.codec.canonical_name, "w")
         encoder.sample_rate, encoder.layout = like.sample_rate, like.layout.name
@@ -97,5 +97,5 @@ def _encode_silence(like: av.AudioCodecContext, samples: int) -> av.Packet:
             if len(encoded) > STEADY:
                 return encoded[STEADY]
     except (av.error.FFmpegError, ValueError) as error:
-        raise ValueError(f"no silence can be made in the codec {like.name} ({error})") from error
-    raise ValueError(f"no silence can be made in the codec {like.name}")
+        raise ValueError(f"cannot encode silence with the codec {like.name} ({error})") from error
+    raise ValueError(f"cannot encode silence with the codec {like.name}")

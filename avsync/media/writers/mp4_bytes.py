@@ -9,13 +9,13 @@ import av
 import numpy as np
 from av.container import OutputContainer
 
-from avsync.media.container import first_line
+from avsync.media.container import ffmpeg_message
 
 VIDEO_OPTIONS = {"crf": "30", "preset": "fast", "profile": "main", "bf": "0"}
 VIDEO_FPS = 30
 CLIP_AUDIO_BITS = 48_000
 TICKS = Fraction(1, 90000)
-# When each frame is shown, in seconds, and its image.
+# Presentation times in seconds, and images.
 Frames = Sequence[tuple[float, np.ndarray]]
 
 
@@ -23,13 +23,13 @@ def encode_clip(frames: Frames, wav: np.ndarray, rate: int) -> bytes:
     """Encode frames and mono audio as H.264 and AAC.
 
     Args:
-        frames: when each is shown, in seconds from the start, and its image `(H, W, 3)` RGB uint8,
-            all of one size; an odd row or column is cut off.
+        frames: presentation times, in seconds from the start, and images `(H, W, 3)` RGB uint8 of
+            one size; an odd row or column is cropped.
         wav: samples `(N,)` float32.
-        rate: samples a second.
+        rate: sample rate.
 
     Raises:
-        RuntimeError: there is no encoder for it.
+        RuntimeError: if there is no encoder.
     """
     with _encoding() as (written, container):
         for packet in _packets(container, frames, wav, rate):
@@ -42,20 +42,20 @@ def encode_audio(wav: np.ndarray, rate: int, encoded_rate: int, bit_rate: int) -
 
     Args:
         wav: samples `(N,)`.
-        rate: samples a second.
-        encoded_rate: samples a second of what is written.
-        bit_rate: bits a second.
+        rate: sample rate.
+        encoded_rate: sample rate of the mp4.
+        bit_rate: bits per second.
 
     Raises:
-        RuntimeError: there is no encoder for it.
+        RuntimeError: if there is no encoder.
     """
     with _encoding() as (written, container):
         stream = container.add_stream("aac", rate=encoded_rate, layout="mono")
         stream.bit_rate = bit_rate
         resampler = av.AudioResampler("fltp", "mono", encoded_rate)
         frame = _audio_frame(wav.astype(np.float32), rate)
-        for each in (*resampler.resample(frame), *resampler.resample(None)):
-            container.mux(stream.encode(each))
+        for resampled in (*resampler.resample(frame), *resampler.resample(None)):
+            container.mux(stream.encode(resampled))
         container.mux(stream.encode(None))
     return written.getvalue()
 
@@ -64,16 +64,16 @@ def _packets(
     container: OutputContainer, frames: Frames, wav: np.ndarray, rate: int
 ) -> list[av.Packet]:
     height, width = (side // 2 * 2 for side in frames[0][1].shape[:2])
-    picture = container.add_stream("libx264", rate=VIDEO_FPS, options=VIDEO_OPTIONS)
-    picture.width, picture.height, picture.pix_fmt = width, height, "yuv420p"
-    picture.codec_context.time_base = TICKS
+    video = container.add_stream("libx264", rate=VIDEO_FPS, options=VIDEO_OPTIONS)
+    video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+    video.codec_context.time_base = TICKS
     audio = container.add_stream("aac", rate=rate, layout="mono", bit_rate=CLIP_AUDIO_BITS)
     packets: list[av.Packet] = []
     for at_s, image in frames:
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), "rgb24")
         frame.pts, frame.time_base = round(at_s / TICKS), TICKS
-        packets += picture.encode(frame)
-    packets += picture.encode(None)
+        packets += video.encode(frame)
+    packets += video.encode(None)
     return [*packets, *audio.encode(_audio_frame(wav, rate)), *audio.encode(None)]
 
 
@@ -89,5 +89,5 @@ def _encoding() -> Iterator[tuple[BytesIO, OutputContainer]]:
     try:
         with av.open(written, "w", format="mp4") as container:
             yield written, container
-    except (av.error.FFmpegError, ValueError) as error:  # ValueError: a codec that is not known.
-        raise RuntimeError(f"the clip cannot be encoded: {first_line(error)}") from error
+    except (av.error.FFmpegError, ValueError) as error:  # ValueError: unknown codec.
+        raise RuntimeError(f"the clip cannot be encoded: {ffmpeg_message(error)}") from error

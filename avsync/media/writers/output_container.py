@@ -1,5 +1,8 @@
-"""A new container with a place for each stream of an old one: copies, and encoders for audio that
-is made anew."""
+"""Open an output container with a stream for each stream of a source: copied, or re-encoded audio.
+
+Container quirks handled here: edit-list resolution of MP4 and MOV, frame clock and block sizes of
+AVI, subtitles and attachments that MPEG-TS cannot hold, H.264 and H.265 in AVI.
+"""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -13,28 +16,31 @@ import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
-from avsync.media.writers.audio_encoder import AudioPlan, add_encoder, encoded, named_layout
+from avsync.media.writers.audio_encoder import AudioPlan, add_encoder, channel_layout, encode_blocks
 from avsync.media.writers.avi_audio import AviAudio
 
-# Streams that a new container may leave out where it has no place for them.
+# Stream types that are left out if the container does not support them.
 OPTIONAL = ("data", "attachment", "unknown")
-# Microseconds by which a muxer lets streams lie apart before it stops waiting for one of them.
+# Largest interleaving distance of streams before the muxer stops waiting, in microseconds.
 INTERLEAVE_US = 10_000_000
-# Codecs whose packets are counted one by one in an AVI.
+# Codecs with one packet per AVI block.
 BLOCKLESS = ("aac", "ac3", "eac3", "dca", "mp2", "mp3", "mp3float")
 TEMPLATE_PACKETS = 8
 MP4 = ("mp4", "ipod", "mov")
-# How H.264 and H.265 begin where they come from mp4 and Matroska, not from another AVI.
+# First extradata byte of H.264 and H.265 from MP4 and Matroska, in contrast to AVI.
 LENGTH_PREFIXED = b"\x01"
 TS_SUBTITLES = ("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle")
 
-Sounds = dict[int, AudioPlan]
+AudioPlans = dict[int, AudioPlan]
 
 
-class NewContainer(NamedTuple):
-    """A container whose header is written; streams go by their index in the source.
+class OutputFile(NamedTuple):
+    """An open output container with its header written.
 
-    `copies` take packets as they are, `encoders` take new audio.
+    Args:
+        writing: the container.
+        copies: streams that take copied packets, by index in the source.
+        encoders: streams that take re-encoded audio, by index in the source.
     """
 
     writing: OutputContainer
@@ -43,30 +49,31 @@ class NewContainer(NamedTuple):
 
 
 def container_format(destination: Path) -> str:
-    """FFmpeg's name of the container that the extension asks for; ValueError where there is none.
+    """Return FFmpeg's name of the container for a file extension; nothing is written.
 
-    Nothing is written.
+    Raises:
+        ValueError: if there is none.
     """
     with av.open(f"file:{destination}", "w") as unwritten:
         return unwritten.format.name
 
 
-def fitting(
-    reading: InputContainer, kind: str, sounds: Sounds | None
+def supported_streams(
+    reading: InputContainer, kind: str, plans: AudioPlans | None
 ) -> tuple[list[int], list[str]]:
-    """Which streams a container can hold, by their index, and in words those it cannot.
+    """Return the indices of the streams that a container can hold, and descriptions of the others.
 
     Only data, fonts and the like may be left out; for other streams FFmpeg's error is raised.
     """
     everything = [stream.index for stream in reading.streams]
-    if _fits(reading, kind, everything, sounds):
+    if _fits(reading, kind, everything, plans):
         return everything, []
     kept = [stream.index for stream in reading.streams if stream.type not in OPTIONAL]
-    begin(reading, BytesIO(), kind, kept, sounds).writing.close()
+    open_output(reading, BytesIO(), kind, kept, plans).writing.close()
     left_out = []
     for stream in reading.streams:
         if stream.type in OPTIONAL:
-            if _fits(reading, kind, sorted([*kept, stream.index]), sounds):
+            if _fits(reading, kind, sorted([*kept, stream.index]), plans):
                 kept = sorted([*kept, stream.index])
             else:
                 name = stream.metadata.get("filename") or stream.metadata.get("handler_name")
@@ -75,27 +82,27 @@ def fitting(
     return kept, left_out
 
 
-def begin(
+def open_output(
     reading: InputContainer,
     where: Path | BytesIO,
     kind: str,
     wanted: Iterable[int],
-    sounds: Sounds | None = None,
+    plans: AudioPlans | None = None,
     spread_s: Fraction = Fraction(0),
-) -> NewContainer:
-    """Open a new file and writes its header.
+) -> OutputFile:
+    """Open an output file and write its header.
 
     Args:
         reading: the source.
-        where: the new file.
+        where: the new file, or a buffer.
         kind: FFmpeg's name of the container.
-        wanted: the streams to make a place for, by their index in the source.
-        sounds: how audio is encoded anew; None where it is copied.
-        spread_s: how far audio may lie from the frames it was stored with.
+        wanted: indices of the source streams to include.
+        plans: how audio is re-encoded; None to copy it.
+        spread_s: how far audio is shifted from the frames it was interleaved with.
     """
     options = {
         "max_interleave_delta": str(INTERLEAVE_US + round(abs(spread_s) * 1_000_000)),
-        # Edit lists of mp4 and mov, which move the audio, would else count in milliseconds.
+        # Otherwise edit lists of MP4 and MOV, which shift the audio, have millisecond resolution.
         "movie_timescale": "90000",
     }
     writing = av.open(
@@ -110,8 +117,8 @@ def begin(
         for index in wanted:
             stream = reading.streams[index]
             made: Stream
-            if sounds and index in sounds:
-                made = encoders[index] = add_encoder(writing, sounds[index])
+            if plans and index in plans:
+                made = encoders[index] = add_encoder(writing, plans[index])
             else:
                 made = copies[index] = _add(writing, stream)
             made.disposition = stream.disposition
@@ -122,12 +129,12 @@ def begin(
     except BaseException:
         writing.close()
         raise
-    return NewContainer(writing, copies, encoders)
+    return OutputFile(writing, copies, encoders)
 
 
-def _fits(reading: InputContainer, kind: str, wanted: list[int], sounds: Sounds | None) -> bool:
+def _fits(reading: InputContainer, kind: str, wanted: list[int], plans: AudioPlans | None) -> bool:
     try:
-        begin(reading, BytesIO(), kind, wanted, sounds).writing.close()
+        open_output(reading, BytesIO(), kind, wanted, plans).writing.close()
     except (av.error.FFmpegError, ValueError):
         return False
     return True
@@ -140,12 +147,12 @@ def _add(writing: OutputContainer, stream: Stream) -> Stream:
     template = stream
     if writing.format.name == "avi" and stream.type == "audio":
         template = _without_block_size(stream)
-    # `opaque` takes the codec as the reader knows it: some have no encoder to look up.
+    # `opaque` copies the codec parameters: some codecs have no encoder to look up.
     copy = writing.add_stream_from_template(template, opaque=True)
     if isinstance(stream, av.AudioStream) and writing.format.name in MP4:
-        cast(Any, copy.codec_context).layout = named_layout(stream.codec_context)
+        cast(Any, copy.codec_context).layout = channel_layout(stream.codec_context)
     if isinstance(stream, av.VideoStream) and writing.format.name == "avi":
-        # An AVI counts frames: one unit of its clock is one of them.
+        # The clock of an AVI counts frames.
         rate = stream.guessed_rate or stream.average_rate
         if rate:
             copy.time_base = 1 / rate
@@ -153,29 +160,29 @@ def _add(writing: OutputContainer, stream: Stream) -> Stream:
 
 
 def _refuse(stream: Stream, kind: str) -> None:
-    """What FFmpeg would write and no player would find again."""
+    """Refuse streams that FFmpeg would write but no player would read."""
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else ""
     if kind == "mpegts" and stream.type == "subtitle" and codec not in TS_SUBTITLES:
-        raise ValueError(f"it has no place for subtitles in {codec}")
+        raise ValueError(f"it does not support subtitles in {codec}")
     if kind == "mpegts" and stream.type == "attachment":
-        raise ValueError("it has no place for attachments")
+        raise ValueError("it does not support attachments")
     extradata = (stream.codec_context.extradata if stream.codec_context else None) or b""
     if kind == "avi" and codec in ("h264", "hevc") and extradata.startswith(LENGTH_PREFIXED):
-        raise ValueError(f"it cannot say when frames in {codec} are shown, .mkv and .mp4 can")
+        raise ValueError(f"it cannot store the times of {codec} frames, .mkv and .mp4 can")
 
 
 def _without_block_size(stream: Stream) -> Stream:
-    """Return a template for the same codec that has forgotten the block size which an AVI gave it.
+    """Return a stream template of the same codec without the block size set by an AVI.
 
-    With one, the muxer takes packets of these codecs for blocks of that size and miscounts time.
-    PyAV cannot unset it, but a Matroska header has no field for it.
+    With a block size, the muxer counts packets of these codecs as blocks of that size, and time is
+    wrong. PyAV cannot unset it, but a Matroska header has no field for it.
     """
     if stream.codec_context.name not in BLOCKLESS:
         return stream
     header = BytesIO()
     with av.open(stream.container.name) as again, av.open(header, "w", "matroska") as container:
         copy = container.add_stream_from_template(stream, opaque=True)
-        # Some packets go along: the length of an AAC packet is known from its content only.
+        # With some packets, because the duration of an AAC packet is known from its content only.
         for packet in islice(again.demux(again.streams[stream.index]), TEMPLATE_PACKETS):
             if packet.dts is not None:
                 packet.stream = copy
@@ -185,19 +192,19 @@ def _without_block_size(stream: Stream) -> Stream:
 
 
 class EncodedAudio:
-    """One audio of a new file.
+    """Encoder of one audio stream of an output file.
 
     Args:
-        new: the file, with an encoder for it.
-        index: of the stream in the source that it takes the place of.
+        new: the file, with an encoder stream for it.
+        index: index of the source stream that it replaces.
         plan: how it is encoded.
         blocks: the audio, `(C, n)` at the plan's rate.
-        start_s: when it begins, on the source's clock.
+        start_s: start time on the source's clock.
     """
 
     def __init__(
         self,
-        new: NewContainer,
+        new: OutputFile,
         index: int,
         plan: AudioPlan,
         blocks: Iterable[np.ndarray],
@@ -205,12 +212,12 @@ class EncodedAudio:
     ) -> None:
         self.writing = new.writing
         stream = new.encoders[index]
-        self.packets = encoded(stream, blocks, plan, Fraction(start_s))
+        self.packets = encode_blocks(stream, blocks, plan, Fraction(start_s))
         if new.writing.format.name == "avi":
-            self.packets = _one_after_another(self.packets, stream)
+            self.packets = _packed_for_avi(self.packets, stream)
 
     def write_until(self, time_s: Fraction | None) -> None:
-        """Write packets up to one that is heard at `time_s` or later; None: to the end."""
+        """Write packets up to the first at `time_s` or later; None writes all."""
         for packet in self.packets:
             self.writing.mux_one(packet)
             stamp = packet.dts if packet.dts is not None else packet.pts
@@ -218,9 +225,9 @@ class EncodedAudio:
                 return
 
 
-def _one_after_another(packets: Iterator[av.Packet], stream: av.AudioStream) -> Iterator[av.Packet]:
-    untimed = AviAudio(stream, Fraction(0))
+def _packed_for_avi(packets: Iterator[av.Packet], stream: av.AudioStream) -> Iterator[av.Packet]:
+    avi_audio = AviAudio(stream, Fraction(0))
     for packet in packets:
-        for each in untimed.place(packet, Fraction(0)):
-            each.stream = stream
-            yield each
+        for part in avi_audio.schedule(packet, Fraction(0)):
+            part.stream = stream
+            yield part

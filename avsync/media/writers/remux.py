@@ -1,4 +1,9 @@
-"""Moving the audio of a file against its frames without re-encoding either."""
+"""Shift the audio of a file against its video by remuxing, without re-encoding.
+
+Container quirks handled here: missing decoding times (Matroska), decreasing timestamps, cover art
+without a time, encoder lead-in hidden by edit lists (MP4, MOV), audio before the start of the file;
+`avi_audio.py` handles AVI, which has no timestamps.
+"""
 
 import os
 import re
@@ -14,19 +19,28 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from avsync.media.container import open_media, packets
-from avsync.media.writers.atomic_output import becoming, plain_errors, refuse_destination
+from avsync.media.writers.atomic_output import (
+    atomic_output,
+    check_destination,
+    explain_write_errors,
+)
 from avsync.media.writers.avi_audio import AviAudio
-from avsync.media.writers.output_container import NewContainer, begin, container_format, fitting
+from avsync.media.writers.output_container import (
+    OutputFile,
+    container_format,
+    open_output,
+    supported_streams,
+)
 
 MAX_BACK_S = 1.0
-# So many packets may wait for the first one of their stream that says when it is decoded.
+# Most packets that wait for the first decoding time of their stream.
 UNDATED_PACKETS = 32
 MAX_SHIFT_MS = 3_600_000.0
-# Packets of audio from before the file's beginning that go along so that the first one after it
-# decodes whole: where an edit list hides them, and where they make all else begin later.
-HIDDEN_LEAD_IN, HEARD_LEAD_IN = 4, 1
+# Audio packets from before the start of the file that are kept so that the first one after it
+# decodes completely: where an edit list hides them, and where they delay everything else.
+HIDDEN_LEAD_IN, PLAYED_LEAD_IN = 4, 1
 HIDING = ("mp4", "mov", "ipod")
-# Of these every packet stands alone.
+# Codecs whose packets decode independently.
 NO_LEAD_IN = ("pcm_", "flac", "alac")
 PCM = re.compile(r"pcm_(?:[fsu](?P<bits>\d+)(?:[bl]e)?|alaw|mulaw)")
 
@@ -38,84 +52,90 @@ def shift_audio(
     *,
     overwrite: bool = False,
 ) -> tuple[str, ...]:
-    """Copy a media file with its audio moved by `shift_ms` against its frames, + = later.
+    """Copy a media file with its audio shifted by `shift_ms` against its video.
 
-    The packets of all streams are copied as they are, with metadata, chapters, dispositions and
-    rotation; every audio track moves. Audio that would come before the file's beginning is left
-    out, save for the few packets that the first one needs to decode whole. Audio lies within 1 ms
-    in mp4, mov, mkv, webm, mpg and ts. An AVI has no timestamps: silent packets come before the
-    audio, or its first ones are left out, which is exact for PCM and within half a packet (16 ms)
-    for compressed audio.
-
-    The extension of `destination` names its container, which may be another than the source's:
-    RuntimeError where that cannot hold the source's codecs. The file appears when it is whole.
+    The packets of all streams are copied, with metadata, chapters, dispositions and rotation; every
+    audio stream is shifted. Audio that would precede the start of the file is dropped, except for
+    the few packets that the first one needs to decode completely. The shift is exact to 1 ms in
+    mp4, mov, mkv, webm, mpg and ts. An AVI has no timestamps: silent packets are inserted, or the
+    first packets dropped, which is exact for PCM and within half a packet (16 ms) for compressed
+    audio. The file is written atomically.
 
     Args:
-        source: the file to copy, never written to; UnreadableMedia where it is no media file.
-        destination: the new file; ValueError where it is the source itself, also through a link.
-        shift_ms: milliseconds, at most an hour.
-        overwrite: replace an existing destination, which else is a FileExistsError.
+        source: the file to copy, never written to.
+        destination: the new file; its extension selects the container.
+        shift_ms: shift in milliseconds, positive = later; at most an hour.
+        overwrite: replace an existing destination.
 
-    Returns what the new container has no place for, in words: timecodes, fonts and the like.
+    Returns:
+        Descriptions of what the new container cannot hold: timecodes, fonts and the like.
+
+    Raises:
+        UnreadableMedia: if the source is not a media file.
+        ValueError: if the destination is the source itself, also through a link.
+        FileExistsError: if the destination exists and `overwrite` is not set.
+        RuntimeError: if the container cannot hold the source's codecs.
     """
     source, destination = Path(source), Path(destination)
-    refuse_destination(source, destination, overwrite=overwrite)
-    with becoming(destination) as partial:
+    check_destination(source, destination, overwrite=overwrite)
+    with atomic_output(destination) as partial:
         return write_shifted(source, partial, destination, shift_ms)
 
 
 def write_shifted(
     source: Path, partial: Path, destination: Path, shift_ms: float
 ) -> tuple[str, ...]:
-    """Write the file of `shift_audio` to `partial`; `destination` is named in errors."""
+    """Write the file of `shift_audio` to `partial`; errors name `destination`."""
     if not abs(shift_ms) <= MAX_SHIFT_MS:
         raise ValueError(f"shift_ms must lie within an hour, got {shift_ms}")
     shift_s = Fraction(shift_ms) / 1000
-    with open_media(source) as reading, plain_errors(source, destination):
+    with open_media(source) as reading, explain_write_errors(source, destination):
         kind = container_format(partial)
-        wanted, left_out = fitting(reading, kind, None)
-        new = begin(reading, partial, kind, wanted, spread_s=shift_s)
+        wanted, left_out = supported_streams(reading, kind, None)
+        new = open_output(reading, partial, kind, wanted, spread_s=shift_s)
         with new.writing:
-            for packet in copied(reading, new, shift_s):
+            for packet in copied_packets(reading, new, shift_s):
                 new.writing.mux_one(packet)
     return tuple(left_out)
 
 
-def copied(
-    reading: InputContainer, new: NewContainer, shift_s: Fraction = Fraction(0)
+def copied_packets(
+    reading: InputContainer, new: OutputFile, shift_s: Fraction = Fraction(0)
 ) -> Iterator[av.Packet]:
-    """Yield the packets of the streams that a new container has copies of, ready for it.
+    """Yield the packets of the copied streams, ready to be muxed, with audio `shift_s` later.
 
-    Streams that encoders were made for are left out. Audio comes `shift_s` later.
+    Streams with an encoder in the new container are skipped.
     """
     kind = new.writing.format.name
     copies = new.copies
     last_dts: dict[int, int] = {}
     zero_s = min(_first_dts_s(reading), Fraction(0)) if kind == "avi" else Fraction(0)
-    sounds = [s for s in reading.streams.audio if s.index in copies]
-    untimed = {s.index: AviAudio(s, zero_s) for s in sounds if kind == "avi"}
-    openings = {s.index: _Opening(s, _start_s(reading), kind) for s in sounds}
-    for packet in _dated(packets(reading, *(reading.streams[index] for index in copies))):
+    audio_streams = [s for s in reading.streams.audio if s.index in copies]
+    avi_audio = {s.index: AviAudio(s, zero_s) for s in audio_streams if kind == "avi"}
+    lead_ins = {s.index: _LeadIn(s, _start_s(reading), kind) for s in audio_streams}
+    for packet in _with_decoding_times(
+        packets(reading, *(reading.streams[index] for index in copies))
+    ):
         index = packet.stream_index
         copy = copies[index]
-        if index in untimed:
-            ready = list(untimed[index].place(packet, shift_s))
-        elif index in openings:
+        if index in avi_audio:
+            ready = list(avi_audio[index].schedule(packet, shift_s))
+        elif index in lead_ins:
             _move(packet, copy, shift_s)
-            ready = openings[index].pass_on(packet)
+            ready = lead_ins[index].pass_on(packet)
         else:
             _move(packet, copy, Fraction(0))
             ready = [packet]
-        for each in ready:
-            if index not in untimed:
-                _keep_order(each, last_dts.get(index))
-                last_dts[index] = each.dts or 0
-            each.stream = copy
-            yield each
+        for ready_packet in ready:
+            if index not in avi_audio:
+                _keep_order(ready_packet, last_dts.get(index))
+                last_dts[index] = ready_packet.dts or 0
+            ready_packet.stream = copy
+            yield ready_packet
 
 
-def _dated(found: Iterable[av.Packet | None]) -> Iterator[av.Packet]:
-    """Packets with decoding times; in Matroska the first frames of a stream may have none."""
+def _with_decoding_times(found: Iterable[av.Packet | None]) -> Iterator[av.Packet]:
+    """Yield packets with decoding times; in Matroska the first ones of a stream may lack them."""
     waiting: dict[int, list[av.Packet]] = {}
     last: dict[int, int] = {}
     for packet in found:
@@ -123,7 +143,7 @@ def _dated(found: Iterable[av.Packet | None]) -> Iterator[av.Packet]:
             continue
         index, step = packet.stream_index, packet.duration or 1
         if packet.size and packet.stream.disposition & Disposition.attached_pic:
-            packet.pts = packet.dts = 0  # A cover has no time of its own.
+            packet.pts = packet.dts = 0  # Cover art has no time.
         if packet.dts is None and (not packet.size or packet.pts is None):
             continue
         if packet.dts is None and index in last:
@@ -132,33 +152,33 @@ def _dated(found: Iterable[av.Packet | None]) -> Iterator[av.Packet]:
             waiting.setdefault(index, []).append(packet)
             if len(waiting[index]) < UNDATED_PACKETS:
                 continue
-            packet.dts = min(each.pts or 0 for each in waiting[index]) + step * UNDATED_PACKETS
+            packet.dts = min(p.pts or 0 for p in waiting[index]) + step * UNDATED_PACKETS
             waiting[index].pop()
-        # Counted back from the first one that has a time.
+        # Counted back from the first packet with a decoding time.
         early = waiting.pop(index, [])
-        for place, each in enumerate(early):
-            each.dts = packet.dts - step * (len(early) - place)
-            yield each
+        for position, early_packet in enumerate(early):
+            early_packet.dts = packet.dts - step * (len(early) - position)
+            yield early_packet
         last[index] = packet.dts
         yield packet
-    for early in waiting.values():  # A stream too short for any time.
-        for each in early:
-            each.dts = each.pts
-            yield each
+    for early in waiting.values():  # Streams too short to have a decoding time.
+        for early_packet in early:
+            early_packet.dts = early_packet.pts
+            yield early_packet
 
 
-class _Opening:
-    """Leaves out the packets of an audio that would be heard before the file begins.
+class _LeadIn:
+    """Drop the audio packets that would be played before the start of the file.
 
     Args:
-        stream: the audio in the source.
-        start_s: when the file begins, on its clock.
+        stream: the audio stream of the source.
+        start_s: start of the file on its clock.
         kind: FFmpeg's name of the new container.
     """
 
     def __init__(self, stream: Stream, start_s: Fraction, kind: str) -> None:
         self.start_s = start_s
-        lead_in = HIDDEN_LEAD_IN if kind in HIDING else HEARD_LEAD_IN
+        lead_in = HIDDEN_LEAD_IN if kind in HIDING else PLAYED_LEAD_IN
         name = stream.codec_context.name if stream.codec_context else ""
         self.early: deque[av.Packet] = deque(maxlen=0 if name.startswith(NO_LEAD_IN) else lead_in)
         self.rate = self.width = 0
@@ -168,7 +188,7 @@ class _Opening:
         self.begun = False
 
     def pass_on(self, packet: av.Packet) -> list[av.Packet]:
-        """Return the packets to write, now that this one has come."""
+        """Return the packets to write after reading this one."""
         if self.begun:
             return [packet]
         stamp = packet.pts if packet.pts is not None else packet.dts or 0
@@ -179,7 +199,7 @@ class _Opening:
         return [*self.early, self._cut(packet) if self.rate else packet]
 
     def _cut(self, packet: av.Packet) -> av.Packet:
-        """Return a packet of PCM without the samples from before the file's beginning."""
+        """Return a PCM packet without the samples before the start of the file."""
         if packet.pts is None or not packet.duration or packet.time_base is None:
             return packet
         units = ceil(self.start_s / packet.time_base) - packet.pts
@@ -194,7 +214,7 @@ class _Opening:
 
 
 def _start_s(reading: InputContainer) -> Fraction:
-    """When the file begins on its clock: with the first thing that is to be seen or heard."""
+    """Return the start of the file on its clock: its first video frame or audio sample."""
     starts = [
         stream.start_time * (stream.time_base or Fraction(0))
         for stream in (*reading.streams.video, *reading.streams.audio)
@@ -205,7 +225,7 @@ def _start_s(reading: InputContainer) -> Fraction:
 
 def _move(packet: av.Packet, copy: Stream, shift_s: Fraction) -> None:
     base = copy.time_base or packet.time_base
-    # In the copy's units, which may be finer: an AVI counts whole packets.
+    # In the units of the copy, which may be finer: an AVI counts whole packets.
     units, shift = packet.time_base / base, shift_s / base
     if packet.pts is not None:
         packet.pts = round(packet.pts * units + shift)
@@ -215,7 +235,7 @@ def _move(packet: av.Packet, copy: Stream, shift_s: Fraction) -> None:
 
 
 def _keep_order(packet: av.Packet, last_dts: int | None) -> None:
-    """Muxers take times that rise only; those that fall back a little are lifted, as players do."""
+    """Make decoding times increase, as muxers require, by raising small steps back."""
     if last_dts is None or packet.dts is None or packet.dts > last_dts:
         return
     back_s = float((last_dts - packet.dts) * packet.time_base)
@@ -227,7 +247,7 @@ def _keep_order(packet: av.Packet, last_dts: int | None) -> None:
 
 
 def _first_dts_s(reading: InputContainer) -> Fraction:
-    """When the decoder gets the first frame, seconds: where the clock of an AVI begins."""
+    """Return the first decoding time of the video in seconds: the zero of an AVI's clock."""
     with (
         open_media(reading.name.removeprefix("file:")) as again,
         suppress(av.error.FFmpegError, OSError),

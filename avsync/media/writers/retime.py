@@ -1,4 +1,4 @@
-"""A file whose audio is laid out anew over time and encoded again; everything else is copied."""
+"""Retime the audio of a file by a time map and re-encode it; everything else is copied."""
 
 import os
 from collections.abc import Sequence
@@ -11,24 +11,28 @@ import numpy as np
 
 from avsync.media.audio_reader import AudioClock, read_audio
 from avsync.media.container import open_media
-from avsync.media.probe import probe
-from avsync.media.writers.atomic_output import becoming, plain_errors, refuse_destination
+from avsync.media.probe import probe_media
+from avsync.media.writers.atomic_output import (
+    atomic_output,
+    check_destination,
+    explain_write_errors,
+)
 from avsync.media.writers.audio_encoder import AudioPlan, plan_audio_streams
 from avsync.media.writers.output_container import (
+    AudioPlans,
     EncodedAudio,
-    NewContainer,
-    Sounds,
-    begin,
+    OutputFile,
     container_format,
-    fitting,
+    open_output,
+    supported_streams,
 )
-from avsync.media.writers.remux import copied
-from avsync.media.writers.time_map import Stretch, segments, warped
+from avsync.media.writers.remux import copied_packets
+from avsync.media.writers.time_map import AudioSegment, apply_time_map, played_segments
 from avsync.timing import SAMPLE_RATE
 
 
-class Prospect(NamedTuple):
-    """What a copy of a file will be: how each audio is encoded, and what is left out, in words."""
+class CopyForecast(NamedTuple):
+    """Forecast of a copy: descriptions of the re-encoded audio streams, and of what is left out."""
 
     encoded: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -37,125 +41,135 @@ class Prospect(NamedTuple):
 def retime_audio(
     source: str | os.PathLike[str],
     destination: str | os.PathLike[str],
-    stretches: Sequence[Stretch],
+    segments: Sequence[AudioSegment],
     *,
     overwrite: bool = False,
-) -> Prospect:
-    """Copy a media file with its audio moved stretch by stretch, or played faster or slower.
+) -> CopyForecast:
+    """Copy a media file with its audio shifted segment by segment, or resampled for a drift.
 
-    Every audio track is decoded, laid out anew, and encoded as it was: codec, rate, channels and
-    bit rate, or the nearest there are. All other streams are copied as they are. Memory does not
-    grow with the file.
-
-    The extension of `destination` names its container, as in `shift_audio`, whose errors hold.
+    Every audio stream is decoded, retimed, and encoded like the original: codec, rate, channels and
+    bit rate, or the nearest available. All other streams are copied. Memory does not grow with the
+    file.
 
     Args:
         source: the file to copy, never written to.
-        destination: the new file.
-        stretches: by how much the audio is early, from when to when: seconds from the first
-            frame; the first one also holds before it, and the last one to the end of the file.
-        overwrite: replace an existing destination, which else is a FileExistsError.
+        destination: the new file; its extension selects the container.
+        segments: by how much the audio leads, from when to when, in seconds from the first frame;
+            the first one also applies before it, and the last one to the end of the file.
+        overwrite: replace an existing destination.
+
+    Returns:
+        How audio was encoded, and what the new container cannot hold.
+
+    Raises:
+        As `shift_audio`.
     """
     source, destination = Path(source), Path(destination)
-    refuse_destination(source, destination, overwrite=overwrite)
-    with becoming(destination) as partial:
-        return write_retimed(source, partial, destination, stretches)
+    check_destination(source, destination, overwrite=overwrite)
+    with atomic_output(destination) as partial:
+        return write_retimed(source, partial, destination, segments)
 
 
 def write_retimed(
-    source: Path, partial: Path, destination: Path, stretches: Sequence[Stretch]
-) -> Prospect:
-    """Write the file of `retime_audio` to `partial`; `destination` is named in errors."""
-    if not stretches:
-        raise ValueError("stretches must hold at least one, got none")
-    video_s = probe(source).video_start_s
-    with open_media(source) as reading, plain_errors(source, destination):
+    source: Path, partial: Path, destination: Path, segments: Sequence[AudioSegment]
+) -> CopyForecast:
+    """Write the file of `retime_audio` to `partial`; errors name `destination`."""
+    if not segments:
+        raise ValueError("segments must hold at least one, got none")
+    video_s = probe_media(source).video_start_s
+    with open_media(source) as reading, explain_write_errors(source, destination):
         kind = container_format(partial)
         with av.open(f"file:{partial}", "w", format=kind) as unwritten:
-            sounds = plan_audio_streams(source, unwritten)
-        wanted, left_out = fitting(reading, kind, sounds)
-        new = begin(reading, partial, kind, wanted, sounds)
+            plans = plan_audio_streams(source, unwritten)
+        wanted, left_out = supported_streams(reading, kind, plans)
+        new = open_output(reading, partial, kind, wanted, plans)
         with new.writing:
             made = [
-                _laid_out(source, number, new, index, plan, stretches, video_s)
-                for number, (index, plan) in enumerate(sounds.items())
+                _retimed_stream(source, number, new, index, plan, segments, video_s)
+                for number, (index, plan) in enumerate(plans.items())
             ]
-            for packet in copied(reading, new):
+            for packet in copied_packets(reading, new):
                 time_s = (packet.dts or 0) * packet.time_base
                 for audio in made:
                     audio.write_until(time_s)
                 new.writing.mux_one(packet)
             for audio in made:
                 audio.write_until(None)
-    return Prospect(tuple(plan.describe() for plan in sounds.values()), tuple(left_out))
+    return CopyForecast(tuple(plan.describe() for plan in plans.values()), tuple(left_out))
 
 
-def prospect(source: Path, destination: Path, *, encode: bool) -> Prospect:
-    """Return what a copy of `source` would be, its audio encoded anew or copied; nothing is written.
+def forecast_copy(source: Path, destination: Path, *, encode: bool) -> CopyForecast:
+    """Forecast a copy of `source`, with audio re-encoded or copied; nothing is written.
 
-    RuntimeError where the container that the extension names cannot hold it.
+    Raises:
+        RuntimeError: if the container of the destination cannot hold it.
     """
-    with open_media(source) as reading, plain_errors(source, destination):
+    with open_media(source) as reading, explain_write_errors(source, destination):
         kind = container_format(destination)
-        sounds: Sounds | None = None
+        plans: AudioPlans | None = None
         if encode:
             with av.open(f"file:{destination}", "w", format=kind) as unwritten:
-                sounds = plan_audio_streams(source, unwritten)
-        _, left_out = fitting(reading, kind, sounds)
-        words = tuple(plan.describe() for plan in (sounds or {}).values())
-        return Prospect(words, tuple(left_out))
+                plans = plan_audio_streams(source, unwritten)
+        _, left_out = supported_streams(reading, kind, plans)
+        words = tuple(plan.describe() for plan in (plans or {}).values())
+        return CopyForecast(words, tuple(left_out))
 
 
-def _laid_out(
+def _retimed_stream(
     source: Path,
     number: int,
-    new: NewContainer,
+    new: OutputFile,
     index: int,
     plan: AudioPlan,
-    stretches: Sequence[Stretch],
+    segments: Sequence[AudioSegment],
     video_s: float,
 ) -> EncodedAudio:
-    """Return an audio of the source, stretch by stretch, on its way into the new file."""
+    """Return the encoder of one retimed audio stream of the source."""
     start_s = _start_s(source, number, video_s)
-    # Samples are counted from the file's beginning, stretches from the first frame.
+    # Samples count from the start of the file, segments from the first frame.
     lead_s = video_s - start_s
     moved = [
-        each._replace(start_s=each.start_s + lead_s, end_s=each.end_s + lead_s)
-        for each in stretches
+        part._replace(start_s=part.start_s + lead_s, end_s=part.end_s + lead_s) for part in segments
     ]
     blocks = read_audio(source, start_s, plan.rate, number, mono=False)
-    return EncodedAudio(new, index, plan, warped(blocks, segments(moved, plan.rate)), start_s)
+    return EncodedAudio(
+        new, index, plan, apply_time_map(blocks, played_segments(moved, plan.rate)), start_s
+    )
 
 
 def _start_s(source: Path, number: int, video_s: float) -> float:
-    """When an audio of the new file begins: with the frames, or before where the old one does."""
+    """Return the start of an audio stream in the new file: the first frame, or earlier audio."""
     with open_media(source) as reading:
         audio = reading.streams.audio[number]
         first_s = float((audio.start_time or 0) * (audio.time_base or 0))
-    # What is dated before the clock begins is an encoder's priming.
+    # Audio before time 0 is encoder priming.
     return min(video_s, max(first_s, 0.0))
 
 
-# Jumps are located no better than this, so a pause as near as this is as good a place.
+# Jumps are located no better than this, so any pause within this distance is a valid cut point.
 NEAR_S = 0.3
 STEP_S = 0.01
-# Audio this long counts on either side of a cut.
+# Duration over which the level at a cut is measured.
 WINDOW_S = 0.03
 
 
 def cut_at_silence(
-    path: str | os.PathLike[str], origin_s: float, stretches: Sequence[Stretch]
-) -> list[Stretch]:
-    """Return the stretches with the moments between them moved, by 0.3 s at most, to where both ends of
-    the audio that meet there are quietest.
+    path: str | os.PathLike[str], origin_s: float, segments: Sequence[AudioSegment]
+) -> list[AudioSegment]:
+    """Move the cut points between segments, by 0.3 s at most, to where the audio is silent.
+
+    At a cut two parts of the audio meet: the point with the lowest sum of their levels is chosen.
 
     Args:
-        path: a media file; its first audio counts.
-        origin_s: the time of the first frame, from which the stretches count.
-        stretches: what `retime_audio` takes, of constant offsets.
+        path: a media file; its first audio stream is used.
+        origin_s: time of the first frame, from which segments count.
+        segments: as for `retime_audio`, of constant offsets.
+
+    Returns:
+        The segments with new boundaries.
     """
-    moved = list(stretches)
-    keep_s = 10 + max(abs(each.offset_ms) for each in stretches) / 500
+    moved = list(segments)
+    keep_s = 10 + max(abs(part.offset_ms) for part in segments) / 500
     with closing(AudioClock(path, origin_s, keep_s=keep_s)) as audio:
         for index in range(1, len(moved)):
             before, after = moved[index - 1], moved[index]
@@ -163,11 +177,11 @@ def cut_at_silence(
             moments = moments[(moments > before.start_s) & (moments < after.end_s)]
             if len(moments) == 0:
                 continue
-            # In rising order of time: the audio is read once, forward.
+            # In order of time: the audio is read once, forward.
             later, earlier = sorted((before.offset_ms, after.offset_ms))
             loud = _levels(audio, moments - earlier / 1000)
             loud += _levels(audio, moments - later / 1000)
-            # Of moments equally quiet the nearest to the one asked for.
+            # Of equally silent points the nearest to the original one.
             away = 1e-6 * np.abs(moments - after.start_s)
             at_s = float(moments[np.argmin(loud + away)])
             moved[index - 1] = before._replace(end_s=at_s)
@@ -176,7 +190,7 @@ def cut_at_silence(
 
 
 def _levels(audio: AudioClock, moments: np.ndarray) -> np.ndarray:
-    """Return how loud it is around each of rising moments, in seconds, as root mean squares."""
+    """Return the RMS level around each of the increasing times, in seconds."""
     first_s = moments[0] - WINDOW_S / 2
     wav = audio.window(first_s, moments[-1] + WINDOW_S)
     length = round(WINDOW_S * SAMPLE_RATE)

@@ -1,4 +1,4 @@
-"""Audio laid out anew over time: stretches of it moved, or played a little faster or slower."""
+"""Apply a piecewise-linear time map to audio: shift segments, or resample them for a drift."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -8,18 +8,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-# Where two stretches meet, audio fades over this: long enough not to click, shorter than a phone.
+# Crossfade where two segments meet: long enough to avoid clicks, shorter than a phone.
 FADE_S = 0.01
-# Windowed-sinc interpolation. What it adds to a tone lies below -90 dB up to 0.85 of the half rate.
+# Windowed-sinc interpolation. Distortion of a tone is below -90 dB up to 0.85 of the Nyquist rate.
 TAPS = 64
 PHASES = 1024
 KAISER_BETA = 10.0
 BLOCK = 8192
 
 
-class Stretch(NamedTuple):
-    """From `start_s` to `end_s` the audio is early by `offset_ms` + `ppm` / 1000 per second since
-    `start_s`; seconds count from the first sample.
+class AudioSegment(NamedTuple):
+    """A time segment with its audio-video offset.
+
+    From `start_s` to `end_s`, in seconds from the first sample, the audio leads by `offset_ms` plus
+    `ppm` / 1000 for each second since `start_s`.
     """
 
     start_s: float
@@ -28,9 +30,11 @@ class Stretch(NamedTuple):
     ppm: float
 
 
-class Segment(NamedTuple):
-    """Output samples `first` to `last` come from source positions `at` + k * `step`, with linear
-    fades of so many samples at either end.
+class PlayedSegment(NamedTuple):
+    """Output samples and the source positions they are read from.
+
+    Samples `first` to `last` come from positions `at + k * step`, with linear fades of `fade_in`
+    and `fade_out` samples.
     """
 
     first: int
@@ -44,75 +48,77 @@ class Segment(NamedTuple):
         return self.at + (sample - self.first) * self.step
 
 
-def segments(stretches: Sequence[Stretch], rate: int) -> list[Segment]:
-    """Return what is played when: the first stretch begins at sample 0, and the last one never ends.
+def played_segments(segments: Sequence[AudioSegment], rate: int) -> list[PlayedSegment]:
+    """Return the source positions of all output samples; the last segment has no end.
 
-    Audio that a jump skips is left out, with a crossfade; where it would play twice, the later
-    stretch waits in silence until the earlier one's end is past. Shifts are whole samples.
+    Audio that a jump skips is dropped, with a crossfade; if it would play twice, the later segment
+    is silent until the end of the earlier one is past. Shifts are whole samples.
     """
-    if not stretches:
-        raise ValueError("stretches must hold at least one, got none")
+    if not segments:
+        raise ValueError("segments must hold at least one, got none")
     fade = max(2, round(FADE_S * rate) // 2 * 2)
-    found: list[Segment] = []
-    for index, (start_s, end_s, offset_ms, ppm) in enumerate(stretches):
+    found: list[PlayedSegment] = []
+    for index, (start_s, end_s, offset_ms, ppm) in enumerate(segments):
         first = round(start_s * rate) if index else 0
-        last = round(end_s * rate) if index + 1 < len(stretches) else inf
+        last = round(end_s * rate) if index + 1 < len(segments) else inf
         step = 1 - ppm * 1e-6
         lead = rate * (offset_ms + ppm / 1000 * (first / rate - start_s)) / 1000
         at = first - (lead if ppm else round(lead))
         if not found:
-            found.append(Segment(0, last, at, step))
+            found.append(PlayedSegment(0, last, at, step))
             continue
         before = found[-1]
         played = before.position(first)
-        if at < played - 1:  # Heard already: silence until there is something new.
+        if at < played - 1:  # Already played: silence until new audio comes.
             first += ceil((played - at) / step)
             if first + fade >= last:
                 continue
             found[-1] = before._replace(fade_out=fade // 2)
             found.append(
-                Segment(first, last, at + ceil((played - at) / step) * step, step, fade // 2)
+                PlayedSegment(first, last, at + ceil((played - at) / step) * step, step, fade // 2)
             )
         else:
             half = fade // 2
             found[-1] = before._replace(last=first + half, fade_out=fade)
-            found.append(Segment(first - half, last, at - half * step, step, fade))
+            found.append(PlayedSegment(first - half, last, at - half * step, step, fade))
     return found
 
 
-def warped(blocks: Iterable[np.ndarray], plan: Sequence[Segment]) -> Iterator[np.ndarray]:
-    """Map consecutive blocks `(C, n)` to blocks laid out by `plan`, until the audio has ended.
+def apply_time_map(
+    blocks: Iterable[np.ndarray], plan: Sequence[PlayedSegment]
+) -> Iterator[np.ndarray]:
+    """Map consecutive blocks `(C, n)` to blocks retimed by `plan`, until the audio ends.
 
-    Streaming: what is held does not grow with the audio.
+    Streaming: memory does not grow with the audio.
     """
-    tape = _Tape(blocks)
+    buffer = _SampleBuffer(blocks)
     start = 0
     while True:
         end: float = start + BLOCK
-        live = [each for each in plan if each.last > start]
-        tape.read_to(
+        live = [part for part in plan if part.last > start]
+        buffer.read_to(
             max(
-                (ceil(each.position(min(end, each.last))) for each in live if each.first < end),
+                (ceil(part.position(min(end, part.last))) for part in live if part.first < end),
                 default=0,
             )
             + TAPS
         )
-        if tape.ended:
-            ends = [min(e.last, e.first + ceil((tape.end - e.at) / e.step)) for e in live]
+        if buffer.ended:
+            ends = [min(e.last, e.first + ceil((buffer.end - e.at) / e.step)) for e in live]
             end = min(end, max(ends, default=start))
         if end <= start:
             return
-        block = np.zeros((tape.channels, int(end) - start), np.float32)
-        for each in live:
-            _add(block, start, each, tape)
+        block = np.zeros((buffer.channels, int(end) - start), np.float32)
+        for part in live:
+            _add(block, start, part, buffer)
         yield block
         start = int(end)
-        tape.forget(
+        buffer.forget(
             min(
                 (
-                    floor(each.position(max(start, each.first)))
-                    for each in live
-                    if each.first < start + 2 * BLOCK
+                    floor(part.position(max(start, part.first)))
+                    for part in live
+                    if part.first < start + 2 * BLOCK
                 ),
                 default=0,
             )
@@ -120,16 +126,16 @@ def warped(blocks: Iterable[np.ndarray], plan: Sequence[Segment]) -> Iterator[np
         )
 
 
-def _add(block: np.ndarray, start: int, segment: Segment, tape: "_Tape") -> None:
+def _add(block: np.ndarray, start: int, segment: PlayedSegment, buffer: "_SampleBuffer") -> None:
     low = max(start, segment.first)
     high = int(min(start + block.shape[1], segment.last))
     if low >= high:
         return
     at, count = segment.position(low), high - low
     if segment.step == 1 and at == round(at):
-        audio = tape.cut(round(at), round(at) + count)
+        audio = buffer.cut(round(at), round(at) + count)
     else:
-        audio = interpolate(tape, at + np.arange(count) * segment.step)
+        audio = interpolate(buffer, at + np.arange(count) * segment.step)
     gain = np.ones(count, np.float32)
     index = np.arange(low, high)
     if segment.fade_in:
@@ -139,11 +145,11 @@ def _add(block: np.ndarray, start: int, segment: Segment, tape: "_Tape") -> None
     block[:, low - start : high - start] += gain * audio
 
 
-def interpolate(tape: "_Tape", positions: np.ndarray) -> np.ndarray:
-    """Return the audio `(C, len(positions))` between its samples, at rising positions `(n,)`."""
+def interpolate(buffer: "_SampleBuffer", positions: np.ndarray) -> np.ndarray:
+    """Interpolate the audio `(C, len(positions))` at increasing positions `(n,)`."""
     base = np.floor(positions).astype(np.int64)
     first = int(base[0]) - TAPS // 2 + 1
-    held = tape.cut(first, int(base[-1]) + TAPS // 2 + 1)
+    held = buffer.cut(first, int(base[-1]) + TAPS // 2 + 1)
     phase = (positions - base) * PHASES
     row = phase.astype(np.int64)
     part = (phase - row).astype(np.float32)[:, None]
@@ -155,7 +161,7 @@ def interpolate(tape: "_Tape", positions: np.ndarray) -> np.ndarray:
 
 @cache
 def _kernel() -> np.ndarray:
-    """Filters `(PHASES + 1, TAPS)`, one for each place between two samples."""
+    """Return the filters `(PHASES + 1, TAPS)`, one for each phase between two samples."""
     taps = np.arange(TAPS) - TAPS // 2 + 1
     at = taps[None] - np.arange(PHASES + 1)[:, None] / PHASES
     window = np.i0(KAISER_BETA * np.sqrt(np.clip(1 - (at / (TAPS / 2)) ** 2, 0, 1)))
@@ -163,8 +169,8 @@ def _kernel() -> np.ndarray:
     return (kernel / kernel.sum(1, keepdims=True)).astype(np.float32)
 
 
-class _Tape:
-    """Consecutive blocks `(C, n)`, of which only what may still be asked for is held."""
+class _SampleBuffer:
+    """Buffer of consecutive blocks `(C, n)` that keeps only samples that may still be needed."""
 
     def __init__(self, blocks: Iterable[np.ndarray]) -> None:
         self._blocks = iter(blocks)
@@ -186,7 +192,7 @@ class _Tape:
             self.end += block.shape[1]
 
     def cut(self, start: int, end: int) -> np.ndarray:
-        """Sample from `start` to `end` as `(C, end - start)`, zeros where there are none."""
+        """Return the samples from `start` to `end`, `(C, end - start)`, zero outside the audio."""
         audio = np.zeros((self.channels, end - start), np.float32)
         at = self._first
         for block in self._held:

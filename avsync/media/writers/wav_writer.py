@@ -1,6 +1,6 @@
-"""Audio into WAV files as it comes, in 32-bit floats: nothing is rounded to steps, nothing clips.
+"""Write WAV files of 32-bit floats as a stream, without quantisation or clipping.
 
-By hand, because PyAV 18 dies of frames with eight channels.
+Not with PyAV, because version 18 crashes on frames with eight channels.
 """
 
 import struct
@@ -10,7 +10,7 @@ from types import TracebackType
 import av
 import numpy as np
 
-# The bits of a WAV's channel mask, in their order.
+# Speaker positions in the order of the bits of a WAV's channel mask.
 SPEAKERS = (
     *("FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR"),
     *("TC", "TFL", "TFC", "TFR", "TBL", "TBC", "TBR"),
@@ -19,26 +19,26 @@ SAMPLE_BYTES = 4
 EXTENSIBLE = 0xFFFE
 FLOAT_GUID = bytes.fromhex("0300000000001000800000aa00389b71")
 MOST_BYTES = 2**32 - 1
-# Where the number of channels stands, and how long all is that comes before the samples.
+# Position of the number of channels, and size of the header.
 CHANNELS_AT, HEADER_BYTES = 58, 116
 
 
 class WavWriter:
-    """Writes one WAV file, a context; beyond 4 GiB it becomes RF64, which most programs read.
+    """Write a WAV file; a context manager. Beyond 4 GiB it becomes RF64, which most programs read.
 
     Args:
-        path: the file; what is there is replaced.
-        rate: samples a second.
-        layout: FFmpeg's name of the channels: `mono`, `stereo`, `5.1`.
+        path: the file; an existing one is replaced.
+        rate: sample rate.
+        layout: FFmpeg's name of the channel layout: `mono`, `stereo`, `5.1`.
     """
 
     def __init__(self, path: str | Path, rate: int, layout: str) -> None:
         named = av.AudioLayout(layout)
         self.rate, self.channels, self.samples = rate, named.nb_channels, 0
-        places = [channel.name for channel in named.channels]
-        known = all(place in SPEAKERS for place in places)
-        self.mask = sum(1 << SPEAKERS.index(place) for place in places) if known else 0
-        self._file = open(path, "wb")  # noqa: SIM115 (closed where the context ends)
+        speakers = [channel.name for channel in named.channels]
+        known = all(speaker in SPEAKERS for speaker in speakers)
+        self.mask = sum(1 << SPEAKERS.index(speaker) for speaker in speakers) if known else 0
+        self._file = open(path, "wb")  # noqa: SIM115 (closed by __exit__)
         self._file.write(self._header())
 
     def write(self, block: np.ndarray) -> None:
@@ -63,7 +63,7 @@ class WavWriter:
                 self._file.write(self._header())
 
     def _header(self) -> bytes:
-        """All that comes before the samples; of the same length whatever their number."""
+        """Return the header, whose size does not depend on the number of samples."""
         frame = SAMPLE_BYTES * self.channels
         data = frame * self.samples
         shape = (self.channels, self.rate, self.rate * frame, frame, 8 * SAMPLE_BYTES)
@@ -71,7 +71,7 @@ class WavWriter:
         body = struct.pack("<HHIIHH", EXTENSIBLE, *shape) + extension
         after = _chunk(b"fmt ", body) + _chunk(b"fact", struct.pack("<I", _low(self.samples)))
         riff = 4 + 36 + len(after) + 8 + data
-        # The room for the sizes of RF64 stands empty in a WAV.
+        # In a WAV, a JUNK chunk reserves the space of the sizes of RF64.
         if riff > MOST_BYTES:
             sizes = _chunk(b"ds64", struct.pack("<QQQI", riff, data, self.samples, 0))
             start = struct.pack("<4sI4s", b"RF64", MOST_BYTES, b"WAVE")
@@ -82,7 +82,7 @@ class WavWriter:
 
 
 def samples_of(path: str | Path) -> np.ndarray:
-    """Return the samples `(N, C)` float32 of a file that `WavWriter` has written, on disk."""
+    """Return the samples `(N, C)` float32 of a file of `WavWriter`, memory-mapped."""
     with open(path, "rb") as file:
         header = file.read(HEADER_BYTES)
     (channels,) = struct.unpack_from("<H", header, CHANNELS_AT)
@@ -96,5 +96,5 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def _low(size: int) -> int:
-    """Return what a field of four bytes says: all ones where it says nothing."""
+    """Return a size for a 32-bit field: all ones if it does not fit."""
     return min(size, MOST_BYTES)

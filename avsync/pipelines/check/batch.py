@@ -13,19 +13,19 @@ from torch import nn
 
 from avsync.faces.detector import FaceDetector, find_detector
 from avsync.pipelines.check.check_file import MAX_SEARCH_S, check, load_model
-from avsync.pipelines.check.jsonl import ResultsFile, Stamp, stamp
+from avsync.pipelines.check.jsonl import Fingerprint, ResultsFile, file_fingerprint
 from avsync.pipelines.check.messages import printable
-from avsync.pipelines.check.workers import Ended, Work, in_processes
-from avsync.pipelines.progress import Report, progress_bar
+from avsync.pipelines.check.workers import JobOutcome, Work, run_in_processes
+from avsync.pipelines.progress import ProgressCallback, progress_bar
 from avsync.scoring.engine import SyncModel
-from avsync.scoring.result import CheckResult, thin_maps
+from avsync.scoring.result import CheckResult, thin_score_maps
 from avsync.tasks.registry import model_card
 from avsync.timing import DEFAULT_PROFILE, tolerance
 from avsync.weights import sha256_of_state
 
 
 @dataclass(frozen=True)
-class Options:
+class CheckOptions:
     """What files are checked with; arguments of `check`."""
 
     model: str | SyncModel
@@ -38,9 +38,9 @@ class Options:
     def name(self) -> str:
         return self.model if isinstance(self.model, str) else type(self.model).__name__
 
-    def to_json(self) -> Stamp:
+    def to_json(self) -> Fingerprint:
         """Return what results depend on besides the file: one that was made with the same still holds."""
-        made_with: Stamp = {
+        made_with: Fingerprint = {
             "model": self.name,
             "weights": self.weights,
             "profile": self.profile,
@@ -49,9 +49,9 @@ class Options:
             "version": metadata.version("avsync"),
         }
         if self.weights is not None:
-            made_with["weights_made_of"] = stamp(Path(self.weights))
+            made_with["weights_made_of"] = file_fingerprint(Path(self.weights))
             # The calibration of the scores is in there.
-            made_with["config_made_of"] = stamp(Path(self.weights).with_suffix(".json"))
+            made_with["config_made_of"] = file_fingerprint(Path(self.weights).with_suffix(".json"))
         if isinstance(self.model, nn.Module):
             made_with["state"] = sha256_of_state(self.model.state_dict())
         return made_with
@@ -104,17 +104,17 @@ def check_files(
     if not workers:
         load_model(model, weights)
     found = find_detector(detector).name
-    options = Options(model, weights, profile, float(search_s), found)
+    options = CheckOptions(model, weights, profile, float(search_s), found)
     lines = None if results is None else ResultsFile(results, resume=resume)
     return _in_order(videos, options, workers, lines)
 
 
 def _in_order(
-    videos: list[Path], options: Options, workers: int, lines: ResultsFile | None
+    videos: list[Path], options: CheckOptions, workers: int, lines: ResultsFile | None
 ) -> Iterator[CheckResult]:
     """Yield the result of each file in its turn; each new one is a line as soon as it is there."""
     made_with = options.to_json()
-    made_of = {video: {**stamp(video), **made_with} for video in videos}
+    made_of = {video: {**file_fingerprint(video), **made_with} for video in videos}
     known = {v for v in videos if lines is not None and lines.has(str(v), made_of[v])}
     todo = [video for video in videos if video not in known]
     label = printable(videos[0].name) if len(videos) == 1 else f"{len(todo)} files"
@@ -141,12 +141,12 @@ def _in_order(
 
 
 def _checked(
-    videos: list[Path], options: Options, workers: int, report: Report, *, thin: bool
+    videos: list[Path], options: CheckOptions, workers: int, report: ProgressCallback, *, thin: bool
 ) -> Iterator[tuple[Path, CheckResult]]:
     """Files and their results, as they come."""
     start = partial(_start, options, thin)
     if workers:
-        ended = in_processes(partial(_alone, start), videos, workers, report)
+        ended = run_in_processes(partial(_alone, start), videos, workers, report)
     else:
         ended = _one_by_one(start, videos, report)
     for number, outcome, died in ended:
@@ -155,14 +155,16 @@ def _checked(
         yield video, _unreadable(video, options, cause) if died else outcome
 
 
-def _one_by_one(start: Callable[[], Work], videos: list[Path], report: Report) -> Iterator[Ended]:
+def _one_by_one(
+    start: Callable[[], Work], videos: list[Path], report: ProgressCallback
+) -> Iterator[JobOutcome]:
     work = start()
     for number, video in enumerate(videos):
 
         def tell(share: float, before: int = number) -> None:
             report((before + share) / len(videos))
 
-        yield Ended(number, work(video, tell))
+        yield JobOutcome(number, work(video, tell))
 
 
 def _alone(start: Callable[[], Work]) -> Work:
@@ -172,14 +174,14 @@ def _alone(start: Callable[[], Work]) -> Work:
     return start()
 
 
-def _start(options: Options, thin: bool) -> Work:
+def _start(options: CheckOptions, thin: bool) -> Work:
     """Load what all files need; what is wrong with that is no fault of a file."""
     load_model(options.model, options.weights)
     return partial(_check, options, find_detector(options.detector), thin)
 
 
 def _check(
-    options: Options, detector: FaceDetector, thin: bool, video: Path, report: Report
+    options: CheckOptions, detector: FaceDetector, thin: bool, video: Path, report: ProgressCallback
 ) -> CheckResult:
     try:
         result = check(
@@ -193,10 +195,10 @@ def _check(
         )
     except Exception as error:  # A damaged file may fail anywhere in a decoder.
         return _unreadable(video, options, f"{type(error).__name__}: {error}")
-    return thin_maps(result) if thin else result
+    return thin_score_maps(result) if thin else result
 
 
-def _unreadable(video: Path, options: Options, detail: str) -> CheckResult:
+def _unreadable(video: Path, options: CheckOptions, detail: str) -> CheckResult:
     return CheckResult(
         file=str(video), status="unreadable", reason="damaged", detail=detail, verdict=None,
         borderline=False, offset_ms=None, interval_ms=None, confidence=0.0, duration_s=None,

@@ -1,6 +1,5 @@
 """A video in, its verdict out: where the voice is against the lips."""
 
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from functools import cache
@@ -14,23 +13,24 @@ from avsync.encoders.conv_block import fold_batch_norms
 from avsync.faces.detector import FaceDetector, find_detector
 from avsync.media.audio_reader import AudioClock, read_audio
 from avsync.media.container import UnreadableMedia
-from avsync.media.probe import MediaInfo, probe
+from avsync.media.probe import MediaInfo, probe_media
 from avsync.pipelines.crop_stream import CropStream
+from avsync.pipelines.progress import ProgressCallback
 from avsync.scoring.active_speaker import speaking_segments
 from avsync.scoring.decision import (
-    BEYOND_S,
-    Answer,
-    FaceTrack,
+    SEARCH_MARGIN_S,
+    Decision,
+    TrackExtent,
     cannot_tell,
-    judge_curves,
-    judge_track,
+    decide_offset,
+    decide_track,
 )
-from avsync.scoring.engine import SYNC_CONTRACT, Scores, SyncModel, score_tracks
+from avsync.scoring.engine import SYNC_CONTRACT, FileScores, SyncModel, score_tracks
 from avsync.scoring.music_detection import is_music
 from avsync.scoring.result import CheckResult, Reason, TrackResult
-from avsync.scoring.score_sums import summed
-from avsync.scoring.trajectory.fault import find_fault, verdict_on
-from avsync.scoring.trajectory.model_selection import rejudge
+from avsync.scoring.score_sums import sum_curves
+from avsync.scoring.trajectory.fault import decide_verdict, find_fault
+from avsync.scoring.trajectory.model_selection import decide_along_trajectory
 from avsync.tasks.calibration import Calibration, calibration_of
 from avsync.tasks.registry import create_model, model_card, resolve_model
 from avsync.timing import DEFAULT_PROFILE, FPS, SAMPLE_RATE, is_borderline, tolerance
@@ -50,8 +50,6 @@ DETAILS: dict[Reason, str] = {
     "out_of_range": "the voice fits best outside the search range; try a wider one",
 }
 
-Report = Callable[[float], None]
-
 
 def check(
     path: str | Path,
@@ -61,7 +59,7 @@ def check(
     profile: str = DEFAULT_PROFILE,
     search_s: float = 1.0,
     detector: str | FaceDetector | None = None,
-    progress: Report | None = None,
+    progress: ProgressCallback | None = None,
 ) -> CheckResult:
     """Measure the offset of a video's audio against the lips of the faces in it.
 
@@ -93,7 +91,7 @@ def check(
         tracks=(), model=name, profile=profile, search_s=search_s,
     )  # fmt: skip
     try:
-        info = probe(path)
+        info = probe_media(path)
         blank = replace(blank, duration_s=info.duration_s)
         return _judged(blank, info, sync_model, found, progress)
     except UnreadableMedia as error:
@@ -105,17 +103,19 @@ def _judged(
     info: MediaInfo,
     model: SyncModel,
     detector: FaceDetector,
-    progress: Report | None,
+    progress: ProgressCallback | None,
 ) -> CheckResult:
     """Return the result of a file that can be opened, `blank` saying how it is checked."""
     search_s, calibration = blank.search_s, calibration_of(model)
     faces, scores, duration_s = _score(info, model, detector, search_s, progress)
     tracks = tuple(
-        judge_track(faces[number], scores.tracks[number], scores.level_db, search_s, calibration)
+        decide_track(faces[number], scores.tracks[number], scores.level_db, search_s, calibration)
         for number in sorted(faces)
     )
-    tracks = tuple(rejudge(t, scores.tracks[t.track], search_s, calibration) for t in tracks)
-    answer = judge_file(tracks, scores, search_s, calibration)
+    tracks = tuple(
+        decide_along_trajectory(t, scores.tracks[t.track], search_s, calibration) for t in tracks
+    )
+    answer = decide_file(tracks, scores, search_s, calibration)
     if answer.reason == "no_match" and is_music(_opening(info)):
         answer = answer._replace(reason="music")
     if answer.offset_ms is not None:
@@ -139,7 +139,7 @@ def _judged(
     fault = find_fault(heard, answer.offset_ms, duration_s, search_s, limits, calibration)
     return replace(
         result,
-        verdict=verdict_on(fault, answer.offset_ms, duration_s, limits),
+        verdict=decide_verdict(fault, answer.offset_ms, duration_s, limits),
         borderline=is_borderline(answer.interval_ms, limits),
         fault=fault,
     )
@@ -156,9 +156,9 @@ def _opening(info: MediaInfo) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.float32), *blocks])[: OPENING_S * SAMPLE_RATE]
 
 
-def judge_file(
-    tracks: tuple[TrackResult, ...], scores: Scores, search_s: float, calibration: Calibration
-) -> Answer:
+def decide_file(
+    tracks: tuple[TrackResult, ...], scores: FileScores, search_s: float, calibration: Calibration
+) -> Decision:
     """Return the file's answer from its tracks: from those that can tell, together, or from all of them.
 
     Tracks too short to tell alone may tell together, as in a file with many cuts. Where none can,
@@ -169,9 +169,9 @@ def judge_file(
     asked = _asked(tracks)
     if asked:
         heard = [scores.tracks[t.track] for t in asked]
-        near = summed([h.near for h in heard])
+        near = sum_curves([h.near for h in heard])
         far = [h.far for h in heard if h.far is not None]
-        answer = judge_curves(near, summed(far) if far else None, search_s, calibration)
+        answer = decide_offset(near, sum_curves(far) if far else None, search_s, calibration)
         if answer.status == "ok" or asked[0].status == "ok":
             best = max(asked, key=lambda t: t.confidence)
             return answer if answer.confidence >= best.confidence else _as_answer(best)
@@ -187,8 +187,10 @@ def _asked(tracks: tuple[TrackResult, ...]) -> list[TrackResult]:
     return telling or [t for t in tracks if t.reason in ("no_match", "out_of_range")]
 
 
-def _as_answer(track: TrackResult) -> Answer:
-    return Answer(track.status, track.reason, track.offset_ms, track.interval_ms, track.confidence)
+def _as_answer(track: TrackResult) -> Decision:
+    return Decision(
+        track.status, track.reason, track.offset_ms, track.interval_ms, track.confidence
+    )
 
 
 def _score(
@@ -196,13 +198,13 @@ def _score(
     model: SyncModel,
     detector: FaceDetector,
     search_s: float,
-    progress: Report | None,
-) -> tuple[dict[int, FaceTrack], Scores, float]:
+    progress: ProgressCallback | None,
+) -> tuple[dict[int, TrackExtent], FileScores, float]:
     """Faces by track, their scores, and the length of the video in seconds."""
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no audio")
     crops = CropStream(info, model.spec, detector)
-    reach_s, out_of_range_s = search_s + BEYOND_S, model.spec.out_of_range_s
+    reach_s, out_of_range_s = search_s + SEARCH_MARGIN_S, model.spec.out_of_range_s
     audio = AudioClock(info.path, info.video_start_s, keep_s=max(reach_s, out_of_range_s) + 15)
 
     def report(ticks: int) -> None:

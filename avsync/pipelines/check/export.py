@@ -86,7 +86,7 @@ VERDICTS = {"audio_leads": "audio leads", "audio_lags": "audio lags"}
 MOVING = {"drift": "drift", "jumps": "jumps", "intermittent": "now and then"}
 
 
-def summary(results: Sequence[CheckResult], worst: int = 5) -> list[str]:
+def summarize(results: Sequence[CheckResult], worst: int = 5) -> list[str]:
     """Lines for a person: counts by verdict and reason, then the `worst` files, the worst first.
 
     Files in tolerance are none of the worst, unless they are borderline.
@@ -115,15 +115,15 @@ def severity(result: CheckResult) -> tuple[int, float]:
     if result.offset_ms is None:
         return CANNOT_TELL
     limits = tolerance(result.profile)
-    used = strain(result.offset_ms, limits)
+    used = tolerance_share(result.offset_ms, limits)
     if result.fault is not None and result.fault.worst_ms is not None:
-        used = max(used, strain(result.fault.worst_ms, limits))
+        used = max(used, tolerance_share(result.fault.worst_ms, limits))
     if result.verdict != "in_sync":
         return OUT[0], used
     return (BORDERLINE[0] if result.borderline or used > 1 else 0), used
 
 
-def strain(offset_ms: float, limits: Tolerance) -> float:
+def tolerance_share(offset_ms: float, limits: Tolerance) -> float:
     """Return how much of the tolerance an offset uses up; 1 is the limit."""
     return max(offset_ms / limits.early_ms, -offset_ms / limits.late_ms)
 

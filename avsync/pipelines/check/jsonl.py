@@ -16,13 +16,13 @@ from avsync.atomic import replacing
 from avsync.scoring.result import (
     CheckResult,
     Fault,
-    Piece,
+    OffsetSegment,
     TimelinePoint,
     TrackResult,
     to_json,
 )
 
-Stamp = dict[str, Any]
+Fingerprint = dict[str, Any]
 BEGINNING = b'{"file": '
 NUMBERS = ("status", "reason", "offset_ms", "confidence")
 WHOLE = ("file", "detail", "verdict", "borderline", "duration_s", "model", "profile", "search_s")
@@ -33,7 +33,7 @@ class _Line(NamedTuple):
 
     start: int
     size: int
-    made_of: Stamp
+    made_of: Fingerprint
 
 
 class ResultsFile:
@@ -56,7 +56,7 @@ class ResultsFile:
         self.file = FileIO(self.path, "a+")
         self.end = self._read()
 
-    def has(self, name: str, made_of: Stamp) -> bool:
+    def has(self, name: str, made_of: Fingerprint) -> bool:
         """Return whether there is a result for that file, made of the same."""
         return name in self.lines and self.lines[name].made_of == made_of
 
@@ -64,7 +64,7 @@ class ResultsFile:
         """Return the result for a file; its numbers are rounded, and its score maps are not kept."""
         return _result(json.loads(self._text(self.lines[name])))
 
-    def add(self, result: CheckResult, made_of: Stamp) -> None:
+    def add(self, result: CheckResult, made_of: Fingerprint) -> None:
         """Write a line and waits until it is on the disk."""
         document = to_json([result])
         (embedding,) = document.pop("files")
@@ -107,7 +107,7 @@ class ResultsFile:
         return end
 
 
-def stamp(path: Path) -> Stamp:
+def file_fingerprint(path: Path) -> Fingerprint:
     """Size and time of change of a file; none for a file that is not there."""
     try:
         found = path.stat()
@@ -138,7 +138,7 @@ def _track(document: dict[str, Any]) -> TrackResult:
 def _fault(document: dict[str, Any] | None) -> Fault | None:
     if document is None:
         return None
-    pieces = tuple(Piece(**piece) for piece in document["pieces"])
+    pieces = tuple(OffsetSegment(**piece) for piece in document["pieces"])
     return Fault(**{**document, "pieces": pieces})
 
 

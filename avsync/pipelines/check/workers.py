@@ -9,13 +9,13 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
-from avsync.pipelines.progress import Report
+from avsync.pipelines.progress import ProgressCallback
 
 # Does one job, telling the share of it that is done.
-Work = Callable[[Any, Report], Any]
+Work = Callable[[Any, ProgressCallback], Any]
 
 
-class Ended(NamedTuple):
+class JobOutcome(NamedTuple):
     """What came of a job; `died`: nothing, it killed its process."""
 
     number: int
@@ -23,9 +23,9 @@ class Ended(NamedTuple):
     died: bool = False
 
 
-def in_processes(
-    start: Callable[[], Work], jobs: Sequence[Any], workers: int, report: Report
-) -> Iterator[Ended]:
+def run_in_processes(
+    start: Callable[[], Work], jobs: Sequence[Any], workers: int, report: ProgressCallback
+) -> Iterator[JobOutcome]:
     """Yield what came of each job, as they end.
 
     An error raised in a process is raised here and ends all of them; so does closing this
@@ -81,18 +81,18 @@ class _Worker:
         with suppress(OSError):
             self.pipe.send(job)
 
-    def listen(self) -> Ended | None:
+    def listen(self) -> JobOutcome | None:
         """Return what came of the job; None while it goes on."""
         try:
             what, value = self.pipe.recv()
         except (EOFError, OSError):
             if not self.ready:
                 raise RuntimeError(NOT_STARTED) from None
-            return Ended(self.number, None, died=True)
+            return JobOutcome(self.number, None, died=True)
         if what == "error":
             raise value
         if what == "outcome":
-            return Ended(self.number, value)
+            return JobOutcome(self.number, value)
         self.ready = True
         self.share = value
         return None

@@ -51,7 +51,7 @@ def said_between(folder: Path, source: str, start_s: float, end_s: float) -> Tra
     """Return what is said in a part of a source; ValueError where there is no transcript of it."""
     if not folder.is_dir():
         raise ValueError(f"transcripts must be a folder, got {folder}")
-    return read_transcript(folder, source).inside(start_s, end_s)
+    return read_transcript(folder, source).between(start_s, end_s)
 
 
 def refuse_unknown(reader: LipReader, said: Iterable[Transcript]) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from avsync.atomic import write_text
-from avsync.data.corpora.audio_files import SUFFIXES
+from avsync.data.corpora.audio_files import AUDIO_SUFFIXES
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia
-from avsync.media.probe import audio_rate
+from avsync.media.probe import header_sample_rate
 from avsync.metrics.bss_eval import FILTER_LENGTH
 from avsync.metrics.separation import BssOptions, SeparationScores, score_sources
 from avsync.pipelines.check.messages import UNREADABLE, printable
@@ -200,7 +200,7 @@ def _sounds(folder: Path) -> dict[str, Path]:
     """Return the audio files in a folder by their names without the suffix."""
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     # Hidden ones are none: `._a.wav` is what a Mac leaves beside each a.wav.
-    sounds = [p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    sounds = [p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith(".")]
     named = {path.stem: path for path in sounds}
     if len(named) < len(sounds):
         twice = next(path for path in sounds if named[path.stem] != path)
@@ -277,7 +277,7 @@ def _finite(value: float) -> float | None:
 
 def _read(path: Path) -> tuple[torch.Tensor, int]:
     """Return a file's audio `(N,)`, mixed down to one channel, and its rate in Hz."""
-    rate = audio_rate(path)
+    rate = header_sample_rate(path)
     blocks = list(read_audio(path, 0.0, None))
     if not blocks:
         raise UnreadableMedia("damaged", f"{path.name} holds no audio")

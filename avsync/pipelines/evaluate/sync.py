@@ -13,21 +13,21 @@ from avsync.atomic import write_text
 from avsync.data.store.reader import PreparedClip, Store
 from avsync.data.store.splits import clips_of_split
 from avsync.evaluation.published_protocols import (
-    PUBLISHED,
+    PUBLISHED_PROTOCOLS,
     ProtocolFigures,
-    Published,
+    PublishedProtocol,
     measure_published,
 )
 from avsync.evaluation.sync_accuracy import (
     Accuracy,
     Windows,
     Words,
+    bootstrap_interval,
     measure_clips,
-    resampled_interval,
 )
 from avsync.metrics.sync_accuracy import CANDIDATES
 from avsync.pipelines.check.check_file import resolve_sync_model
-from avsync.pipelines.progress import Report, progress_bar
+from avsync.pipelines.progress import ProgressCallback, progress_bar
 from avsync.scoring.engine import SyncModel
 from avsync.tasks.calibration import calibration_of
 
@@ -71,8 +71,8 @@ class SyncEvaluation:
     json: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.protocol != "clips" and self.protocol not in PUBLISHED:
-            names = ", ".join(["clips", *PUBLISHED])
+        if self.protocol != "clips" and self.protocol not in PUBLISHED_PROTOCOLS:
+            names = ", ".join(["clips", *PUBLISHED_PROTOCOLS])
             raise ValueError(f"protocol must be one of {names}, got {self.protocol!r}")
         if self.protocol != "clips" and (self.alignments or self.contexts != CONTEXTS):
             raise ValueError(
@@ -138,7 +138,9 @@ def read_words(folder: str | Path) -> Words:
     return words
 
 
-def _reported(store: Store, places: Sequence[int], report: Report) -> Iterator[PreparedClip]:
+def _reported(
+    store: Store, places: Sequence[int], report: ProgressCallback
+) -> Iterator[PreparedClip]:
     """Yield the clips, and each time the next one is asked for, the share of frames that are done."""
     frames = [store.rows[place].frames for place in places]
     done = 0
@@ -165,7 +167,7 @@ def _measured(
             model, clips, evaluation.contexts, calibration, evaluation.truth_ms, words
         )
         return figures | {"clips": len(accuracy.clips)} | _figures(evaluation, accuracy)
-    published = PUBLISHED[evaluation.protocol]
+    published = PUBLISHED_PROTOCOLS[evaluation.protocol]
     measured = measure_published(model, clips, published, evaluation.truth_ms)
     rest = published_figures(measured, published, model.spec.window_frames)
     return figures | {"clips": len(measured.clips)} | rest
@@ -208,7 +210,7 @@ def _figures(evaluation: SyncEvaluation, accuracy: Accuracy) -> dict[str, Any]:
 Row = dict[str, Any]
 
 
-def published_figures(measured: ProtocolFigures, published: Published, window: int) -> Row:
+def published_figures(measured: ProtocolFigures, published: PublishedProtocol, window: int) -> Row:
     """Rows of accuracy by context and tolerance for a model of `window` frames; LSE and PRI.
 
     ValueError where no clip is long enough.
@@ -236,7 +238,7 @@ def accuracy_row(kind: str, context: int, tolerance: int, shares: Sequence[float
         "context": context,
         "tolerance": tolerance,
         "accuracy": float(np.mean(shares)),
-        "interval": list(resampled_interval(shares)),
+        "interval": list(bootstrap_interval(shares)),
         "chance": (2 * tolerance + 1) / CANDIDATES,
     }
 

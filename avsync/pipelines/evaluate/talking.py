@@ -33,7 +33,7 @@ from avsync.pipelines.evaluate.talking_metrics import (
     talking_lines,
 )
 from avsync.pipelines.evaluate.video_pairs import JudgedClip, Unlike, filmed_clip
-from avsync.pipelines.progress import Report, progress_bar
+from avsync.pipelines.progress import ProgressCallback, progress_bar
 from avsync.pipelines.talk.talk_file import load_talking_face
 from avsync.tasks.registry import model_card
 
@@ -199,7 +199,7 @@ class _Judges:
         return row
 
 
-def _of_store(judges: _Judges, report: Report) -> list[ClipRow]:
+def _of_store(judges: _Judges, report: ProgressCallback) -> list[ClipRow]:
     asked = judges.evaluation
     assert asked.data is not None and asked.weights is not None
     store = Store(asked.data)
@@ -217,7 +217,7 @@ def _of_store(judges: _Judges, report: Report) -> list[ClipRow]:
     return rows
 
 
-def _of_films(judges: _Judges, report: Report) -> list[ClipRow]:
+def _of_films(judges: _Judges, report: ProgressCallback) -> list[ClipRow]:
     asked = judges.evaluation
     assert asked.made is not None
     pairs = _pairs(asked.made, asked.references)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from avsync.atomic import replacing
-from avsync.evaluation.score_matrix import clip_band, window_count
-from avsync.evaluation.sync_accuracy import resampled_interval
+from avsync.evaluation.score_matrix import score_clip_band, window_count
+from avsync.evaluation.sync_accuracy import bootstrap_interval
 from avsync.metrics.sync_accuracy import CANDIDATES, MAX_SHIFT, best_offsets, candidate_windows
 from avsync.metrics.sync_embeddings import chance_primacy_index, lip_sync_error, primacy_index
 from avsync.pipelines.check.messages import printable
@@ -85,7 +85,7 @@ def sync_figures(model: SyncModel, crops: np.ndarray, wav: np.ndarray) -> SyncFi
     """
     if window_count(model.spec.window_frames, crops, wav) < 1:
         return None
-    scored = clip_band(model, crops, wav)
+    scored = score_clip_band(model, crops, wav)
     index = candidate_windows(len(scored.band))
     # Windows outside the clip are no answer: only LSE counts them.
     known = scored.band.masked_fill((index < 0) | (index >= len(index)), torch.nan)
@@ -134,7 +134,7 @@ def mean_of(values: Sequence[float | None]) -> dict[str, Any] | None:
     known = [value for value in values if value is not None]
     if not known:
         return None
-    return {"mean": float(np.mean(known)), "interval": list(resampled_interval(known))}
+    return {"mean": float(np.mean(known)), "interval": list(bootstrap_interval(known))}
 
 
 def talking_lines(figures: dict[str, Any], judge: str, reader: str | None) -> list[str]:

@@ -15,7 +15,7 @@ from avsync.faces.detector import FaceDetector
 from avsync.faces.tracking import TrackedTick, follow_faces
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia
-from avsync.media.probe import MediaInfo, probe
+from avsync.media.probe import MediaInfo, probe_media
 from avsync.media.video_reader import Tick, at_rate, read_frames
 from avsync.metrics.image import psnr, ssim
 from avsync.pipelines.crop_stream import MAX_SIDE
@@ -75,7 +75,7 @@ def filmed_clip(
     UnreadableMedia for a video that cannot be read; Unlike where no face is found, and where the two
     videos differ in size, in frames a second or in length, or their frames in time.
     """
-    info = probe(made)
+    info = probe_media(made)
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no audio")
     wanted = [*dict.fromkeys([*specs, FACE_SPEC])]
@@ -120,7 +120,7 @@ def _matched(
         for seen in follow_faces(ticks, detector, detector.stride):
             yield seen, seen.image, None
         return
-    _refuse_unlike(made, probe(true))
+    _refuse_unlike(made, probe_media(true))
     followed = follow_faces(at_rate(read_frames(true, MAX_SIDE)), detector, detector.stride)
     tick: Tick | None
     for place, (seen, tick) in enumerate(zip_longest(followed, ticks)):

@@ -1,4 +1,4 @@
-"""Features of videos and stores as files: `avsync features FILE|STORE -o DIR --model NAME`."""
+"""Extract features of videos and stores to files: `avsync features FILE|STORE -o FOLDER`."""
 
 import json
 import shutil
@@ -19,31 +19,33 @@ from avsync.faces.detector import FaceDetector, find_detector
 from avsync.media.container import UnreadableMedia
 from avsync.pipelines.check.batch import find_videos
 from avsync.pipelines.features.frozen import FrozenFeatures, Stream
-from avsync.pipelines.features.stream import Rows, of_clip, of_file
+from avsync.pipelines.features.stream import FeatureBlock, clip_features, video_features
 from avsync.scoring.engine import SYNC_CONTRACT, SyncModel
 from avsync.tasks.registry import create_model, model_card, resolve_model
 from avsync.weights import sha256_of, sha256_of_state
 
 SETTINGS_FILE, INDEX_FILE = "features.json", "index.jsonl"
-NOTHING = {
+# Names of the tensors in a file.
+FEATURES, TIMES = "features", "times_s"
+TOO_SHORT = {
     "video": "no face stays in the frame for as long as a window of the model",
     "audio": "the audio is shorter than a window of the model",
 }
 
 
-class Extracted(NamedTuple):
-    """What was written for a source: its files, and in plain words why there is none."""
+class ExtractionResult(NamedTuple):
+    """Files written for a source, or in plain words why there are none."""
 
     source: str
     files: tuple[Path, ...]
     problem: str = ""
 
     def describe(self) -> str:
-        """One line in plain words."""
+        """Return one line in plain words."""
         return self.problem or ", ".join(str(path) for path in self.files)
 
 
-def extract(
+def extract_features(
     sources: Iterable[str | Path],
     output: str | Path,
     *,
@@ -52,8 +54,8 @@ def extract(
     stream: Stream = "video",
     layer: str = "",
     detector: str | FaceDetector | None = None,
-    say: Callable[[Extracted], None] | None = None,
-) -> list[Extracted]:
+    say: Callable[[ExtractionResult], None] | None = None,
+) -> list[ExtractionResult]:
     """Write the features of videos and of stores as safetensors; run again, it resumes.
 
     A file holds `features` `(n, D)` and `times_s` `(n,)` of a clip, of a face in a video, or of a
@@ -67,13 +69,17 @@ def extract(
         weights: a checkpoint of the named model instead of the released one.
         stream: `video` or `audio`.
         layer: a module of the model, by its dotted name; see `FrozenFeatures`.
-        detector: the face detector, by name or object; None for the best there is.
-        say: told of every source as it is done.
+        detector: the face detector, by name or object; None for the best available.
+        say: called with the result of each source.
 
-    ValueError where the output holds features of another kind.
+    Returns:
+        Results of the sources that had not been extracted before.
+
+    Raises:
+        ValueError: the output holds features of another model, stream or layer.
     """
     output = Path(output)
-    name, sync_model = resolve_model(model, weights, _loaded, SYNC_CONTRACT)
+    name, sync_model = resolve_model(model, weights, _load, SYNC_CONTRACT)
     frozen = FrozenFeatures(sync_model, stream, layer)
     about = {"model": name, "stream": stream, "layer": frozen.layer}
     about["weights"] = "released" if weights is None else sha256_of(Path(weights))
@@ -82,59 +88,63 @@ def extract(
     done = _resume(output, about)
 
     @cache
-    def faces() -> FaceDetector:
+    def face_detector() -> FaceDetector:
         named = detector is None or isinstance(detector, str)
         return find_detector(detector) if named else detector  # type: ignore[arg-type,return-value]
 
     results = []
-    for source in _listed(sources):
+    for source in _list(sources):
         if source.key in done:
             continue
         done.add(source.key)
-        if isinstance(source.place, PreparedClip):
-            rows: Iterator[Rows] = iter([of_clip(frozen, source.place)])
+        if isinstance(source.media, PreparedClip):
+            blocks: Iterator[FeatureBlock] = iter([clip_features(frozen, source.media)])
         else:
-            rows = of_file(frozen, source.place, faces() if stream == "video" else None)
-        results.append(_write(rows, source.name, output, about))
-        _note(output, source.key, results[-1])
+            blocks = video_features(
+                frozen, source.media, face_detector() if stream == "video" else None
+            )
+        results.append(_write(blocks, source.name, output, about))
+        _append_to_index(output, source.key, results[-1])
         if say is not None:
             say(results[-1])
     return results
 
 
-class _Source(NamedTuple):
+class _MediaSource(NamedTuple):
     """A clip or a video, its name under the output, and a key that changes with it."""
 
     key: str
     name: str
-    place: Path | PreparedClip
+    media: Path | PreparedClip
 
 
-def _listed(sources: Iterable[str | Path]) -> Iterator[_Source]:
+def _list(sources: Iterable[str | Path]) -> Iterator[_MediaSource]:
     keys: dict[str, str] = {}
-    for named in map(Path, sources):
-        if (named / CLIPS_TABLE).is_file():
-            found = (_Source(f"clip {clip.id}", clip.id, clip) for clip in Store(named))
+    for given in map(Path, sources):
+        if (given / CLIPS_TABLE).is_file():
+            found = (_MediaSource(f"clip {clip.id}", clip.id, clip) for clip in Store(given))
         else:
-            found = (_video(path, named) for path in find_videos([named]))
+            found = (_video(path, given) for path in find_videos([given]))
         for source in found:
             if keys.setdefault(source.name, source.key) != source.key:
                 raise ValueError(f"two sources would be written to {source.name}: do one at a time")
             yield source
 
 
-def _video(path: Path, named: Path) -> _Source:
-    name = path.relative_to(named).as_posix() if named.is_dir() else path.name
+def _video(path: Path, given: Path) -> _MediaSource:
+    name = path.relative_to(given).as_posix() if given.is_dir() else path.name
     stat = path.stat() if path.is_file() else None
     state = "" if stat is None else f" {stat.st_size} {stat.st_mtime_ns}"
-    return _Source(f"{path.resolve()}{state}", name, path)
+    return _MediaSource(f"{path.resolve()}{state}", name, path)
 
 
-def _write(rows: Iterator[Rows], name: str, output: Path, about: dict[str, str]) -> Extracted:
+def _write(
+    blocks: Iterator[FeatureBlock], name: str, output: Path, about: dict[str, str]
+) -> ExtractionResult:
     files: dict[int | None, FeatureFile] = {}
     with ExitStack() as stack:
         try:
-            for track, times_s, features in rows:
+            for track, times_s, features in blocks:
                 if track not in files and len(times_s):
                     ending = "" if track is None else f".{track}"
                     path = output / f"{name}{ending}.safetensors"
@@ -142,22 +152,22 @@ def _write(rows: Iterator[Rows], name: str, output: Path, about: dict[str, str])
                 if len(times_s):
                     files[track].append(times_s, features)
         except UnreadableMedia as error:
-            return Extracted(name, (), str(error))
+            return ExtractionResult(name, (), str(error))
         for file in files.values():
             file.finish()
-    problem = "" if files else NOTHING[about["stream"]]
-    return Extracted(name, tuple(file.path for file in files.values()), problem)
+    problem = "" if files else TOO_SHORT[about["stream"]]
+    return ExtractionResult(name, tuple(file.path for file in files.values()), problem)
 
 
 def _resume(output: Path, about: dict[str, str]) -> set[str]:
-    """Return the keys of the sources that are done. ValueError where they were done otherwise."""
+    """Return the keys of finished sources; ValueError if they have other features."""
     settings, index = output / SETTINGS_FILE, output / INDEX_FILE
     if not settings.is_file():
         write_text(settings, json.dumps(about, indent=1) + "\n")
     try:
         found = json.loads(settings.read_text(encoding="utf-8"))
         lines = index.read_text(encoding="utf-8").splitlines() if index.is_file() else []
-        # What a killed run was writing last is done again.
+        # The line that a killed run was writing last is incomplete: its source is done again.
         whole = [line for line in lines if line.endswith("}")]
         done = {json.loads(line)["key"] for line in whole}
     except (ValueError, KeyError, TypeError) as error:
@@ -169,40 +179,38 @@ def _resume(output: Path, about: dict[str, str]) -> set[str]:
     return done
 
 
-def _note(output: Path, key: str, result: Extracted) -> None:
+def _append_to_index(output: Path, key: str, result: ExtractionResult) -> None:
     files = [path.relative_to(output).as_posix() for path in result.files]
     row = {"key": key, "source": result.source, "files": files, "problem": result.problem}
     with open(output / INDEX_FILE, "a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
 
-def _loaded(name: str, weights: str | Path | None) -> SyncModel:
-    # Norms are not folded, unlike in `check`: a layer's output is what it was in training.
+def _load(name: str, weights: str | Path | None) -> SyncModel:
+    # Batch norms are not folded, unlike in `check`: a layer's output is what it was in training.
     model_card(name, "sync")
     model = create_model(name, pretrained=weights is None, weights=weights)
     return cast(SyncModel, model.to("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-FEATURES, TIMES = "features", "times_s"
-
-
 class FeatureFile:
-    """Writes `features` `(n, D)` float32 and `times_s` `(n,)` float64, in seconds, to one file.
+    """Writer of `features` `(n, D)` float32 and `times_s` `(n,)` float64, in seconds, to one file.
 
-    Rows wait on disk beside it, so hours need no memory; `finish` puts the file in its place.
+    Features are buffered in a temporary file beside it, so that hours need no memory; `finish`
+    writes the file itself.
 
     Args:
         path: the file, replaced.
-        about: what the features are of, kept in the file's header.
+        about: metadata kept in the file's header.
     """
 
     def __init__(self, path: Path, about: Mapping[str, str]) -> None:
         self.path, self.about = path, dict(about)
         self.times: list[np.ndarray] = []
         self.dim = 0
-        self._rows = path.with_name(f".{path.name}.rows")
+        self._buffer = path.with_name(f".{path.name}.rows")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._rows.write_bytes(b"")
+        self._buffer.write_bytes(b"")
 
     def __enter__(self) -> "FeatureFile":
         return self
@@ -213,7 +221,7 @@ class FeatureFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._rows.unlink(missing_ok=True)
+        self._buffer.unlink(missing_ok=True)
 
     def append(self, times_s: np.ndarray, features: np.ndarray) -> None:
         """Append vectors `(n, D)` with their times `(n,)`; D is that of the first ones."""
@@ -221,8 +229,8 @@ class FeatureFile:
         if features.shape != (len(times_s), self.dim):
             raise ValueError(f"features must be ({len(times_s)}, {self.dim}), got {features.shape}")
         self.times.append(times_s)
-        # Opened anew each time: a video has more tracks than a process may have files open.
-        with open(self._rows, "ab") as file:
+        # Opened each time: a video has more tracks than a process may have files open.
+        with open(self._buffer, "ab") as file:
             file.write(np.ascontiguousarray(features, "<f4").data)
 
     @property
@@ -232,18 +240,18 @@ class FeatureFile:
     def finish(self) -> None:
         """Write the file."""
         times = np.concatenate([np.zeros(0), *self.times]).astype("<f8")
-        embeddings = {
+        tensors = {
             TIMES: ("F64", [len(times)], times.nbytes),
             FEATURES: ("F32", [len(times), self.dim], 4 * len(times) * self.dim),
         }
         header: dict[str, object] = {"__metadata__": self.about}
         at = 0
-        for name, (dtype, shape, size) in embeddings.items():
+        for name, (dtype, shape, size) in tensors.items():
             header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + size]}
             at += size
         text = json.dumps(header).encode()
         text += b" " * (-len(text) % 8)
-        with replacing(self.path) as beside, open(beside, "wb") as file:
+        with replacing(self.path) as temporary, open(temporary, "wb") as file:
             file.write(len(text).to_bytes(8, "little") + text + times.tobytes())
-            with open(self._rows, "rb") as rows:
-                shutil.copyfileobj(rows, file)
+            with open(self._buffer, "rb") as buffer:
+                shutil.copyfileobj(buffer, file)

@@ -1,4 +1,4 @@
-"""A frozen sync task as a source of features: one vector for each window of frame or audio."""
+"""Compute features with a frozen sync model: one vector for each window of frames or audio."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,30 +9,33 @@ import torch
 from einops import reduce
 from torch import Tensor, nn
 
-from avsync.scoring.embeddings import place_of
-from avsync.scoring.engine import Sound, SyncModel, to_frames
+from avsync.scoring.embeddings import device_and_dtype
+from avsync.scoring.engine import AudioSource, SyncModel, to_frames
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FPS
 
 Stream = Literal["video", "audio"]
-# Windows that go through a model one by one, for the output of a layer: SyncNet's first layer holds
-# 5 MB for each.
-TOGETHER = 16
-# What is taken where the entries a model compares are more than a vector: its encoders' tokens.
+# Windows that go through a model separately are encoded in batches of this size when the output of
+# a layer is taken: SyncNet's first layer takes 5 MB for each.
+WINDOW_BATCH = 16
+# Layer used by default for models whose embeddings are not one vector: tokens of the encoder.
 ENCODERS = {"video": "visual", "audio": "audio"}
 
 
 class FrozenFeatures:
-    """Maps windows of one stream to vectors, by a model that is in eval mode and stays as it is.
+    """Maps windows of one stream to vectors, with a model in eval mode that is not changed.
 
     Window k stands for frame k of `spec.window_frames`: its vector belongs to the middle of them.
 
     Args:
         model: a sync task in eval mode.
-        stream: `video`, crops of a face, or `audio`, the audio that goes with them.
-        layer: dotted name of one of the model's modules, whose output is taken: the mean over the
-            axes of space or of mel bands, and of several tokens of a window the middle one. Without
-            it, the vectors that the model compares.
+        stream: `video`, crops of a face, or `audio`, the audio that belongs to them.
+        layer: dotted name of one of the model's modules, whose output is taken: the mean over
+            space or mel bands and, if a window has several tokens, the middle one. By default the
+            embeddings that the model compares.
+
+    Raises:
+        ValueError: the model is in training mode, or has no such layer or stream.
     """
 
     def __init__(self, model: SyncModel, stream: Stream = "video", layer: str = "") -> None:
@@ -41,11 +44,11 @@ class FrozenFeatures:
         if isinstance(model, nn.Module) and model.training:
             raise ValueError("model must be in eval mode: call model.eval() first")
         self.model, self.spec, self.stream = model, model.spec, stream
-        self.layer = layer or self._default()
-        self._module = None if not self.layer else _find(model, self.layer)
+        self.layer = layer or self._default_layer()
+        self._module = None if not self.layer else _find_module(model, self.layer)
 
     @torch.inference_mode()
-    def of_crops(self, crops: np.ndarray) -> np.ndarray:
+    def encode_crops(self, crops: np.ndarray) -> np.ndarray:
         """Map crops `(T, H, W, 3)` uint8 to vectors `(T - window_frames + 1, D)` float32."""
         length = self.spec.window_frames
         if self.stream != "video" or crops.ndim != 4 or len(crops) < length:
@@ -53,74 +56,79 @@ class FrozenFeatures:
                 f"crops must be (T >= {length}, H, W, 3) for the video stream, got {crops.shape} "
                 f"for {self.stream}"
             )
-        place = place_of(self.model)
-        # A copy: torch takes nothing that is mapped from disk to be read only.
-        frames = to_frames(np.array(crops)).to(place.device, place.dtype)
+        device, dtype = device_and_dtype(self.model)
+        # A writable copy: torch does not take arrays that are mapped read-only.
+        frames = to_frames(np.array(crops)).to(device, dtype)
         if self._module is None:
-            return _rows(self.model.encode_video(frames)[0])
-        # Window by window, so that a layer gives the same wherever the others are.
+            return _to_numpy(self.model.encode_video(frames)[0])
+        # Each window separately, so that a layer's output does not depend on the other windows.
         windows = frames[0].unfold(1, length, 1).movedim(1, 0).movedim(-1, 2)
-        blocks = windows.split(TOGETHER)
-        return np.concatenate([self._layer(self.model.encode_video, each) for each in blocks])
+        batches = windows.split(WINDOW_BATCH)
+        return np.concatenate([self._layer(self.model.encode_video, batch) for batch in batches])
 
     @torch.inference_mode()
-    def of_sound(self, audio: Sound, first: int, count: int) -> np.ndarray:
-        """Vectors `(count, D)` float32 of the audio that goes with the windows from frame `first`
-        on; there is silence where `sound` has none.
+    def encode_audio(self, audio: AudioSource, first: int, count: int) -> np.ndarray:
+        """Map the audio of windows to vectors `(count, D)` float32.
+
+        Args:
+            audio: mono audio at 16 kHz; it is silent where there is none.
+            first: frame at which the first window starts.
+            count: windows, one starting at every frame.
         """
         if self.stream != "audio" or count < 1:
             raise ValueError(f"count must be 1 or more of the audio stream, got {count}")
-        spec, place = self.spec, place_of(self.model)
+        spec, device = self.spec, device_and_dtype(self.model).device
         begin_s = first / FPS + spec.audio_from_s
         # One sample more: rounding of seconds to samples must not cost the last window.
         length_s = (count - 1) / FPS + spec.audio_until_s - spec.audio_from_s
         end_s = begin_s + length_s + 1 / spec.sample_rate
-        wav = torch.from_numpy(audio.window(begin_s, end_s))[None].to(place.device)
+        wav = torch.from_numpy(audio.window(begin_s, end_s))[None].to(device)
         starts_s = torch.arange(count) / FPS - spec.audio_from_s
         if self._module is None:
-            return _rows(self.model.encode_audio(wav, starts_s)[0])
-        blocks = spec.cut_audio(wav, starts_s)[0].split(TOGETHER)
+            return _to_numpy(self.model.encode_audio(wav, starts_s)[0])
+        batches = spec.cut_audio(wav, starts_s)[0].split(WINDOW_BATCH)
 
         def encode(windows: Tensor) -> object:
             return self.model.encode_audio(windows, starts_s[:1])
 
-        return np.concatenate([self._layer(encode, block) for block in blocks])
+        return np.concatenate([self._layer(encode, batch) for batch in batches])
 
-    def _default(self) -> str:
-        embedding = _entry_of_nothing(self.model, self.spec, self.stream)
-        vector = isinstance(embedding, Tensor) and embedding.ndim == 3  # (1, 1, D)
-        return "" if vector else ENCODERS[self.stream]
+    def _default_layer(self) -> str:
+        embedding = _embed_nothing(self.model, self.spec, self.stream)
+        is_vector = isinstance(embedding, Tensor) and embedding.ndim == 3  # (1, 1, D)
+        return "" if is_vector else ENCODERS[self.stream]
 
     def _layer(self, encode: Any, windows: Tensor) -> np.ndarray:
         assert self._module is not None
-        with _outputs_of(self._module) as outputs:
+        with _captured_outputs(self._module) as outputs:
             encode(windows)
         if not outputs:
             raise ValueError(f"layer {self.layer} takes no part in the {self.stream} stream")
-        tokens = torch.cat([_tokens(each, self.stream) for each in outputs])
+        tokens = torch.cat([_to_tokens(output, self.stream) for output in outputs])
         if len(tokens) % len(windows):
             raise ValueError(
                 f"layer {self.layer} gives {len(tokens)} rows for {len(windows)} windows: "
                 "choose one that works on each window"
             )
-        # What a layer gives for one window lies together: frames or columns in their order.
+        # The tokens of a window are consecutive: frames or columns in their order.
         tokens = tokens.reshape(len(windows), -1, tokens.shape[-1])
-        return _rows(tokens[:, tokens.shape[1] // 2])
+        return _to_numpy(tokens[:, tokens.shape[1] // 2])
 
 
-def middle_s(window_frames: int, first: int, count: int) -> np.ndarray:
-    """Times `(count,)` of the middles of the windows that start at frames `first` on, in seconds
-    from the first frame.
+def window_centres_s(window_frames: int, first: int, count: int) -> np.ndarray:
+    """Return the times `(count,)` of the middles of windows, in seconds from the first frame.
+
+    The windows start at frames `first` to `first + count - 1`.
     """
     return (first + np.arange(count) + window_frames / 2) / FPS
 
 
 @contextmanager
-def _outputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
+def _captured_outputs(module: nn.Module) -> Iterator[list[Tensor]]:
     outputs: list[Tensor] = []
 
     def keep(_: nn.Module, __: object, output: Tensor) -> None:
-        # A copy: the next module may work in place.
+        # A copy: the next module may modify its input.
         outputs.append(output.detach().clone())
 
     handle = module.register_forward_hook(keep)
@@ -130,8 +138,8 @@ def _outputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def _tokens(output: Tensor, stream: Stream) -> Tensor:
-    """Return what a module gave as tokens in order `(n, D)`, those of a window together."""
+def _to_tokens(output: Tensor, stream: Stream) -> Tensor:
+    """Return the output of a module as tokens in order `(n, D)`, those of a window together."""
     if output.ndim == 5:
         output = reduce(output, "b c t h w -> b t c", "mean")
     elif output.ndim == 4 and stream == "video":
@@ -143,7 +151,7 @@ def _tokens(output: Tensor, stream: Stream) -> Tensor:
     return output.reshape(-1, output.shape[-1])
 
 
-def _find(model: object, layer: str) -> nn.Module:
+def _find_module(model: object, layer: str) -> nn.Module:
     modules = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
     modules.pop("", None)
     if layer not in modules:
@@ -153,16 +161,16 @@ def _find(model: object, layer: str) -> nn.Module:
 
 
 @torch.inference_mode()
-def _entry_of_nothing(model: SyncModel, spec: ClipSpec, stream: Stream) -> object:
-    """Return what the model makes of a grey frame or of silence: a tensor or more than one."""
-    place = place_of(model)
+def _embed_nothing(model: SyncModel, spec: ClipSpec, stream: Stream) -> object:
+    """Return the model's embedding of grey frames or of silence: one tensor or several."""
+    device, dtype = device_and_dtype(model)
     if stream == "video":
         grey = torch.full((1, 3, spec.window_frames, spec.height, spec.width), 0.5)
-        return model.encode_video(grey.to(place.device, place.dtype))
+        return model.encode_video(grey.to(device, dtype))
     samples = round((spec.audio_until_s - spec.audio_from_s) * spec.sample_rate)
-    silence = torch.zeros(1, samples, device=place.device)
+    silence = torch.zeros(1, samples, device=device)
     return model.encode_audio(silence, torch.tensor([-spec.audio_from_s]))
 
 
-def _rows(vectors: Tensor) -> np.ndarray:
+def _to_numpy(vectors: Tensor) -> np.ndarray:
     return vectors.float().cpu().numpy()

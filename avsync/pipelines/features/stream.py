@@ -1,4 +1,4 @@
-"""Features of a prepared clip or of a video, as it is read: of the faces in it, or of its audio."""
+"""Features of a prepared clip, or of the faces or the audio of a video while it is read."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,20 +13,24 @@ from avsync.faces.detector import FaceDetector, find_detector
 from avsync.faces.tracking import follow_faces
 from avsync.media.audio_reader import AudioClock
 from avsync.media.container import UnreadableMedia
-from avsync.media.probe import MediaInfo, probe
+from avsync.media.probe import MediaInfo, probe_media
 from avsync.media.video_reader import at_rate, read_frames
 from avsync.pipelines.crop_stream import MAX_SIDE
-from avsync.pipelines.features.frozen import FrozenFeatures, middle_s
+from avsync.pipelines.features.frozen import FrozenFeatures, window_centres_s
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FPS
 
-# Frames that are read before they are encoded: what is held of each face.
+# Frames that are read before they are encoded: this many crops of each face are held.
 BLOCK_FRAMES = 100
 
 
-class Rows(NamedTuple):
-    """Features `(n, D)` float32 and the times `(n,)` of the middles of their windows, in seconds
-    from the source's first frame; `track` is the face's number in a video, else None.
+class FeatureBlock(NamedTuple):
+    """Features of consecutive windows.
+
+    Args:
+        track: number of the face in a video, else None.
+        times_s: middles of the windows `(n,)`, in seconds from the source's first frame.
+        features: `(n, D)` float32.
     """
 
     track: int | None
@@ -34,62 +38,71 @@ class Rows(NamedTuple):
     features: np.ndarray
 
 
-def of_clip(frozen: FrozenFeatures, clip: PreparedClip) -> Rows:
-    """Return the features of a prepared clip; no rows where it is shorter than a window."""
+def clip_features(frozen: FrozenFeatures, clip: PreparedClip) -> FeatureBlock:
+    """Return the features of a prepared clip; no rows if it is shorter than a window."""
     length = frozen.spec.window_frames
     count = len(clip.face) - length + 1
-    times_s = clip.start_s + middle_s(length, 0, max(count, 0))
+    times_s = clip.start_s + window_centres_s(length, 0, max(count, 0))
     if count < 1:
-        return Rows(None, times_s, np.zeros((0, 0), np.float32))
+        return FeatureBlock(None, times_s, np.zeros((0, 0), np.float32))
     blocks = []
     crops = crops_for(frozen.spec, clip) if frozen.stream == "video" else None
     audio = WavInMemory(np.asarray(clip.wav_16k))
     for first in range(0, count, BLOCK_FRAMES):
-        some = min(BLOCK_FRAMES, count - first)
+        windows = min(BLOCK_FRAMES, count - first)
         if crops is None:
-            blocks.append(frozen.of_sound(audio, first, some))
+            blocks.append(frozen.encode_audio(audio, first, windows))
         else:
-            blocks.append(frozen.of_crops(crops[first : first + some + length - 1]))
-    return Rows(None, times_s, np.concatenate(blocks))
+            blocks.append(frozen.encode_crops(crops[first : first + windows + length - 1]))
+    return FeatureBlock(None, times_s, np.concatenate(blocks))
 
 
-def of_file(
+def video_features(
     frozen: FrozenFeatures, path: str | Path, detector: FaceDetector | None = None
-) -> Iterator[Rows]:
-    """Yield the features of a video block by block, as it is read: of each face, or of the audio.
+) -> Iterator[FeatureBlock]:
+    """Yield the features of a video block by block while it is read: of each face, or of the audio.
 
-    A face that is lost for a while has no features there: its times tell. UnreadableMedia where the
-    file cannot be used.
+    There are no features of a face while it is lost; the times have a gap there.
+
+    Args:
+        frozen: computes the features of its stream.
+        path: the video.
+        detector: detects the faces, if the stream is `video`; None for the best available.
+
+    Raises:
+        UnreadableMedia: the file cannot be used.
     """
-    info = probe(path)
+    info = probe_media(path)
     if frozen.stream == "audio":
-        yield from _of_sound(frozen, info)
+        yield from _audio_features(frozen, info)
     else:
-        yield from _of_faces(frozen, info, detector or find_detector(None))
+        yield from _face_features(frozen, info, detector or find_detector(None))
 
 
-def _of_faces(frozen: FrozenFeatures, info: MediaInfo, detector: FaceDetector) -> Iterator[Rows]:
+def _face_features(
+    frozen: FrozenFeatures, info: MediaInfo, detector: FaceDetector
+) -> Iterator[FeatureBlock]:
     spec = frozen.spec
-    pieces: dict[int, _Piece] = {}
+    runs: dict[int, _CropRun] = {}
     ticks = at_rate(read_frames(info.path, MAX_SIDE), spec.fps)
     for number, _, image, faces in follow_faces(ticks, detector, detector.stride):
-        # A score of 0 marks a face that was lost: nothing to look at.
+        # A score of 0 marks a face that is lost: its crop would show something else.
         for face in (face for face in faces if face.score > 0):
-            piece = pieces.get(face.track)
-            if piece is None or piece.end != number:
-                if piece is not None:
-                    yield from _encoded(frozen, face.track, piece)
-                piece = pieces[face.track] = _Piece(number, [])
-            piece.crops.append(cut_crop(spec, image, face))
+            run = runs.get(face.track)
+            if run is None or run.end != number:
+                if run is not None:
+                    yield from _encode(frozen, face.track, run)
+                run = runs[face.track] = _CropRun(number, [])
+            run.crops.append(cut_crop(spec, image, face))
         if (number + 1) % BLOCK_FRAMES == 0:
-            for track, piece in pieces.items():
-                yield from _encoded(frozen, track, piece)
-            pieces = {t: p.tail(spec) for t, p in pieces.items() if p.end == number + 1}
-    for track, piece in pieces.items():
-        yield from _encoded(frozen, track, piece)
+            for track, run in runs.items():
+                yield from _encode(frozen, track, run)
+            runs = {t: r.tail(spec) for t, r in runs.items() if r.end == number + 1}
+    for track, run in runs.items():
+        yield from _encode(frozen, track, run)
 
 
-class _Piece(NamedTuple):
+class _CropRun(NamedTuple):
     """Crops of one face without a gap, from tick `start` on."""
 
     start: int
@@ -99,21 +112,21 @@ class _Piece(NamedTuple):
     def end(self) -> int:
         return self.start + len(self.crops)
 
-    def tail(self, spec: ClipSpec) -> "_Piece":
-        """Return what the next windows overlap."""
+    def tail(self, spec: ClipSpec) -> "_CropRun":
+        """Return the crops that the next windows overlap."""
         kept = self.crops[len(self.crops) - min(len(self.crops), spec.window_frames - 1) :]
-        return _Piece(self.end - len(kept), kept)
+        return _CropRun(self.end - len(kept), kept)
 
 
-def _encoded(frozen: FrozenFeatures, track: int, piece: _Piece) -> Iterator[Rows]:
+def _encode(frozen: FrozenFeatures, track: int, run: _CropRun) -> Iterator[FeatureBlock]:
     length = frozen.spec.window_frames
-    count = len(piece.crops) - length + 1
+    count = len(run.crops) - length + 1
     if count > 0:
-        features = frozen.of_crops(np.stack(piece.crops))
-        yield Rows(track, middle_s(length, piece.start, count), features)
+        features = frozen.encode_crops(np.stack(run.crops))
+        yield FeatureBlock(track, window_centres_s(length, run.start, count), features)
 
 
-def _of_sound(frozen: FrozenFeatures, info: MediaInfo) -> Iterator[Rows]:
+def _audio_features(frozen: FrozenFeatures, info: MediaInfo) -> Iterator[FeatureBlock]:
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no audio")
     length = frozen.spec.window_frames
@@ -122,14 +135,14 @@ def _of_sound(frozen: FrozenFeatures, info: MediaInfo) -> Iterator[Rows]:
     try:
         while end is None:
             last = first + BLOCK_FRAMES
-            # Asking for audio is what tells where it ends.
+            # The end of the audio is known once audio beyond it has been requested.
             audio.window(first / FPS, (last + length) / FPS)
             if audio.end_s is not None:
                 end = int(audio.end_s * FPS + 1e-6) - length + 1
                 last = min(last, end)
             if last > first:
-                features = frozen.of_sound(audio, first, last - first)
-                yield Rows(None, middle_s(length, first, last - first), features)
+                features = frozen.encode_audio(audio, first, last - first)
+                yield FeatureBlock(None, window_centres_s(length, first, last - first), features)
             first = last
     finally:
         audio.close()

@@ -5,17 +5,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avsync.faces.detector import FaceDetector
-from avsync.media.writers.atomic_output import becoming, refuse_destination
-from avsync.pipelines.check.check_file import Report, check
+from avsync.media.writers.atomic_output import atomic_output, check_destination
+from avsync.pipelines.check.check_file import check
 from avsync.pipelines.fix.plan import (
     MIN_CONFIDENCE,
     Repair,
-    doubt,
-    foresee,
-    repair_of,
+    complete_repair,
+    plan_repair,
+    repair_doubt,
     worst_ms,
     write_repaired,
 )
+from avsync.pipelines.progress import ProgressCallback
 from avsync.scoring.engine import SyncModel
 from avsync.scoring.result import CheckResult
 from avsync.timing import DEFAULT_PROFILE
@@ -23,7 +24,7 @@ from avsync.timing import DEFAULT_PROFILE
 # A repaired file that measures worse than before by no more than this, and in tolerance, is kept.
 NOISE_MS = 20.0
 
-Measure = Callable[[Path, Report | None], CheckResult]
+Measure = Callable[[Path, ProgressCallback | None], CheckResult]
 
 
 class FixRefused(RuntimeError):
@@ -65,7 +66,7 @@ def fix(
     force: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
-    progress: Report | None = None,
+    progress: ProgressCallback | None = None,
     measure: Measure | None = None,
 ) -> FixResult:
     """Write `output`: `path` with its audio moved onto the lips.
@@ -95,9 +96,9 @@ def fix(
     threshold = MIN_CONFIDENCE if min_confidence is None else min_confidence
     if not 0 <= threshold <= 1:
         raise ValueError(f"min_confidence must lie in [0, 1], got {min_confidence}")
-    refuse_destination(source, target, overwrite=overwrite)
+    check_destination(source, target, overwrite=overwrite)
 
-    def check_file(file: Path, report: Report | None) -> CheckResult:
+    def check_file(file: Path, report: ProgressCallback | None) -> CheckResult:
         if measure is not None:
             return measure(file, report)
         return check(
@@ -113,14 +114,14 @@ def fix(
     before = check_file(source, _part(progress, 0.0, 1.0 if dry_run else 0.5))
     if before.status != "ok" or before.offset_ms is None:
         raise FixRefused(_no_offset(before), before)
-    cause = doubt(before, threshold)
+    cause = repair_doubt(before, threshold)
     if cause is not None and not force:
         raise FixRefused(f"{cause}; nothing was written (force writes even so)", before)
-    repair = foresee(source, target, repair_of(before))
+    repair = complete_repair(source, target, plan_repair(before))
     shift_ms = repair.pieces[0].offset_ms
     if dry_run:
         return FixResult(before, None, shift_ms, target, repair)
-    with becoming(target) as partial:
+    with atomic_output(target) as partial:
         write_repaired(source, partial, target, repair)
         measured = check_file(partial, _part(progress, 0.5, 1.0))
         after = replace(measured, file=str(target))
@@ -147,7 +148,7 @@ def _no_offset(result: CheckResult) -> str:
     return f"{what}: {cause}; nothing was written"
 
 
-def _part(progress: Report | None, start: float, end: float) -> Report | None:
+def _part(progress: ProgressCallback | None, start: float, end: float) -> ProgressCallback | None:
     if progress is None:
         return None
     tell = progress

@@ -5,11 +5,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from avsync.media.probe import probe
+from avsync.media.probe import probe_media
 from avsync.media.writers.remux import write_shifted
-from avsync.media.writers.retime import cut_at_silence, prospect, write_retimed
-from avsync.media.writers.time_map import Stretch
-from avsync.scoring.result import CheckResult, Piece, TimelinePoint
+from avsync.media.writers.retime import cut_at_silence, forecast_copy, write_retimed
+from avsync.media.writers.time_map import AudioSegment
+from avsync.scoring.result import CheckResult, OffsetSegment, TimelinePoint
 
 MIN_CONFIDENCE = 0.8
 # A moment further than this from the whole file's offset is not repaired by the same shift.
@@ -43,7 +43,7 @@ class Repair:
     """
 
     kind: RepairKind
-    pieces: tuple[Piece, ...]
+    pieces: tuple[OffsetSegment, ...]
     ppm: float | None = None
     encoded: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ class Repair:
         return f"would {text}" if would else text
 
 
-def repair_of(result: CheckResult) -> Repair:
+def plan_repair(result: CheckResult) -> Repair:
     """Return what repairs a file by what was measured of it; ValueError where there is no offset."""
     if result.offset_ms is None:
         raise ValueError("result must have an offset, got offset_ms None")
@@ -90,19 +90,21 @@ def repair_of(result: CheckResult) -> Repair:
     if fault is not None and fault.kind == "jumps" and len(fault.pieces) > 1:
         return Repair("jumps", tuple(piece._replace(ppm=0.0) for piece in fault.pieces))
     # A fault that comes and goes is, where that is forced, moved by what holds for most of it.
-    return Repair("constant", (Piece(0.0, result.duration_s or 0.0, result.offset_ms, 0.0),))
+    return Repair(
+        "constant", (OffsetSegment(0.0, result.duration_s or 0.0, result.offset_ms, 0.0),)
+    )
 
 
-def foresee(source: Path, destination: Path, repair: Repair) -> Repair:
+def complete_repair(source: Path, destination: Path, repair: Repair) -> Repair:
     """Return the repair with what is encoded and left out, and its cuts where it is quiet; RuntimeError
     where it cannot be written.
     """
-    seen = prospect(source, destination, encode=repair.kind != "constant")
+    seen = forecast_copy(source, destination, encode=repair.kind != "constant")
     pieces = repair.pieces
     if repair.kind == "jumps":
-        stretches = [Stretch(*piece) for piece in pieces]
-        moved = cut_at_silence(source, probe(source).video_start_s, stretches)
-        pieces = tuple(Piece(*stretch) for stretch in moved)
+        segments = [AudioSegment(*piece) for piece in pieces]
+        moved = cut_at_silence(source, probe_media(source).video_start_s, segments)
+        pieces = tuple(OffsetSegment(*stretch) for stretch in moved)
     return replace(repair, pieces=pieces, encoded=seen.encoded, left_out=seen.left_out)
 
 
@@ -112,11 +114,11 @@ def write_repaired(source: Path, partial: Path, destination: Path, repair: Repai
         # Audio that leads by so many ms has to come so many ms later.
         write_shifted(source, partial, destination, repair.pieces[0].offset_ms)
     else:
-        stretches = [Stretch(*piece) for piece in repair.pieces]
-        write_retimed(source, partial, destination, stretches)
+        segments = [AudioSegment(*piece) for piece in repair.pieces]
+        write_retimed(source, partial, destination, segments)
 
 
-def doubt(result: CheckResult, min_confidence: float = MIN_CONFIDENCE) -> str | None:
+def repair_doubt(result: CheckResult, min_confidence: float = MIN_CONFIDENCE) -> str | None:
     """Why a measured offset should not be repaired, in plain words; None if it may."""
     if result.offset_ms is None:
         raise ValueError("result must have an offset, got offset_ms None")

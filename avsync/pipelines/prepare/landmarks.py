@@ -12,7 +12,7 @@ from avsync.data.store.reader import PreparedClip, Store
 from avsync.faces.crops import Face
 from avsync.faces.landmarks import NUM_LANDMARKS, Landmarker, align_to_mean_face
 from avsync.media.container import UnreadableMedia
-from avsync.media.probe import probe
+from avsync.media.probe import probe_media
 from avsync.media.video_reader import at_rate, read_frames
 from avsync.pipelines.prepare.prepare_file import MAX_SIDE
 from avsync.pipelines.progress import progress_bar
@@ -73,7 +73,7 @@ def _video_landmarks(
     points = {clip.id: np.full((len(clip.boxes), NUM_LANDMARKS, 2), np.nan) for clip in clips}
     starts = {clip.id: round(clip.start_s * FPS) for clip in clips}
     last = max(starts[clip.id] + len(clip.boxes) for clip in clips)
-    width = probe(path).width
+    width = probe_media(path).width
     for tick in at_rate(read_frames(path, MAX_SIDE), FPS):
         if tick.index >= last:
             break

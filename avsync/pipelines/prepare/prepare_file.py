@@ -16,7 +16,7 @@ from avsync.faces.detector import FaceDetector
 from avsync.faces.tracking import TrackedFace, follow_faces
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia
-from avsync.media.probe import MediaInfo, probe
+from avsync.media.probe import MediaInfo, probe_media
 from avsync.media.video_reader import at_rate, read_frames
 from avsync.timing import FPS, SAMPLE_RATE
 
@@ -59,7 +59,7 @@ def prepare_file(
     Raises:
         UnreadableMedia: the file cannot be used at all.
     """
-    info = probe(path)
+    info = probe_media(path)
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no audio stream")
     if segments is not None and not segments:

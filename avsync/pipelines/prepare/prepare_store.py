@@ -110,9 +110,7 @@ def prepare(
     return _summary(sources, todo, records)
 
 
-def _todo(
-    sources: Sequence[VideoSource], records: Mapping[str, SourceRecord]
-) -> list[VideoSource]:
+def _todo(sources: Sequence[VideoSource], records: Mapping[str, SourceRecord]) -> list[VideoSource]:
     """Return the sources without a record; a prepared file that no longer exists is finished."""
     done = {record.source for record in records.values() if record.clips}
     return [

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from avsync.audio.resampling import Resampler
-from avsync.scoring.embeddings import Place, place_of
+from avsync.scoring.embeddings import DeviceAndDtype, device_and_dtype
 from avsync.scoring.engine import to_frames
 from avsync.tasks.separation.input_spec import SeparationSpec
 
@@ -118,7 +118,7 @@ class _Joint:
 
     def __init__(self, model: Separator, rate: int, faces: Faces, first_frame: int) -> None:
         self.model, self.rate, self.faces, self.frame = model, rate, faces, first_frame
-        self.grid, self.place = Grid.of(model.spec), place_of(model)
+        self.grid, self.place = Grid.of(model.spec), device_and_dtype(model)
         self.first = True
         self.down: Resampler | None = None
         self.up: Resampler | None = None
@@ -185,7 +185,7 @@ class _Joint:
 
 @torch.inference_mode()
 def separate_chunk(
-    model: Separator, audio: np.ndarray, faces: Sequence[Seen | None], place: Place
+    model: Separator, audio: np.ndarray, faces: Sequence[Seen | None], place: DeviceAndDtype
 ) -> np.ndarray:
     """Return the voices `(V, C, N)` of a chunk `(C, N)`, each channel on its own; channels that hold the
     same are separated once.

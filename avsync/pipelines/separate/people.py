@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from avsync.pipelines.separate.overlap_add import Seen
-from avsync.scoring.decision import MIN_FACE_PX, MIN_TRACK_S, FaceTrack
+from avsync.scoring.decision import MIN_FACE_PX, MIN_TRACK_S, TrackExtent
 from avsync.scoring.engine import CroppedTick
 from avsync.scoring.result import Interval, Reason
 from avsync.timing import FPS
@@ -28,12 +28,12 @@ class Person(NamedTuple):
     """
 
     number: int
-    tracks: tuple[FaceTrack, ...]
+    tracks: tuple[TrackExtent, ...]
     seen: tuple[Interval, ...]
     box: tuple[float, float, float, float]
 
 
-def people_of(faces: Mapping[int, FaceTrack]) -> tuple[list[Person], Reason | None]:
+def people_of(faces: Mapping[int, TrackExtent]) -> tuple[list[Person], Reason | None]:
     """Return the people in a file from left to right; where there are none, the reason.
 
     Faces that are in view together are different people. After a cut nobody says who is who: a new
@@ -43,7 +43,7 @@ def people_of(faces: Mapping[int, FaceTrack]) -> tuple[list[Person], Reason | No
     long = [face for face in large if face.end_s - face.start_s >= MIN_TRACK_S]
     if not long:
         return [], "too_short" if large else "face_too_small" if faces else "no_face"
-    places: list[list[FaceTrack]] = []
+    places: list[list[TrackExtent]] = []
     for face in sorted(long, key=lambda face: (face.start_s, face.track)):
         free = [place for place in places if place[-1].end_s <= face.start_s + SHARED_S]
         if free:
@@ -150,7 +150,7 @@ def _knots(seen: Sequence[Interval], duration_s: float) -> np.ndarray:
     return np.array([times, [0, 1, 1, 0] * len(seen)], dtype=np.float64)
 
 
-def _person(number: int, place: Sequence[FaceTrack]) -> Person:
+def _person(number: int, place: Sequence[TrackExtent]) -> Person:
     seen: list[Interval] = []
     for face in place:
         start_s, end_s = face.start_s, face.end_s
@@ -162,11 +162,11 @@ def _person(number: int, place: Sequence[FaceTrack]) -> Person:
     return Person(number, tuple(place), tuple(seen), (x0, y0, x1, y1))
 
 
-def _middle(face: FaceTrack) -> float:
+def _middle(face: TrackExtent) -> float:
     return (face.box[0] + face.box[2]) / 2
 
 
-def _place(place: Sequence[FaceTrack]) -> float:
+def _place(place: Sequence[TrackExtent]) -> float:
     """Return how far to the right a place is: the mean over the time its faces are in view."""
     lengths = [face.end_s - face.start_s for face in place]
     return float(np.average([_middle(face) for face in place], weights=lengths))

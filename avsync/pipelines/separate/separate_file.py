@@ -1,6 +1,6 @@
 """A video in, the voice of each face in it out, and what is left of the audio without them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cache, partial
@@ -16,9 +16,9 @@ from avsync.faces.detector import FaceDetector, find_detector
 from avsync.faces.landmarks import Landmarker, MediaPipeLandmarker, align_to_mean_face
 from avsync.faces.tracking import TrackedFace
 from avsync.media.container import UnreadableMedia
-from avsync.media.probe import MediaInfo, probe
-from avsync.media.writers.replace_audio import write_replaced
-from avsync.media.writers.retime import prospect
+from avsync.media.probe import MediaInfo, probe_media
+from avsync.media.writers.replace_audio import write_replaced_audio
+from avsync.media.writers.retime import forecast_copy
 from avsync.pipelines.check.check_file import DETAILS
 from avsync.pipelines.crop_stream import CropStream, Cut
 from avsync.pipelines.evaluate.separation import (
@@ -26,6 +26,7 @@ from avsync.pipelines.evaluate.separation import (
     evaluate_separation,
     evaluation_json,
 )
+from avsync.pipelines.progress import ProgressCallback
 from avsync.pipelines.separate.overlap_add import Faces, Separated, Separator, separate_blocks
 from avsync.pipelines.separate.people import (
     NoFaces,
@@ -51,8 +52,6 @@ from avsync.timing import FPS
 # The share of the work that looking for faces is.
 LOOKING = 0.2
 
-Report = Callable[[float], None]
-
 
 def separate(
     path: str | Path,
@@ -66,7 +65,7 @@ def separate(
     mux: bool = False,
     references: str | Path | None = None,
     overwrite: bool = False,
-    progress: Report | None = None,
+    progress: ProgressCallback | None = None,
 ) -> SeparationResult:
     """Write the voice of each chosen face of a video, and what is left, as WAV files.
 
@@ -104,9 +103,9 @@ def separate(
     found = _detector(detector) if task.spec.uses_video else None
     blank = SeparationResult(str(path), str(output), "unreadable", None, "", who, name)
     try:
-        info = probe(path)
+        info = probe_media(path)
         if mux:
-            prospect(Path(path), _video(blank, 0, info), encode=True)
+            forecast_copy(Path(path), _video(blank, 0, info), encode=True)
         with _cut(task, landmarker) as cut:
             result = _separated(blank, info, task, found, cut, mux, progress or _nobody)
     except UnreadableMedia as error:
@@ -179,7 +178,7 @@ def _separated(
     detector: FaceDetector | None,
     cut: Cut | None,
     mux: bool,
-    report: Report,
+    report: ProgressCallback,
 ) -> SeparationResult:
     """Return the result of a file that can be opened, `blank` saying how it is separated."""
     if not info.audio:
@@ -212,7 +211,7 @@ def _written(
     faces: Faces,
     people: Sequence[Person],
     mux: bool,
-    report: Report,
+    report: ProgressCallback,
 ) -> SeparationResult:
     audio, folder = Sound.of(info), Path(blank.output)
     numbers = [person.number for person in people] or [0]
@@ -228,7 +227,7 @@ def _written(
             raise _NothingHeard
         for voice, video in zip(voices, videos, strict=False):
             beside = stack.enter_context(replacing(video))
-            write_replaced(
+            write_replaced_audio(
                 Path(info.path), beside, video, voice, info.video_start_s + audio.start_s
             )
     return replace(
@@ -262,7 +261,7 @@ def _voices(
 
 
 def _told(
-    separated: Iterator[Separated], rate: int, duration_s: float | None, report: Report
+    separated: Iterator[Separated], rate: int, duration_s: float | None, report: ProgressCallback
 ) -> Iterator[Separated]:
     """Yield the same, the share done being told."""
     samples = 0

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from avsync.media.audio_reader import AudioClock
-from avsync.media.probe import audio_end_s, probe, probe_audio
+from avsync.media.probe import last_audio_packet_end_s, probe_audio, probe_media
 from avsync.tasks.talking.generator import TalkingFace
 from avsync.timing import FPS, FRAME_MS, SAMPLE_RATE, exact_div
 
@@ -35,8 +35,8 @@ class Voice(NamedTuple):
         UnreadableMedia where there is no audio, or none that can be decoded.
         """
         audio = probe_audio(path)
-        origin_s = probe(path).video_start_s if audio.with_video else max(audio.start_s, 0.0)
-        return Voice(path, origin_s, max(audio_end_s(path) - origin_s, 0.0))
+        origin_s = probe_media(path).video_start_s if audio.with_video else max(audio.start_s, 0.0)
+        return Voice(path, origin_s, max(last_audio_packet_end_s(path) - origin_s, 0.0))
 
 
 class VoiceTokens:

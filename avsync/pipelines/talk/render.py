@@ -1,7 +1,7 @@
 """The frames of a video with the lower halves of chosen faces drawn anew, window by window."""
 
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import NamedTuple
@@ -16,19 +16,19 @@ from avsync.faces.crops import cut_face
 from avsync.faces.detector import FaceDetector
 from avsync.faces.tracking import follow_faces
 from avsync.media.probe import MediaInfo
-from avsync.media.video_reader import DecodedVideoFrame, Tick, read_decoded, read_frames
+from avsync.media.video_reader import DecodedVideoFrame, Tick, read_decoded_frames, read_frames
 from avsync.media.writers.video_writer import TimedFrame
-from avsync.media.yuv import Painter
+from avsync.media.yuv import YuvConverter
 from avsync.pipelines.crop_stream import MAX_SIDE
+from avsync.pipelines.progress import ProgressCallback
 from avsync.pipelines.separate.people import Person
 from avsync.pipelines.talk.audio_tokens import VoiceTokens
-from avsync.scoring.decision import FaceTrack
+from avsync.scoring.decision import TrackExtent
 from avsync.tasks.talking.generator import FRAMES_PER_PASS, TalkingFace, face_pair
 from avsync.timing import FPS
 
 # Frames are looked at in this size: no detector looks at more pixels, and it costs less.
 LOOK_SIDE = 640
-Report = Callable[[float], None]
 
 
 class Looked(NamedTuple):
@@ -46,16 +46,16 @@ class Looked(NamedTuple):
         """When the last frame has been shown."""
         return float(self.times_s[-1] + self.shown_s[-1])
 
-    def faces(self) -> dict[int, FaceTrack]:
+    def faces(self) -> dict[int, TrackExtent]:
         """Return each face with its median box in pixels of the upright frame."""
         return {number: self._face(number, boxes) for number, boxes in self.tracks.items()}
 
-    def _face(self, number: int, boxes: "Boxes") -> FaceTrack:
+    def _face(self, number: int, boxes: "Boxes") -> TrackExtent:
         last = boxes.first + len(boxes) - 1
         end_s = float(self.times_s[last] + self.shown_s[last])
         box = boxes.median() * np.array([*self.size, *self.size])
         x0, y0, x1, y1 = box.tolist()
-        return FaceTrack(number, float(self.times_s[boxes.first]), end_s, (x0, y0, x1, y1))
+        return TrackExtent(number, float(self.times_s[boxes.first]), end_s, (x0, y0, x1, y1))
 
 
 class Boxes:
@@ -88,7 +88,7 @@ class Boxes:
         return median
 
 
-def look(info: MediaInfo, detector: FaceDetector, report: Report) -> Looked:
+def look(info: MediaInfo, detector: FaceDetector, report: ProgressCallback) -> Looked:
     """Follow the faces of a video through every frame.
 
     Args:
@@ -147,7 +147,7 @@ class TalkingFrameRenderer:
         people: Sequence[Person],
         model: TalkingFace,
         voice: VoiceTokens,
-        painter: Painter,
+        painter: YuvConverter,
     ) -> None:
         self.info, self.looked, self.people = info, looked, people
         self.model, self.voice, self.painter = model, voice, painter
@@ -157,7 +157,7 @@ class TalkingFrameRenderer:
 
     def __iter__(self) -> Iterator[TimedFrame]:
         count = WINDOW_BYTES // (PIXEL_BYTES * self.info.width * self.info.height)
-        with closing(read_decoded(self.info.path, MAX_SIDE)) as decoded:
+        with closing(read_decoded_frames(self.info.path, MAX_SIDE)) as decoded:
             frames = enumerate(decoded)
             while window := list(islice(frames, max(1, min(FRAMES_PER_PASS, count)))):
                 shown: list[TimedFrame] = []

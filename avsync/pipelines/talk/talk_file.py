@@ -1,6 +1,6 @@
 """A video of a face and a voice in; the video in which the face says what the voice says out."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import cache
@@ -11,8 +11,8 @@ import torch
 
 from avsync.faces.detector import FaceDetector, find_detector
 from avsync.media.container import UnreadableMedia
-from avsync.media.probe import MediaInfo, probe
-from avsync.media.writers.atomic_output import becoming, refuse_destination
+from avsync.media.probe import MediaInfo, probe_media
+from avsync.media.writers.atomic_output import atomic_output, check_destination
 from avsync.media.writers.video_writer import (
     NewAudio,
     TimedFrame,
@@ -20,8 +20,9 @@ from avsync.media.writers.video_writer import (
     encoder_formats,
     write_video,
 )
-from avsync.media.yuv import Painter
+from avsync.media.yuv import YuvConverter
 from avsync.pipelines.check.check_file import DETAILS
+from avsync.pipelines.progress import ProgressCallback
 from avsync.pipelines.separate.people import Person, check_who, chosen, people_of
 from avsync.pipelines.talk.audio_tokens import Voice, VoiceTokens
 from avsync.pipelines.talk.render import Looked, TalkingFrameRenderer, device_of, look
@@ -35,8 +36,6 @@ LOOKING = 0.2
 # IPTC's word for frames of which a network has drawn a part.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
-Report = Callable[[float], None]
-
 
 def talk(
     face: str | Path,
@@ -48,7 +47,7 @@ def talk(
     weights: str | Path | None = None,
     detector: str | FaceDetector | None = None,
     overwrite: bool = False,
-    progress: Report | None = None,
+    progress: ProgressCallback | None = None,
 ) -> TalkResult:
     """Write `output`: the video `face` with the audio of `audio`, its mouth drawn to fit.
 
@@ -79,13 +78,13 @@ def talk(
     target = Path(output)
     check_suffix(target)
     for source in (face, audio):
-        refuse_destination(Path(source), target, overwrite=overwrite)
+        check_destination(Path(source), target, overwrite=overwrite)
     name, task = load_talking_face(model, weights)
     report = progress or _nobody
     blank = TalkResult(str(face), str(audio), str(output), "unreadable", None, "", who, name)
     found = find_detector(detector) if detector is None or isinstance(detector, str) else detector
     try:
-        info = probe(face)
+        info = probe_media(face)
         voice = _voice(audio)
         looked = look(info, found, _part(report, 0.0, LOOKING))
         everyone, reason = people_of(looked.faces())
@@ -171,27 +170,34 @@ def _written(
     model: tuple[str, TalkingFace],
     voice: Voice,
     target: Path,
-    report: Report,
+    report: ProgressCallback,
 ) -> list[int]:
     """Write the video; how many frames of each person were drawn."""
     name, task = model
     audio = NewAudio(voice.path, voice.origin_s, looked.end_s)
-    with becoming(target) as partial, closing(VoiceTokens(task, voice, device_of(task))) as heard:
+    with (
+        atomic_output(target) as partial,
+        closing(VoiceTokens(task, voice, device_of(task))) as heard,
+    ):
         formats, odd = encoder_formats(target)
-        talking = TalkingFrameRenderer(info, looked, people, task, heard, Painter(formats, odd))
+        talking = TalkingFrameRenderer(
+            info, looked, people, task, heard, YuvConverter(formats, odd)
+        )
         told = _told(talking, looked.end_s, _part(report, LOOKING, 1.0))
         write_video(Path(info.path), partial, target, told, audio, marks(name))
     return talking.drawn
 
 
-def _told(frames: Iterable[TimedFrame], end_s: float, report: Report) -> Iterator[TimedFrame]:
+def _told(
+    frames: Iterable[TimedFrame], end_s: float, report: ProgressCallback
+) -> Iterator[TimedFrame]:
     """Yield the same, the share done being told."""
     for frame in frames:
         yield frame
         report(min(1.0, frame.time_s / end_s))
 
 
-def _part(report: Report, start: float, end: float) -> Report:
+def _part(report: ProgressCallback, start: float, end: float) -> ProgressCallback:
     return lambda share: report(start + (end - start) * share)
 
 

@@ -1,6 +1,4 @@
-"""The map of time and offset that a file's faces give together, in nats, as shapes of offset(t) are
-laid through it.
-"""
+"""Evidence map of a file over time and offset, in nats, to which offset trajectories are fitted."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,26 +9,32 @@ from avsync.scoring.score_sums import BIN_WINDOWS, TrackScores
 from avsync.timing import FPS
 
 # Evidence is not quite nats: windows overlap, and noise lasts longer than they do. Scaled by this,
-# a line through held-out clips in sync collects half a nat more than a constant, as one parameter
-# more should (`benchmarks/faults.py --scale`).
+# a linear trajectory through held-out clips in sync collects half a nat more than a constant, as
+# one more parameter should.
 NATS = 0.25
-# Offsets lie this close together: what a minute says of its offset is some 5 ms wide.
+# Resolution of the offsets: the peak of a minute's evidence is some 5 ms wide.
 FINE_MS = 2.5
-# Bins of a block, 2 s: what blurs the offset of one sentence does not blur the next one's alike.
+# Bins of a block, 2 s: errors that blur the offset of one sentence are independent of the next's.
 BLOCK_BINS = 5
-# How far apart the curves are sampled that are judged as the engine's are.
+# Resolution of the curves that are decided like those of the engine.
 STEP_MS = 20.0
-# More bins are merged: an hour keeps rows of 1.2 s.
-MAX_ROWS = 3000
-# So many blocks tell nothing of the offset, or something false: another's voice, a cut-away.
-ASTRAY = 0.01
-# A window begins at its tick; its middle, in the models that see 5 frames, is this much later.
+# With more bins than this, neighbours are merged: an hour keeps 1.2 s resolution.
+MAX_TIMES = 3000
+# Share of blocks whose evidence says nothing about the offset, or something wrong: another
+# speaker's voice, a cut-away.
+OUTLIER_SHARE = 0.01
+# A window begins at its tick; its centre, in models that see 5 frames, is this much later.
 HALF_WINDOW_S = 0.1
 
 
-class Rows(NamedTuple):
-    """Evidence in nats `(R, K)` at times `t_s` `(R,)`, each for `width_s` seconds, and at offsets
-    `offsets_ms` `(K,)`, rising by `FINE_MS`.
+class EvidenceMap(NamedTuple):
+    """Evidence over time and offset.
+
+    Args:
+        t_s: centres `(R,)` of the time cells, in seconds.
+        offsets_ms: rising offsets `(K,)`, `FINE_MS` apart.
+        nats: log-likelihood `(R, K)` up to a constant.
+        width_s: length of a time cell.
     """
 
     t_s: np.ndarray
@@ -39,28 +43,51 @@ class Rows(NamedTuple):
     width_s: float
 
     def along(self, path_ms: np.ndarray) -> np.ndarray:
-        """Return the nats `(..., R)` on paths of offsets `(..., R)`; 0 outside the range of offsets."""
-        place = (path_ms - self.offsets_ms[0]) / FINE_MS
-        low = np.clip(np.floor(place).astype(int), 0, len(self.offsets_ms) - 2)
-        part, row = place - low, np.arange(len(self.t_s))
-        nats = (1 - part) * self.nats[row, low] + part * self.nats[row, low + 1]
+        """Interpolate the evidence at one offset per time.
+
+        Args:
+            path_ms: trajectories of offsets `(..., R)`.
+
+        Returns:
+            Nats `(..., R)`; 0 outside the range of offsets.
+        """
+        position = (path_ms - self.offsets_ms[0]) / FINE_MS
+        low = np.clip(np.floor(position).astype(int), 0, len(self.offsets_ms) - 2)
+        part, time = position - low, np.arange(len(self.t_s))
+        nats = (1 - part) * self.nats[time, low] + part * self.nats[time, low + 1]
         return np.where((part >= 0) & (part <= 1), nats, 0.0)
 
     def aligned(self, path_ms: np.ndarray) -> np.ndarray:
-        """Return the nats `(K,)` summed over rows, each moved so that the path `(R,)` lies at 0."""
-        place = np.arange(len(self.offsets_ms)) + np.round(path_ms / FINE_MS).astype(int)[:, None]
-        known = (place >= 0) & (place < len(self.offsets_ms))
-        place = place.clip(0, len(self.offsets_ms) - 1)
-        return np.where(known, np.take_along_axis(self.nats, place, 1), 0.0).sum(0)
+        """Sum the evidence over time relative to a trajectory.
 
-    def on_steps(self, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return a curve over the offsets, and the offsets, on the engine's own steps."""
-        some = round(STEP_MS / FINE_MS)
-        return curve[::some], self.offsets_ms[::some]
+        Args:
+            path_ms: offsets `(R,)`, which are shifted to 0.
+
+        Returns:
+            Nats `(K,)` over the offset from the trajectory.
+        """
+        shift = np.round(path_ms / FINE_MS).astype(int)
+        index = np.arange(len(self.offsets_ms)) + shift[:, None]
+        known = (index >= 0) & (index < len(self.offsets_ms))
+        index = index.clip(0, len(self.offsets_ms) - 1)
+        return np.where(known, np.take_along_axis(self.nats, index, 1), 0.0).sum(0)
+
+    def on_engine_steps(self, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Subsample a curve `(K,)` to steps of `STEP_MS`; return it with its offsets."""
+        stride = round(STEP_MS / FINE_MS)
+        return curve[::stride], self.offsets_ms[::stride]
 
 
-def rows_of(tracks: Sequence[TrackScores], scale: float = NATS) -> Rows:
-    """Return the evidence of tracks, summed bin by bin. ValueError where they hold none."""
+def build_evidence_map(tracks: Sequence[TrackScores], scale: float = NATS) -> EvidenceMap:
+    """Sum the evidence of tracks bin by bin, on offsets `FINE_MS` apart.
+
+    Args:
+        tracks: scores of the tracks, all over the same offsets.
+        scale: nats per unit of evidence.
+
+    Raises:
+        ValueError: if the tracks hold no evidence.
+    """
     if not any(len(track.bins) for track in tracks):
         raise ValueError("tracks must hold evidence, got none")
     bins = np.unique(np.concatenate([track.bins for track in tracks]))
@@ -69,35 +96,27 @@ def rows_of(tracks: Sequence[TrackScores], scale: float = NATS) -> Rows:
         evidence[np.searchsorted(bins, track.bins)] += track.evidence
     width_s = BIN_WINDOWS / FPS
     t_s = (bins + 0.5) * width_s + HALF_WINDOW_S
-    return _finer(merged(Rows(t_s, tracks[0].offsets_ms, scale * evidence, width_s), MAX_ROWS))
+    coarse = EvidenceMap(t_s, tracks[0].offsets_ms, scale * evidence, width_s)
+    return _interpolate_offsets(merge_times(coarse, MAX_TIMES))
 
 
-def merged(rows: Rows, at_most: int) -> Rows:
-    """Neighbouring rows summed so that there are about so many at most."""
-    return _summed(rows, -(-len(rows.t_s) // at_most))
+def merge_times(evidence: EvidenceMap, at_most: int) -> EvidenceMap:
+    """Sum neighbouring time cells so that about `at_most` are left."""
+    return _sum_times(evidence, -(-len(evidence.t_s) // at_most))
 
 
-def _summed(rows: Rows, some: int) -> Rows:
-    """Rows that lie in the same stretch of `some` widths summed."""
-    if some == 1:
-        return rows
-    group = np.round((rows.t_s - rows.t_s[0]) / rows.width_s).astype(int) // some
-    first = np.flatnonzero(np.diff(group, prepend=-1))
-    count = np.diff(first, append=len(rows.t_s))
-    t_s = np.add.reduceat(rows.t_s, first) / count
-    return Rows(t_s, rows.offsets_ms, np.add.reduceat(rows.nats, first), some * rows.width_s)
+def sum_to_blocks(evidence: EvidenceMap) -> EvidenceMap:
+    """Sum bins to blocks of 2 s."""
+    return _sum_times(evidence, BLOCK_BINS)
 
 
-def in_blocks(rows: Rows) -> Rows:
-    """Bins summed to blocks of 2 s."""
-    return _summed(rows, BLOCK_BINS)
+def to_block_likelihood(blocks: EvidenceMap, spread_ms: float) -> EvidenceMap:
+    """Convert the evidence of blocks to robust log-likelihoods of the file's offset.
 
-
-def believed(blocks: Rows, spread_ms: float) -> Rows:
-    """Return what each block says of an offset that is true for the whole: 0 where it tells nothing.
-
-    A block has its own offset, `spread_ms` around the true one: sentences differ, and so do takes
-    that were cut together. And it may be astray: no block can rule an offset out for the others.
+    A block has an offset of its own, normally distributed by `spread_ms` around the file's:
+    sentences differ, and so do takes that were cut together. It may also be an outlier, with
+    probability `OUTLIER_SHARE`, so no block can rule an offset out for the others. A block without
+    information gets 0 nats everywhere.
     """
     share = np.exp(blocks.nats - blocks.nats.max(1, keepdims=True))
     share /= share.sum(1, keepdims=True)
@@ -107,28 +126,33 @@ def believed(blocks: Rows, spread_ms: float) -> Rows:
     padded = np.pad(share, ((0, 0), (reach, reach)))
     count = share.shape[1]
     blurred = sum(weight * padded[:, k : k + count] for k, weight in enumerate(kernel))
-    return blocks._replace(nats=np.log((1 - ASTRAY) * count * blurred + ASTRAY))
+    return blocks._replace(nats=np.log((1 - OUTLIER_SHARE) * count * blurred + OUTLIER_SHARE))
 
 
-def vertex(curve: np.ndarray, best: int) -> float:
-    """Where, in steps from `best`, the parabola through it and its neighbours has its top."""
-    if not 0 < best < len(curve) - 1:
-        return 0.0
-    before, top, after = curve[best - 1 : best + 2]
-    bend = before - 2 * top + after
-    return 0.0 if bend >= 0 else float(np.clip(0.5 * (before - after) / bend, -1, 1))
+def _sum_times(evidence: EvidenceMap, factor: int) -> EvidenceMap:
+    """Sum time cells that lie within the same `factor` widths."""
+    if factor == 1:
+        return evidence
+    t_s = evidence.t_s
+    group = np.round((t_s - t_s[0]) / evidence.width_s).astype(int) // factor
+    first = np.flatnonzero(np.diff(group, prepend=-1))
+    count = np.diff(first, append=len(t_s))
+    nats = np.add.reduceat(evidence.nats, first)
+    centres_s = np.add.reduceat(t_s, first) / count
+    return EvidenceMap(centres_s, evidence.offsets_ms, nats, factor * evidence.width_s)
 
 
-def _finer(rows: Rows) -> Rows:
-    """Return the same with offsets `FINE_MS` apart, by cubic convolution, which keeps what is measured."""
-    step_ms = rows.offsets_ms[1] - rows.offsets_ms[0]
-    fine = rows.offsets_ms[0] + FINE_MS * np.arange(
-        round((rows.offsets_ms[-1] - rows.offsets_ms[0]) / FINE_MS) + 1
+def _interpolate_offsets(evidence: EvidenceMap) -> EvidenceMap:
+    """Interpolate to offsets `FINE_MS` apart by cubic convolution, which keeps measured values."""
+    offsets_ms = evidence.offsets_ms
+    step_ms = offsets_ms[1] - offsets_ms[0]
+    fine = offsets_ms[0] + FINE_MS * np.arange(
+        round((offsets_ms[-1] - offsets_ms[0]) / FINE_MS) + 1
     )
-    place = (fine - rows.offsets_ms[0]) / step_ms
-    low = np.minimum(place.astype(int), len(rows.offsets_ms) - 2)
-    x = place - low
-    padded = np.pad(rows.nats, ((0, 0), (1, 1)), mode="edge")
+    position = (fine - offsets_ms[0]) / step_ms
+    low = np.minimum(position.astype(int), len(offsets_ms) - 2)
+    x = position - low
+    padded = np.pad(evidence.nats, ((0, 0), (1, 1)), mode="edge")
     weights = (
         -0.5 * x + x**2 - 0.5 * x**3,
         1 - 2.5 * x**2 + 1.5 * x**3,
@@ -136,4 +160,4 @@ def _finer(rows: Rows) -> Rows:
         -0.5 * x**2 + 0.5 * x**3,
     )
     nats = sum(weight * padded[:, low + k] for k, weight in enumerate(weights))
-    return Rows(rows.t_s, fine, np.asarray(nats), rows.width_s)
+    return EvidenceMap(evidence.t_s, fine, np.asarray(nats), evidence.width_s)

@@ -1,4 +1,9 @@
-"""How the offset of a voice goes over time, and what a course that changes says of a face."""
+"""Select the offset trajectory of a file: constant, linear (drift) or piecewise constant (jumps).
+
+Penalised maximum likelihood: each kind is fitted to the evidence map, and one with more parameters
+must collect more nats than a constant, by a margin. `decide_along_trajectory` then decides a face
+that has no constant offset along its trajectory.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -6,108 +11,138 @@ from itertools import pairwise
 
 import numpy as np
 
-from avsync.scoring.decision import Answer, judge_evidence
+from avsync.scoring.decision import Decision, decide_from_evidence
 from avsync.scoring.result import TrackResult
 from avsync.scoring.score_sums import TrackScores
-from avsync.scoring.trajectory.drift_rates import RATES
-from avsync.scoring.trajectory.evidence_map import Rows, believed, in_blocks, rows_of
+from avsync.scoring.trajectory.evidence_map import (
+    EvidenceMap,
+    build_evidence_map,
+    sum_to_blocks,
+    to_block_likelihood,
+)
 from avsync.scoring.trajectory.linear import (
     MAX_PPM,
-    Line,
+    RATES,
+    LinearTrajectory,
     fit_constant,
-    fit_exact,
-    refine_line,
-    search_line,
+    fit_known_rates,
+    refine_linear,
+    search_linear,
 )
-from avsync.scoring.trajectory.piecewise import MIN_JUMP_MS, Steps, fit_steps, place_changes
+from avsync.scoring.trajectory.piecewise import (
+    MIN_JUMP_MS,
+    PiecewiseTrajectory,
+    fit_piecewise,
+    refine_change_points,
+)
 from avsync.tasks.calibration import Calibration
 
-# What a shape must collect more than a constant to be believed, in nats. Most files are constant;
-# on rendered clips in sync that nothing was fitted to, a line gains half a nat on average.
-LINE_NATS = 5.0
+# Penalties in nats: what a trajectory must collect more than a constant to be selected. Most files
+# are constant; on rendered clips in sync that nothing was fitted to, a linear one gains half a nat
+# on average.
+LINEAR_NATS = 5.0
 CHANGE_NATS = 12.0
-# A drift that moves the offset by less over the whole file is not worth a name, and single
-# sentences differ by as much.
+# A drift that moves the offset by less over the whole file is not reported: single sentences differ
+# by as much.
 MIN_DRIFT_MS = 8.0
-# Shorter stretches of evidence have no course over time.
-MIN_ROWS = 10
-# How far, in ms, sentences may differ from what is true for the file; which it is, the file shows.
-# Sentences of one take differ by 4 or less, those of GRID, cut apart at whole frames, by 12.
+# With fewer bins of evidence no trajectory is fitted.
+MIN_BINS = 10
+# Standard deviations, in ms, of the offset of a sentence around the file's; the one that explains
+# the file best is used. Sentences of one take differ by 4 or less, those of GRID, cut apart at
+# whole frames, by 12.
 SPREADS_MS = (2.5, 5.0, 9.0, 14.0, 20.0)
-# So much of a course in steps must be believed piece by piece.
-MIN_BELIEVED = 0.5
+# Minimum share of the time cells that lie in segments with a confident offset of their own.
+MIN_CONFIDENT_SHARE = 0.5
+
+Trajectory = LinearTrajectory | PiecewiseTrajectory
 
 
-def find_shape(
+def fit_trajectory(
     tracks: Sequence[TrackScores], search_s: float, calibration: Calibration
-) -> Line | Steps | None:
-    """Return the shape that explains the evidence so much better than a constant that it is believed; None
-    where none does.
+) -> Trajectory | None:
+    """Return the trajectory that explains the evidence best; None for a constant offset.
+
+    Args:
+        tracks: scores of the faces that the speech belongs to.
+        search_s: offsets of constant and piecewise trajectories stay within +-search_s.
+        calibration: calibration of the model.
     """
-    if sum(len(track.bins) for track in tracks) < MIN_ROWS:
+    if sum(len(track.bins) for track in tracks) < MIN_BINS:
         return None
-    rows = rows_of(tracks)
-    blocks = in_blocks(rows)
-    start = search_line(believed(blocks, SPREADS_MS[-1]))
-    shapes = (
-        shape
+    evidence = build_evidence_map(tracks)
+    blocks = sum_to_blocks(evidence)
+    start = search_linear(to_block_likelihood(blocks, SPREADS_MS[-1]))
+    candidates = (
+        candidate
         for spread_ms in SPREADS_MS
-        for shape in _shapes(believed(blocks, spread_ms), start, 1000 * search_s)
+        for candidate in _candidates(to_block_likelihood(blocks, spread_ms), start, 1000 * search_s)
     )
-    shape = max(shapes, key=lambda found: found[0])[1]
-    return _sure(rows, shape, search_s, calibration) if isinstance(shape, Steps) else shape
+    best = max(candidates, key=lambda candidate: candidate[0])[1]
+    if isinstance(best, PiecewiseTrajectory):
+        return _keep_confident_segments(evidence, best, search_s, calibration)
+    return best
 
 
-def rejudge(
+def decide_along_trajectory(
     track: TrackResult, scores: TrackScores, search_s: float, calibration: Calibration
 ) -> TrackResult:
-    """Return a face whose voice fits at no offset, judged again along the course that its offset takes: a
-    jump makes two half peaks, a drift a broad one.
+    """Decide a face again whose audio matches at no constant offset, along its offset trajectory.
 
-    Its answer becomes that of the course's middle, or of its longest piece.
+    A jump makes two half peaks, a drift a broad one, so such a face is `no_match` at first. Its
+    offset becomes that in the middle of a drift, or that of the longest segment between jumps. All
+    other results are returned as they are.
     """
     if track.reason not in ("no_match", "out_of_range"):
         return track
-    shape = find_shape([scores], search_s, calibration)
-    if shape is None:
+    trajectory = fit_trajectory([scores], search_s, calibration)
+    if trajectory is None:
         return track
-    rows = rows_of([scores])
-    if isinstance(shape, Line):
-        answer = _along_line(rows, shape, search_s, calibration)
+    evidence = build_evidence_map([scores])
+    if isinstance(trajectory, LinearTrajectory):
+        decision = _decide_linear(evidence, trajectory, search_s, calibration)
     else:
-        pieces = _pieces(rows, shape, search_s, calibration)
-        believed_rows = sum(count for count, answer in pieces if answer.status == "ok")
-        if believed_rows < MIN_BELIEVED * len(rows.t_s):
+        segments = _decide_segments(evidence, trajectory, search_s, calibration)
+        confident = sum(count for count, decision in segments if decision.status == "ok")
+        if confident < MIN_CONFIDENT_SHARE * len(evidence.t_s):
             return track
-        answer = max(pieces, key=lambda piece: (piece[1].status == "ok", piece[0]))[1]
-    return replace(track, **answer._asdict()) if answer.status == "ok" else track
+        decision = max(segments, key=lambda segment: (segment[1].status == "ok", segment[0]))[1]
+    return replace(track, **decision._asdict()) if decision.status == "ok" else track
 
 
-def _shapes(
-    blocks: Rows, start: Line, search_ms: float
-) -> Iterator[tuple[float, Line | Steps | None]]:
-    """Yield every shape, None for a constant, with what it collects less the price of its freedom."""
+def _candidates(
+    blocks: EvidenceMap, start: LinearTrajectory, search_ms: float
+) -> Iterator[tuple[float, Trajectory | None]]:
+    """Yield nats less the penalty, and the trajectory; None for a constant one."""
     yield fit_constant(blocks, search_ms).nats, None
-    line, exact = refine_line(blocks, start), fit_exact(blocks, [ppm for ppm, _ in RATES])
-    if abs(line.ppm) * np.ptp(blocks.t_s) / 1000 >= MIN_DRIFT_MS and abs(line.ppm) <= MAX_PPM:
-        yield line.nats - LINE_NATS, line
-    yield exact.nats - LINE_NATS, exact
-    steps = fit_steps(blocks, search_ms, CHANGE_NATS)
-    if steps.changes_s:
-        yield steps.nats - CHANGE_NATS * len(steps.changes_s), steps
+    drift = refine_linear(blocks, start)
+    known_drift = fit_known_rates(blocks, [ppm for ppm, _ in RATES])
+    if abs(drift.ppm) * np.ptp(blocks.t_s) / 1000 >= MIN_DRIFT_MS and abs(drift.ppm) <= MAX_PPM:
+        yield drift.nats - LINEAR_NATS, drift
+    yield known_drift.nats - LINEAR_NATS, known_drift
+    jumps = fit_piecewise(blocks, search_ms, CHANGE_NATS)
+    if jumps.changes_s:
+        yield jumps.nats - CHANGE_NATS * len(jumps.changes_s), jumps
 
 
-def _sure(rows: Rows, steps: Steps, search_s: float, calibration: Calibration) -> Steps | None:
-    """Return the steps that are believed by their own evidence, placed; None where one offset is left.
+def _keep_confident_segments(
+    evidence: EvidenceMap,
+    trajectory: PiecewiseTrajectory,
+    search_s: float,
+    calibration: Calibration,
+) -> PiecewiseTrajectory | None:
+    """Drop segments without a confident offset of their own; None if one offset is left.
 
-    For a while another's voice may fit somewhere by chance: such a piece goes to those next to it.
+    For a while another speaker's voice may match somewhere by chance: the time of such a segment
+    goes to its neighbours.
     """
     levels_ms: list[float] = []
     changes_s: list[float] = []
-    starts_s = (-np.inf, *steps.changes_s)
-    pieces = _pieces(rows, steps, search_s, calibration)
-    for start_s, level_ms, (_, answer) in zip(starts_s, steps.levels_ms, pieces, strict=True):
-        if answer.status != "ok":
+    starts_s = (-np.inf, *trajectory.changes_s)
+    segments = _decide_segments(evidence, trajectory, search_s, calibration)
+    for start_s, level_ms, (_, decision) in zip(
+        starts_s, trajectory.levels_ms, segments, strict=True
+    ):
+        if decision.status != "ok":
             continue
         if not levels_ms:
             levels_ms.append(level_ms)
@@ -116,28 +151,36 @@ def _sure(rows: Rows, steps: Steps, search_s: float, calibration: Calibration) -
             changes_s.append(float(start_s))
     if len(levels_ms) < 2:
         return None
-    return place_changes(rows, Steps(tuple(levels_ms), tuple(changes_s), steps.nats))
+    kept = PiecewiseTrajectory(tuple(levels_ms), tuple(changes_s), trajectory.nats)
+    return refine_change_points(evidence, kept)
 
 
-def _pieces(
-    rows: Rows, steps: Steps, search_s: float, calibration: Calibration
-) -> list[tuple[int, Answer]]:
-    """Return how many rows each piece has, and what they say on their own."""
-    edges = (0, *np.searchsorted(rows.t_s, steps.changes_s), len(rows.t_s))
+def _decide_segments(
+    evidence: EvidenceMap,
+    trajectory: PiecewiseTrajectory,
+    search_s: float,
+    calibration: Calibration,
+) -> list[tuple[int, Decision]]:
+    """Return the number of time cells of each segment, and the decision from these alone."""
+    edges = (0, *np.searchsorted(evidence.t_s, trajectory.changes_s), len(evidence.t_s))
     return [
-        (high - low, _judged(rows, rows.nats[low:high].sum(0), search_s, calibration))
+        (high - low, _decide(evidence, evidence.nats[low:high].sum(0), search_s, calibration))
         for low, high in pairwise(edges)
     ]
 
 
-def _along_line(rows: Rows, line: Line, search_s: float, calibration: Calibration) -> Answer:
-    path_ms = line.at(rows.t_s)
-    # The offset at the middle; of a line that has left the search by then, where it is least.
+def _decide_linear(
+    evidence: EvidenceMap, trajectory: LinearTrajectory, search_s: float, calibration: Calibration
+) -> Decision:
+    path_ms = trajectory.at(evidence.t_s)
+    # The offset at the middle; if that is outside the search range, the one nearest to zero.
     middle_ms = float(path_ms[len(path_ms) // 2])
     nearest_ms = float(path_ms[np.argmin(np.abs(path_ms))])
     anchor_ms = middle_ms if abs(middle_ms) <= 1000 * search_s else nearest_ms
-    return _judged(rows, rows.aligned(path_ms - anchor_ms), search_s, calibration)
+    return _decide(evidence, evidence.aligned(path_ms - anchor_ms), search_s, calibration)
 
 
-def _judged(rows: Rows, curve: np.ndarray, search_s: float, calibration: Calibration) -> Answer:
-    return judge_evidence(*rows.on_steps(curve), search_s, calibration)
+def _decide(
+    evidence: EvidenceMap, curve: np.ndarray, search_s: float, calibration: Calibration
+) -> Decision:
+    return decide_from_evidence(*evidence.on_engine_steps(curve), search_s, calibration)

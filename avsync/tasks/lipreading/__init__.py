@@ -1,10 +1,13 @@
 """Lip reading: transcribe speech from mouth crops, audio or both.
 
-import torch
-from avsync.tasks.lipreading import LipReaderConfig, build_lip_reader
+`LipReader` is AV-HuBERT's encoder with a transformer decoder, `Vocabulary` the characters or words
+of its texts; `beam_search` works with any model of the next symbol.
 
-model = build_lip_reader(LipReaderConfig()).eval()  # fresh weights
-texts = model.read(torch.rand(1, 3, 25, 88, 88), beam=5)  # one second of mouth crops
+    import torch
+    from avsync.tasks.lipreading import LipReaderConfig, build_lip_reader
+
+    model = build_lip_reader(LipReaderConfig()).eval()  # fresh weights
+    texts = model.read(torch.rand(1, 3, 25, 88, 88), beam=5)  # one second of mouth crops
 """
 
 import lazy_loader

@@ -1,8 +1,9 @@
-"""Batches that a talking face learns from, and what the model that guides it asks for."""
+"""Batches for talking faces, with the inputs of a frozen expert where its losses are used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,24 +11,24 @@ from torch import Generator, Tensor
 
 from avsync.data.corpora.transcripts import read_transcript
 from avsync.data.sampling.clip_windows import ClipWindows
-from avsync.data.sampling.talking_frames import TalkingClips, TalkingDraw
+from avsync.data.sampling.talking_frames import TalkingClips, TalkingSample
 from avsync.data.store.records import ClipInfo
 from avsync.tasks.input_spec import ClipSpec
 from avsync.tasks.lipreading.vocabulary import Vocabulary
 from avsync.tasks.talking.generator import FACE_SPEC
-from avsync.training.data.avhubert_inputs import mouths, with_margin
-from avsync.training.data.sync import ClipData, as_frames, open_sources, shares_of
-from avsync.training.engine.loop import MakeBatch
+from avsync.training.data.avhubert_inputs import mouth_batch, with_margin
+from avsync.training.data.sync import ClipData, as_frames, draw_shares, open_sources
+from avsync.training.engine.batches import MakeBatch
 
 
 @dataclass(frozen=True)
-class Guidance:
-    """What a batch must hold so that a frozen AV-SyncNet can judge the frames that are drawn.
+class ExpertInputs:
+    """What a batch must contain for a frozen AV-SyncNet to judge the generated frames.
 
     Args:
-        spec: of its mouth crops.
+        spec: input spec of the expert, for its mouth crops.
         margin: frames of the clip on either side of every run.
-        vocabulary: of its reader, to have what is said as well; None for none.
+        vocabulary: vocabulary of its lip reader, to include what is said; None for no text.
         transcripts: folder of NAME.align or NAME.txt files.
     """
 
@@ -37,66 +38,81 @@ class Guidance:
     transcripts: Path | None = None
 
 
-def talking_batches(clips: ClipData, runs: int, guidance: Guidance | None = None) -> MakeBatch:
-    """Make batches for `fit`: frames that tell who it is and true frames, each `(B, 3, P, 96, 96)`
-    RGB uint8, P = 5 `runs`; the true frames' places in their clips `(B, P)`; the clips' audio `(B,
+class _DrawnClip(NamedTuple):
+    """A sample with the clips it was drawn from, in face crops and in the expert's mouth crops."""
+
+    mouths: ClipWindows
+    faces: TalkingClips
+    sample: TalkingSample
+
+
+def talking_batches(clips: ClipData, runs: int, expert: ExpertInputs | None = None) -> MakeBatch:
+    """Make batches for a talking face.
+
+    A batch is identity frames and true frames, each `(B, 3, P, 96, 96)` RGB uint8 with P = 5
+    `runs`; the indices of the true frames in their clips `(B, P)`; and the audio of the clips `(B,
     640 T)`.
 
-    With guidance, before these: grey mouths of the whole clips `(B, T, 88, 88)`, where in the faces
-    drawn the mouths lie `(B, P, 6)`, and with a vocabulary the clips' lengths `(B,)`, symbols so
-    far `(B, L)` and those that follow `(B, L)`.
+    With expert inputs, these come first: grey mouths of the whole clips `(B, T, 88, 88)`, affine
+    maps of the mouths into the generated faces `(B, P, 6)`, and with a vocabulary the lengths of
+    the clips `(B,)`, previous symbols `(B, L)` and next symbols `(B, L)`.
+
+    Args:
+        clips: training clips and batch size.
+        runs: runs of five frames of each clip.
+        expert: inputs of the expert, None without one.
     """
-    margin = 0 if guidance is None else guidance.margin
-    sources = [TalkingClips(each, runs, margin) for each in open_sources(clips, FACE_SPEC)]
-    shares = shares_of(clips, [len(source) for source in sources])
-    judged = None
-    if guidance is not None:
-        judged = open_sources(clips, with_margin(guidance.spec))
+    margin = 0 if expert is None else expert.margin
+    faces = [TalkingClips(source, runs, margin) for source in open_sources(clips, FACE_SPEC)]
+    shares = draw_shares(clips, [len(source) for source in faces])
+    mouths = [] if expert is None else open_sources(clips, with_margin(expert.spec))
 
     def make_batch(rng: np.random.Generator, draws: Generator) -> tuple[Tensor, ...]:
-        numbers = rng.choice(len(sources), clips.batch, p=shares).tolist()
-        drawn = [sources[number].draw(rng) for number in numbers]
-        guided: tuple[Tensor, ...] = ()
-        if guidance is not None and judged is not None:
-            whole = [(judged[n], sources[n], each) for n, each in zip(numbers, drawn, strict=True)]
-            guided = _guided(whole, guidance, draws)
-        identity, pose = (
-            as_frames([each[part] for each in drawn])
-            for part in (TalkingDraw._fields.index("identity"), TalkingDraw._fields.index("pose"))
-        )
-        places = torch.from_numpy(np.stack([each.places for each in drawn]))
-        return *guided, identity, pose, places, _padded([each.wav for each in drawn])
+        numbers = rng.choice(len(faces), clips.batch, p=shares).tolist()
+        samples = [faces[number].draw(rng) for number in numbers]
+        expert_inputs: tuple[Tensor, ...] = ()
+        if expert is not None:
+            drawn = [
+                _DrawnClip(mouths[number], faces[number], sample)
+                for number, sample in zip(numbers, samples, strict=True)
+            ]
+            expert_inputs = _expert_inputs(drawn, expert, draws)
+        identity = as_frames([sample.identity for sample in samples])
+        pose = as_frames([sample.pose for sample in samples])
+        indices = torch.from_numpy(np.stack([sample.pose_indices for sample in samples]))
+        return *expert_inputs, identity, pose, indices, _padded([s.wav for s in samples])
 
     return make_batch
 
 
-def _guided(
-    drawn: Sequence[tuple[ClipWindows, TalkingClips, TalkingDraw]],
-    guidance: Guidance,
-    draws: Generator,
+def _expert_inputs(
+    drawn: Sequence[_DrawnClip], expert: ExpertInputs, draws: Generator
 ) -> tuple[Tensor, ...]:
-    lengths = [windows.lengths[each.clip] for windows, _, each in drawn]
+    lengths = [mouths.lengths[sample.clip] for mouths, _, sample in drawn]
     crops = [
-        windows.frames(each.clip, 0, length)
-        for (windows, _, each), length in zip(drawn, lengths, strict=True)
+        mouths.frames(sample.clip, 0, length)
+        for (mouths, _, sample), length in zip(drawn, lengths, strict=True)
     ]
-    grey = mouths(crops, guidance.spec.width, "none", draws)
-    lies = [clips.mouths_at(each.clip, each.places).reshape(-1, 6) for _, clips, each in drawn]
-    seen = (grey, torch.from_numpy(np.stack(lies)))
-    if guidance.vocabulary is None or guidance.transcripts is None:
-        return seen
-    texts = [_text(windows.rows[each.clip], guidance.transcripts) for windows, _, each in drawn]
-    return *seen, torch.tensor(lengths), *guidance.vocabulary.batch(texts)
+    grey = mouth_batch(crops, expert.spec.width, "none", draws)
+    affines = [
+        faces.mouth_affines(sample.clip, sample.pose_indices).reshape(-1, 6)
+        for _, faces, sample in drawn
+    ]
+    video = (grey, torch.from_numpy(np.stack(affines)))
+    if expert.vocabulary is None or expert.transcripts is None:
+        return video
+    texts = [_text(mouths.rows[sample.clip], expert.transcripts) for mouths, _, sample in drawn]
+    return *video, torch.tensor(lengths), *expert.vocabulary.batch(texts)
 
 
 def _text(row: ClipInfo, transcripts: Path) -> str:
     end_s = row.start_s + row.duration_s
-    return read_transcript(transcripts, row.source).inside(row.start_s, end_s).text
+    return read_transcript(transcripts, row.source).between(row.start_s, end_s).text
 
 
-def _padded(sounds: Sequence[np.ndarray]) -> Tensor:
-    """Sounds as one tensor `(B, N)`, silence behind the shorter ones."""
-    out = np.zeros((len(sounds), max(map(len, sounds))), np.float32)
-    for row, audio in zip(out, sounds, strict=True):
-        row[: len(audio)] = audio
+def _padded(waveforms: Sequence[np.ndarray]) -> Tensor:
+    """Stack waveforms as one tensor `(B, N)`, with silence after the shorter ones."""
+    out = np.zeros((len(waveforms), max(map(len, waveforms))), np.float32)
+    for row, wav in zip(out, waveforms, strict=True):
+        row[: len(wav)] = wav
     return torch.from_numpy(out)

@@ -1,4 +1,4 @@
-"""Batches of sentences: what is seen, what is heard, and what is said."""
+"""Batches of spoken sentences for lip readers: video, audio and text."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,24 +13,25 @@ from avsync.data.corpora.transcripts import Transcript, read_transcript
 from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.data.sampling.utterances import Utterance, Utterances
 from avsync.data.store.reader import Store, StoreClips
+from avsync.data.store.records import ClipInfo
 from avsync.data.store.splits import clips_of_split
 from avsync.tasks.lipreading.lip_reader import LipReader
 from avsync.tasks.lipreading.vocabulary import END, IGNORED, Unit, Vocabulary
 from avsync.timing import SAMPLES_PER_FRAME
-from avsync.training.data.avhubert_inputs import Augment, mouths, voices, with_margin
-from avsync.training.data.sync import ClipData, held_out_clips, open_sources, shares_of
-from avsync.training.engine.loop import MakeBatch
+from avsync.training.data.avhubert_inputs import Augment, fbank_batch, mouth_batch, with_margin
+from avsync.training.data.sync import ClipData, draw_shares, held_out_clips, open_sources
+from avsync.training.engine.batches import MakeBatch
 
 
 @dataclass(frozen=True)
-class Speech:
-    """What is said in the clips.
+class TranscriptData:
+    """Transcripts of the clips, and how sentences are drawn.
 
     Args:
         transcripts: folder of NAME.align (GRID) or NAME.txt (LRS2, LRS3, plain) files.
         parts: share of the draws that are a run of words instead of the whole sentence, where the
             times of words are known.
-        augment: what is altered: mouths, voices, both, or neither.
+        augment: what is augmented: mouths, voices, both, or none.
     """
 
     transcripts: Path
@@ -38,34 +39,34 @@ class Speech:
     augment: Augment = "both"
 
 
-class HeldOut(NamedTuple):
-    """Clips to measure on, and what is said in each."""
+class HeldOutTexts(NamedTuple):
+    """Held-out clips, and what is said in each."""
 
     clips: StoreClips | tuple[()]
     texts: list[str]
 
 
-class Spoken:
-    """Clips of stores with what is said in them.
+class TranscribedClips:
+    """Clips of stores with their transcripts.
 
     Args:
-        clips: which clips.
-        speech: where their transcripts are.
+        clips: training clips and batch size.
+        speech: their transcripts.
     """
 
-    def __init__(self, clips: ClipData, speech: Speech) -> None:
+    def __init__(self, clips: ClipData, speech: TranscriptData) -> None:
         self.clips, self.speech = clips, speech
 
-    def held_out(self) -> HeldOut:
+    def held_out(self) -> HeldOutTexts:
         """Return the clips that are measured on, and what is said in them."""
         clips = held_out_clips(self.clips)
         rows = [clips.store.rows[index] for index in clips.indices] if clips else []
-        texts = [self._said(r["source"], r["start_s"], r["frames"] / FPS).text for r in rows]
-        return HeldOut(clips, texts)
+        return HeldOutTexts(clips, [self._transcript(row).text for row in rows])
 
     def symbols(self, unit: Unit) -> tuple[str, ...]:
-        """Return the words of all clips that are trained on or measured on, in order: a closed vocabulary.
-        None for characters, which have their own.
+        """Return the words of all clips that are trained or measured on, sorted.
+
+        They are a closed vocabulary. For characters, which have their own, the result is empty.
         """
         if unit == "characters":
             return ()
@@ -73,21 +74,28 @@ class Spoken:
         for number, path in enumerate(self.clips.data):
             store = Store(path)
             splits = self.clips.splits if number == 0 else None
-            places = clips_of_split(store, splits, "train")
+            indices = clips_of_split(store, splits, "train")
             if splits is not None:
-                places += clips_of_split(store, splits, "val")
-            for place in places:
-                source = store.rows[place].source
+                indices += clips_of_split(store, splits, "val")
+            for index in indices:
+                source = store.rows[index].source
                 words |= set(read_transcript(self.speech.transcripts, source).words)
         return tuple(sorted(words))
 
     def batches(self, model: LipReader, batch: int | None = None) -> MakeBatch:
-        """Make batches for `fit`: mouths `(B, T, H, W)`, lengths `(B,)`, symbols so far `(B, L)`,
-        those that follow `(B, L)`, the word that is said in each frame `(B, T)`, and voices `(B, T,
-        104)`.
+        """Make batches of sentences.
+
+        A batch is mouths `(B, T, H, W)`, lengths `(B,)`, previous symbols `(B, L)`, next symbols
+        `(B, L)`, the word said in each frame `(B, T)`, and filterbank energies `(B, T, 104)`.
+
+        Args:
+            model: the lip reader, for its input spec, front end and vocabulary.
+            batch: sentences per batch; by default the batch size of the clips.
         """
-        sources = [self._open(each) for each in open_sources(self.clips, with_margin(model.spec))]
-        shares = shares_of(self.clips, [len(source) for source in sources])
+        sources = [
+            self._open(windows) for windows in open_sources(self.clips, with_margin(model.spec))
+        ]
+        shares = draw_shares(self.clips, [len(source) for source in sources])
         # Copies that stay on the CPU, where the batches are made.
         front_end, vocabulary = deepcopy(model.front_end), model.vocabulary
         size, augment, count = model.spec.width, self.speech.augment, batch or self.clips.batch
@@ -95,37 +103,38 @@ class Spoken:
         def make_batch(rng: np.random.Generator, draws: Generator) -> tuple[Tensor, ...]:
             numbers = rng.choice(len(sources), count, p=shares)
             drawn = [sources[number].draw(rng) for number in numbers]
-            video = mouths([each.frames for each in drawn], size, augment, draws)
-            wav = np.zeros((count, video.shape[1] * SAMPLES_PER_FRAME), np.float32)
-            for row, each in zip(wav, drawn, strict=True):
-                row[: len(each.wav)] = each.wav
-            bands = front_end.bands(torch.from_numpy(wav), front_end.stacked * video.shape[1])
-            audio = voices(bands, front_end, augment, draws)
-            lengths = torch.tensor([len(each.frames) for each in drawn])
-            inputs, targets = vocabulary.batch([each.text for each in drawn])
-            said = np.stack([_said_when(each, vocabulary, video.shape[1]) for each in drawn])
-            return video, lengths, inputs, targets, torch.from_numpy(said), audio
+            video = mouth_batch([utterance.frames for utterance in drawn], size, augment, draws)
+            frames = video.shape[1]
+            wav = np.zeros((count, frames * SAMPLES_PER_FRAME), np.float32)
+            for row, utterance in zip(wav, drawn, strict=True):
+                row[: len(utterance.wav)] = utterance.wav
+            bands = front_end.bands(torch.from_numpy(wav), front_end.stacked * frames)
+            audio = fbank_batch(bands, front_end, augment, draws)
+            lengths = torch.tensor([len(utterance.frames) for utterance in drawn])
+            inputs, targets = vocabulary.batch([utterance.text for utterance in drawn])
+            words = np.stack([_word_of_frames(u, vocabulary, frames) for u in drawn])
+            return video, lengths, inputs, targets, torch.from_numpy(words), audio
 
         return make_batch
 
     def _open(self, windows: ClipWindows) -> Utterances:
-        said = [self._said(row.source, row.start_s, row.duration_s) for row in windows.rows]
+        transcripts = [self._transcript(row) for row in windows.rows]
         starts_s = [row.start_s for row in windows.rows]
-        return Utterances(windows, said, starts_s, self.speech.parts)
+        return Utterances(windows, transcripts, starts_s, self.speech.parts)
 
-    def _said(self, source: str, start_s: float, duration_s: float) -> Transcript:
-        transcript = read_transcript(self.speech.transcripts, source)
-        said = transcript.inside(start_s, start_s + duration_s)
+    def _transcript(self, row: ClipInfo) -> Transcript:
+        transcript = read_transcript(self.speech.transcripts, row.source)
+        said = transcript.between(row.start_s, row.start_s + row.duration_s)
         if not said.words:
-            raise ValueError(f"no word of {source} lies in its clip: leave it out by --clean")
+            raise ValueError(f"no word of {row.source} lies in its clip: leave it out by --clean")
         return said
 
 
-def _said_when(utterance: Utterance, vocabulary: Vocabulary, length: int) -> np.ndarray:
-    """Return the word that is said in each frame `(length,)`, END for none, IGNORED where not known."""
-    said = np.full(length, IGNORED)
-    if utterance.places is not None and vocabulary.unit == "words":
-        # The last one stands for no word: place -1.
+def _word_of_frames(utterance: Utterance, vocabulary: Vocabulary, length: int) -> np.ndarray:
+    """Return the word said in each frame `(length,)`: END for none, IGNORED if it is not known."""
+    words = np.full(length, IGNORED)
+    if utterance.word_indices is not None and vocabulary.unit == "words":
+        # The last one stands for no word, which has index -1.
         numbers = np.array([*vocabulary.encode(utterance.text), END])
-        said[: len(utterance.places)] = numbers[utterance.places]
-    return said
+        words[: len(utterance.word_indices)] = numbers[utterance.word_indices]
+    return words

@@ -1,7 +1,7 @@
-"""The batches of a run, each drawn from `(seed, step, part)` alone.
+"""Batches of a run, each of which follows from the seed and its number alone.
 
-So a run that was stopped goes on as if it had not been, processes that make batches ahead change
-nothing, and two processes see what one sees that accumulates two batches per step.
+A stopped run can therefore resume exactly, worker processes that prefetch batches change nothing
+but the speed, and two processes see the batches that one sees that accumulates two per step.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,39 +13,39 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-# Makes the batch of a step: the arguments of the module that is trained, its random numbers given.
-# Frames may be uint8: they reach the module as floats, see `as_floats`.
+# Makes a batch, the arguments of the trained module's forward, from random generators and nothing
+# else. Frames may be uint8: the module gets them as floats, see `as_floats`.
 MakeBatch = Callable[[np.random.Generator, torch.Generator], tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
 class Curriculum:
-    """Batches that change as training goes on: `at(progress)` makes those of a moment.
+    """Batches that change during training.
 
     Args:
-        at: maps progress in [0, 1) to what makes a batch then.
+        at: maps the progress of training in [0, 1) to the function that makes batches then.
     """
 
     at: Callable[[float], MakeBatch]
 
 
-class Part(NamedTuple):
-    """One of the batches of a step: its tensors, and the seed of what the model draws on them."""
+class SeededBatch(NamedTuple):
+    """The tensors of a batch, and the seed of what the model draws on it, such as dropout."""
 
     seed: int
     tensors: tuple[Tensor, ...]
 
 
-class Parts(Dataset[Part]):
-    """All batches that one process sees, in order: `accumulate` for each step.
+class BatchDataset(Dataset[SeededBatch]):
+    """All batches that one process sees in a run, in order: `accumulate` for each step.
 
     Args:
-        make_batch: draws a batch, or says how at each moment.
-        seed: of the run.
+        make_batch: makes a batch, the same way throughout or by a curriculum.
+        seed: seed of the run.
         steps: optimiser steps of the whole run.
         accumulate: batches per step on this process.
-        rank: number of this process.
-        processes: how many there are.
+        rank: index of this process.
+        processes: number of processes.
     """
 
     def __init__(
@@ -64,19 +64,19 @@ class Parts(Dataset[Part]):
     def __len__(self) -> int:
         return self.steps * self.accumulate
 
-    def __getitem__(self, index: int) -> Part:
+    def __getitem__(self, index: int) -> SeededBatch:
         step, turn = divmod(index, self.accumulate)
-        # Part 0 is what a lone process draws: numpy pads a short seed with zeros.
+        # Number 0 is what a single process draws: numpy pads a short seed with zeros.
         rng = np.random.default_rng((self.seed, step, turn * self.processes + self.rank))
         seed = int(rng.integers(2**62))
         draws = torch.Generator().manual_seed(int(rng.integers(2**62)))
         make = self.make_batch
         if isinstance(make, Curriculum):
             make = make.at(step / self.steps)
-        return Part(seed, make(rng, draws))
+        return SeededBatch(seed, make(rng, draws))
 
-    def since(self, step: int, workers: int = 0) -> Iterator[Part]:
-        """Yield the batches from `step` on; `workers` processes make them ahead."""
+    def from_step(self, step: int, workers: int = 0) -> Iterator[SeededBatch]:
+        """Yield the batches from a step on, which `workers` processes prefetch."""
         order = range(step * self.accumulate, len(self))
         if not workers or not order:
             return (self[index] for index in order)
@@ -85,24 +85,25 @@ class Parts(Dataset[Part]):
             batch_size=None,
             sampler=order,
             num_workers=workers,
-            collate_fn=_as_it_is,
+            collate_fn=_unchanged,
             pin_memory=torch.cuda.is_available(),
         )
         return iter(loader)
 
 
 def as_floats(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return the tensors of a batch with frames in uint8 as floats in [0, 1]: after the way to the
-    device, which is four times as short for bytes.
+    """Convert uint8 frames of a batch to floats in [0, 1].
+
+    This is done on the device: bytes take a quarter of the time to get there.
     """
-    return tuple(_in_unit(each) if each.dtype == torch.uint8 else each for each in tensors)
+    return tuple(_to_unit(t) if t.dtype == torch.uint8 else t for t in tensors)
 
 
-def _in_unit(frames: Tensor) -> Tensor:
-    # In order: with the colours last, as crops are stored, torch 2.11's convolutions over few
+def _to_unit(frames: Tensor) -> Tensor:
+    # Contiguous: with the colours last, as crops are stored, torch 2.11's convolutions over few
     # channels crash on CPUs.
     return frames.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
-def _as_it_is(part: Any) -> Any:
-    return part
+def _unchanged(batch: Any) -> Any:
+    return batch

@@ -1,4 +1,4 @@
-"""What a stopped run needs to go on, in one file that is whole or not there."""
+"""Training checkpoints: the state from which a stopped run resumes, and the weights at its end."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,13 +9,14 @@ from torch import nn
 
 from avsync import weights as checkpoints
 from avsync.atomic import replacing
+from avsync.tasks.card import Config
 from avsync.tasks.registry import create_model
 
 STATE_FILE = "state.pt"
 
 
-class HasState(Protocol):
-    """Anything that can give its state and take it back: modules, optimisers, the log."""
+class Stateful(Protocol):
+    """An object with a state dict: a module, an optimiser, the log."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -23,33 +24,41 @@ class HasState(Protocol):
 
 
 class RunState:
-    """Saves and loads the parts of a run together, with the steps that are done.
+    """Saves and loads the components of a run together, with the number of steps that are done.
 
     Args:
-        path: the file; the one before it stays whole until the new one is.
-        parts: what is saved, by name.
+        path: the file; the previous one stays complete until the new one is.
+        components: what is saved, by name.
     """
 
-    def __init__(self, path: Path, parts: dict[str, HasState]) -> None:
+    def __init__(self, path: Path, components: dict[str, Stateful]) -> None:
         self.path = path
-        self.parts = parts
+        self.components = components
 
     def save(self, step: int) -> None:
-        state = {name: part.state_dict() for name, part in self.parts.items()}
-        with replacing(self.path) as beside:
-            torch.save({**state, "step": step}, beside)
+        """Write the state after `step` steps."""
+        state = {name: component.state_dict() for name, component in self.components.items()}
+        with replacing(self.path) as partial:
+            torch.save({**state, "step": step}, partial)
 
     def resume(self) -> int:
-        """Load the state if there is one; the step to go on from."""
+        """Load the state if there is one.
+
+        Returns:
+            The number of steps that are done, 0 without a state.
+
+        Raises:
+            RuntimeError: the file is damaged or belongs to another run.
+        """
         for unfinished in self.path.parent.glob(f".{self.path.stem}.*.part{self.path.suffix}"):
-            # What a run left that was killed while it saved.
+            # Left by a run that was killed while it saved.
             unfinished.unlink(missing_ok=True)
         if not self.path.is_file():
             return 0
         try:
             state = torch.load(self.path, weights_only=True, map_location="cpu")
-            for name, part in self.parts.items():
-                part.load_state_dict(state[name])
+            for name, component in self.components.items():
+                component.load_state_dict(state[name])
         except (RuntimeError, KeyError, ValueError) as error:
             raise RuntimeError(
                 f"{self.path} does not fit this run; choose another output, or remove it: {error}"
@@ -57,23 +66,49 @@ class RunState:
         return int(state["step"])
 
 
-class Start(NamedTuple):
-    """A model in train mode, and the config that rebuilds it."""
+class InitialModel(NamedTuple):
+    """A model in train mode before the first step.
 
-    model: nn.Module
+    Args:
+        name: its name in the registry.
+        model: the model, an `nn.Module` of the class that the registry builds.
+        config: config that rebuilds it.
+    """
+
+    name: str
+    model: Any
     config: dict[str, Any]
 
 
-def start_model(name: str, config: Mapping[str, Any], init: Path | None) -> Start:
-    """Return a model with fresh weights of that config, or with those of `init`, whose config it has."""
+def start_model(name: str, config: Config, init: Path | None) -> InitialModel:
+    """Build the model that a run starts from.
+
+    Args:
+        name: name of the model in the registry.
+        config: its config, if it gets fresh weights.
+        init: weights to start from instead; their config applies.
+    """
     if init is None:
-        return Start(create_model(name, config=config).train(), dict(config))
+        return InitialModel(name, create_model(name, config=config).train(), dict(config))
     model = create_model(name, weights=init)
-    return Start(model.train(), checkpoints.load(init).config)
+    return InitialModel(name, model.train(), checkpoints.load(init).config)
 
 
-def save_model(folder: Path, name: str, task: nn.Module, config: Mapping[str, Any]) -> Path:
-    """Write the `model` of a training step as `NAME.safetensors`, its config beside it."""
+def save_model(
+    folder: Path, name: str, task: nn.Module, config: Mapping[str, Any], half: bool = False
+) -> Path:
+    """Write the `model` of a training step as `NAME.safetensors` with its config.
+
+    Args:
+        folder: output folder.
+        name: name of the model in the registry.
+        task: the trained module, whose attribute `model` is written.
+        config: config that rebuilds the model.
+        half: write float16 instead of float32.
+
+    Returns:
+        The path of the weights.
+    """
     path = folder / f"{name}.safetensors"
-    checkpoints.save(path, task.get_submodule("model").state_dict(), config)
+    checkpoints.save(path, task.get_submodule("model").state_dict(), config, half=half)
     return path

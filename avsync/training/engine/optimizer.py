@@ -1,4 +1,4 @@
-"""Learning rates: what the rate of a step is, from its number alone."""
+"""Optimisers and learning rate schedules; the rate of a step follows from its number alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,13 +8,13 @@ from torch import nn
 
 from avsync.training.engine.settings import LoopSettings
 
-# Decay of Adam's mean squared gradient: torch's own.
+# Decay of Adam's mean squared gradient: torch's default.
 SECOND_BETA = 0.999
 
 
 def make_optimizer(task: nn.Module, settings: LoopSettings) -> torch.optim.Optimizer:
-    """Return the optimiser of the parameters that are not frozen; ValueError where all of them are."""
-    parameters = [each for each in task.parameters() if each.requires_grad]
+    """Build the optimiser of the trainable parameters; ValueError if there is none."""
+    parameters = [parameter for parameter in task.parameters() if parameter.requires_grad]
     if not parameters:
         raise ValueError("the task has no parameter to train: all of them are frozen")
     betas = (settings.beta, SECOND_BETA)
@@ -35,26 +35,29 @@ def make_optimizer(task: nn.Module, settings: LoopSettings) -> torch.optim.Optim
 def make_schedule(
     optimizer: torch.optim.Optimizer, settings: LoopSettings
 ) -> Callable[[int], None]:
-    """Return what sets the optimiser's rate for a step, counted from 0."""
+    """Return a function that sets the learning rate for a step, counted from 0."""
     if settings.schedule == "linear":
-        return lambda step: _set(optimizer, learning_rate(settings, step))
-    scheduler = _of_timm(optimizer, settings)
+        return lambda step: _set_rate(optimizer, learning_rate(settings, step))
+    scheduler = _timm_scheduler(optimizer, settings)
     return lambda step: scheduler.step_update(step)
 
 
 def learning_rate(settings: LoopSettings, step: int) -> float:
-    """Up over the warm-up, level, then down to zero over the last `decay` of the steps."""
+    """Compute the learning rate of a step in the linear schedule.
+
+    It rises during the warm-up, stays, and falls to zero over the last `decay` of the steps.
+    """
     up = (step + 1) / max(1, settings.warmup)
     down = (settings.steps - step) / max(1.0, settings.decay * settings.steps)
     return settings.lr * min(1.0, up, down)
 
 
-def _set(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
-def _of_timm(optimizer: torch.optim.Optimizer, settings: LoopSettings) -> Any:
+def _timm_scheduler(optimizer: torch.optim.Optimizer, settings: LoopSettings) -> Any:
     from timm.scheduler.cosine_lr import CosineLRScheduler
     from timm.scheduler.step_lr import StepLRScheduler
 

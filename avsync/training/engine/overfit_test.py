@@ -1,4 +1,4 @@
-"""The self-test before training: can model, loss and rate learn one batch by heart?"""
+"""Overfit-one-batch test: before training, check that the model can fit a single batch."""
 
 from copy import deepcopy
 from typing import NamedTuple
@@ -9,15 +9,22 @@ from torch import Tensor, nn
 from avsync.training.engine.optimizer import make_optimizer
 from avsync.training.engine.settings import LoopSettings
 
-# Learned by heart: the loss is below this share of chance. A sigmoid too many, or a part cut off,
-# stays above it: binary cross-entropy on top of a sigmoid ends at 0.73 of ln 2.
-LEARNED = 0.5
-# A loss that has not come down by this share has not moved at all.
+# The test is passed once the loss is below this share of chance. A redundant sigmoid, or a part
+# that is cut off, stays above it: binary cross-entropy on top of a sigmoid ends at 0.73 of ln 2.
+PASS_SHARE = 0.5
+# A loss that has not fallen by this share has not moved at all.
 STILL = 0.02
 
 
-class OneBatch(NamedTuple):
-    """How a batch was learned by heart: steps done, first and lowest loss, and whether it was."""
+class OverfitResult(NamedTuple):
+    """Result of an overfit-one-batch test.
+
+    Args:
+        steps: steps taken.
+        first: loss of the first step.
+        lowest: lowest loss.
+        passed: whether the batch was fitted.
+    """
 
     steps: int
     first: float
@@ -25,16 +32,16 @@ class OneBatch(NamedTuple):
     passed: bool
 
 
-def learn_one_batch(
+def overfit_one_batch(
     task: nn.Module, tensors: tuple[Tensor, ...], settings: LoopSettings, chance: float
-) -> OneBatch:
-    """Train a copy of `task` on one batch, at most `overfit_one_batch` steps.
+) -> OverfitResult:
+    """Train a copy of a module on one batch, for at most `settings.overfit_one_batch` steps.
 
     Args:
-        task: maps the batch to a scalar loss; it stays as it was.
-        tensors: the batch, on the device of the task.
-        settings: optimiser, peak rate, precision and number of steps.
-        chance: the loss of a model that knows nothing.
+        task: maps the batch to a scalar loss; it is not changed.
+        tensors: the batch, on the device of the module.
+        settings: optimiser, peak learning rate, precision and number of steps.
+        chance: loss at chance level.
     """
     copy = deepcopy(task)
     optimizer = make_optimizer(copy, settings)
@@ -51,24 +58,25 @@ def learn_one_batch(
         value = float(loss.detach())
         first = value if step == 0 else first
         lowest = min(lowest, value)
-        if lowest < LEARNED * chance:
-            return OneBatch(step + 1, first, lowest, True)
-    return OneBatch(settings.overfit_one_batch, first, lowest, False)
+        if lowest < PASS_SHARE * chance:
+            return OverfitResult(step + 1, first, lowest, True)
+    return OverfitResult(settings.overfit_one_batch, first, lowest, False)
 
 
-def verdict(result: OneBatch, chance: float) -> str:
-    """Return the result in words, with likely causes where the batch was not learned."""
+def describe_overfit(result: OverfitResult, chance: float) -> str:
+    """Return the result as text, with likely causes if the test failed."""
     figures = f"loss {result.first:.4f} -> {result.lowest:.4f} in {result.steps} steps"
     figures += f", chance {chance:.4f}"
     if result.passed:
         return f"overfit-one-batch passed: {figures}"
     if result.lowest > (1 - STILL) * result.first:
         cause = (
-            "the loss does not move: is a part frozen, detached or dead, or the rate far too small?"
+            "the loss does not move: is a part frozen, detached or dead, or the learning rate much"
+            " too small?"
         )
     else:
         cause = (
-            "the loss moves, but not far enough: more steps or a larger rate; a sigmoid or softmax"
-            " too many before the loss; strong augmentation or dropout inside the model"
+            "the loss moves, but not enough: more steps or a larger learning rate; a sigmoid or"
+            " softmax too many before the loss; strong augmentation or dropout inside the model"
         )
     return f"overfit-one-batch failed: {figures}. Likely: {cause}"

@@ -1,4 +1,4 @@
-"""The log of a run: a CSV file always, lines or a bar on the terminal, TensorBoard as an extra."""
+"""The log of a run: a CSV file, lines or a progress bar on the terminal, optionally TensorBoard."""
 
 import csv
 import sys
@@ -13,12 +13,12 @@ from avsync.atomic import replacing
 
 LOG_FILE = "log.csv"
 COLUMNS = ("step", "seconds", "loss", "chance", "rate", "measured", "alarm")
-# Steps between lines; the loss of a line is the mean since the one before.
+# Steps between lines; the loss of a line is the mean since the previous one.
 EVERY = 25
 
 
-class Step(NamedTuple):
-    """What the log wants to know of a step that is done."""
+class LoggedStep(NamedTuple):
+    """A finished optimiser step: its number, loss and learning rate."""
 
     number: int
     loss: float
@@ -26,17 +26,17 @@ class Step(NamedTuple):
 
 
 class RunLog:
-    """Writes `log.csv` and says on standard error how the loss stands beside chance.
+    """Writes `log.csv`, and on standard error the loss next to its chance level.
 
-    A run that resumes goes on in the same file; lines past the step it resumes from are dropped,
-    because they come again.
+    A run that resumes continues the same file; lines past the step from which it resumes are
+    dropped, because they are written again.
 
     Args:
-        folder: where the log goes.
-        steps: of the whole run.
-        chance: the loss of a model that knows nothing, in every line.
+        folder: output folder.
+        steps: steps of the whole run.
+        chance: loss at chance level, written in every line.
         writes: False on all processes but the first, which log nothing.
-        tensorboard: writes curves there too.
+        tensorboard: also write curves for TensorBoard.
     """
 
     def __init__(
@@ -50,18 +50,20 @@ class RunLog:
         self.folder, self.steps, self.chance = folder, steps, chance
         self.writes, self.tensorboard = writes, tensorboard
         self.losses: list[float] = []
-        self.last = Step(0, float("nan"), float("nan"))
+        self.last = LoggedStep(0, float("nan"), float("nan"))
         self.file: TextIO | None = None
         self.curves: Any = None
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the losses since the last line."""
         return {"losses": list(self.losses)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
         self.losses = list(state_dict["losses"])
 
     def start(self, first: int) -> "RunLog":
-        """Open the log of a run that goes on from step `first`."""
+        """Open the log of a run that starts after step `first`; use it as a context manager."""
         self.before_s, self.started_s = 0.0, time.monotonic()
         if not self.writes:
             return self
@@ -69,15 +71,15 @@ class RunLog:
         if rows:
             self.before_s = float(rows[-1]["seconds"])
         with (
-            replacing(self.folder / LOG_FILE) as beside,
-            open(beside, "w", newline="", encoding="utf-8") as file,
+            replacing(self.folder / LOG_FILE) as partial,
+            open(partial, "w", newline="", encoding="utf-8") as file,
         ):
             writer = csv.DictWriter(file, COLUMNS, restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)
         self.file = open(self.folder / LOG_FILE, "a", newline="", encoding="utf-8")  # noqa: SIM115
         if self.tensorboard:
-            self.curves = _tensorboard(self.folder, first)
+            self.curves = _tensorboard_writer(self.folder, first)
         self._start_bar(first)
         return self
 
@@ -91,7 +93,8 @@ class RunLog:
         if self.writes:
             self.bar.stop()
 
-    def add(self, step: Step) -> None:
+    def add_step(self, step: LoggedStep) -> None:
+        """Record a step; a line is written every 25 steps and at the end."""
         self.losses.append(step.loss)
         self.last = step
         if step.number % EVERY == 0 or step.number == self.steps:
@@ -100,42 +103,44 @@ class RunLog:
             text = f"loss {step.loss:.3f} (chance {self.chance:.3f})"
             self.bar.update(self.bar_task, completed=step.number, description=text)
 
-    def measured(self, figures: Mapping[str, float]) -> None:
+    def add_figures(self, figures: Mapping[str, float]) -> None:
+        """Write the figures of a validation, by name."""
         self._write(measured=" ".join(f"{name}={value:.4g}" for name, value in figures.items()))
         if self.curves is not None:
             for name, value in figures.items():
                 self.curves.add_scalar(name, value, self.last.number)
 
-    def alarm(self, text: str) -> None:
-        """Say in full on standard error what is wrong, and marks the line in the CSV file."""
-        self._write(alarm=text.splitlines()[0])
-        self.say(text)
+    def warn(self, text: str) -> None:
+        """Show a warning on standard error, and write its first line to the CSV file."""
+        self._write(warning=text.splitlines()[0])
+        self.show(text)
 
-    def say(self, text: str) -> None:
-        """Put a text on standard error, above the bar where there is one."""
+    def show(self, text: str) -> None:
+        """Print text on standard error, above the progress bar if there is one."""
         if self.writes:
             self.bar.console.print(text, markup=False, highlight=False)
 
     def flush(self) -> None:
+        """Flush the CSV file to disk."""
         if self.file is not None:
             self.file.flush()
 
-    def _write(self, measured: str = "", alarm: str = "") -> None:
+    def _write(self, measured: str = "", warning: str = "") -> None:
         loss = f"{np.mean(self.losses):.4f}" if self.losses else ""
         self.losses.clear()
         if self.file is None:
             return
         number, _, rate = self.last
-        seconds = self.before_s + time.monotonic() - self.started_s
-        row = (number, f"{seconds:.0f}", loss, f"{self.chance:.4f}", f"{rate:.3g}", measured, alarm)
+        seconds = f"{self.before_s + time.monotonic() - self.started_s:.0f}"
+        row = (number, seconds, loss, f"{self.chance:.4f}", f"{rate:.3g}", measured, warning)
         csv.writer(self.file).writerow(row)
         if self.curves is not None and loss:
             for name, value in (("loss", float(loss)), ("chance", self.chance), ("rate", rate)):
                 self.curves.add_scalar(name, value, number)
-        if self.bar.disable and not alarm:
-            stands = [f"loss {loss}"] if loss else []
-            stands += [f"chance {self.chance:.4f}", f"rate {rate:.3g}", *measured.split()]
-            self.say(f"step {number} of {self.steps}: {', '.join(stands)}")
+        if self.bar.disable and not warning:
+            shown = [f"loss {loss}"] if loss else []
+            shown += [f"chance {self.chance:.4f}", f"rate {rate:.3g}", *measured.split()]
+            self.show(f"step {number} of {self.steps}: {', '.join(shown)}")
 
     def _start_bar(self, first: int) -> None:
         from rich.console import Console
@@ -148,16 +153,16 @@ class RunLog:
 
 
 def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
-    """Return the lines up to a step; a line that a killed run left half written is past it."""
+    """Return the lines up to a step, without one that a killed run left incomplete."""
     if not path.is_file():
         return []
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    whole = [row for row in rows if row["step"].isdecimal() and row["seconds"]]
-    return [row for row in whole if int(row["step"]) <= step]
+    complete = [row for row in rows if row["step"].isdecimal() and row["seconds"]]
+    return [row for row in complete if int(row["step"]) <= step]
 
 
-def _tensorboard(folder: Path, first: int) -> Any:
+def _tensorboard_writer(folder: Path, first: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

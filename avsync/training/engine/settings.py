@@ -1,46 +1,55 @@
-"""What every recipe shares: how long, how fast, where to, and how carefully."""
+"""Settings of the training loop, which every recipe has: length, optimiser, output, safeguards."""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
+
+# The value of a default that leaves a flag required.
+REQUIRED: Any = tyro.MISSING
+T = TypeVar("T")
+# The type of a field that holds a dataclass: its fields are flags without a prefix.
+FlagsOf = Annotated[T, tyro.conf.arg(name="")]
+Optimizer = Literal["adamw", "adam", "sgd"]
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How long and how fast to train, and where to.
+    """Length of training, optimiser and output.
 
-    A recipe that wants other defaults gives them with `output=tyro.MISSING`, which stays required.
+    A recipe with other defaults makes one with `output=REQUIRED`.
 
     Args:
-        output: folder for the log, the state and the weights; a run that finds its state resumes.
+        output: folder for log, state and weights; a run that finds its state there resumes.
         steps: optimiser steps.
         lr: peak learning rate.
-        optimizer: `adamw`, or as published models were trained, `adam` for most of those of sync,
-            `sgd` for those of separation.
-        schedule: `linear` rises, stays and falls to zero; `cosine` rises and falls to zero along a
-            half wave; `step` rises and is then multiplied by `drop_to` every `drop_every` steps.
-        warmup: steps of rising rate.
+        optimizer: `adamw`, or as in publications, `adam` for most sync models and `sgd` for
+            separators.
+        schedule: `linear` rises, stays and falls to zero; `cosine` rises, then falls to zero along
+            half a cosine; `step` rises and is then multiplied by `drop_to` every `drop_every`
+            steps.
+        warmup: steps over which the learning rate rises.
         decay: last share of the steps over which the linear schedule falls, 0 for never.
         drop_every: steps between the drops of the step schedule.
-        drop_to: what each drop leaves of the rate.
+        drop_to: factor of each drop.
         weight_decay: of AdamW and SGD; Adam has none.
         momentum: of SGD.
-        beta: decay of Adam's and AdamW's mean gradient.
-        clip: longest gradient, a longer one is shortened to it.
+        beta: decay of the mean gradient of Adam and AdamW.
+        clip: largest gradient norm; a longer gradient is clipped.
         accumulate: batches per optimiser step, on each process.
-        ema: decay of the averaged weights, which are the ones that are kept.
+        ema: decay of the exponential moving average of the weights, which is what is kept.
         validate_every: steps between measurements, 0 for only one at the end.
-        patience: early stopping: measurements in which the figure that the recipe watches has not
-            improved, after which the run stops and keeps the best weights; 0 for never.
-        save_every: steps between states that a stopped run resumes from.
-        alarm_after: steps at chance after which likely causes are said, 0 for never.
-        overfit_one_batch: before training, up to so many steps on one batch with a copy of the
-            model, which must learn it by heart; 0 for no such test.
-        workers: processes that make batches ahead, 0 for none; they change nothing but the speed.
-        tensorboard: writes curves for TensorBoard beside the CSV log.
+        patience: early stopping: measurements without an improvement of the recipe's watched
+            figure after which the run stops and keeps the best weights; 0 for never.
+        save_every: steps between states, from which a stopped run resumes.
+        alarm_after: chance-level monitor: steps at chance after which likely causes are printed, 0
+            for never.
+        overfit_one_batch: overfit-one-batch test: before training, at most this many steps on one
+            batch with a copy of the model, which must fit it; 0 for no test.
+        workers: processes that prefetch batches, 0 for none; they change nothing but the speed.
+        tensorboard: write curves for TensorBoard, besides the CSV log.
         seed: of weights, draws and augmentation.
         device: `auto`, `cpu` or `cuda`.
         precision: `32-true` or `bf16-mixed`.
@@ -49,7 +58,7 @@ class LoopSettings:
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     steps: int = 3000
     lr: float = 1.5e-3
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    optimizer: Optimizer = "adamw"
     schedule: Literal["linear", "cosine", "step"] = "linear"
     warmup: int = 100
     decay: float = 0.3
@@ -87,10 +96,22 @@ class LoopSettings:
             raise ValueError(f"clip must be positive, got {self.clip}")
 
 
-def steady(steps: int, lr: float, **others: Any) -> LoopSettings:
-    """One rate from the first step to the last, as most models were published: no schedule, no
-    shortened gradients, no average of the weights. `others` are fields of `LoopSettings`.
+def constant_rate(
+    steps: int, lr: float, optimizer: Optimizer, validate_every: int, beta: float = 0.9
+) -> LoopSettings:
+    """Return settings with one learning rate throughout, as most models were published.
+
+    There is no schedule, no gradient clipping and no average of the weights.
     """
     return LoopSettings(
-        tyro.MISSING, steps, lr, warmup=0, decay=0.0, clip=math.inf, ema=0.0, **others
+        output=REQUIRED,
+        steps=steps,
+        lr=lr,
+        optimizer=optimizer,
+        validate_every=validate_every,
+        beta=beta,
+        warmup=0,
+        decay=0.0,
+        clip=math.inf,
+        ema=0.0,
     )

@@ -1,7 +1,8 @@
-"""Ways for a VocaLiST to teach a narrower one, each as one module: losses put together.
+"""Distillation losses for VocaLiST: ways for a teacher to train a narrower student.
 
-Each maps what teacher and student think of a batch, and the labels, to a scalar, and holds what is
-learned beside the student. A way of yours is a module with the same forward.
+Each is a module whose forward maps the activations of student and teacher, and the labels, to a
+scalar. Parameters that are learned with the student, such as loss weights, are its own. Your own
+distillation is a module with the same forward.
 """
 
 from typing import Any, Generic, TypeVar
@@ -17,21 +18,26 @@ from avsync.losses.distillation.soft_targets import SoftTargetLoss
 from avsync.losses.distillation.uncertainty_weighting import UncertaintyWeighting
 from avsync.tasks.sync.vocalist import VocalistActivations
 
-# What the public code raises masked attention to; see AttentionRelationLoss.
+# The floor that the public code puts under masked attention; see AttentionRelationLoss.
 FLOOR = 1e-5
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class AttentionDistillation(nn.Module):
-    """MTDVocaLiST's loss: cross-entropy of the labels, and for each layer of three transformers the
-    divergence of its attention and that of its value relations, all with learned weights.
+    """MTDVocaLiST's loss: cross-entropy of the labels, and divergences of attention and values.
 
-    Chen and others, Multimodal Transformer Distillation for Audio-Visual Synchronization (ICASSP
-    2024). Exact against the public code, with its floor under the video's attention to the audio,
-    the only one that is masked for windows of 5 frames.
+    For each layer of three transformers there are the divergence of its attention and that of its
+    value relations, and every term has a learned weight. Exact against the public code, with its
+    floor under the video's attention to the audio, the only one that is masked for windows of 5
+    frames.
+
+    Source: Chen and others, Multimodal Transformer Distillation for Audio-Visual Synchronization
+    (ICASSP 2024).
 
     Args:
         depth: layers of each transformer.
-        temperature: divides what the softmax of each relation is taken of.
+        temperature: divides the logits of each relation's softmax.
     """
 
     def __init__(self, depth: int = 4, temperature: float = 1.0) -> None:
@@ -43,13 +49,16 @@ class AttentionDistillation(nn.Module):
     def forward(
         self, student: VocalistActivations, teacher: VocalistActivations, in_sync: Tensor
     ) -> Tensor:
-        """Map what both think and labels `(B,)`, 1 in sync and 0 not, to a scalar."""
+        """Map the activations of both and labels `(B,)`, 1 in sync and 0 not, to a scalar."""
         labels = F.binary_cross_entropy_with_logits(student.scores, in_sync)
         return self.weighting(torch.cat([labels[None], self.divergences(student, teacher).sum(1)]))
 
     def divergences(self, student: VocalistActivations, teacher: VocalistActivations) -> Tensor:
-        """Of attention and of value relations, `(3 depth, 2)`: first of the layers of the fusion,
-        then where the audio asks the video, then where the video asks the audio.
+        """Compute the divergences of attention and of value relations of each layer.
+
+        Returns:
+            `(3 depth, 2)`: the layers of the fusion, then those where audio attends to video, then
+            those where video attends to audio.
         """
         rows = []
         for ours, theirs, attention in (
@@ -64,7 +73,12 @@ class AttentionDistillation(nn.Module):
 
 
 class SoftTargetDistillation(nn.Module):
-    """Cross-entropy of the labels, and of the teacher's softened answers."""
+    """Cross-entropy of the labels, and of the teacher's softened scores.
+
+    Args:
+        temperature: softens the scores of both.
+        weight: weight of the second term.
+    """
 
     def __init__(self, temperature: float = 5.0, weight: float = 1.0) -> None:
         super().__init__()
@@ -73,35 +87,38 @@ class SoftTargetDistillation(nn.Module):
     def forward(
         self, student: VocalistActivations, teacher: VocalistActivations, in_sync: Tensor
     ) -> Tensor:
-        """As in `AttentionDistillation`."""
+        """Map activations and labels to a scalar, as in `AttentionDistillation`."""
         labels = F.binary_cross_entropy_with_logits(student.scores, in_sync)
         return labels + self.weight * self.soft(student.scores, teacher.scores)
 
 
-class HintDistillation(nn.Module):
-    """Cross-entropy of the labels, and hints from the pooled tokens before the head (FitNets).
+class FitNetsDistillation(nn.Module):
+    """Cross-entropy of the labels, and the FitNets hint loss of the pooled tokens before the head.
 
     Args:
         student_dim: width of the student's tokens.
         teacher_dim: width of the teacher's.
-        weight: of the hints; 100 as in the public code.
+        weight: weight of the hint loss; 100 as in the public code.
     """
 
     def __init__(self, student_dim: int, teacher_dim: int, weight: float = 100.0) -> None:
         super().__init__()
-        self.hint, self.weight = FitNetsHintLoss(student_dim, teacher_dim), weight
+        self.fitnets, self.weight = FitNetsHintLoss(student_dim, teacher_dim), weight
 
     def forward(
         self, student: VocalistActivations, teacher: VocalistActivations, in_sync: Tensor
     ) -> Tensor:
-        """As in `AttentionDistillation`."""
+        """Map activations and labels to a scalar, as in `AttentionDistillation`."""
         labels = F.binary_cross_entropy_with_logits(student.scores, in_sync)
-        return labels + self.weight * self.hint(student.pooled, teacher.pooled)
+        return labels + self.weight * self.fitnets(student.pooled, teacher.pooled)
 
 
 class RelationalDistillation(nn.Module):
-    """Cross-entropy of the labels, and the distances and angles between the pooled tokens of the
-    batch (relational knowledge distillation).
+    """Cross-entropy of the labels, and relational knowledge distillation (RKD) of pooled tokens.
+
+    Args:
+        distance: weight of the distances between the pooled tokens of the batch.
+        angle: weight of the angles between them.
     """
 
     def __init__(self, distance: float = 25.0, angle: float = 50.0) -> None:
@@ -111,20 +128,20 @@ class RelationalDistillation(nn.Module):
     def forward(
         self, student: VocalistActivations, teacher: VocalistActivations, in_sync: Tensor
     ) -> Tensor:
-        """As in `AttentionDistillation`."""
+        """Map activations and labels to a scalar, as in `AttentionDistillation`."""
         labels = F.binary_cross_entropy_with_logits(student.scores, in_sync)
         relational: Tensor = self.relational(student.pooled, teacher.pooled)
         return labels + relational
 
 
-Model = TypeVar("Model", bound=nn.Module)
-
-
 class FrozenTeacher(Generic[Model]):
     """A model in eval mode, without gradients.
 
-    No module: it is no part of what a training step learns, saves and averages, and copies of the
-    step share it.
+    It is no `nn.Module`: a training step that holds it does not train, save or average it, and
+    copies of the step share it.
+
+    Args:
+        model: the model, which is frozen.
     """
 
     def __init__(self, model: Model) -> None:
@@ -134,5 +151,5 @@ class FrozenTeacher(Generic[Model]):
         return self
 
     def on(self, device: torch.device) -> Model:
-        """Return the model, moved there where it is not yet."""
+        """Return the model after moving it to a device."""
         return self.model.to(device)

@@ -1,6 +1,7 @@
-"""What a frozen AV-SyncNet says to frames that were drawn: can they be read, do they fit the voice?
+"""Losses of a frozen expert on generated faces: are they readable, and do they match the voice?
 
-The lip-reading loss of TalkLip and the contrastive losses of TalkLip and SyncTalklip.
+These are the lip-reading loss of TalkLip and the contrastive losses of TalkLip and SyncTalklip, by
+an AV-SyncNet, and the sync loss of Wav2Lip, by a lip expert.
 """
 
 from typing import Literal
@@ -22,25 +23,28 @@ from avsync.tasks.talking.synctalklip import SyncTalklip
 from avsync.tasks.talking.wav2lip import Wav2Lip
 from avsync.timing import SAMPLES_PER_FRAME
 from avsync.training.steps.distillation import FrozenTeacher
-from avsync.training.steps.talking import Costs
+from avsync.training.steps.talking import ExpertTerms
 
-# The darkest grey that is altered.
+# The darkest grey that is augmented.
 BLACK = 1e-3
 Contrast = Literal["synctalklip", "talklip"]
 Reference = Literal["frozen", "trained"]
 
 
 class SpeechExpertLoss:
-    """Judges frames by a frozen AV-SyncNet; no module, see `FrozenTeacher`.
+    """Losses of a frozen AV-SyncNet; an `ExpertLoss`, and no module, see `FrozenTeacher`.
 
     Args:
-        expert: the judge.
+        expert: the AV-SyncNet.
         contrast: `synctalklip`, a difference of L1 distances, or `talklip`, InfoNCE.
-        reference: whose tokens of the voice lips are compared with: those of the expert itself,
-            frozen, or those of the encoder that is trained, as in TalkLip.
-        alter: shows it the mouths as readers are shown them in training: turned, moved, lit
-            otherwise, blurred, another way at every step. What pleases it then must hold for more
-            than its own eyes.
+        reference: audio tokens that lips are compared with: those of the expert itself, `frozen`,
+            or those of the audio encoder in training, `trained`, as in TalkLip.
+        alter: augment the mouths that the expert gets as for a lip reader in training: rotated,
+            shifted, relit and blurred, differently at every step. What satisfies it must then hold
+            beyond its own visual encoder.
+
+    Raises:
+        ValueError: an option is unknown, or `trained` for an expert with a convolution.
     """
 
     def __init__(
@@ -68,119 +72,123 @@ class SpeechExpertLoss:
 
     @property
     def margin(self) -> int:
-        """Frames of the clip that it sees on either side of a run."""
+        """Frames of the clip that the expert needs on either side of a run."""
         return self.edge + self.reach
 
     def __call__(
         self,
         model: SyncTalklip | Wav2Lip,
-        made: Tensor,
+        generated: Tensor,
         tokens: Tensor,
         audio: Tensor,
-        places: Tensor,
-        guided: tuple[Tensor, ...],
-    ) -> Costs:
-        """Return what frames cost: reading a sum over symbols, 0 where there is no text.
+        indices: Tensor,
+        expert_inputs: tuple[Tensor, ...],
+    ) -> ExpertTerms:
+        """Return the losses of generated frames, with the arguments of `ExpertLoss`.
 
-        Args:
-            model: what drew them.
-            made: the frames `(B, 3, P, 96, 96)`.
-            tokens: of the voice that they were drawn by `(B, P, D)`.
-            audio: log energies of the whole clips `(B, T, 104)`.
-            places: of the frames in their clips `(B, P)`.
-            guided: what `talking_batches` puts before the rest of a batch.
+        The lip-reading loss is a sum over symbols, 0 without text.
         """
-        expert = self.expert.on(made.device)
-        mouths, lies, *said = guided
-        pasted = paste(mouths, made, lies.unflatten(-1, (2, 3)), places)
+        expert = self.expert.on(generated.device)
+        mouths, affines, *text = expert_inputs
+        composited = composite_mouths(mouths, generated, affines.unflatten(-1, (2, 3)), indices)
         if self.alter:
-            generator = torch.Generator(made.device).manual_seed(int(torch.randint(2**31, ())))
-            # What is black would have an endless slope where it is lit otherwise.
-            pasted = augment_mouth(pasted.clamp(BLACK, 1), pasted.shape[-1], generator)
-        lengths, *text = said or (None,)
-        # Every frame is seen once, to be read and to be compared.
-        seen = expert.encoder.encode_video(pasted, lengths)
-        lip = made.new_zeros(())
-        if text:
-            inputs, targets = text
-            tokens_seen = expert.encoder.fuse(None, seen, lengths)
-            lip = self.reading(expert.reader.decode(tokens_seen, inputs, lengths), targets)
-        lips = expert.encode_visual_features(_around(seen, places, self.reach))
+            generator = torch.Generator(generated.device).manual_seed(int(torch.randint(2**31, ())))
+            # Black pixels would have an infinite slope where they are relit.
+            composited = augment_mouth(composited.clamp(BLACK, 1), composited.shape[-1], generator)
+        lengths, *symbols = text or (None,)
+        # Every frame is encoded once, for reading and for the comparison.
+        features = expert.encoder.encode_video(composited, lengths)
+        lip = generated.new_zeros(())
+        if symbols:
+            inputs, targets = symbols
+            video_tokens = expert.encoder.fuse(None, features, lengths)
+            lip = self.reading(expert.reader.decode(video_tokens, inputs, lengths), targets)
+        lips = expert.encode_visual_features(_gather_runs(features, indices, self.reach))
         if self.reference == "frozen":
             with torch.no_grad():
-                voice = expert.encode_fbank(_around(audio, places, self.reach))
+                voice = expert.encode_fbank(_gather_runs(audio, indices, self.reach))
         else:
             assert isinstance(model, SyncTalklip)
             voice = rearrange(model.embed_audio(tokens), "b (r n) d -> (b r) n d", n=RUN_FRAMES)
         contrast = self.contrast or self.matching
-        return Costs(lip, contrast(voice, lips))
-
-
-def paste(mouths: Tensor, made: Tensor, lies: Tensor, places: Tensor) -> Tensor:
-    """Grey mouths `(B, T, S, S)` with those of the faces drawn in their places; where a mouth crop
-    reaches over the face, it stays as it was.
-
-    Args:
-        mouths: of whole clips, in [0, 1].
-        made: faces drawn `(B, 3, P, 96, 96)`.
-        lies: where their mouths lie in them `(B, P, 2, 3)`, see `mouth_to_face_affine`.
-        places: of the faces in their clips `(B, P)`; of the same place drawn twice, one counts.
-    """
-    size = mouths.shape[-2:]
-    grey = torch.einsum("bcphw,c->bphw", made, made.new_tensor(LUMA))
-    faces = rearrange(grey, "b p h w -> (b p) 1 h w")
-    grid = F.affine_grid(lies.flatten(0, 1), [len(faces), 1, *size], align_corners=False)
-    new = F.grid_sample(faces, grid, padding_mode="border", align_corners=False)
-    inside = (grid.abs() <= 1).all(-1)
-    rows = torch.arange(len(mouths), device=mouths.device)[:, None]
-    old = mouths[rows, places]
-    pasted = mouths.clone()
-    shape = (*places.shape, *size)
-    pasted[rows, places] = torch.where(inside.view(shape), new.view(shape), old)
-    return pasted
-
-
-def _around(clips: Tensor, places: Tensor, margin: int) -> Tensor:
-    """Return what lies around every run of frames, `(B, T, ...)` -> `(B R, RUN_FRAMES + 2 margin, ...)`."""
-    firsts = places[:, ::RUN_FRAMES, None] - margin
-    around = firsts + torch.arange(RUN_FRAMES + 2 * margin, device=places.device)
-    rows = torch.arange(len(clips), device=places.device)[:, None, None]
-    return clips[rows, around].flatten(0, 1)
+        return ExpertTerms(lip, contrast(voice, lips))
 
 
 class LipExpertLoss:
-    """Judges runs of five frames by a frozen lip expert; no module, see `FrozenTeacher`.
+    """Sync loss of a frozen lip expert on runs of five frames; an `ExpertLoss`, and no module.
 
     Args:
-        expert: the judge, of windows of five frames.
+        expert: the lip expert, with windows of five frames.
+
+    Raises:
+        ValueError: its windows have another length.
     """
 
     def __init__(self, expert: LipExpert) -> None:
         if expert.spec.window_frames != RUN_FRAMES:
             raise ValueError(
-                f"expert must look at {RUN_FRAMES} frames at a time, got {expert.spec.window_frames}"
+                f"expert must look at {RUN_FRAMES} frames at a time, "
+                f"got {expert.spec.window_frames}"
             )
         self.expert, self.criterion = FrozenTeacher(expert), CosineBceLoss()
 
     def __call__(
         self,
         model: nn.Module,
-        made: Tensor,
+        generated: Tensor,
         tokens: Tensor,
         audio: Tensor,
-        places: Tensor,
-        guided: tuple[Tensor, ...],
-    ) -> Costs:
-        """Return what frames `(B, 3, P, 96, 96)` cost whose places in their clips are `(B, P)`; audio is
-        the mel of the clips `(B, 80, S)`, which the expert and Wav2Lip share.
+        indices: Tensor,
+        expert_inputs: tuple[Tensor, ...],
+    ) -> ExpertTerms:
+        """Return the losses of generated frames, with the arguments of `ExpertLoss`.
+
+        The audio is the mel of the clips `(B, 80, S)`, which expert and Wav2Lip share. There is no
+        lip-reading loss.
         """
-        expert = self.expert.on(made.device)
-        lower = made[..., made.shape[3] // 2 :, :]
+        expert = self.expert.on(generated.device)
+        lower = generated[..., generated.shape[3] // 2 :, :]
         runs = rearrange(lower, "b c (r t) h w -> (b r) c t h w", t=RUN_FRAMES)
         hop, count = expert.front_end.hop_length, expert.audio.window_columns
-        firsts = places[:, ::RUN_FRAMES, None] * SAMPLES_PER_FRAME // hop
-        columns = firsts + torch.arange(count, device=made.device)
-        rows = torch.arange(len(audio), device=made.device)[:, None, None]
+        firsts = indices[:, ::RUN_FRAMES, None] * SAMPLES_PER_FRAME // hop
+        columns = firsts + torch.arange(count, device=generated.device)
+        rows = torch.arange(len(audio), device=generated.device)[:, None, None]
         mel = rearrange(audio.mT[rows, columns], "b r s m -> (b r) m s")
         scores = expert(runs, mel)
-        return Costs(made.new_zeros(()), self.criterion(scores, torch.ones_like(scores)))
+        return ExpertTerms(generated.new_zeros(()), self.criterion(scores, torch.ones_like(scores)))
+
+
+def composite_mouths(mouths: Tensor, generated: Tensor, affines: Tensor, indices: Tensor) -> Tensor:
+    """Replace mouths of clips by those of generated faces.
+
+    Where a mouth crop reaches beyond the face, its pixels stay.
+
+    Args:
+        mouths: grey mouths of whole clips `(B, T, S, S)`, in [0, 1].
+        generated: generated faces `(B, 3, P, 96, 96)`.
+        affines: maps of the mouths into the faces `(B, P, 2, 3)`, see `mouth_to_face_affine`.
+        indices: index of each face in its clip `(B, P)`; of equal ones, one counts.
+
+    Returns:
+        Mouths `(B, T, S, S)`.
+    """
+    size = mouths.shape[-2:]
+    grey = torch.einsum("bcphw,c->bphw", generated, generated.new_tensor(LUMA))
+    faces = rearrange(grey, "b p h w -> (b p) 1 h w")
+    grid = F.affine_grid(affines.flatten(0, 1), [len(faces), 1, *size], align_corners=False)
+    new = F.grid_sample(faces, grid, padding_mode="border", align_corners=False)
+    inside = (grid.abs() <= 1).all(-1)
+    rows = torch.arange(len(mouths), device=mouths.device)[:, None]
+    old = mouths[rows, indices]
+    composited = mouths.clone()
+    shape = (*indices.shape, *size)
+    composited[rows, indices] = torch.where(inside.view(shape), new.view(shape), old)
+    return composited
+
+
+def _gather_runs(clips: Tensor, indices: Tensor, margin: int) -> Tensor:
+    """Gather every run with its margins, `(B, T, ...)` -> `(B R, RUN_FRAMES + 2 margin, ...)`."""
+    firsts = indices[:, ::RUN_FRAMES, None] - margin
+    columns = firsts + torch.arange(RUN_FRAMES + 2 * margin, device=indices.device)
+    rows = torch.arange(len(clips), device=indices.device)[:, None, None]
+    return clips[rows, columns].flatten(0, 1)

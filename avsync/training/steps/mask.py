@@ -1,4 +1,4 @@
-"""A separation model with its loss: one training step's forward pass."""
+"""Training step and validation of separators that estimate a mask (Y-Net, U-Net, LLCP)."""
 
 import math
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from avsync.metrics.separation import si_sdr
 from avsync.tasks.separation.llcp import Llcp
 from avsync.tasks.separation.unet import UNet
 from avsync.tasks.separation.ynet import YNet
-from avsync.training.data.mixtures import collated
-from avsync.training.engine.batches import MakeBatch, Parts, as_floats
-from avsync.training.engine.loop import Watch
+from avsync.training.data.mixtures import collate_mixtures
+from avsync.training.engine.batches import BatchDataset, MakeBatch, as_floats
+from avsync.training.engine.early_stop import Watch
 
-# Batches that chance is worked out from.
+# Batches from which the chance level is computed.
 CHANCE_BATCHES = 4
 
 
 class MaskStep(nn.Module):
-    """What `fit` trains: the bounded mask that leaves the target's voice.
+    """A separator with the loss of its bounded mask: a training step's forward pass.
 
     Args:
-        model: a separation task.
-        tokens: what is seen comes as tokens of its frozen encoder, not as frames.
+        model: the separator.
+        tokens: batches contain tokens of the frozen visual encoder instead of frames.
     """
 
     def __init__(self, model: UNet | YNet | Llcp, tokens: bool = False) -> None:
@@ -38,38 +38,36 @@ class MaskStep(nn.Module):
 
     def forward(self, *batch: Tensor) -> Tensor:
         """Map a batch of `mixture_batches` to the loss."""
-        *seen, second, accompaniment, target = batch
+        *video, second, accompaniment, target = batch
         stft = self.model.stft
         mixture = stft(target + accompaniment + second)
-        logits = self.model(mixture, *self._tokens(*seen))
+        logits = self.model(mixture, *self._visual_tokens(*video))
         loss: Tensor = self.criterion(logits, stft.even_bins(stft(target)), stft.even_bins(mixture))
         return loss
 
-    def separate(self, mixture: Tensor, *seen: Tensor) -> Tensor:
-        """Map mixtures `(B, N)` and what a batch shows of the faces to voices `(B, N)`."""
+    def separate(self, mixture: Tensor, *video: Tensor) -> Tensor:
+        """Map mixtures `(B, N)` and the video of a batch to voices `(B, N)`."""
         if isinstance(self.model, UNet):
             return self.model.separate(mixture)
-        return self.model.separate(mixture, *self._tokens(*seen))
+        return self.model.separate(mixture, *self._visual_tokens(*video))
 
-    def _tokens(self, *seen: Tensor) -> tuple[Tensor, ...]:
+    def _visual_tokens(self, *video: Tensor) -> tuple[Tensor, ...]:
         if isinstance(self.model, UNet) or self.tokens:
-            return seen
-        return tuple(self.model.encode_video(each) for each in seen)
+            return video
+        return tuple(self.model.encode_video(frames) for frames in video)
 
 
 @torch.no_grad()
-def chance(task: MaskStep, make_batch: MakeBatch, seed: int) -> float:
-    """Return the loss of a mask that knows nothing: the share of every bin that costs least, the same for
-    all bins of all mixtures.
-    """
+def mask_chance(task: MaskStep, make_batch: MakeBatch, seed: int) -> float:
+    """Compute the chance level: the loss of the best constant mask, one share for all bins."""
     stft, criterion, losses = task.model.stft, task.criterion, []
-    parts = Parts(make_batch, seed, CHANCE_BATCHES)
+    batches = BatchDataset(make_batch, seed, CHANCE_BATCHES)
     for number in range(CHANCE_BATCHES):
-        *_, second, accompaniment, target = parts[number].tensors
+        *_, second, accompaniment, target = batches[number].tensors
         mixture = stft.even_bins(stft(target + accompaniment + second))
         target = stft.even_bins(stft(target))
         real = torch.tensor([1.0, 0.0]).view(2, 1, 1).expand(len(target), 2, *target.shape[1:])
-        # The loss is a parabola of the bounded mask; here it goes through three of its points.
+        # The loss is a parabola in the bounded mask; here it is fitted through three of its points.
         half = 0.5 * criterion.bound
         below, zero, above = (
             float(criterion(real * math.atanh(at), target, mixture)) for at in (-0.5, 0.0, 0.5)
@@ -80,15 +78,15 @@ def chance(task: MaskStep, make_batch: MakeBatch, seed: int) -> float:
 
 
 class SeparationValidation:
-    """Separates mixtures by the averaged `MaskStep` of a run: figures in dB, means over mixtures.
+    """Measures the averaged `MaskStep` of a run on mixtures: figures in dB, means over mixtures.
 
-    `si_sdr_gain` is what was gained over the mixture, `_1` in those of one voice and `_2` in those
-    of two; `sdr` is of BSS Eval v3, over the whole chunk. Silent targets do not count.
+    `si_sdr_gain` is the gain in SI-SDR over the mixture, `_1` for mixtures with one voice and `_2`
+    for those with two; `sdr` is of BSS Eval v3, over the whole chunk. Silent targets do not count.
 
     Args:
-        mixtures: what they are made of.
-        rows: which ones.
-        features: tokens in place of frames.
+        mixtures: sources of the mixtures.
+        rows: the mixtures.
+        features: tokens that replace frames.
         batch: mixtures that are separated together.
     """
 
@@ -105,7 +103,7 @@ class SeparationValidation:
 
     @torch.no_grad()
     def __call__(self, task: nn.Module) -> dict[str, float]:
-        """Figures by name, none without mixtures; the model is put into eval mode."""
+        """Return the figures by name, none without mixtures; the model is put into eval mode."""
         if not self.rows:
             return {}
         step = cast(MaskStep, task).eval()
@@ -113,7 +111,7 @@ class SeparationValidation:
             self._figures(step, self.rows[k : k + self.batch])
             for k in range(0, len(self.rows), self.batch)
         ]
-        before, after, sdr = (torch.cat(each) for each in zip(*found, strict=True))
+        before, after, sdr = (torch.cat(values) for values in zip(*found, strict=True))
         gain = after - before
         figures = {
             "si_sdr_gain": gain,
@@ -122,17 +120,17 @@ class SeparationValidation:
             "si_sdr": after,
             "sdr": sdr,
         }
-        means = {name: float(each.nanmean()) for name, each in figures.items()}
-        return {name: mean for name, mean in means.items() if mean == mean}
+        means = {name: float(values.nanmean()) for name, values in figures.items()}
+        return {name: mean for name, mean in means.items() if not math.isnan(mean)}
 
     def _figures(self, step: MaskStep, rows: Sequence[MixtureRow]) -> tuple[Tensor, ...]:
-        """SI-SDR of the mixtures and of the voices, and the voices' SDR, each `(B,)`."""
+        """Return SI-SDR of the mixtures and of the voices, and SDR of the voices, each `(B,)`."""
         drawn = [self.mixtures.make(row) for row in rows]
         device = next(step.parameters()).device
-        batch = (each.to(device) for each in collated(self.mixtures, drawn, self.features))
-        *seen, second, accompaniment, target = as_floats(tuple(batch))
+        tensors = collate_mixtures(self.mixtures, drawn, self.features)
+        *video, second, accompaniment, target = as_floats(tuple(t.to(device) for t in tensors))
         mixture = target + accompaniment + second
-        voice = step.separate(mixture, *seen)
-        # What else is in a mixture changes SIR and SAR, not SDR.
+        voice = step.separate(mixture, *video)
+        # The other sources of a mixture change SIR and SAR, not SDR.
         sdr = bss_eval_v3(target[:, None].cpu(), voice[:, None].cpu()).sdr[:, 0, 0]
         return si_sdr(target, mixture).cpu(), si_sdr(target, voice).cpu(), sdr

@@ -1,4 +1,4 @@
-"""Separators to be trained: which network, how wide, and what it sees with."""
+"""Configs of separators to be trained, and the pretrained visual encoders that they start with."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from torch import nn
 from avsync import weights as checkpoints
 from avsync.encoders.mc3 import PUBLISHED as MC3
 from avsync.encoders.mc3 import Mc3Encoder
+from avsync.tasks.card import Config
 from avsync.tasks.registry import PRETRAINED, create_model, model_card
 from avsync.tasks.separation.llcp import Llcp, LlcpConfig
 from avsync.tasks.separation.mask_unet import PUBLISHED
@@ -27,8 +28,8 @@ MODELS: dict[Kind, str] = {
     "dense-sync": "ynet_dense",
     "llcp": "llcp",
 }
-# The sync model whose visual encoder each kind sees with, and what it is called there.
-TEACHERS: dict[Kind, tuple[str, str]] = {
+# The sync model whose visual encoder each kind has, and the encoder's attribute there.
+ENCODER_SOURCES: dict[Kind, tuple[str, str]] = {
     "v": ("vocalist", "visual"),
     "s": ("lip_expert", "visual"),
     "dense-sync": ("dense_sync", "mouth"),
@@ -36,12 +37,12 @@ TEACHERS: dict[Kind, tuple[str, str]] = {
 }
 # Y-Net-m has the first three stages of MC3-18.
 MC3_STAGES = 3
-# Fields of a config that are about the visual encoder.
+# Fields of a config that describe the visual encoder.
 VISUAL = ("visual_channels", "window_frames", "dim", "mouth_channels", "crop_size")
 
 
-class Eyes(NamedTuple):
-    """A visual encoder that was trained for something else, and the config fields it asks for."""
+class PretrainedVisualEncoder(NamedTuple):
+    """A visual encoder trained for another task, and the config fields that it requires."""
 
     encoder: nn.Module
     config: dict[str, Any]
@@ -54,100 +55,123 @@ def separator_config(
     seconds: int = 4,
     sources: int = 2,
     end_to_end: bool = False,
-    eyes: Eyes | None = None,
+    visual: PretrainedVisualEncoder | None = None,
 ) -> dict[str, Any]:
-    """Return the config of a separator of that kind: sizes as published, or so many times as wide.
+    """Return the config of a separator, with the published sizes or multiples of them.
 
-    ValueError where its visual encoder would be frozen without having learnt anything.
+    Args:
+        kind: network and visual encoder, see `YNetRecipe`.
+        width: of the audio network, as a multiple of the published one.
+        visual_width: of a visual encoder without weights.
+        seconds: length of a mixture.
+        sources: number by which the mixture is divided.
+        end_to_end: train the visual encoder as well.
+        visual: pretrained visual encoder, whose sizes apply.
+
+    Raises:
+        ValueError: an option does not fit the kind, or the visual encoder would be frozen with
+            random weights.
     """
     if kind not in MODELS:
         raise ValueError(f"kind must be one of {', '.join(MODELS)}, got {kind!r}")
     if min(width, visual_width) <= 0:
         raise ValueError(f"widths must be positive, got {width} and {visual_width}")
-    config: dict[str, Any] = {"seconds": seconds, "sources": sources, **_hearing(kind, width)}
+    config: dict[str, Any] = {"seconds": seconds, "sources": sources, **_audio_config(kind, width)}
     if kind == "u-net":
         return config
-    if kind in TEACHERS and not end_to_end and eyes is None:
+    if kind in ENCODER_SOURCES and not end_to_end and visual is None:
         raise ValueError(
-            f"kind {kind} sees with a frozen encoder: give visual, weights of a trained "
-            f"{TEACHERS[kind][0]}, or train it end to end"
+            f"kind {kind} has a frozen visual encoder: give visual, weights of a trained "
+            f"{ENCODER_SOURCES[kind][0]}, or train it end to end"
         )
-    config["frozen"] = kind in TEACHERS and not end_to_end
-    if eyes is not None:
-        return config | eyes.config
+    config["frozen"] = kind in ENCODER_SOURCES and not end_to_end
+    if visual is not None:
+        return config | visual.config
     if kind == "m":
-        config["visual_channels"] = _wide(MC3[:MC3_STAGES], visual_width)
+        config["visual_channels"] = scaled(MC3[:MC3_STAGES], visual_width)
     elif kind in ("v", "s", "llcp"):
-        config["visual_channels"] = _wide(VocalistConfig().channels, visual_width)
+        config["visual_channels"] = scaled(VocalistConfig().channels, visual_width)
     elif visual_width != 1:
         raise ValueError(f"visual_width is not for kind {kind}")
     return config
 
 
-def trained_visual_encoder(kind: Kind, weights: Path | None, kinetics: bool = False) -> Eyes | None:
-    """Return the visual encoder of a trained sync model: of those weights, or of the released dense_sync;
-    or MC3-18's first stages as Kinetics-400 taught them. None where there is nothing to take.
+def pretrained_visual_encoder(
+    kind: Kind, weights: Path | None, kinetics: bool = False
+) -> PretrainedVisualEncoder | None:
+    """Return the visual encoder of a trained sync model, or one pretrained on Kinetics-400.
 
-    ValueError where the kind of network sees with no such encoder.
+    Args:
+        kind: kind of the separator.
+        weights: weights of the sync model; by default the released ones, if there are any.
+        kinetics: take MC3-18's first stages, for kind `m`.
+
+    Returns:
+        The encoder, or None if there is none to take.
+
+    Raises:
+        ValueError: the kind has no such encoder.
     """
     if kinetics:
         if kind != "m":
             raise ValueError(f"kinetics is for kind m, got {kind}")
         stages = MC3[:MC3_STAGES]
-        return Eyes(Mc3Encoder(stages, pretrained=True), {"visual_channels": stages})
-    if kind not in TEACHERS:
+        config = {"visual_channels": stages}
+        return PretrainedVisualEncoder(Mc3Encoder(stages, pretrained=True), config)
+    if kind not in ENCODER_SOURCES:
         if weights is not None:
-            raise ValueError(f"visual is for {', '.join(TEACHERS)}, not for kind {kind}")
+            raise ValueError(f"visual is for {', '.join(ENCODER_SOURCES)}, not for kind {kind}")
         return None
-    name, part = TEACHERS[kind]
+    name, attribute = ENCODER_SOURCES[kind]
     shipped = model_card(name).file
     if weights is None and shipped is None:
         return None
     file = weights or PRETRAINED / str(shipped)
-    model = create_model(name, weights=file)
-    return Eyes(model.get_submodule(part), _visual_config(kind, checkpoints.load(file).config))
+    encoder = create_model(name, weights=file).get_submodule(attribute)
+    return PretrainedVisualEncoder(encoder, _visual_config(kind, checkpoints.load(file).config))
 
 
-def load_visual_encoder(model: nn.Module, eyes: Eyes) -> None:
-    """Give a separator's visual encoder the weights of a trained one of the same sizes."""
-    visual = model.get_submodule("visual")
+def load_visual_encoder(model: nn.Module, visual: PretrainedVisualEncoder) -> None:
+    """Load a pretrained visual encoder into a separator with an encoder of the same sizes."""
+    encoder = model.get_submodule("visual")
     # Encoders of windows are wrapped, so that every frame has a token.
-    inner = getattr(visual, "encoder", visual)
-    inner.load_state_dict(eyes.encoder.state_dict(), strict=True)
+    inner = getattr(encoder, "encoder", encoder)
+    inner.load_state_dict(visual.encoder.state_dict(), strict=True)
 
 
-def describe_visual_encoder(name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Return what a separator's config says of its visual encoder, for the key of cached features."""
-    said = {key: value for key, value in config.items() if key in VISUAL}
+def describe_visual_encoder(name: str, config: Config) -> dict[str, Any]:
+    """Return the part of a separator's config that identifies cached features of its encoder."""
+    described = {key: value for key, value in config.items() if key in VISUAL}
     if name == "llcp":
-        # Its `dim` is not that of its eyes.
-        said.pop("dim", None)
-    return {"model": name, **said}
+        # Its `dim` is not that of its visual encoder.
+        described.pop("dim", None)
+    return {"model": name, **described}
 
 
-def _visual_config(kind: Kind, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a separator's config out of those of the sync model."""
-    taken = {
+def _visual_config(kind: Kind, sync_config: Config) -> dict[str, Any]:
+    """Convert the config of a sync model to fields of a separator's config."""
+    names = {
         "v": {"channels": "visual_channels"},
         "llcp": {"channels": "visual_channels"},
         "s": {"channels": "visual_channels", "window_frames": "window_frames"},
         "dense-sync": {name: name for name in ("dim", "mouth_channels", "crop_size")},
     }[kind]
     return {
-        to: tuple(given[field]) if isinstance(given[field], list) else given[field]
-        for field, to in taken.items()
-        if field in given
+        to: tuple(sync_config[name]) if isinstance(sync_config[name], list) else sync_config[name]
+        for name, to in names.items()
+        if name in sync_config
     }
 
 
-def _hearing(kind: Kind, width: float) -> dict[str, Any]:
-    """Return the fields of a config that are about what hears, so many times as wide as published."""
+def _audio_config(kind: Kind, width: float) -> dict[str, Any]:
+    """Return the config fields of the audio network, at a multiple of its published width."""
     if kind != "llcp":
-        return {"channels": _wide(PUBLISHED, width)}
+        return {"channels": scaled(PUBLISHED, width)}
     sizes = LlcpConfig()
     names = ("frame_channels", "audio_channels", "lstm", "dim")
-    return dict(zip(names, _wide([getattr(sizes, name) for name in names], width), strict=True))
+    return dict(zip(names, scaled([getattr(sizes, name) for name in names], width), strict=True))
 
 
-def _wide(channels: Sequence[int], width: float) -> tuple[int, ...]:
-    return tuple(max(1, round(width * each)) for each in channels)
+def scaled(channels: Sequence[int], width: float) -> tuple[int, ...]:
+    """Multiply widths by a factor, rounded, with at least one channel."""
+    return tuple(max(1, round(width * count)) for count in channels)

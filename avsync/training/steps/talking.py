@@ -1,9 +1,9 @@
-"""A talking face with its losses and its critic: one training step's forward pass.
+"""Training step and validation of talking faces: generator, discriminator and expert losses.
 
 The public code has two optimisers, which step one after the other. Both use gradients of the
-networks as they were before either stepped, for the frames that the critic judges were drawn
-before; both are Adam at one rate. So one optimiser over both networks takes the same steps, and
-`fit` needs to know nothing of it.
+networks before either stepped, since the frames that the discriminator judges were generated
+before; both are Adam with one learning rate. One optimiser over both networks therefore takes the
+same steps, and `fit` needs no special case.
 """
 
 from dataclasses import dataclass
@@ -25,24 +25,28 @@ from avsync.tasks.talking.synctalklip import SyncTalklip
 from avsync.tasks.talking.wav2lip import Wav2Lip
 from avsync.timing import SAMPLE_RATE
 from avsync.training.data.sync import ClipData, as_frames, held_out_clips
-from avsync.training.engine.batches import MakeBatch, Parts, as_floats
-from avsync.training.engine.loop import Watch
+from avsync.training.engine.batches import BatchDataset, MakeBatch, as_floats
+from avsync.training.engine.early_stop import Watch
 
-# Batches that chance is worked out from.
+# Batches from which the chance level is computed.
 CHANCE_BATCHES = 4
+# Every fifth frame of a held-out clip is generated.
+EVERY = 5
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """What each loss counts. The defaults are those of SyncTalklip's public code; its supplement's
-    weights of reconstruction and reading are the other way round, see `SUPPLEMENT`.
+    """Weights of the losses; the defaults are those of SyncTalklip's public code.
+
+    Its supplement has the weights of reconstruction and reading the other way round, see
+    `SUPPLEMENT`.
 
     Args:
-        gan: of deceiving the critic; 0 for no critic.
-        lip: of reading, a sum over symbols.
-        contrast: of lips and voice; 1e-3 in TalkLip.
-        reconstruction: of the L1 distance to the true frame; what `gan` and `lip` leave of 1 where
-            it is not given.
+        gan: of the adversarial loss; 0 for no discriminator.
+        lip: of the lip-reading loss, a sum over symbols.
+        contrast: of the contrastive loss of lips and voice; 1e-3 in TalkLip.
+        reconstruction: of the L1 distance to the true frame; by default what `gan` and `lip` leave
+            of 1.
     """
 
     gan: float = 0.07
@@ -65,37 +69,51 @@ class LossWeights:
 SUPPLEMENT = LossWeights(gan=7e-2, lip=1 - 7e-2 - 1e-5 - 1e-3, contrast=1e-3, reconstruction=1e-5)
 
 
-class Costs(NamedTuple):
-    """What a frozen model asks of the frames that are drawn, scalars."""
+class ExpertTerms(NamedTuple):
+    """Losses of a frozen expert on generated frames, scalars: lip reading, and lips with voice."""
 
     lip: Tensor
     contrast: Tensor
 
 
-class Guide(Protocol):
-    """A frozen model that judges the frames that are drawn; see `SpeechExpertLoss` and `LipExpertLoss`."""
+class ExpertLoss(Protocol):
+    """Loss of a frozen model on generated frames: `SpeechExpertLoss` or `LipExpertLoss`."""
 
     def __call__(
         self,
         model: SyncTalklip | Wav2Lip,
-        made: Tensor,
+        generated: Tensor,
         tokens: Tensor,
         audio: Tensor,
-        places: Tensor,
-        guided: tuple[Tensor, ...],
-    ) -> Costs: ...
+        indices: Tensor,
+        expert_inputs: tuple[Tensor, ...],
+    ) -> ExpertTerms:
+        """Return the losses of generated frames.
+
+        Args:
+            model: the model that generated them.
+            generated: the frames `(B, 3, P, 96, 96)`.
+            tokens: audio tokens that they were generated from `(B, P, D)`.
+            audio: features of the whole clips: filterbank energies `(B, T, 104)` of SyncTalklip,
+                mel `(B, 80, S)` of Wav2Lip.
+            indices: index of each frame in its clip `(B, P)`.
+            expert_inputs: the first tensors of a batch of `talking_batches`.
+        """
 
 
 class TalkingStep(nn.Module):
-    """What `fit` trains: a model that draws frames, and the critic of its frames.
+    """A talking face with its discriminator and expert: a training step's forward pass.
 
     The value is the L1 distance to the true frames; the gradient is that of all losses.
 
     Args:
-        model: draws.
-        weights: of the losses.
-        critic: tells real frames from drawn ones; needed where `weights.gan` is not 0.
-        guide: judges what is drawn; without it `lip` and `contrast` count nothing.
+        model: the generator.
+        weights: weights of the losses.
+        critic: discriminator of real and generated frames; needed if `weights.gan` is not 0.
+        expert: loss of a frozen expert; without it `lip` and `contrast` have no effect.
+
+    Raises:
+        ValueError: `critic` is missing or superfluous.
     """
 
     def __init__(
@@ -103,73 +121,72 @@ class TalkingStep(nn.Module):
         model: SyncTalklip | Wav2Lip,
         weights: LossWeights,
         critic: FaceDiscriminator | None = None,
-        guide: Guide | None = None,
+        expert: ExpertLoss | None = None,
     ) -> None:
         super().__init__()
         if (critic is None) != (weights.gan == 0):
             raise ValueError("critic must be given where weights.gan is not 0, and only there")
-        self.model, self.critic, self.weights, self.guide = model, critic, weights, guide
+        self.model, self.critic, self.weights, self.expert = model, critic, weights, expert
         self.adversarial = AdversarialLoss()
 
     def forward(self, *batch: Tensor) -> Tensor:
         """Map a batch of `talking_batches` to the loss."""
-        *guided, identity, pose, places, wav = batch
+        *expert_inputs, identity, pose, indices, wav = batch
         audio = self.model.front_end(wav)
-        tokens = self.model.encode_at_frames(audio, places)
-        made = self.draw(tokens, identity, pose)
-        l1 = F.l1_loss(made, pose)
+        tokens = self.model.encode_at_frames(audio, indices)
+        generated = self.generate(tokens, identity, pose)
+        l1 = F.l1_loss(generated, pose)
         total = self.weights.l1 * l1
         if self.critic is not None:
-            total = total + self._against_critic(self.critic, made, pose)
-        if self.guide is not None:
-            costs = self.guide(self.model, made, tokens, audio, places, tuple(guided))
-            total = total + self.weights.lip * costs.lip + self.weights.contrast * costs.contrast
+            total = total + self._adversarial_loss(self.critic, generated, pose)
+        if self.expert is not None:
+            terms = self.expert(self.model, generated, tokens, audio, indices, tuple(expert_inputs))
+            total = total + self.weights.lip * terms.lip + self.weights.contrast * terms.contrast
         return l1.detach() + (total - total.detach())
 
-    def draw(self, tokens: Tensor, identity: Tensor, pose: Tensor) -> Tensor:
-        """Map tokens `(B, P, D)` and frames `(B, 3, P, 96, 96)` to frames `(B, 3, P, 96,
-        96)`.
-        """
-        flat = face_pair(_pictures(pose), _pictures(identity))
-        made = self.model(tokens.flatten(0, 1), flat)
-        return rearrange(made, "(b p) c h w -> b c p h w", b=len(pose))
+    def generate(self, tokens: Tensor, identity: Tensor, pose: Tensor) -> Tensor:
+        """Map tokens `(B, P, D)` and frames `(B, 3, P, 96, 96)` to frames of the same shape."""
+        faces = face_pair(_flatten_frames(pose), _flatten_frames(identity))
+        generated = self.model(tokens.flatten(0, 1), faces)
+        return rearrange(generated, "(b p) c h w -> b c p h w", b=len(pose))
 
-    def _against_critic(self, critic: FaceDiscriminator, made: Tensor, real: Tensor) -> Tensor:
-        """Return what both sides pay; neither pays through the other's weights. TalkLip's public code
-        leaves the maker's gradient in the critic's weights, Wav2Lip's does not.
+    def _adversarial_loss(
+        self, critic: FaceDiscriminator, generated: Tensor, real: Tensor
+    ) -> Tensor:
+        """Return the losses of both sides, each without a gradient for the other's weights.
+
+        TalkLip's public code leaves the generator's gradient in the critic's weights, Wav2Lip's
+        does not.
         """
-        judge = {name: each.detach() for name, each in critic.named_parameters()}
-        deceived = functional_call(critic, judge, (_pictures(made),))
-        logits = critic(_pictures(torch.cat([real, made.detach()])))
-        pays = self.adversarial.discriminator(*logits.chunk(2))
-        return self.weights.gan * self.adversarial.generator(deceived) + pays
+        frozen = {name: parameter.detach() for name, parameter in critic.named_parameters()}
+        fooled = functional_call(critic, frozen, (_flatten_frames(generated),))
+        logits = critic(_flatten_frames(torch.cat([real, generated.detach()])))
+        discriminator_loss = self.adversarial.discriminator(*logits.chunk(2))
+        return self.weights.gan * self.adversarial.generator(fooled) + discriminator_loss
 
 
 @torch.no_grad()
-def chance(make_batch: MakeBatch, seed: int) -> float:
-    """Return what it costs to show another frame of the same person in place of the true one."""
-    parts = Parts(make_batch, seed, CHANCE_BATCHES)
+def talking_chance(make_batch: MakeBatch, seed: int) -> float:
+    """Compute the chance level: the L1 distance of another frame of the same person."""
+    batches = BatchDataset(make_batch, seed, CHANCE_BATCHES)
     losses = []
     for number in range(CHANCE_BATCHES):
-        *_, identity, pose, _, _ = as_floats(parts[number].tensors)
+        *_, identity, pose, _, _ = as_floats(batches[number].tensors)
         losses.append(float(F.l1_loss(identity, pose)))
     return sum(losses) / len(losses)
 
 
-def _pictures(frames: Tensor) -> Tensor:
+def _flatten_frames(frames: Tensor) -> Tensor:
     return rearrange(frames, "b c p h w -> (b p) c h w")
 
 
-# One frame in so many is drawn.
-EVERY = 5
-
-
 class TalkingValidation:
-    """Draws frames of held-out clips, their first frame telling who it is: `psnr` of the lower half
-    in dB, over all of them, and `l1` of the whole frame.
+    """Measures generated frames of held-out clips, with each clip's first frame as identity.
+
+    `psnr` is that of the lower half in dB, over all clips, and `l1` that of the whole frame.
 
     Args:
-        clips: of the recipe; nothing is measured where it has no splits.
+        clips: clips of the recipe; nothing is measured without splits.
     """
 
     def __init__(self, clips: ClipData) -> None:
@@ -180,16 +197,15 @@ class TalkingValidation:
 
     @torch.no_grad()
     def __call__(self, task: nn.Module) -> dict[str, float]:
-        """Figures by name; the model is put into eval mode."""
+        """Return the figures by name, none without clips; the model is put into eval mode."""
         if not self.clips:
             return {}
         model = task.get_submodule("model").eval()
-        found = np.array([self._errors(model, clip) for clip in self.clips])
-        l1, square = found.mean(0)
+        l1, square = np.array([self._errors(model, clip) for clip in self.clips]).mean(0)
         return {"psnr": float(-10 * np.log10(square)), "l1": float(l1)}
 
     def _errors(self, module: nn.Module, clip: PreparedClip) -> tuple[float, float]:
-        """Return the mean error of a clip, and the mean squared one of its lower half."""
+        """Return the mean absolute error of a clip, and the mean squared one of its lower half."""
         model = cast(TalkingFace, module)
         device = next(module.parameters()).device
         (frames,) = as_floats((as_frames([crops_for(FACE_SPEC, clip)])[0].transpose(0, 1),))
@@ -197,7 +213,7 @@ class TalkingValidation:
         tokens = model.encode_speech(wav[None], len(frames))[0, ::EVERY]
         frames = frames.to(device)
         true = frames[::EVERY]
-        made = model(tokens, face_pair(true, frames[:1].expand_as(true)))
-        error = made - true
+        generated = model(tokens, face_pair(true, frames[:1].expand_as(true)))
+        error = generated - true
         lower = error[:, :, error.shape[2] // 2 :]
         return float(error.abs().mean()), float(lower.square().mean())

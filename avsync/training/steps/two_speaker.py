@@ -1,4 +1,4 @@
-"""Two faces and their mixed voices: batches, a training step, and how well the voices are told."""
+"""Two faces and their mixed voices: batches, training step and validation of lip_mask."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -13,21 +13,21 @@ from avsync.data.sampling.two_speaker_mixtures import TwoSpeakerMixture, TwoSpea
 from avsync.losses.thresholded_snr import ThresholdedSnrLoss
 from avsync.metrics.separation import si_sdr
 from avsync.tasks.separation.lip_mask import LipMask
-from avsync.training.engine.batches import MakeBatch, Parts
-from avsync.training.engine.loop import Watch
+from avsync.training.engine.batches import BatchDataset, MakeBatch
+from avsync.training.engine.early_stop import Watch
 
-# Batches, and shares of the mixture, that chance is worked out from.
+# Batches from which the chance level is computed, and shares of the mixture that are tried.
 CHANCE_BATCHES, CHANCE_SHARES = 4, 20
 
 
 class TwoSpeakerStep(nn.Module):
-    """What `fit` trains: a model that is told by two faces of one mixture.
+    """A separator conditioned on each of two faces of one mixture: a training step's forward pass.
 
-    Both faces in one step: the same audio with other lips must give another voice, and what is
-    heard of the mixture is worked out once.
+    Both faces are in one step: the same audio with other lips must give another voice, and the
+    mixture is encoded once.
 
     Args:
-        model: a separation task.
+        model: the separator.
     """
 
     def __init__(self, model: LipMask) -> None:
@@ -35,7 +35,7 @@ class TwoSpeakerStep(nn.Module):
         self.model, self.criterion = model, ThresholdedSnrLoss()
 
     def forward(self, tokens: Tensor, rest: Tensor, voices: Tensor) -> Tensor:
-        """Map a batch of `pair_batches` to the loss."""
+        """Map a batch of `two_speaker_batches` to the loss."""
         mixture = voices.sum(1) + rest
         loss: Tensor = self.criterion(self.separate(mixture, tokens), voices, mixture)
         return loss
@@ -46,104 +46,113 @@ class TwoSpeakerStep(nn.Module):
         return voices
 
 
-def pair_batches(pairs: TwoSpeakerMixtures, batch: int, augment: bool = True) -> MakeBatch:
-    """Make batches for `fit`: tokens `(2 B, T, D)`, all else than voices `(B, N)`, and voices `(B,
-    2, N)`.
+def two_speaker_batches(
+    mixtures: TwoSpeakerMixtures, batch: int, augment: bool = True
+) -> MakeBatch:
+    """Make batches of two-speaker mixtures.
+
+    A batch is tokens `(2 B, T, D)`, the rest of the mixture `(B, N)`, and voices `(B, 2, N)`.
 
     Args:
-        pairs: what to draw.
-        batch: mixtures together.
-        augment: voices stand in other rooms, before other microphones, and there is noise.
+        mixtures: the mixtures that are drawn.
+        batch: mixtures per batch.
+        augment: augment voices with other rooms, microphones and noise.
     """
 
     def make_batch(rng: np.random.Generator, draws: Generator) -> tuple[Tensor, ...]:
-        drawn = [pairs.draw(rng) for _ in range(batch)]
-        return mixed(drawn, pairs.spec.sample_rate, draws if augment else None)
+        drawn = [mixtures.draw(rng) for _ in range(batch)]
+        return collate_two_speakers(drawn, mixtures.spec.sample_rate, draws if augment else None)
 
     return make_batch
 
 
-def mixed(
+def collate_two_speakers(
     drawn: Sequence[TwoSpeakerMixture], sample_rate: int, draws: Generator | None
-) -> tuple[Tensor, ...]:
-    """Pairs as a batch, with their levels; altered where there is a generator to draw from."""
-    tokens = torch.from_numpy(np.concatenate([each.tokens for each in drawn]))
-    voices = torch.from_numpy(np.stack([each.voices for each in drawn]))
-    music = torch.from_numpy(np.stack([each.music for each in drawn]))
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Collate mixtures as tokens, rest and voices, at their levels.
+
+    Args:
+        drawn: the mixtures.
+        sample_rate: their sample rate.
+        draws: of the augmentation with rooms, microphones and noise; None for none.
+    """
+    tokens = torch.from_numpy(np.concatenate([mixture.tokens for mixture in drawn]))
+    voices = torch.from_numpy(np.stack([mixture.voices for mixture in drawn]))
+    music = torch.from_numpy(np.stack([mixture.music for mixture in drawn]))
     if draws is not None:
         flat = reverberate(equalise(voices.flatten(0, 1), draws), sample_rate, draws)
         voices = flat.unflatten(0, voices.shape[:2])
         music = equalise(music, draws)
-    levels = torch.tensor([(0.0, each.second_db) for each in drawn])
-    voices = _at(voices, levels)
-    rest = _at(music, torch.tensor([each.music_db for each in drawn]))
+    levels = torch.tensor([(0.0, mixture.second_db) for mixture in drawn])
+    voices = _at_level(voices, levels)
+    rest = _at_level(music, torch.tensor([mixture.music_db for mixture in drawn]))
     if draws is not None:
         rest = rest + noise_floor(voices.sum(1) + rest, draws)
     return tokens, rest, voices
 
 
+def _at_level(audio: Tensor, level_db: Tensor) -> Tensor:
+    """Scale audio `(..., N)` to levels `(...)` over a power of 1; silence stays silent."""
+    power = audio.square().mean(-1, keepdim=True)
+    return torch.where(power > 0, audio * (power + 1e-20).rsqrt(), 0) * 10 ** (
+        level_db[..., None] / 20
+    )
+
+
 @torch.no_grad()
-def chance(task: TwoSpeakerStep, make_batch: MakeBatch, seed: int) -> float:
-    """Return the loss of a model that knows nothing: of the share of the mixture that costs least."""
-    parts = Parts(make_batch, seed, CHANCE_BATCHES)
+def two_speaker_chance(task: TwoSpeakerStep, make_batch: MakeBatch, seed: int) -> float:
+    """Compute the chance level: the loss of the best constant share of the mixture."""
+    batches = BatchDataset(make_batch, seed, CHANCE_BATCHES)
     shares = torch.linspace(0, 1, CHANCE_SHARES + 1)
     losses = torch.zeros(len(shares))
     for number in range(CHANCE_BATCHES):
-        _, rest, voices = parts[number].tensors
+        _, rest, voices = batches[number].tensors
         mixture = voices.sum(1) + rest
-        alike = mixture[:, None].expand_as(voices)
-        losses += torch.stack([task.criterion(each * alike, voices, mixture) for each in shares])
+        copies = mixture[:, None].expand_as(voices)
+        losses += torch.stack([task.criterion(s * copies, voices, mixture) for s in shares])
     return float(losses.min()) / CHANCE_BATCHES
 
 
-class PairValidation:
-    """Separates pairs by the averaged `TwoSpeakerStep` of a run.
+class TwoSpeakerValidation:
+    """Measures the averaged `TwoSpeakerStep` of a run on sets of mixtures.
 
-    For each set of pairs, what was gained over the mixture in SI-SDR, in dB, the mean over voices,
-    and which share of them is closer to its own face's voice than to the other's.
+    For each set, `si_sdr_gain` is the gain in SI-SDR over the mixture in dB, the mean over voices,
+    and `own_face` the share of the voices that are closer to their own face's voice than to the
+    other's.
 
     Args:
-        sets: a name, which is put behind the figures', and the pairs, each mixed as it is.
+        sets: mixtures, each collated as it is, by a suffix of the figures' names.
         batch: mixtures that are separated together.
     """
 
     def __init__(self, sets: Mapping[str, Sequence[TwoSpeakerMixture]], batch: int) -> None:
         self.sets, self.batch = sets, batch
-        self.watch = Watch("si_sdr_gain")  # of the set whose name is empty
+        self.watch = Watch("si_sdr_gain")  # of the set whose suffix is empty
 
     @torch.no_grad()
     def __call__(self, task: nn.Module) -> dict[str, float]:
-        """Figures by name, none without pairs; the model is put into eval mode."""
+        """Return the figures by name, none without mixtures; the model is put into eval mode."""
         step = cast(TwoSpeakerStep, task).eval()
         figures = {}
-        for name, pairs in self.sets.items():
+        for suffix, mixtures in self.sets.items():
             found = [
-                self._figures(step, pairs[k : k + self.batch])
-                for k in range(0, len(pairs), self.batch)
+                self._figures(step, mixtures[k : k + self.batch])
+                for k in range(0, len(mixtures), self.batch)
             ]
-            gain, own = (torch.cat(each) for each in zip(*found, strict=True))
-            figures[f"si_sdr_gain{name}"] = float(gain.nanmean())
-            figures[f"own_face{name}"] = float(own.float().mean())
+            gain, own = (torch.cat(values) for values in zip(*found, strict=True))
+            figures[f"si_sdr_gain{suffix}"] = float(gain.nanmean())
+            figures[f"own_face{suffix}"] = float(own.float().mean())
         return figures
 
     def _figures(
-        self, step: TwoSpeakerStep, pairs: Sequence[TwoSpeakerMixture]
+        self, step: TwoSpeakerStep, mixtures: Sequence[TwoSpeakerMixture]
     ) -> tuple[Tensor, Tensor]:
         """Return the gain of each voice `(B, 2)`, and whether it is its own face's."""
         device = next(step.parameters()).device
-        tokens, rest, voices = (
-            each.to(device) for each in mixed(pairs, step.model.spec.sample_rate, None)
-        )
+        tensors = collate_two_speakers(mixtures, step.model.spec.sample_rate, None)
+        tokens, rest, voices = (tensor.to(device) for tensor in tensors)
         mixture = voices.sum(1) + rest
         found = step.separate(mixture, tokens)
         own = si_sdr(voices, found)
         gain = own - si_sdr(voices, mixture[:, None].expand_as(voices))
         return gain.cpu(), (own > si_sdr(voices.flip(1), found)).cpu()
-
-
-def _at(audio: Tensor, level_db: Tensor) -> Tensor:
-    """Sounds `(..., N)` at levels `(...)` over a power of 1; silence stays it."""
-    power = audio.square().mean(-1, keepdim=True)
-    return torch.where(power > 0, audio * (power + 1e-20).rsqrt(), 0) * 10 ** (
-        level_db[..., None] / 20
-    )

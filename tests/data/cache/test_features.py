@@ -25,7 +25,7 @@ def crops(tmp_path_factory):
 
 
 def whole(encoder, crops):
-    """Tokens `(T, D)` of all frames at once."""
+    """Encode all frames at once to tokens `(T, D)`."""
     frames = torch.from_numpy(np.load(crops)[:, 48:]).permute(3, 0, 1, 2)[None] / 255
     with torch.inference_mode():
         return encoder(frames)[0].numpy()
@@ -44,7 +44,7 @@ def test_tokens_are_those_of_the_whole_clip(encoder, crops, tmp_path):
     close(found, whole(encoder, crops)[12:37])
 
 
-def test_long_clips_are_encoded_in_blocks_that_do_not_show(encoder, crops, tmp_path, monkeypatch):
+def test_tokens_of_long_clips_do_not_depend_on_the_blocks(encoder, crops, tmp_path, monkeypatch):
     monkeypatch.setattr(feature_cache, "BLOCK", 16)
     cache = FeatureCache(tmp_path, "model", SPEC)
     cache.fill([crops], encoder, CPU)
@@ -56,11 +56,11 @@ def test_nothing_is_encoded_twice(encoder, crops, tmp_path):
     copy = tmp_path / "other.npy"
     np.save(copy, np.load(crops))
 
-    def refuses(_):
+    def refuse(_):
         raise AssertionError("encoded again")
 
     again = FeatureCache(tmp_path, "model", SPEC)
-    assert again.fill([crops, str(copy)], refuses, CPU) == 0
+    assert again.fill([crops, str(copy)], refuse, CPU) == 0
     np.testing.assert_array_equal(again.tokens(crops, 0, 60), again.tokens(str(copy), 0, 60))
 
 
@@ -70,15 +70,15 @@ def test_other_crops_weights_and_geometry_are_other_tokens(encoder, crops, tmp_p
     np.save(tmp_path / "changed.npy", changed)
     upper = SeparationSpec(*chunk_lengths(1), "face", 96, 96)
 
-    def places(model, spec, path):
-        return FeatureCache(tmp_path / "cache", model, spec)._place(str(path))
+    def token_file(model, spec, path):
+        return FeatureCache(tmp_path / "cache", model, spec)._path(str(path))
 
     kinds = [("a", SPEC, crops), ("b", SPEC, crops), ("a", upper, crops)]
     kinds.append(("a", SPEC, tmp_path / "changed.npy"))
-    assert len({places(*kind) for kind in kinds}) == 4
+    assert len({token_file(*kind) for kind in kinds}) == 4
 
 
-def test_one_weight_or_one_word_makes_another_encoder(encoder):
+def test_one_weight_or_one_argument_changes_the_key(encoder):
     key = encoder_key(encoder, {"unit": True})
     assert encoder_key(encoder, {"unit": True}) == key != encoder_key(encoder, {"unit": False})
     weight = next(encoder.parameters())
@@ -88,7 +88,7 @@ def test_one_weight_or_one_word_makes_another_encoder(encoder):
         weight.view(-1)[3] -= 1e-6
 
 
-def test_tokens_that_do_not_fit_are_refused(crops, tmp_path):
+def test_tokens_of_a_wrong_number_or_range_are_refused(crops, tmp_path):
     cache = FeatureCache(tmp_path, "model", SPEC)
     with pytest.raises(ValueError, match=r"a token for each of 60 frames, got \(1, 30, 4\)"):
         cache.fill([crops], lambda frames: torch.zeros(1, 30, 4), CPU)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from data.sound_files import tone, write_sound
+from data.wav_files import tone, write_wav_file
 
 from avsync.data.corpora.audio_files import (
     SPLITS,
@@ -14,28 +14,28 @@ from avsync.data.corpora.audio_files import (
 def mir1k(tmp_path):
     for singer in "abcdefg":
         for song in (1, 2):
-            write_sound(tmp_path / "mir1k" / f"{singer}_{song}_01.wav", tone(200, 0.01))
+            write_wav_file(tmp_path / "mir1k" / f"{singer}_{song}_01.wav", tone(200, 0.01))
     return tmp_path / "mir1k"
 
 
-def test_files_are_named_from_their_folder_on(tmp_path):
-    write_sound(tmp_path / "music" / "deep" / "b.wav", tone(200, 0.01))
-    write_sound(tmp_path / "music" / "a.WAV", tone(200, 0.01))
+def test_names_of_files_begin_with_the_folder(tmp_path):
+    write_wav_file(tmp_path / "music" / "deep" / "b.wav", tone(200, 0.01))
+    write_wav_file(tmp_path / "music" / "a.WAV", tone(200, 0.01))
     (tmp_path / "music" / "notes.txt").write_text("no audio")
-    names = [each.name for each in list_audio_files(tmp_path / "music")]
+    names = [file.name for file in list_audio_files(tmp_path / "music")]
     assert names == ["music/a.WAV", "music/deep/b.wav"]
 
 
 def test_no_singer_is_in_two_splits(mir1k):
-    sounds = list_mir1k(mir1k, "voice")
-    singers = [{each.group for each in audio_files_of_split(sounds, split)} for split in SPLITS]
+    files = list_mir1k(mir1k, "voice")
+    singers = [{file.group for file in audio_files_of_split(files, split)} for split in SPLITS]
     assert singers == [set("abcfg"), {"d"}, {"e"}]
 
 
 def test_every_file_is_in_one_split(mir1k):
-    sounds = list_audio_files(mir1k)
-    split = [each for name in SPLITS for each in audio_files_of_split(sounds, name)]
-    assert sorted(split) == sounds
+    files = list_audio_files(mir1k)
+    split = [file for name in SPLITS for file in audio_files_of_split(files, name)]
+    assert sorted(split) == files
 
 
 def test_accompaniment_is_left_and_voice_right(mir1k):
@@ -44,23 +44,21 @@ def test_accompaniment_is_left_and_voice_right(mir1k):
     assert (voice.name, voice.channel) == ("mir1k/a_1_01.wav#right", 1)
 
 
-def test_folders_of_splits_are_kept_to(tmp_path):
+def test_folders_named_after_splits_are_the_splits(tmp_path):
     for split in ("train", "test"):
         for k in range(2):
-            write_sound(tmp_path / split / f"{k}.wav", np.zeros(10))
-    sounds = list_audio_files(tmp_path)
-    assert [each.path.parent.name for each in audio_files_of_split(sounds, "test")] == [
-        "test",
-        "test",
-    ]
+            write_wav_file(tmp_path / split / f"{k}.wav", np.zeros(10))
+    files = list_audio_files(tmp_path)
+    found = audio_files_of_split(files, "test")
+    assert [file.path.parent.name for file in found] == ["test", "test"]
     with pytest.raises(ValueError, match="to leave any for val; got 4"):
-        audio_files_of_split(sounds, "val")
+        audio_files_of_split(files, "val")
 
 
-def test_what_cannot_be_listed_or_split_is_named(tmp_path):
+def test_wrong_folders_and_names_are_reported(tmp_path):
     with pytest.raises(ValueError, match="must hold audio files"):
         list_audio_files(tmp_path)
-    write_sound(tmp_path / "a.wav", np.zeros(10))
+    write_wav_file(tmp_path / "a.wav", np.zeros(10))
     with pytest.raises(ValueError, match=r"five files or singers.*for test; got 1"):
         audio_files_of_split(list_audio_files(tmp_path), "test")
     with pytest.raises(ValueError, match="split must be one of train, val, test, got 'dev'"):

@@ -17,13 +17,13 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_grid_counts_in_25000ths_of_a_second_and_silence_is_no_word(folder):
-    words, spans = read_transcript(folder, "s1/one.mkv")
+def test_grid_times_are_25000ths_of_a_second_and_silence_is_no_word(folder):
+    words, times_s = read_transcript(folder, "s1/one.mkv")
     assert words == ("bin", "blue", "now")
-    assert spans == ((0.95, 1.18), (1.18, 1.36), (2.0, 2.12))
+    assert times_s == ((0.95, 1.18), (1.18, 1.36), (2.0, 2.12))
 
 
-def test_lrs_says_what_and_where_it_knows_when(folder):
+def test_lrs_transcripts_have_words_and_optional_times(folder):
     assert read_transcript(folder, "two.mp4") == Transcript(
         ("it's", "noon"), ((0.1, 0.5), (0.5, 0.9))
     )
@@ -31,14 +31,14 @@ def test_lrs_says_what_and_where_it_knows_when(folder):
     assert read_transcript(folder, "b/four.mp4").text == "good day"
 
 
-def test_the_folders_of_a_source_come_first(folder):
+def test_the_folder_of_a_source_takes_precedence(folder):
     assert read_transcript(folder, "a/one.mp4").words == ("another",)
 
 
-def test_what_lies_outside_a_clip_is_left_out(folder):
-    said = read_transcript(folder, "one.mkv")
-    assert said.inside(1.0, 2.12) == Transcript(("blue", "now"), ((1.18, 1.36), (2.0, 2.12)))
-    assert Transcript(("a",)).inside(5, 6).words == ("a",)
+def test_words_outside_a_clip_are_left_out(folder):
+    transcript = read_transcript(folder, "one.mkv")
+    assert transcript.between(1.0, 2.12) == Transcript(("blue", "now"), ((1.18, 1.36), (2.0, 2.12)))
+    assert Transcript(("a",)).between(5, 6).words == ("a",)
 
 
 @pytest.mark.parametrize("text", ["", "1 2", "x y bin", "0 25000 sil"])
@@ -60,8 +60,8 @@ def test_a_missing_transcript_is_named(folder):
 
 
 @pytest.mark.real_data
-def test_grid_says_51_words_six_at_a_time(shared):
+def test_grid_has_51_words_in_sentences_of_six(shared):
     folder = shared / "data" / "grid_s1_alignments"
-    said = [read_transcript(folder, path.name).words for path in sorted(folder.glob("*.align"))]
-    assert len(said) == 1000 and {len(words) for words in said} == {6}
-    assert len({word for words in said for word in words}) == 51
+    texts = [read_transcript(folder, path.name).words for path in sorted(folder.glob("*.align"))]
+    assert len(texts) == 1000 and {len(words) for words in texts} == {6}
+    assert len({word for words in texts for word in words}) == 51

@@ -20,30 +20,30 @@ def spec(crop, height, width, lower_half=False):
     return ClipSpec(crop, height, width, 5, 0.0, 0.2, lower_half=lower_half)
 
 
-def test_the_lower_half_of_the_face_has_the_height_that_the_task_declares():
+def test_the_lower_half_of_the_face_has_the_height_of_the_spec():
     crops = crops_for(spec("face", 48, 96, lower_half=True), clip())
     assert crops.shape == (3, 48, 96, 3)
     assert (crops == 200).all()
 
 
-def test_crops_are_scaled_to_the_task():
+def test_crops_are_resized_to_the_task():
     crops = crops_for(spec("mouth", 32, 32), clip())
     assert crops.shape == (3, 32, 32, 3)
     assert crops[0, 0, 0, 0] == 1 and crops[0, -1, 0, 0] == 201
 
 
-def test_crops_of_the_right_size_stay_where_they_are():
+def test_crops_of_the_right_size_are_not_copied():
     one = clip()
     assert np.shares_memory(crops_for(spec("face", 96, 96), one), one.face)
 
 
-def test_a_store_without_heads_is_told_how_to_get_them():
+def test_for_a_store_without_heads_the_command_is_named():
     assert crops_for(spec("head", 224, 224), clip(np.zeros((3, 224, 224, 3)))).shape[1] == 224
     with pytest.raises(ValueError, match=r"clip a\.0 has no head crops.* prepare --crops head"):
         crops_for(spec("head", 224, 224), clip())
 
 
-def test_a_crop_out_of_a_picture_is_as_one_of_a_clip():
+def test_a_crop_of_an_image_equals_one_of_a_clip():
     image = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     box = np.array([60.0, 50, 140, 150])
     points = box[:2] + np.array([[24, 40], [56, 40], [40, 60], [28, 80], [52, 80.0]])

@@ -25,7 +25,7 @@ def test_a_manifest_makes_the_same_mixtures_elsewhere(store, tmp_path):
         np.testing.assert_array_equal(a.audio, b.audio)
 
 
-def test_more_mixtures_of_a_seed_begin_with_the_same(store, tmp_path):
+def test_a_larger_count_of_a_seed_begins_with_the_same_mixtures(store, tmp_path):
     mixtures = mixtures_of(store, tmp_path)
     assert draw_rows(mixtures, 9, 1)[:4] == draw_rows(mixtures, 4, 1) != draw_rows(mixtures, 4, 2)
 
@@ -42,7 +42,7 @@ def test_a_manifest_of_other_lengths_is_refused(store, tmp_path):
         read_manifest(path, SeparationSpec(*chunk_lengths(2)))
 
 
-def test_a_damaged_manifest_is_named_with_its_line(store, tmp_path):
+def test_a_damaged_manifest_is_reported_with_its_line(store, tmp_path):
     path = tmp_path / "a.jsonl"
     write_manifest(path, draw_rows(mixtures_of(store, tmp_path), 2, 0), SPEC)
     whole = path.read_text()

@@ -37,15 +37,15 @@ def rows(mixtures, count=60):
     return [mixtures.draw(np.random.default_rng((0, k))) for k in range(count)]
 
 
-def test_a_row_says_what_is_heard(mixtures):
+def test_a_row_defines_the_sources(mixtures):
     mixture = mixtures.make(ROW._replace(second=SECOND, second_at=2))
-    assert [loudest_hz(each) for each in mixture[:3]] == [400, 1500, 800]
-    assert all(each.shape == (SAMPLES,) and each.dtype == np.float32 for each in mixture[:3])
+    assert [loudest_hz(source) for source in mixture[:3]] == [400, 1500, 800]
+    assert all(wav.shape == (SAMPLES,) and wav.dtype == np.float32 for wav in mixture[:3])
     np.testing.assert_array_equal(mixture.audio, sum(mixture[:3]))
     assert mixtures.frames(mixture).shape == (FRAMES, 48, 96, 3)
 
 
-def test_levels_are_those_of_the_row_whatever_they_were_recorded_at(mixtures):
+def test_levels_are_those_of_the_row_whatever_the_recorded_level(mixtures):
     row = ROW._replace(level_db=-7.0, second=SECOND, second_db=4.0)
     target, music, second, *_ = mixtures.make(row)
     assert power_db(target) - power_db(music) == pytest.approx(-7, abs=1e-3)
@@ -58,7 +58,7 @@ def test_the_louder_of_target_and_music_reaches_one(mixtures):
         assert max(abs(target).max(), abs(music).max()) == pytest.approx(1, abs=1e-6)
 
 
-def test_a_second_voice_leaves_the_others_as_they_were(mixtures):
+def test_a_second_voice_does_not_change_the_other_sources(mixtures):
     alone, joined = mixtures.make(ROW), mixtures.make(ROW._replace(second=SECOND, second_db=20.0))
     for before, after in zip(alone[:2], joined[:2], strict=True):
         np.testing.assert_array_equal(before, after)
@@ -80,7 +80,7 @@ def test_half_have_a_second_voice_which_is_never_the_target(mixtures):
     assert {row.target for row in drawn} == {f"faces/anyone_{hz}.0" for hz in FACES_HZ}
 
 
-def test_more_second_voices_leave_targets_and_levels_as_they_were(store, tmp_path):
+def test_the_share_of_second_voices_does_not_change_targets_and_levels(store, tmp_path):
     few, many = (
         mixtures_of(store, tmp_path, levels=MixtureLevels((-5, 5), share)) for share in (0.1, 0.9)
     )
@@ -105,9 +105,8 @@ def test_no_mixture_is_a_voice_alone(store, tmp_path):
 
 def test_second_voices_come_from_files_too(store, tmp_path):
     mixtures = mixtures_of(store, tmp_path)
-    voices = [
-        each._replace(name=f"solo/{each.name}") for each in list_audio_files(tmp_path / "music")
-    ]
+    files = list_audio_files(tmp_path / "music")
+    voices = [file._replace(name=f"solo/{file.name}") for file in files]
     alone = mixtures_of(store, tmp_path, voices=voices, other_faces=False)
     seconds = {row.second for row in rows(alone)} - {None}
     assert seconds == {f"solo/{name}" for name in mixtures.music}
@@ -120,7 +119,7 @@ def test_short_music_is_followed_by_silence_and_silence_stays_silent(mixtures):
     assert not silent.accompaniment.any() and np.isfinite(silent.target).all()
 
 
-def test_what_cannot_be_mixed_is_named(store, tmp_path, mixtures):
+def test_wrong_sources_and_levels_are_named(store, tmp_path, mixtures):
     with pytest.raises(ValueError, match=r"needs elsewhere/a\.0, which is not among"):
         mixtures.make(ROW._replace(target="elsewhere/a.0"))
     mixtures.check([ROW, ROW._replace(second=SECOND)])
@@ -129,11 +128,11 @@ def test_what_cannot_be_mixed_is_named(store, tmp_path, mixtures):
             mixtures.check([ROW, ROW._replace(**{name: "elsewhere/a.0"})])
     with pytest.raises(ValueError, match="mixtures need music or a second voice, got neither"):
         mixtures_of(store, tmp_path, music=(), levels=MixtureLevels(second_share=0))
-    one = faces_of(store, tmp_path, places=[0])
+    one = faces_of(store, tmp_path, indices=[0])
     with pytest.raises(ValueError, match="second_share must be 0"):
         mixtures_of(store, tmp_path, faces=one)
-    with pytest.raises(ValueError, match="folders of audio streams must have different names"):
-        mixtures_of(store, tmp_path, music=[*mixtures.sounds.values()] * 2)
+    with pytest.raises(ValueError, match="folders of audio files must have different names"):
+        mixtures_of(store, tmp_path, music=[*mixtures.audio_files.values()] * 2)
     with pytest.raises(ValueError, match="level_db must rise within -60 to 60 dB, got 3 to 1"):
         MixtureLevels(level_db=(3, 1))
     with pytest.raises(ValueError, match=r"music_share must be in \[0, 1\], got 2"):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from data.made_store import made_store, moving
 from data.mixed import FRAMES, SAMPLES, SPEC, clips, faces_of, loudest_hz
-from data.sound_files import tone
+from data.wav_files import tone
 
 from avsync.data.cache.audio import AudioCache
 from avsync.data.sampling.separation_targets import FaceSource, SeparationTargets
@@ -14,7 +14,7 @@ def store(tmp_path_factory):
     return made_store(tmp_path_factory.mktemp("faces"), clips())
 
 
-def test_a_voice_is_heard_at_the_rate_of_the_task(store, tmp_path):
+def test_a_voice_has_the_sample_rate_of_the_task(store, tmp_path):
     faces = faces_of(store, tmp_path)
     found = [loudest_hz(faces.audio(k, 5, SAMPLES)) for k in range(3)]
     assert found == [400, 600, 800]
@@ -23,42 +23,42 @@ def test_a_voice_is_heard_at_the_rate_of_the_task(store, tmp_path):
     np.testing.assert_allclose(faces.audio(1, 5, SAMPLES), expected, atol=1e-4)
 
 
-def test_a_face_is_cut_as_the_task_wants_it(store, tmp_path):
+def test_a_face_has_the_geometry_of_the_task(store, tmp_path):
     faces = faces_of(store, tmp_path)
     found = faces.frames(2, 3, FRAMES)
     np.testing.assert_array_equal(found, moving(800, 40)[3 : 3 + FRAMES, 48:])
 
 
 def test_the_offset_of_a_store_is_taken_off(store, tmp_path):
-    # The audio leads: what belongs to a frame was heard before it.
+    # The audio leads: what belongs to a frame comes before it.
     # No whole number of periods of the tone: a lead is not a lag.
-    early, even = faces_of(store, tmp_path, offset_ms=100.5), faces_of(store, tmp_path)
+    early, in_sync = faces_of(store, tmp_path, offset_ms=100.5), faces_of(store, tmp_path)
     lead = round(100.5 * 16.384)
-    np.testing.assert_array_equal(early.audio(0, 5, 5000)[lead:], even.audio(0, 5, 5000 - lead))
+    np.testing.assert_array_equal(early.audio(0, 5, 5000)[lead:], in_sync.audio(0, 5, 5000 - lead))
 
 
-def test_names_tell_clips_of_two_stores_apart(store, tmp_path):
+def test_clips_of_two_stores_must_have_different_names(store, tmp_path):
     with pytest.raises(ValueError, match="folders of different names"):
         sources = [FaceSource(store, [0]), FaceSource(store, [0])]
         SeparationTargets(sources, SPEC, AudioCache(tmp_path, 16384))
 
 
-def test_another_rate_of_the_source_is_no_matter(tmp_path):
+def test_the_sample_rate_of_the_source_does_not_matter(tmp_path):
     wav = tone(440, 1.6, 44100).astype(np.float32)
     arrays = clips() | {"anyone/440": (moving(1), wav)}
     slow = made_store(tmp_path / "slow", {"anyone/600": arrays["anyone/600"]})
-    assert loudest_hz(faces_of(slow, tmp_path, places=[0]).audio(0, 0, SAMPLES)) == 600
+    assert loudest_hz(faces_of(slow, tmp_path, indices=[0]).audio(0, 0, SAMPLES)) == 600
     quick = made_store(tmp_path / "quick", {"anyone/1": (moving(1, 40), wav)}, sample_rate=44100)
-    assert loudest_hz(faces_of(quick, tmp_path, places=[0]).audio(0, 0, SAMPLES)) == 440
+    assert loudest_hz(faces_of(quick, tmp_path, indices=[0]).audio(0, 0, SAMPLES)) == 440
 
 
-def test_a_task_that_looks_at_nothing_is_shown_nothing(store, tmp_path):
+def test_a_task_without_video_gets_no_frames(store, tmp_path):
     faces = faces_of(store, tmp_path, spec=SeparationSpec(SAMPLES, FRAMES))
     with pytest.raises(ValueError, match="looks at no frame"):
         faces.frames(0, 0, 5)
 
 
-def test_landmarks_go_by_the_name_of_their_clip(store, tmp_path):
+def test_landmarks_are_read_by_the_name_of_their_clip(store, tmp_path):
     points = np.arange(40 * 68 * 2).reshape(40, 68, 2)
     np.savez(tmp_path / "anyone_600.0.npz", landmarks=points)
     spec = SeparationSpec(SAMPLES, FRAMES, landmarks=True)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from avsync.data.sampling.clip_windows import ClipWindows
-from avsync.data.sampling.sync_pairs import LOUD, SyncPairs, far_starts, rms
+from avsync.data.sampling.sync_pairs import LOUD, SyncPairs, distant_starts, rms
 from avsync.data.store.reader import Store
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import SAMPLES_PER_FRAME
@@ -14,11 +14,11 @@ LIPS = ClipSpec("face", 48, 96, 5, 0.0, 0.2, lower_half=True)
 
 
 def numbered(store, tmp_path, wav=None):
-    """The store with frame k as bright as k, and each sample the number of its frame."""
+    """Copy the store, with frame k of brightness k, and each sample the index of its frame."""
     path = tmp_path / "numbered"
     shutil.copytree(store.path, path)
     for row in store.rows:
-        folder = path / "clips" / row["id"].rpartition(".")[0] / "0"
+        folder = path / "clips" / row.id.rpartition(".")[0] / "0"
         frames = np.load(folder / "face.npy")
         frames[:] = np.arange(len(frames))[:, None, None, None]
         np.save(folder / "face.npy", frames)
@@ -37,7 +37,7 @@ def starts_of(pair):
 
 
 @pytest.mark.parametrize("context", [5, 10, 25])
-def test_right_sound_starts_with_its_picture_and_wrong_sound_elsewhere(store, tmp_path, context):
+def test_right_audio_starts_with_its_frame_and_wrong_audio_elsewhere(store, tmp_path, context):
     clips = ClipWindows(numbered(store, tmp_path), [0, 1, 2], LIPS)
     samples = context * SAMPLES_PER_FRAME
     drawn = draw_many(SyncPairs(clips, context, samples=samples))
@@ -48,34 +48,34 @@ def test_right_sound_starts_with_its_picture_and_wrong_sound_elsewhere(store, tm
         assert (frame == audio) == (pair.label == 1.0)
         assert pair.wav[-1] == audio + context - 1
         seen |= {frame, audio}
-    # The first and the last place of the clip are both drawn, and nothing beyond.
+    # The first and the last start in the clip are both drawn, and nothing beyond.
     assert (min(seen), max(seen)) == (0, 40 - context)
     assert 0.4 < np.mean([pair.label for pair in drawn]) < 0.6
     wrong = [abs(a - b) for a, b in map(starts_of, drawn) if a != b]
     assert min(wrong) == 1
 
 
-def test_wrong_windows_come_nearer_as_training_goes_on(store, tmp_path):
+def test_wrong_windows_come_nearer_during_training(store, tmp_path):
     clips = ClipWindows(numbered(store, tmp_path), [0, 1, 2], LIPS)
-    pairs = SyncPairs(clips, far=9, far_until=0.5)
-    assert [pairs.nearest(p) for p in (0.0, 0.25, 0.5, 1.0)] == [9, 5, 1, 1]
+    pairs = SyncPairs(clips, min_distance=9, curriculum_share=0.5)
+    assert [pairs.distance(p) for p in (0.0, 0.25, 0.5, 1.0)] == [9, 5, 1, 1]
     for progress in (0.0, 0.25, 0.5):
         drawn = draw_many(pairs, 500, progress)
         wrong = [abs(a - b) for a, b in map(starts_of, drawn) if a != b]
-        assert min(wrong) == pairs.nearest(progress)
+        assert min(wrong) == pairs.distance(progress)
 
 
-def test_a_clip_too_short_for_the_distance_gives_its_farthest():
-    def far(*arguments, nearest):
-        return [*chain(*far_starts(*arguments, nearest))]
+def test_a_clip_too_short_for_the_distance_gives_its_most_distant_start():
+    def starts(*arguments, distance):
+        return [*chain(*distant_starts(*arguments, distance))]
 
-    assert far(range(0, 10), 4, nearest=1) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
-    assert far(range(0, 10), 4, nearest=3) == [0, 1, 7, 8, 9]
-    assert far(range(0, 10), 4, nearest=9) == [9]
-    assert far(range(3, 6), 4, nearest=30) == [3, 5]
+    assert starts(range(0, 10), 4, distance=1) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert starts(range(0, 10), 4, distance=3) == [0, 1, 7, 8, 9]
+    assert starts(range(0, 10), 4, distance=9) == [9]
+    assert starts(range(3, 6), 4, distance=30) == [3, 5]
 
 
-def test_where_the_right_sound_is_quiet_the_wrong_one_is_loud(store, tmp_path):
+def test_where_the_right_audio_is_silent_the_wrong_audio_is_loud(store, tmp_path):
     # Loud in frames 20 to 24 only.
     def mostly_silent(audio):
         return np.where((audio >= 20) & (audio < 25), 0.5, 0.001).astype(np.float32)
@@ -89,7 +89,7 @@ def test_where_the_right_sound_is_quiet_the_wrong_one_is_loud(store, tmp_path):
             assert rms(pair.wav) > LOUD
 
 
-def test_a_silent_store_is_said_to_be_silent(store, tmp_path):
+def test_a_silent_store_is_reported(store, tmp_path):
     clips = ClipWindows(numbered(store, tmp_path, np.zeros_like), [0, 1, 2], LIPS)
     with pytest.raises(RuntimeError, match="drawn in a row are silent"):
         draw_many(SyncPairs(clips))
@@ -97,9 +97,9 @@ def test_a_silent_store_is_said_to_be_silent(store, tmp_path):
 
 def test_short_clips_are_left_out(store):
     clips = ClipWindows(store, [0, 1, 2], LIPS)
-    assert len(SyncPairs(clips, least_frames=40)) == 3
+    assert len(SyncPairs(clips, min_clip_frames=40)) == 3
     with pytest.raises(ValueError, match="clips must hold one of 41 frames or more, got 3"):
-        SyncPairs(clips, least_frames=41)
+        SyncPairs(clips, min_clip_frames=41)
     with pytest.raises(ValueError, match="clips must hold one of 41 frames or more"):
         SyncPairs(clips, frames=40, samples=40 * SAMPLES_PER_FRAME)
 
@@ -112,7 +112,7 @@ def test_the_same_draws_give_the_same_pairs(store):
         assert one.label == other.label
 
 
-def test_both_sounds_of_a_window_share_its_picture(store, tmp_path):
+def test_right_and_wrong_audio_of_a_window_share_its_frames(store, tmp_path):
     clips = ClipWindows(numbered(store, tmp_path), [0, 1, 2], LIPS)
     pairs, rng = SyncPairs(clips), np.random.default_rng(0)
     for _ in range(50):

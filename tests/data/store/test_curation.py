@@ -9,21 +9,21 @@ ROWS = [
 ]
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_a_written_table_is_read_back(tmp_path):
     write_clean_list(tmp_path / "a.csv", ROWS)
     found = read_clean_lists([tmp_path / "a.csv"])
     assert found.dropped == {"c.0"}
     assert found.moved_ms == {"b.0": -123.4}
 
 
-def test_lists_of_several_stores_add_up(tmp_path):
+def test_tables_of_several_stores_add_up(tmp_path):
     write_clean_list(tmp_path / "a.csv", ROWS[:2])
     write_clean_list(tmp_path / "b.csv", ROWS[2:])
     assert read_clean_lists([tmp_path / "a.csv", tmp_path / "b.csv"]).dropped == {"c.0"}
     assert read_clean_lists([]) == (frozenset(), {})
 
 
-def test_a_table_that_says_something_else_is_refused(tmp_path):
+def test_a_damaged_table_is_refused(tmp_path):
     path = tmp_path / "a.csv"
     with pytest.raises(ValueError, match="clean must name a table of clips"):
         read_clean_lists([path])

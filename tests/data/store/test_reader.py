@@ -9,6 +9,7 @@ import pytest
 
 from avsync.data.store.npy_items import ArrayFiles
 from avsync.data.store.reader import CLIPS_TABLE, Store, StoreClips, clip_folder, samples_in
+from avsync.data.store.records import ClipInfo, Rejection, SourceRecord
 from avsync.data.store.writer import (
     GrowingArray,
     SourceWriter,
@@ -39,7 +40,7 @@ def row(key: str, **changes: object) -> dict:
 
 
 def write_source(store: Path, key: str, seed: int = 0, **changes: object) -> None:
-    record = {"source": f"videos/{key}.mp4", "clips": [row(key, **changes)], "rejected": []}
+    record = SourceRecord(f"videos/{key}.mp4", (ClipInfo.from_json(row(key, **changes)),))
     with SourceWriter(store, key) as writer:
         for name, values in arrays(seed).items():
             array = writer.array(0, name)
@@ -80,7 +81,7 @@ def test_arrays_stay_on_disk_and_cannot_be_written(folder):
         clip.face[0] = 0
 
 
-def test_there_is_nothing_before_a_source_is_finished(folder):
+def test_nothing_is_stored_before_a_source_is_finished(folder):
     with pytest.raises(KeyboardInterrupt), SourceWriter(folder, "c") as writer:
         writer.array(0, "boxes").append(np.zeros((3, 4), np.float32))
         raise KeyboardInterrupt
@@ -88,7 +89,7 @@ def test_there_is_nothing_before_a_source_is_finished(folder):
     assert sorted(p.name for p in (folder / "clips").iterdir()) == ["a", "b"]
 
 
-def test_what_a_killed_writer_left_does_not_count_and_is_written_over(folder):
+def test_files_of_a_killed_writer_are_ignored_and_overwritten(folder):
     left = folder / "clips" / ".c.part"
     (left / "0").mkdir(parents=True)
     (left / "0" / "old.npy").touch()
@@ -99,9 +100,40 @@ def test_what_a_killed_writer_left_does_not_count_and_is_written_over(folder):
     assert not (folder / "clips" / "c" / "0" / "old.npy").exists()
 
 
-def test_a_damaged_record_counts_as_not_there(folder):
+def test_a_damaged_record_is_left_out(folder):
     (folder / "clips" / "a" / "source.json").write_text('{"source": "a", "clips": 3')
     assert list(finished_sources(folder)) == ["b"]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        [],
+        {"source": "x", "clips": [], "rejected": [{"why": "?"}]},
+        {"source": "x", "clips": [{"id": "x.0"}], "rejected": []},
+        {"source": 3, "clips": [], "rejected": []},
+    ],
+)
+def test_a_record_of_other_keys_or_types_is_left_out(folder, record):
+    (folder / "clips" / "a" / "source.json").write_text(json.dumps(record))
+    assert list(finished_sources(folder)) == ["b"]
+
+
+def test_a_record_is_stored_with_all_its_keys(folder):
+    document = json.loads((folder / "clips" / "a" / "source.json").read_text())
+    assert list(document) == ["source", "clips", "rejected"]
+    (clip,) = document["clips"]
+    assert clip == row("a")
+    assert list(clip) == [
+        "id", "source", "speaker", "track", "start_s", "duration_s", "frames", "fps", "face_px",
+        "score", "sample_rate",
+    ]  # fmt: skip
+    (line, _) = (folder / CLIPS_TABLE).read_text().splitlines()
+    assert json.loads(line) == clip
+    rejected = Rejection("a.mp4", "too_short", "short", 2, 0.4, 0.2)
+    assert list(rejected.to_json()) == [
+        "source", "reason", "detail", "track", "start_s", "duration_s",
+    ]  # fmt: skip
 
 
 def test_a_forgotten_source_is_gone(folder):
@@ -109,9 +141,9 @@ def test_a_forgotten_source_is_gone(folder):
     assert list(finished_sources(folder)) == ["b"]
 
 
-def test_rejections_are_a_table_with_a_reason_each(tmp_path):
-    rejected = {"source": 'odd,"name".mp4', "reason": "no_face", "detail": "none\nfound"}
-    write_tables(tmp_path, {"k": {"source": "x", "clips": [], "rejected": [rejected]}})
+def test_rejections_are_a_table_with_reasons(tmp_path):
+    rejected = Rejection('odd,"name".mp4', "no_face", "none\nfound")
+    write_tables(tmp_path, {"k": SourceRecord("x", rejected=(rejected,))})
     text = (tmp_path / "rejected.csv").read_text()
     assert text.startswith("source,track,start_s,duration_s,reason,detail\n")
     assert '"odd,""name"".mp4",,,,no_face,"none\nfound"' in text
@@ -252,7 +284,7 @@ def test_samples_of_rates_that_do_not_divide_are_rounded_down():
     assert samples_in(1, 22050 + 1) == 882
 
 
-def test_head_crops_are_there_where_they_were_asked_for(folder):
+def test_head_crops_are_read_from_stores_that_have_them(folder):
     assert Store(folder)["a.0"].head is None
     damage(folder, "head", np.zeros((FRAMES, 224, 224, 3), np.uint8))
     assert Store(folder)["a.0"].head.shape == (FRAMES, 224, 224, 3)

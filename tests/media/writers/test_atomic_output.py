@@ -10,14 +10,18 @@ import time
 
 import pytest
 
-from avsync.media.writers.atomic_output import becoming, plain_errors, refuse_destination
+from avsync.media.writers.atomic_output import (
+    atomic_output,
+    check_destination,
+    explain_write_errors,
+)
 from avsync.media.writers.remux import shift_audio
 
 
 def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
     target = tmp_path / "new.mp4"
     target.write_bytes(b"old")
-    with becoming(target) as partial:
+    with atomic_output(target) as partial:
         partial.write_bytes(b"new")
         assert target.read_bytes() == b"old"
         assert partial.parent == tmp_path
@@ -29,7 +33,7 @@ def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "new.mp4"
     target.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), becoming(target) as partial:
+    with pytest.raises(KeyboardInterrupt), atomic_output(target) as partial:
         partial.write_bytes(b"half")
         raise KeyboardInterrupt
     assert target.read_bytes() == b"old"
@@ -51,21 +55,21 @@ def test_what_a_killed_process_left_is_removed_and_what_others_write_is_not(tmp_
     ]
     for path in (left, *kept):
         path.write_bytes(b"something")
-    with becoming(tmp_path / "new.mp4") as partial:
+    with atomic_output(tmp_path / "new.mp4") as partial:
         partial.write_bytes(b"whole")
     assert set(tmp_path.iterdir()) == {*kept, tmp_path / "new.mp4"}
 
 
 def test_the_longest_name_there_is_can_be_written(tmp_path):
     target = tmp_path / ("x" * 251 + ".mp4")
-    with becoming(target) as partial:
+    with atomic_output(target) as partial:
         partial.write_bytes(b"whole")
     assert target.read_bytes() == b"whole"
 
 
 def test_a_folder_is_no_destination(tmp_path):
-    with pytest.raises(IsADirectoryError, match="is a folder, and a file was to be written"):
-        refuse_destination(tmp_path / "a.mp4", tmp_path, overwrite=True)
+    with pytest.raises(IsADirectoryError, match="is a folder, expected a file"):
+        check_destination(tmp_path / "a.mp4", tmp_path, overwrite=True)
 
 
 def test_a_folder_that_may_not_be_written_to_is_named(tmp_path):
@@ -73,11 +77,11 @@ def test_a_folder_that_may_not_be_written_to_is_named(tmp_path):
     code = f"""
 import os
 from pathlib import Path
-from avsync.media.writers.atomic_output import refuse_destination
+from avsync.media.writers.atomic_output import check_destination
 if os.getuid() == 0:
     os.setuid(65534)
 try:
-    refuse_destination(Path("a.mp4"), Path({str(tmp_path / "b.mp4")!r}))
+    check_destination(Path("a.mp4"), Path({str(tmp_path / "b.mp4")!r}))
 except PermissionError as error:
     print(error)
 """
@@ -93,7 +97,7 @@ def test_a_full_disk_is_called_one(tmp_path, number):
     target = tmp_path / "new.mp4"
     with (
         pytest.raises(OSError, match=r"new\.mp4 cannot be written: there is no space left for it"),
-        plain_errors(tmp_path / "old.mp4", target),
+        explain_write_errors(tmp_path / "old.mp4", target),
     ):
         raise OSError(number, "whatever")
 
@@ -131,14 +135,14 @@ def test_a_killed_copy_leaves_input_and_earlier_output_whole(make_clip, tmp_path
     code = """
 import sys
 import time
-from avsync.media.writers.atomic_output import becoming
+from avsync.media.writers.atomic_output import atomic_output
 from avsync.media.writers.remux import write_shifted
 from pathlib import Path
 clip, target = map(Path, sys.argv[1:])
 print("begun", flush=True)
 while True:
     try:
-        with becoming(target) as partial:
+        with atomic_output(target) as partial:
             write_shifted(clip, partial, target, 40.0)
             raise InterruptedError
     except InterruptedError:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avsync.media.writers.retime import cut_at_silence
-from avsync.media.writers.time_map import Stretch
+from avsync.media.writers.time_map import AudioSegment
 
 RATE = 16000
 
@@ -36,18 +36,20 @@ def speak(path, pauses):
 )
 def test_a_cut_falls_where_both_ends_are_quiet(tmp_path, before_ms, after_ms, pauses, cut_s):
     path = speak(tmp_path / "a.wav", pauses)
-    moved = cut_at_silence(path, 0.0, [Stretch(0, 2, before_ms, 0), Stretch(2, 4, after_ms, 0)])
+    moved = cut_at_silence(
+        path, 0.0, [AudioSegment(0, 2, before_ms, 0), AudioSegment(2, 4, after_ms, 0)]
+    )
     assert moved[0].end_s == moved[1].start_s == pytest.approx(cut_s, abs=0.04)
     assert (moved[0].start_s, moved[1].end_s) == (0, 4)
 
 
 def test_without_a_pause_nearby_a_cut_stays_near(tmp_path):
     path = speak(tmp_path / "a.wav", [(3.0, 3.5)])
-    moved = cut_at_silence(path, 0.0, [Stretch(0, 2, 0, 0), Stretch(2, 4, 100, 0)])
+    moved = cut_at_silence(path, 0.0, [AudioSegment(0, 2, 0, 0), AudioSegment(2, 4, 100, 0)])
     assert abs(moved[1].start_s - 2) <= 0.301
 
 
 def test_in_silence_a_cut_stays_where_it_is(tmp_path):
     path = speak(tmp_path / "a.wav", [(0.0, 4.0)])
-    stretches = [Stretch(0, 1, 0, 0), Stretch(1, 3, 300, 0), Stretch(3, 4, -300, 0)]
-    np.testing.assert_allclose(cut_at_silence(path, 0.0, stretches), stretches)
+    segments = [AudioSegment(0, 1, 0, 0), AudioSegment(1, 3, 300, 0), AudioSegment(3, 4, -300, 0)]
+    np.testing.assert_allclose(cut_at_silence(path, 0.0, segments), segments)

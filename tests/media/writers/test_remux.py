@@ -9,7 +9,7 @@ import pytest
 
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia
-from avsync.media.probe import probe
+from avsync.media.probe import probe_media
 from avsync.media.video_reader import read_frames
 from avsync.media.writers.remux import _keep_order, shift_audio
 
@@ -113,7 +113,7 @@ def test_sound_that_comes_earlier_does_not_hold_up_the_pictures(
 ):
     clip, new = make_clip(name, audio_codec=codec, **LATE), tmp_path / f"new.{name[5:]}"
     shift_audio(clip, new, -333.0)
-    info = probe(new)
+    info = probe_media(new)
     assert 1000 * (info.video_start_s - info.start_s) <= latest_ms
     np.testing.assert_allclose(clip_sync(new), -333, atol=1.05)
     # All that is heard from the first frame on is there: the end of the audio by its length.
@@ -142,7 +142,7 @@ def test_every_sound_track_moves(make_clip, clip_sync, tmp_path):
 def test_rotation_and_title_are_kept(make_clip, tmp_path, name):
     shifted = tmp_path / f"new{os.path.splitext(name)[1]}"
     shift_audio(make_clip(name, rotation=90, metadata={"title": "Hallo"}), shifted, 40.0)
-    assert probe(shifted).rotation == 90
+    assert probe_media(shifted).rotation == 90
     with av.open(shifted) as container:
         assert container.metadata["title"] == "Hallo"
 
@@ -217,7 +217,7 @@ def test_an_existing_file_is_replaced_only_when_told(make_clip, tmp_path):
         shift_audio(clip, taken, 40.0)
     assert taken.read_bytes() == b"precious"
     shift_audio(clip, taken, 40.0, overwrite=True)
-    assert probe(taken).width == 96
+    assert probe_media(taken).width == 96
 
 
 def test_what_cannot_be_held_says_so_and_leaves_nothing_behind(make_clip, tmp_path):
@@ -230,7 +230,7 @@ def test_what_cannot_be_held_says_so_and_leaves_nothing_behind(make_clip, tmp_pa
 
 def test_streams_that_players_would_not_find_again_are_not_written(make_clip, tmp_path):
     clip, full = make_clip("clip.mkv"), tmp_path / "full.mkv"
-    with pytest.raises(RuntimeError, match="it cannot say when frames in h264 are shown"):
+    with pytest.raises(RuntimeError, match="it cannot store the times of h264 frames"):
         shift_audio(clip, tmp_path / "new.avi", 40.0)
     dress(clip, full)
     with pytest.raises(RuntimeError, match="no place for subtitles in subrip"):
@@ -284,7 +284,7 @@ def test_an_original_mpeg_clip_moves_by_the_shift(shared, tmp_path):
 
 
 def sound(path):
-    return np.concatenate(list(read_audio(path, probe(path).video_start_s)))
+    return np.concatenate(list(read_audio(path, probe_media(path).video_start_s)))
 
 
 def packets(path):

@@ -6,8 +6,8 @@ import pytest
 
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia
-from avsync.media.probe import probe
-from avsync.media.writers.replace_audio import replace_sound
+from avsync.media.probe import probe_media
+from avsync.media.writers.replace_audio import replace_audio_stream
 from avsync.media.writers.wav_writer import WavWriter
 
 RATE = 48000
@@ -43,7 +43,9 @@ def test_the_new_sound_is_heard_at_its_time_and_the_pictures_are_the_same(
     clip = make_clip(name, flashes=(0.4, 1.2, 1.6), clicks=(0.9,))
     audio = write_wav((0.4, 1.2, 1.6))
     # A file says of itself when its frames begin: a program stream at half a second.
-    replace_sound(clip, tmp_path / f"new{clip.suffix}", audio, probe(clip).video_start_s)
+    replace_audio_stream(
+        clip, tmp_path / f"new{clip.suffix}", audio, probe_media(clip).video_start_s
+    )
     np.testing.assert_allclose(clip_sync(tmp_path / f"new{clip.suffix}"), 0, atol=21)
     assert packets(tmp_path / f"new{clip.suffix}") == packets(clip)
 
@@ -52,15 +54,15 @@ def test_a_sound_that_begins_before_the_pictures_does_so_in_the_new_file(
     make_clip, write_wav, tmp_path, hear_clicks
 ):
     clip = make_clip("late.mkv", video_start_s=0.8, flashes=(1.2,), clicks=(0.4,))
-    replace_sound(clip, tmp_path / "new.mkv", write_wav((0.2, 1.0)), 0.3)
+    replace_audio_stream(clip, tmp_path / "new.mkv", write_wav((0.2, 1.0)), 0.3)
     wav = np.concatenate(list(read_audio(tmp_path / "new.mkv", 0.0)))
     np.testing.assert_allclose(hear_clicks(wav), [0.5, 1.3], atol=0.002)
 
 
 def test_the_sound_is_encoded_as_it_was_and_is_the_only_one(make_clip, write_wav, tmp_path):
     clip = make_clip("two.mkv", tracks=2, layout="mono", sample_rate=44100)
-    replace_sound(clip, tmp_path / "new.mkv", write_wav((0.4,), "mono"), 0.0)
-    (audio,) = probe(tmp_path / "new.mkv").audio
+    replace_audio_stream(clip, tmp_path / "new.mkv", write_wav((0.4,), "mono"), 0.0)
+    (audio,) = probe_media(tmp_path / "new.mkv").audio
     assert (audio.codec, audio.sample_rate, audio.channels) == ("aac", 44100, 1)
 
 
@@ -79,7 +81,7 @@ def test_eight_channels_stay_the_same_eight(make_clip, tmp_path):
             if packet.size:
                 packet.stream = audio
                 container.mux(packet)
-    replace_sound(clip, tmp_path / "new.mkv", tmp_path / "eight.wav", 0.0)
+    replace_audio_stream(clip, tmp_path / "new.mkv", tmp_path / "eight.wav", 0.0)
     again = np.concatenate(list(read_audio(tmp_path / "new.mkv", 0.0, None, mono=False)), axis=1)
     np.testing.assert_array_equal(again, noise)
 
@@ -87,7 +89,7 @@ def test_eight_channels_stay_the_same_eight(make_clip, tmp_path):
 def test_a_file_without_sound_and_one_that_is_there_are_refused(make_clip, write_wav, tmp_path):
     audio = write_wav((0.4,))
     with pytest.raises(UnreadableMedia, match="the file has no audio stream"):
-        replace_sound(make_clip("mute.mkv", audio=False), tmp_path / "new.mkv", audio, 0.0)
+        replace_audio_stream(make_clip("mute.mkv", audio=False), tmp_path / "new.mkv", audio, 0.0)
     with pytest.raises(FileExistsError, match="exists already"):
-        replace_sound(make_clip("a.mkv"), make_clip("b.mkv"), audio, 0.0)
+        replace_audio_stream(make_clip("a.mkv"), make_clip("b.mkv"), audio, 0.0)
     assert not (tmp_path / "new.mkv").exists()

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from avsync.media.audio_reader import read_audio
-from avsync.media.probe import probe
-from avsync.media.writers.retime import prospect, retime_audio
-from avsync.media.writers.time_map import Stretch
+from avsync.media.probe import probe_media
+from avsync.media.writers.retime import forecast_copy, retime_audio
+from avsync.media.writers.time_map import AudioSegment
 
 FLASHES = (0.8, 1.6, 2.4, 3.2)
 # Up to 2 s the audio is early by 120 ms, from there on late by 80 ms.
@@ -16,7 +16,7 @@ JUMP = {
     "flashes": FLASHES,
     "clicks": [t - 0.12 if t < 2 else t + 0.08 for t in FLASHES],
 }
-REPAIR = [Stretch(0, 2, 120, 0), Stretch(2, 4, -80, 0)]
+REPAIR = [AudioSegment(0, 2, 120, 0), AudioSegment(2, 4, -80, 0)]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_jumps_are_taken_back_in_every_container(make_clip, clip_sync, tmp_path,
     clip, new = make_clip(name, audio_codec=codec, **JUMP), tmp_path / f"new.{name[5:]}"
     retime_audio(clip, new, REPAIR)
     np.testing.assert_allclose(clip_sync(new), 0, atol=1.5)
-    before, after = probe(clip), probe(new)
+    before, after = probe_media(clip), probe_media(new)
     assert [s.codec for s in after.audio] == [s.codec for s in before.audio]
     assert [s.sample_rate for s in after.audio] == [s.sample_rate for s in before.audio]
 
@@ -45,7 +45,7 @@ def test_a_drift_is_taken_back(make_clip, clip_sync, tmp_path):
     # The clock of the audio runs fast by 10000 ppm, and it begins 50 ms early.
     clicks = [0.99 * t - 0.05 for t in FLASHES]
     clip = make_clip("clip.mp4", duration_s=4.0, flashes=FLASHES, clicks=clicks)
-    retime_audio(clip, tmp_path / "new.mp4", [Stretch(0, 4, 50, 10000)])
+    retime_audio(clip, tmp_path / "new.mp4", [AudioSegment(0, 4, 50, 10000)])
     np.testing.assert_allclose(clip_sync(tmp_path / "new.mp4"), 0, atol=0.5)
 
 
@@ -56,12 +56,12 @@ def test_seconds_count_from_the_first_picture(make_clip, clip_sync, tmp_path):
     retime_audio(clip, tmp_path / "new.mkv", REPAIR)
     np.testing.assert_allclose(clip_sync(tmp_path / "new.mkv"), 0, atol=1.5)
     # Audio from before the frames is still there.
-    assert probe(tmp_path / "new.mkv").video_start_s == pytest.approx(1.0, abs=0.002)
+    assert probe_media(tmp_path / "new.mkv").video_start_s == pytest.approx(1.0, abs=0.002)
 
 
 def test_no_sample_on_the_timeline_is_lost(make_clip, tmp_path):
     clip = make_clip("clip.mkv", audio_codec="flac", **JUMP)
-    retime_audio(clip, tmp_path / "new.mkv", [Stretch(0, 2, 0, 0), Stretch(2, 4, 250, 0)])
+    retime_audio(clip, tmp_path / "new.mkv", [AudioSegment(0, 2, 0, 0), AudioSegment(2, 4, 250, 0)])
     before, after = samples(clip), samples(tmp_path / "new.mkv")
     cut, gap, fade = 96000, 12000, 480
     np.testing.assert_array_equal(after[: cut - fade], before[: cut - fade])
@@ -95,7 +95,7 @@ def test_pictures_are_copied_and_tracks_keep_their_names(make_clip, clip_sync, t
 def test_six_channels_stay_six(make_clip, clip_sync, tmp_path):
     clip = make_clip("clip.mp4", layout="5.1", **JUMP)
     done = retime_audio(clip, tmp_path / "new.mp4", REPAIR)
-    assert probe(tmp_path / "new.mp4").audio[0].channels == 6
+    assert probe_media(tmp_path / "new.mp4").audio[0].channels == 6
     np.testing.assert_allclose(clip_sync(tmp_path / "new.mp4"), 0, atol=1.5)
     assert done.encoded[0].startswith("aac at ")
 
@@ -103,7 +103,7 @@ def test_six_channels_stay_six(make_clip, clip_sync, tmp_path):
 def test_the_prospect_is_what_is_done_and_writes_nothing(make_clip, tmp_path):
     clip = make_clip("clip.mkv", audio_codec="pcm_s16le", **JUMP)
     for name, encoded in (("new.mkv", "pcm_s16le"), ("new.mp4", "pcm_s16le"), ("new.ts", None)):
-        seen = prospect(clip, tmp_path / name, encode=True)
+        seen = forecast_copy(clip, tmp_path / name, encode=True)
         assert not (tmp_path / name).exists()
         assert seen == retime_audio(clip, tmp_path / name, REPAIR)
         assert encoded is None or seen.encoded == (encoded,)
@@ -122,7 +122,7 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(make_clip, tmp_path):
     clip = make_clip("clip.mp4")
     with pytest.raises(RuntimeError, match=r"clip\.mp4 cannot be copied into \.webm"):
         retime_audio(clip, tmp_path / "new.webm", REPAIR)
-    with pytest.raises(ValueError, match="stretches must hold at least one"):
+    with pytest.raises(ValueError, match="segments must hold at least one"):
         retime_audio(clip, tmp_path / "new.mp4", [])
     with pytest.raises(FileExistsError):
         retime_audio(clip, clip.with_name("clip.mp4").rename(tmp_path / "b.mp4"), REPAIR)
@@ -130,5 +130,5 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(make_clip, tmp_path):
 
 
 def samples(path):
-    info = probe(path)
+    info = probe_media(path)
     return np.concatenate(list(read_audio(path, info.video_start_s, None)))

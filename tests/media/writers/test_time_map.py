@@ -6,15 +6,15 @@ from math import inf
 import numpy as np
 import pytest
 
-from avsync.media.writers.time_map import FADE_S, Stretch, segments, warped
+from avsync.media.writers.time_map import FADE_S, AudioSegment, apply_time_map, played_segments
 
 RATE = 8000
 FADE = round(FADE_S * RATE)
 
 
-def lay_out(wav, stretches, block=1000):
+def lay_out(wav, segments, block=1000):
     blocks = (wav[:, at : at + block] for at in range(0, wav.shape[1], block))
-    return np.concatenate(list(warped(blocks, segments(stretches, RATE))), axis=1)
+    return np.concatenate(list(apply_time_map(blocks, played_segments(segments, RATE))), axis=1)
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def wav():
 
 @pytest.mark.parametrize("offset_ms", [0.0, 125.0, -125.0])
 def test_a_constant_shift_moves_every_sample_and_changes_none(wav, offset_ms):
-    moved = lay_out(wav, [Stretch(0, inf, offset_ms, 0)])
+    moved = lay_out(wav, [AudioSegment(0, inf, offset_ms, 0)])
     samples = round(offset_ms * RATE / 1000)
     expected = np.pad(wav, ((0, 0), (max(samples, 0), 0)))[:, max(-samples, 0) :]
     np.testing.assert_array_equal(moved, expected)
@@ -34,7 +34,7 @@ def test_a_constant_shift_moves_every_sample_and_changes_none(wav, offset_ms):
 def test_a_drift_changes_the_pitch_and_nothing_else(ppm):
     t = np.arange(4 * RATE) / RATE
     tone = np.sin(2 * np.pi * 1000 * t)[None].astype(np.float32)
-    slowed = lay_out(tone, [Stretch(0, inf, 0, ppm)])[0]
+    slowed = lay_out(tone, [AudioSegment(0, inf, 0, ppm)])[0]
     # Audio that gets early is slowed down: it ends later by as much.
     assert len(slowed) == pytest.approx(4 * RATE / (1 - ppm * 1e-6), abs=1)
     inner = slice(100, 3 * RATE)
@@ -45,15 +45,15 @@ def test_a_drift_changes_the_pitch_and_nothing_else(ppm):
 
 def test_a_drift_undoes_itself(wav):
     smooth = np.apply_along_axis(lambda row: np.convolve(row, np.hanning(9) / 4, "same"), 1, wav)
-    there = lay_out(smooth.astype(np.float32), [Stretch(0, inf, 40.0, 500)])
+    there = lay_out(smooth.astype(np.float32), [AudioSegment(0, inf, 40.0, 500)])
     slower = 1 / (1 - 500e-6)
-    back = lay_out(there, [Stretch(0, inf, -40.0 * slower, 1e6 * (1 - slower))])
+    back = lay_out(there, [AudioSegment(0, inf, -40.0 * slower, 1e6 * (1 - slower))])
     inner = slice(RATE, 4 * RATE)
     assert np.abs(back[:, inner] - smooth[:, inner]).max() < 0.03
 
 
 def test_where_sound_is_missing_comes_silence_and_every_sample_plays_once(wav):
-    moved = lay_out(wav, [Stretch(0, 2, 0, 0), Stretch(2, 5, 250, 0)])
+    moved = lay_out(wav, [AudioSegment(0, 2, 0, 0), AudioSegment(2, 5, 250, 0)])
     cut, gap = 2 * RATE, RATE // 4
     assert moved.shape[1] == wav.shape[1] + gap
     np.testing.assert_array_equal(moved[:, : cut - FADE], wav[:, : cut - FADE])
@@ -63,7 +63,7 @@ def test_where_sound_is_missing_comes_silence_and_every_sample_plays_once(wav):
 
 def test_where_there_is_too_much_sound_it_is_cut_without_a_click():
     ramp = np.linspace(0, 1, 5 * RATE, dtype=np.float32)[None]
-    moved = lay_out(ramp, [Stretch(0, 2, 0, 0), Stretch(2, 5, -250, 0)])[0]
+    moved = lay_out(ramp, [AudioSegment(0, 2, 0, 0), AudioSegment(2, 5, -250, 0)])[0]
     cut, gap = 2 * RATE, RATE // 4
     assert len(moved) == 5 * RATE - gap
     np.testing.assert_array_equal(moved[: cut - FADE], ramp[0, : cut - FADE])
@@ -74,12 +74,12 @@ def test_where_there_is_too_much_sound_it_is_cut_without_a_click():
 
 def test_a_steady_wave_stays_as_loud_across_a_cut():
     steady = np.ones((1, 4 * RATE), np.float32)
-    moved = lay_out(steady, [Stretch(0, 2, 0, 0), Stretch(2, 4, -100, 0)])
+    moved = lay_out(steady, [AudioSegment(0, 2, 0, 0), AudioSegment(2, 4, -100, 0)])
     np.testing.assert_allclose(moved, 1, atol=1e-6)
 
 
 def test_the_size_of_blocks_does_not_matter(wav):
-    plan = [Stretch(0, 1, 20, 700), Stretch(1, 3, 200, 0), Stretch(3, 5, -90, -200)]
+    plan = [AudioSegment(0, 1, 20, 700), AudioSegment(1, 3, 200, 0), AudioSegment(3, 5, -90, -200)]
     whole = lay_out(wav, plan, block=10**6)
     for block in (7, 4096):
         np.testing.assert_array_equal(lay_out(wav, plan, block), whole)
@@ -105,12 +105,12 @@ def test_only_a_little_of_the_sound_is_held():
 
     kept: list[_Handle] = []
     most = 0
-    for _ in warped(blocks(), segments([Stretch(0, inf, 500, 100)], RATE)):
+    for _ in apply_time_map(blocks(), played_segments([AudioSegment(0, inf, 500, 100)], RATE)):
         most = max(most, sum(handle.block() is not None for handle in kept))
     assert len(kept) == 300
     assert most < 8
 
 
 def test_no_stretch_is_an_error():
-    with pytest.raises(ValueError, match="stretches must hold at least one"):
-        segments([], RATE)
+    with pytest.raises(ValueError, match="segments must hold at least one"):
+        played_segments([], RATE)

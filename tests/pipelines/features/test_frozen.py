@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from avsync.evaluation.score_matrix import WavInMemory
-from avsync.pipelines.features.frozen import FrozenFeatures, middle_s
+from avsync.pipelines.features.frozen import FrozenFeatures, window_centres_s
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.perfect_match import PerfectMatch
 from avsync.timing import SAMPLES_PER_FRAME
@@ -41,7 +41,7 @@ def crops(model):
 
 
 @pytest.fixture
-def sound():
+def audio():
     wav = np.random.default_rng(1).normal(0, 0.1, FRAMES * SAMPLES_PER_FRAME)
     return WavInMemory(wav.astype(np.float32))
 
@@ -49,71 +49,71 @@ def sound():
 def encoders(model):
     if hasattr(model, "mouth"):
         return "mouth", "mel"
-    # Perfect Match runs its audio stream over a clip by a method of its own.
+    # Perfect Match runs its audio stream over a clip with another method.
     return "visual", "audio.head" if isinstance(model, PerfectMatch) else "audio"
 
 
-def test_there_is_a_vector_for_each_window(model, crops, sound):
+def test_every_window_has_a_vector(model, crops, audio):
     windows = FRAMES - model.spec.window_frames + 1
-    seen = FrozenFeatures(model).of_crops(crops)
-    heard = FrozenFeatures(model, "audio").of_sound(sound, 0, windows)
-    assert seen.shape == heard.shape == (windows, 8)
-    assert seen.dtype == heard.dtype == np.float32
+    lips = FrozenFeatures(model).encode_crops(crops)
+    voice = FrozenFeatures(model, "audio").encode_audio(audio, 0, windows)
+    assert lips.shape == voice.shape == (windows, 8)
+    assert lips.dtype == voice.dtype == np.float32
 
 
-def test_a_window_has_its_features_wherever_it_is_cut_out(model, crops, sound):
+def test_the_features_of_a_window_do_not_depend_on_the_others(model, crops, audio):
     layers = ("", encoders(model)[0]), ("", encoders(model)[1])
     for layer in layers[0]:
         frozen = FrozenFeatures(model, "video", layer)
-        one = frozen.of_crops(crops[2 : 2 + model.spec.window_frames])
-        np.testing.assert_allclose(one, frozen.of_crops(crops)[2:3], atol=1e-5)
+        one = frozen.encode_crops(crops[2 : 2 + model.spec.window_frames])
+        np.testing.assert_allclose(one, frozen.encode_crops(crops)[2:3], atol=1e-5)
     for layer in layers[1]:
         frozen = FrozenFeatures(model, "audio", layer)
-        one = frozen.of_sound(sound, 2, 1)
-        np.testing.assert_allclose(one, frozen.of_sound(sound, 0, 4)[2:3], atol=1e-5)
+        one = frozen.encode_audio(audio, 2, 1)
+        np.testing.assert_allclose(one, frozen.encode_audio(audio, 0, 4)[2:3], atol=1e-5)
 
 
 def test_the_vectors_of_dense_sync_are_those_it_compares():
     model = create_model("dense_sync", config=MODELS["dense_sync"]).eval()
     crops = np.random.default_rng(0).integers(0, 256, (9, 56, 56, 3), dtype=np.uint8)
-    mouth = FrozenFeatures(model, layer="mouth").of_crops(crops)
+    mouth = FrozenFeatures(model, layer="mouth").encode_crops(crops)
     with torch.inference_mode():
         weighed = model.weigh(torch.from_numpy(mouth)).numpy()
-    np.testing.assert_allclose(FrozenFeatures(model).of_crops(crops), weighed, atol=1e-5)
+    np.testing.assert_allclose(FrozenFeatures(model).encode_crops(crops), weighed, atol=1e-5)
 
 
-def test_of_the_tokens_of_a_window_the_middle_one_is_taken():
+def test_the_middle_token_of_a_window_is_used():
     model = create_model("vocalist", config=MODELS["vocalist"]).eval()
     crops = np.random.default_rng(0).integers(0, 256, (5, 48, 96, 3), dtype=np.uint8)
     frames = torch.from_numpy(crops).permute(3, 0, 1, 2)[None] / 255
     with torch.inference_mode():
         token = model.visual(frames)[0, 2].numpy()
-    np.testing.assert_allclose(FrozenFeatures(model).of_crops(crops)[0], token, atol=1e-5)
+    np.testing.assert_allclose(FrozenFeatures(model).encode_crops(crops)[0], token, atol=1e-5)
 
 
-def test_inner_layers_lose_space_and_keep_channels():
+def test_layers_are_averaged_over_space_and_keep_channels():
     model = create_model("vocalist", config=MODELS["vocalist"]).eval()
     crops = np.zeros((6, 48, 96, 3), np.uint8)
-    assert FrozenFeatures(model, layer="visual.blocks.1").of_crops(crops).shape == (2, 4)
+    assert FrozenFeatures(model, layer="visual.blocks.1").encode_crops(crops).shape == (2, 4)
     dense = create_model("dense_sync", config=MODELS["dense_sync"]).eval()
     crops = np.zeros((6, 56, 56, 3), np.uint8)
-    assert FrozenFeatures(dense, layer="mouth.trunk").of_crops(crops).shape == (2, 8)
+    assert FrozenFeatures(dense, layer="mouth.trunk").encode_crops(crops).shape == (2, 8)
     silence = WavInMemory(np.zeros(8000, np.float32))
-    assert FrozenFeatures(dense, "audio", "mel.head").of_sound(silence, 0, 3).shape == (3, 8)
+    assert FrozenFeatures(dense, "audio", "mel.head").encode_audio(silence, 0, 3).shape == (3, 8)
 
 
 def test_the_time_of_a_window_is_its_middle():
     # The middle of frame 2, which is shown from 80 to 120 ms.
-    np.testing.assert_allclose(middle_s(5, 0, 2), [0.1, 0.14])
-    np.testing.assert_allclose(middle_s(5, 25, 1), [1.1])
+    np.testing.assert_allclose(window_centres_s(5, 0, 2), [0.1, 0.14])
+    np.testing.assert_allclose(window_centres_s(5, 25, 1), [1.1])
 
 
-def test_a_layer_that_is_not_there_is_told_which_are():
+def test_for_an_unknown_layer_the_known_ones_are_named():
     model = create_model("dense_sync", config=MODELS["dense_sync"]).eval()
     with pytest.raises(ValueError, match=r"got 'lips'; it has mouth, mouth\.stem"):
         FrozenFeatures(model, layer="lips")
     frozen = FrozenFeatures(model, "video", "mel")
     with pytest.raises(ValueError, match="layer mel takes no part in the video stream"):
-        frozen.of_crops(np.zeros((5, 56, 56, 3), np.uint8))
+        frozen.encode_crops(np.zeros((5, 56, 56, 3), np.uint8))
     with pytest.raises(ValueError, match="model must be in eval mode"):
         FrozenFeatures(model.train())

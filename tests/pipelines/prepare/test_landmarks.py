@@ -12,9 +12,9 @@ from avsync.pipelines.prepare.prepare_store import prepare
 
 
 class BoxLandmarker:
-    """Takes a face's box for the frame of the mean face; point 8 moves with every frame.
+    """Puts the mean face into a face's box; point 8 moves with every frame.
 
-    Sees no face in frames brighter than `dark` on the whole.
+    It finds no face in frames whose mean is brighter than `dark`.
     """
 
     name = "box"
@@ -47,11 +47,11 @@ def landmarks(folder, clip):
         return arrays["landmarks"]
 
 
-def test_each_frame_of_a_clip_gets_its_own_landmarks(prepared, tmp_path):
+def test_every_frame_of_a_clip_gets_landmarks(prepared, tmp_path):
     landmarker = BoxLandmarker()
     done = store_landmarks(prepared, tmp_path / "anna", tmp_path / "out", landmarker)
     one, two = prepared
-    # The first face is found late: its frames are those from there on.
+    # The first face is found late: its frames begin there.
     assert done == [(one.id, one.source, 30, 30, ""), (two.id, two.source, 50, 50, "")]
     np.testing.assert_allclose(landmarker.seen[:30], one.boxes, atol=1e-3)
     found = landmarks(tmp_path / "out", one.id)
@@ -70,15 +70,15 @@ def test_frames_without_a_face_are_zeros(prepared, tmp_path):
     assert done[0].found == 28
 
 
-def test_what_is_there_stays(prepared, tmp_path):
+def test_existing_files_are_kept(prepared, tmp_path):
     (tmp_path / "out").mkdir()
     np.savez(tmp_path / "out" / f"{prepared[0].id}.npz", landmarks=np.ones(3))
     done = store_landmarks(prepared, tmp_path / "anna", tmp_path / "out", BoxLandmarker())
-    assert [each.clip for each in done] == [prepared[1].id]
+    assert [result.clip for result in done] == [prepared[1].id]
     assert landmarks(tmp_path / "out", prepared[0].id).shape == (3,)
 
 
-def test_a_video_that_is_gone_is_a_problem_of_its_clips_alone(prepared, tmp_path):
+def test_a_missing_video_is_a_problem_of_its_clips_only(prepared, tmp_path):
     (tmp_path / "anna" / "one.mp4").unlink()
     one, two = store_landmarks(prepared, tmp_path / "anna", tmp_path / "out", BoxLandmarker())
     assert one.problem.endswith("one.mp4 does not exist") and not one.found

@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import os
 from pathlib import Path
 
@@ -8,9 +9,9 @@ from pipelines.red_detector import RedDetector
 
 from avsync.data.store.reader import Store
 from avsync.faces.crops import Face
-from avsync.pipelines.prepare.prepare_file import MAX_SIDE, Rules
+from avsync.pipelines.prepare.prepare_file import MAX_SIDE, PrepareRules
 from avsync.pipelines.prepare.prepare_store import PrepareSummary, _in_processes, prepare
-from avsync.pipelines.prepare.sources import Source
+from avsync.pipelines.prepare.sources import VideoSource, plan_sources
 
 FLASHES = (0.4, 1.2, 1.6)
 
@@ -45,7 +46,7 @@ def test_every_video_becomes_a_clip(videos, tmp_path):
     assert red > 150 and green < 90
 
 
-def test_sound_begins_with_the_first_picture(videos, tmp_path, hear_clicks):
+def test_audio_begins_with_the_first_frame(videos, tmp_path, hear_clicks):
     prepare(videos, tmp_path / "store", detector=RedDetector())
     one, two = Store(tmp_path / "store")
     np.testing.assert_allclose(hear_clicks(one.wav_16k, 16000), FLASHES, atol=0.002)
@@ -55,7 +56,7 @@ def test_sound_begins_with_the_first_picture(videos, tmp_path, hear_clicks):
     np.testing.assert_allclose(hear_clicks(two.wav, 44100), np.array(FLASHES) - 0.2, atol=0.002)
 
 
-def test_a_face_that_comes_late_has_the_sound_of_its_own_time(videos, tmp_path, hear_clicks):
+def test_a_face_that_appears_late_has_the_audio_of_its_frames(videos, tmp_path, hear_clicks):
     (videos / "two.mkv").unlink()
     prepare(videos, tmp_path / "store", detector=RedDetector(first=4))
     clip = Store(tmp_path / "store")[0]
@@ -64,7 +65,9 @@ def test_a_face_that_comes_late_has_the_sound_of_its_own_time(videos, tmp_path, 
     np.testing.assert_allclose(hear_clicks(clip.wav, 48000), [0.4, 0.8], atol=0.002)
 
 
-def test_a_second_run_does_nothing_and_a_changed_file_is_done_again(videos, tmp_path, make_clip):
+def test_a_second_run_does_nothing_and_a_changed_file_is_prepared_again(
+    videos, tmp_path, make_clip
+):
     store = tmp_path / "store"
     prepare(videos, store, detector=RedDetector())
     before = tree(store)
@@ -78,7 +81,7 @@ def test_a_second_run_does_nothing_and_a_changed_file_is_done_again(videos, tmp_
     assert len(list((store / "clips").iterdir())) == 2
 
 
-def test_other_rules_do_everything_again(videos, tmp_path):
+def test_with_other_rules_everything_is_prepared_again(videos, tmp_path):
     prepare(videos, tmp_path / "store", detector=RedDetector())
     summary = prepare(videos, tmp_path / "store", detector=RedDetector(), min_face_px=60)
     assert summary[:4] == (2, 0, 0, 2)
@@ -86,7 +89,7 @@ def test_other_rules_do_everything_again(videos, tmp_path):
     assert not tree(tmp_path / "store")
 
 
-def test_a_run_that_is_stopped_goes_on_where_it_was(videos, tmp_path):
+def test_a_stopped_run_is_resumed(videos, tmp_path):
     class Stopping(RedDetector):
         def __call__(self, image: np.ndarray) -> list[Face]:
             if self.looks == 14:
@@ -129,7 +132,7 @@ def test_an_error_of_a_decoder_is_a_rejection_too(videos, tmp_path):
     assert rejections(tmp_path / "store")["anna/one.mp4"] == "damaged"
 
 
-def test_no_face_and_a_short_face_are_told_apart(videos, tmp_path):
+def test_no_face_and_a_short_face_are_different_reasons(videos, tmp_path):
     prepare(videos, tmp_path / "none", detector=RedDetector(last=0))
     assert set(rejections(tmp_path / "none").values()) == {"no_face"}
     (videos / "two.mkv").unlink()
@@ -137,7 +140,7 @@ def test_no_face_and_a_short_face_are_told_apart(videos, tmp_path):
     assert rejections(tmp_path / "short") == {"anna/one.mp4": "too_short"}
 
 
-def test_held_ticks_after_the_last_sight_are_left_out(tmp_path, make_clip):
+def test_held_ticks_after_the_last_detection_are_left_out(tmp_path, make_clip):
     (tmp_path / "anna").mkdir()
     make_clip("anna/one.mp4", flashes=())
     prepare(tmp_path / "anna", tmp_path / "store", detector=RedDetector(last=6))
@@ -152,7 +155,7 @@ def test_boxes_are_in_pixels_of_the_source(tmp_path, make_clip):
     np.testing.assert_allclose(clip.boxes[5], [0, 0, MAX_SIDE, 200], atol=8)
 
 
-def test_several_processes_do_the_same(videos, tmp_path):
+def test_several_processes_give_the_same_result(videos, tmp_path):
     for workers, name in ((1, "alone"), (2, "together")):
         prepare(videos, tmp_path / name, detector="haar", workers=workers)
     assert rejections(tmp_path / "alone") == rejections(tmp_path / "together")
@@ -166,15 +169,27 @@ class Deadly:
         return os._exit, (1,)
 
 
-def test_a_file_that_kills_its_process_is_rejected_and_the_rest_is_done(videos, tmp_path):
-    good = Source(videos / "one.mp4", "one.mp4", "one")
-    deadly = Source(Deadly(), "deadly.mp4", "deadly")  # type: ignore[arg-type]
-    work = _in_processes([deadly, good], tmp_path / "s", Rules("haar", 32, 1), 2)
-    reasons = {source.key: record["rejected"][0]["detail"] for source, record in work}
+def test_a_file_that_kills_its_process_is_rejected_and_the_others_are_prepared(videos, tmp_path):
+    good = VideoSource(videos / "one.mp4", "one.mp4", "one")
+    deadly = VideoSource(Deadly(), "deadly.mp4", "deadly")  # type: ignore[arg-type]
+    work = _in_processes([deadly, good], tmp_path / "s", PrepareRules("haar", 32, 1), 2)
+    reasons = {source.key: record.rejected[0].detail for source, record in work}
     assert reasons == {
         "deadly": "reading it killed the process",
         "one": "no face was found in any frame",
     }
+
+
+def test_keys_of_sources_do_not_change_between_releases(videos):
+    # Otherwise every store would be prepared again.
+    os.utime(videos / "one.mp4", ns=(1, 1))
+    (videos / "one.mp4").write_bytes(b"x")
+    os.utime(videos / "one.mp4", ns=(1, 1))
+    rules = PrepareRules("haar", 32.0, 1.0)
+    source = plan_sources(videos, "folder", (), rules).sources[0]
+    facts = "detector='haar', min_face_px=32.0, min_duration_s=1.0, head=False"
+    text = f"anna/one.mp4\n1\n1\nRules({facts})\n1"
+    assert source.key == f"one-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
 def test_wrong_arguments_are_named(videos, tmp_path):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from avsync.pipelines.separate.people import SeenFaces, chosen, people_of
-from avsync.scoring.decision import FaceTrack
+from avsync.scoring.decision import TrackExtent
 from avsync.scoring.engine import CroppedTick
 
 
 def face(number, start_s, end_s, x, width=60):
-    return FaceTrack(number, start_s, end_s, (x, 10, x + width, 10 + width))
+    return TrackExtent(number, start_s, end_s, (x, 10, x + width, 10 + width))
 
 
 def people(*faces):

@@ -149,9 +149,9 @@ def test_a_task_that_looks_at_landmarks_is_given_them_aligned(duet, tmp_path):
 
 
 def _first_picture_s(path):
-    from avsync.media.probe import probe
+    from avsync.media.probe import probe_media
 
-    return probe(path).video_start_s
+    return probe_media(path).video_start_s
 
 
 def test_the_record_says_what_was_done(duet, tmp_path):

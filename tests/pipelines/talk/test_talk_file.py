@@ -12,9 +12,9 @@ from pipelines.separators import FixedFaces
 
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import open_media, video_stream
-from avsync.media.probe import probe
-from avsync.media.video_reader import Converter, decoded_frames, read_frames
-from avsync.media.yuv import Painter
+from avsync.media.probe import probe_media
+from avsync.media.video_reader import RgbConverter, decode_video_frames, read_frames
+from avsync.media.yuv import YuvConverter
 from avsync.pipelines.separate.people import people_of
 from avsync.pipelines.talk.audio_tokens import Voice, VoiceTokens
 from avsync.pipelines.talk.render import TalkingFrameRenderer, look
@@ -49,17 +49,17 @@ def audio_of(path):
 
 def drawn(path, voice, detector, model, painter=None):
     """What the video's frames become, before they are encoded; and what they were."""
-    info = probe(path)
+    info = probe_media(path)
     looked = look(info, detector, lambda share: None)
     people, _ = people_of(looked.faces())
     tokens = VoiceTokens(model, Voice.of(str(voice)))
-    return TalkingFrameRenderer(info, looked, people, model, tokens, painter or Painter())
+    return TalkingFrameRenderer(info, looked, people, model, tokens, painter or YuvConverter())
 
 
 def decoded(path):
-    painter = Painter()
+    painter = YuvConverter()
     with open_media(path) as container:
-        for _, frame in decoded_frames(container, video_stream(container)):
+        for _, frame in decode_video_frames(container, video_stream(container)):
             yield painter(frame)
 
 
@@ -115,7 +115,7 @@ def test_a_moving_mouth_is_drawn_where_it_is_in_each_picture(tmp_path, voice):
         images.append(image)
     path = write_pictures(tmp_path / "a.mkv", images, fps=30)
     for number, new in enumerate(drawn(path, voice, RedDetector(), Flat(0.0, 1, 0))):
-        image = Converter()(new.frame.frame()).astype(int)
+        image = RgbConverter()(new.frame.frame()).astype(int)
         _, x = np.nonzero(image[..., 1] > 200)
         assert x.mean() == pytest.approx(40 + 2 * number, abs=2)
 
@@ -149,7 +149,7 @@ def test_each_picture_is_drawn_by_what_is_heard_at_its_time(tmp_path, times):
 
 def test_the_film_is_read_by_windows(tmp_path, film, voice):
     taken = 0
-    painter = Painter()
+    painter = YuvConverter()
 
     def counting(frame):
         nonlocal taken

@@ -3,7 +3,7 @@ import pytest
 from scoring.ridge_track import LENGTH_S, steps, track
 
 from avsync.scoring.result import Fault
-from avsync.scoring.trajectory.fault import constant_fault, find_fault, verdict_on
+from avsync.scoring.trajectory.fault import constant_fault, decide_verdict, find_fault
 from avsync.tasks.calibration import calibration_of
 from avsync.tasks.registry import create_model
 from avsync.timing import tolerance
@@ -38,10 +38,10 @@ def test_a_drift_is_found_with_its_sign(ppm):
     fault = fault_of(lambda t_s: 15 + ppm / 1000 * t_s)
     assert fault.kind == "drift"
     assert fault.drift_ppm == pytest.approx(ppm, abs=65)
-    (piece,) = fault.pieces
-    assert (piece.start_s, piece.end_s) == (0, LENGTH_S)
-    assert piece.at(0) == pytest.approx(15, abs=6)
-    assert piece.at(LENGTH_S) == pytest.approx(15 + 0.12 * ppm, abs=6)
+    (segment,) = fault.pieces
+    assert (segment.start_s, segment.end_s) == (0, LENGTH_S)
+    assert segment.at(0) == pytest.approx(15, abs=6)
+    assert segment.at(LENGTH_S) == pytest.approx(15 + 0.12 * ppm, abs=6)
 
 
 def test_a_drift_is_out_of_tolerance_from_where_its_line_crosses_the_limit():
@@ -52,7 +52,7 @@ def test_a_drift_is_out_of_tolerance_from_where_its_line_crosses_the_limit():
     assert fault.cause.startswith("made at 24 fps, played at 23.976")
 
 
-def test_a_rate_far_beyond_any_clock_is_known_by_its_name():
+def test_a_slope_beyond_any_clock_is_matched_to_a_confusion_of_rates():
     fault = fault_of(lambda t_s: 20 - 1000 / 24 * t_s, length_s=60.0)
     assert (fault.kind, fault.cause) == ("drift", "made at 24 fps, played at 25")
     assert fault.drift_ppm == pytest.approx(-1e6 / 24)
@@ -70,20 +70,20 @@ def test_a_jump_is_located_with_both_offsets(jump_ms):
     assert fault.out_s == pytest.approx(LENGTH_S - 42.1, abs=1)
 
 
-def test_a_jump_while_no_face_is_seen_is_put_in_the_gap():
+def test_a_jump_while_no_face_is_seen_is_located_in_the_gap():
     seen = np.r_[0:100, 150:300]
     fault = fault_of(steps((0, 0), (45, 200)), keep=seen)
     assert 41 < fault.pieces[0].end_s < 59
 
 
-def test_several_jumps_are_several_pieces():
+def test_several_jumps_are_several_segments():
     fault = fault_of(steps((0, -150), (30, 0), (75, 240)))
     assert fault.kind == "jumps"
-    assert [piece.offset_ms for piece in fault.pieces] == pytest.approx([-150, 0, 240], abs=10)
-    assert [piece.start_s for piece in fault.pieces] == pytest.approx([0, 30, 75], abs=1)
+    assert [segment.offset_ms for segment in fault.pieces] == pytest.approx([-150, 0, 240], abs=10)
+    assert [segment.start_s for segment in fault.pieces] == pytest.approx([0, 30, 75], abs=1)
 
 
-def test_an_offset_that_comes_and_goes_is_intermittent():
+def test_an_offset_that_leaves_tolerance_and_returns_is_intermittent():
     fault = fault_of(steps((0, 5), (40, -160), (60, 5)))
     assert fault.kind == "intermittent"
     assert fault.out_s == pytest.approx(20, abs=1.5)
@@ -91,7 +91,7 @@ def test_an_offset_that_comes_and_goes_is_intermittent():
     assert fault.worst_ms == pytest.approx(-160, abs=8)
 
 
-def test_faces_that_take_turns_are_one_course():
+def test_faces_that_take_turns_share_one_trajectory():
     path = steps((0, 0), (60, 120))
     first, second = (track(path, keep=part) for part in (slice(0, 140), slice(130, 300)))
     fault = find_fault([first, second], 0.0, LENGTH_S, 1.0, EBU, CALIBRATION)
@@ -99,7 +99,7 @@ def test_faces_that_take_turns_are_one_course():
     assert fault.pieces[0].end_s == pytest.approx(60, abs=1)
 
 
-def test_a_few_seconds_have_no_course():
+def test_no_trajectory_is_fitted_to_a_few_seconds():
     assert fault_of(lambda t_s: 15 * t_s, length_s=3.6).kind == "none"
 
 
@@ -107,6 +107,6 @@ def test_a_file_that_is_out_of_tolerance_for_a_good_part_is_not_in_sync():
     long, short = (
         Fault("jumps", (), out_s=out_s, worst_t_s=9.0, worst_ms=-200.0) for out_s in (3.5, 2.0)
     )
-    assert verdict_on(long, 0.0, 1000.0, EBU) == "audio_lags"
-    assert verdict_on(short, 0.0, 1000.0, EBU) == "in_sync"
-    assert verdict_on(short, 0.0, 20.0, EBU) == "audio_lags"
+    assert decide_verdict(long, 0.0, 1000.0, EBU) == "audio_lags"
+    assert decide_verdict(short, 0.0, 1000.0, EBU) == "in_sync"
+    assert decide_verdict(short, 0.0, 20.0, EBU) == "audio_lags"

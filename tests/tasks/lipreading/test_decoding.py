@@ -35,6 +35,6 @@ def test_an_empty_text_can_be_the_likeliest():
     assert beam_search(lambda texts: silent.expand(len(texts), 2), beam=2) == []
 
 
-def test_nothing_to_grow_is_refused():
+def test_a_beam_of_zero_is_refused():
     with pytest.raises(ValueError, match="beam and longest must be 1 or more, got 0 and 5"):
         beam_search(follows, beam=0, longest=5)

@@ -23,7 +23,7 @@ def speech():
 
 
 @torch.no_grad()
-def test_a_symbol_knows_only_those_before_it(reader):
+def test_a_symbol_depends_only_on_those_before_it(reader):
     audio = torch.randn(1, 9, 104)
     logits = reader(audio, None, torch.tensor([[0, 1, 2]]))
     assert logits.shape == (1, 3, 4)
@@ -39,7 +39,7 @@ def test_frames_beyond_a_clips_length_are_not_read(reader):
     torch.testing.assert_close(logits[1:], alone, atol=1e-5, rtol=1e-5)
 
 
-def test_it_reads_lips_voice_or_both(reader, speech):
+def test_it_transcribes_lips_audio_or_both(reader, speech):
     frames, wav = speech
     for texts in (reader.read(frames), reader.read(wav=wav), reader.read(frames, wav, beam=2)):
         assert len(texts) == 2 and all(isinstance(text, str) for text in texts)
@@ -54,7 +54,7 @@ def test_greedy_reading_follows_the_logits(reader, speech):
     assert reader.vocabulary.decode(best) == text
 
 
-def test_it_learns_what_is_said_by_heart():
+def test_it_overfits_one_batch():
     torch.manual_seed(0)
     model = build_lip_reader(TINY).train()
     audio = torch.randn(3, 6, 104)
@@ -69,6 +69,6 @@ def test_it_learns_what_is_said_by_heart():
     assert loss < 0.1
 
 
-def test_pictures_without_colours_are_named(reader):
+def test_frames_without_colours_are_named(reader):
     with pytest.raises(ValueError, match=r"frames must be \(B, 3, T, H, W\), got \(1, 9, 24, 24\)"):
         reader.read(torch.rand(1, 9, 24, 24))

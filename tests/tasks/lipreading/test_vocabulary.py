@@ -3,7 +3,7 @@ import pytest
 from avsync.tasks.lipreading.vocabulary import Vocabulary
 
 
-def test_texts_come_back():
+def test_texts_are_decoded_as_encoded():
     words = Vocabulary("words", ("bin", "blue", "now"))
     assert words.encode("BIN  now") == [1, 3] and words.decode([1, 3, 0, 2]) == "bin now"
     letters = Vocabulary()
@@ -11,13 +11,13 @@ def test_texts_come_back():
     assert len(words) == 4 and len(letters) == 1 + 38
 
 
-def test_a_decoder_is_told_what_came_before():
+def test_a_batch_has_inputs_and_the_symbols_after_them():
     batch = Vocabulary("words", ("a", "b")).batch(["a b", "b"])
     assert batch.inputs.tolist() == [[0, 1, 2], [0, 2, 0]]
     assert batch.targets.tolist() == [[1, 2, 0], [2, 0, -100]]
 
 
-def test_what_it_cannot_write_is_named():
+def test_unknown_symbols_and_wrong_vocabularies_are_named():
     with pytest.raises(ValueError, match=r"made of the words known, got \['red'\] as well"):
         Vocabulary("words", ("a",)).encode("a red")
     with pytest.raises(ValueError, match=r"characters known, got \['\?'\]"):

@@ -26,11 +26,11 @@ def test_frequency_is_halved_and_time_kept():
 
 
 @torch.no_grad()
-def test_what_is_moved_along_frequency_or_time_is_found_again():
+def test_the_output_moves_with_the_input_along_frequency_and_time():
     x = torch.zeros(1, 3, 128, 40)
     x[:, :, 48:64, 16:20] = torch.randn(1, 3, 16, 4)
     blank = run(torch.zeros_like(x))
-    # By the 8 bins that three halvings make one of.
+    # By 8 bins, which three levels downsample to one.
     for shift in ((8, 0), (0, 5)):
         moved = run(x.roll(shift, (2, 3))) - blank
         expected = (run(x) - blank).roll(shift, (2, 3))

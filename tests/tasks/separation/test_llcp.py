@@ -14,7 +14,7 @@ def tiny():
     return build_llcp(TINY).eval()
 
 
-def sound(batch=1):
+def mixture(batch=1):
     return 0.1 * torch.randn(batch, SAMPLES, generator=torch.Generator().manual_seed(2))
 
 
@@ -22,7 +22,7 @@ def tokens(batch=1):
     return torch.randn(batch, 25, 6, generator=torch.Generator().manual_seed(3))
 
 
-def test_parameters_are_as_many_as_published_without_the_eyes():
+def test_it_has_the_published_number_of_parameters_without_the_visual_encoder():
     with torch.device("meta"):
         model = build_llcp(LlcpConfig())
     count = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -34,24 +34,24 @@ def test_parameters_are_as_many_as_published_without_the_eyes():
 @torch.no_grad()
 def test_a_face_and_a_mixture_give_a_voice_of_any_length(tiny):
     frames = torch.rand(1, 3, 25, 48, 96)
-    seen = tiny.encode_video(frames)
-    assert seen.shape == (1, 25, tiny.token_dim)
-    assert tiny.separate(sound(), seen).shape == (1, SAMPLES)
-    assert tiny.separate(sound()[:, :9999], seen).shape == (1, 9999)
+    video = tiny.encode_video(frames)
+    assert video.shape == (1, 25, tiny.token_dim)
+    assert tiny.separate(mixture(), video).shape == (1, SAMPLES)
+    assert tiny.separate(mixture()[:, :9999], video).shape == (1, 9999)
 
 
-def test_a_frozen_eye_does_not_learn_and_the_rest_does():
+def test_a_frozen_visual_encoder_is_not_trained_and_the_rest_is():
     model = build_llcp(TINY).train()
     assert not any(m.training for m in model.visual.modules())
-    seen = model.encode_video(torch.rand(2, 3, 25, 48, 96))
-    model(model.stft(sound(2)), seen).square().mean().backward()
+    video = model.encode_video(torch.rand(2, 3, 25, 48, 96))
+    model(model.stft(mixture(2)), video).square().mean().backward()
     assert all(p.grad is None for p in model.visual.parameters())
     rest = [p for n, p in model.named_parameters() if not n.startswith("visual.")]
     assert all(p.grad is not None for p in rest)
 
 
 @torch.no_grad()
-def test_a_frame_knows_65_to_either_side():
+def test_a_frame_depends_on_65_frames_to_either_side():
     torch.manual_seed(0)
     encoder = DilatedFrameEncoder(3, 8).eval()
     clip = torch.randn(1, 201, 3)
@@ -71,4 +71,4 @@ def test_a_column_of_the_spectrum_is_a_token():
 
 def test_tokens_of_another_width_are_named(tiny):
     with pytest.raises(ValueError, match=r"tokens must be \(B, L, 6\), got \(1, 25, 5\)"):
-        tiny(tiny.stft(sound()), torch.zeros(1, 25, 5))
+        tiny(tiny.stft(mixture()), torch.zeros(1, 25, 5))

@@ -22,7 +22,7 @@ def mixture():
     return 0.1 * torch.randn(2, SAMPLES, generator=torch.Generator().manual_seed(0))
 
 
-def test_it_has_as_many_parameters_as_published():
+def test_it_has_the_published_number_of_parameters():
     assert sum(p.numel() for p in build_unet(UNetConfig()).parameters()) == 8_099_394
 
 
@@ -49,7 +49,7 @@ class OnePlusZeroI(MaskUNet):
 
 
 @torch.no_grad()
-def test_the_network_hears_the_mixture_divided_by_the_number_of_its_sources(tiny, mixture):
+def test_the_networks_input_is_the_mixture_divided_by_its_sources(tiny, mixture):
     third = build_unet(UNetConfig(TINY, sources=3)).eval()
     third.load_state_dict(tiny.state_dict())
     spectrum = tiny.stft(mixture)
@@ -57,7 +57,7 @@ def test_the_network_hears_the_mixture_divided_by_the_number_of_its_sources(tiny
 
 
 @torch.no_grad()
-def test_the_voice_is_what_the_mask_leaves_of_every_bin(tiny, mixture):
+def test_the_voice_is_the_masked_mixture(tiny, mixture):
     spectrum = tiny.stft(mixture)
     voice = tiny.stft.inverse(tiny.stft.mask(tiny(spectrum), spectrum), SAMPLES)
     torch.testing.assert_close(tiny.separate(mixture), voice)

@@ -18,19 +18,19 @@ from avsync.tasks.separation.ynet_variants import (
 pytestmark = pytest.mark.arithmetic
 
 CHANNELS = (2, 2, 3, 3, 4, 4)
-EYES = (2, 2, 3, 4, 6)
+VISUAL = (2, 2, 3, 4, 6)
 SAMPLES = 16383
 
 
 def tiny_v(frozen=True):
     torch.manual_seed(0)
-    return build_ynet_v(YNetVConfig(CHANNELS, EYES, seconds=1, frozen=frozen))
+    return build_ynet_v(YNetVConfig(CHANNELS, VISUAL, seconds=1, frozen=frozen))
 
 
 FAMILY = {
     "m": lambda: build_ynet_m(YNetMConfig(CHANNELS, (2, 4), seconds=1)),
     "v": tiny_v,
-    "s": lambda: build_ynet_s(YNetSConfig(CHANNELS, EYES, seconds=1)),
+    "s": lambda: build_ynet_s(YNetSConfig(CHANNELS, VISUAL, seconds=1)),
     "dense": lambda: build_ynet_dense(YNetDenseConfig(CHANNELS, 6, (2, 2, 2, 2), 48, seconds=1)),
 }
 
@@ -41,7 +41,7 @@ def face(model, frames=25, batch=1):
     return torch.rand(batch, 3, frames, spec.height, spec.width, generator=g)
 
 
-def sound(batch=1):
+def mixture(batch=1):
     return 0.1 * torch.randn(batch, SAMPLES, generator=torch.Generator().manual_seed(2))
 
 
@@ -54,7 +54,7 @@ def sound(batch=1):
         (build_ynet_v, YNetVConfig(frozen=False), 46_970_498, 46_970_498),
     ],
 )
-def test_parameters_are_as_many_as_published(build, config, trainable, whole):
+def test_it_has_the_published_number_of_parameters(build, config, trainable, whole):
     with torch.device("meta"):
         parameters = list(build(config).parameters())
     assert sum(p.numel() for p in parameters) == whole
@@ -63,14 +63,14 @@ def test_parameters_are_as_many_as_published(build, config, trainable, whole):
 
 @pytest.mark.parametrize("name", FAMILY)
 @torch.no_grad()
-def test_every_eye_gives_a_token_per_frame_and_a_voice(name):
+def test_every_visual_encoder_gives_a_token_per_frame_and_a_voice(name):
     model = FAMILY[name]().eval()
     tokens = model.encode_video(face(model))
     assert tokens.shape == (1, model.spec.frames, model.token_dim)
-    assert model.separate(sound(), tokens).shape == (1, SAMPLES)
+    assert model.separate(mixture(), tokens).shape == (1, SAMPLES)
 
 
-def test_a_frozen_eye_stays_as_it_was_in_training():
+def test_a_frozen_visual_encoder_stays_unchanged_in_training():
     model = tiny_v().train()
     before = {k: v.clone() for k, v in model.visual.state_dict().items()}
     model.encode_video(face(model))
@@ -78,40 +78,40 @@ def test_a_frozen_eye_stays_as_it_was_in_training():
     torch.testing.assert_close(model.visual.state_dict(), before, rtol=0, atol=0)
 
 
-def test_a_frozen_eye_has_no_gradient_and_the_rest_has():
+def test_a_frozen_visual_encoder_has_no_gradient_and_the_rest_has():
     model = tiny_v().train()
-    model(model.stft(sound()), model.encode_video(face(model))).square().sum().backward()
+    model(model.stft(mixture()), model.encode_video(face(model))).square().sum().backward()
     assert all(p.grad is None for p in model.visual.parameters())
     assert all(p.grad is not None for p in model.film.parameters())
     assert all(p.grad is not None for p in model.unet.parameters())
 
 
-def test_end_to_end_the_eye_learns():
+def test_the_visual_encoder_is_trained_end_to_end():
     model = tiny_v(frozen=False).train()
     assert model.visual.training
-    model(model.stft(sound()), model.encode_video(face(model))).square().sum().backward()
+    model(model.stft(mixture()), model.encode_video(face(model))).square().sum().backward()
     assert all(p.grad is not None for p in model.visual.parameters())
 
 
 @torch.no_grad()
-def test_landmarks_are_seen_eight_frames_at_a_time():
+def test_a_token_of_landmarks_is_for_eight_frames():
     model = build_ynet_g(YNetGConfig(CHANNELS, (2, 2, 3, 3, 4, 4, 6, 6), seconds=1)).eval()
     assert model.spec.uses_video and model.spec.crop is None
     tokens = model.encode_video(48 + torch.randn(1, 2, 25, 68))
     assert tokens.shape == (1, 4, 6)
-    assert model.separate(sound(), tokens).shape == (1, SAMPLES)
+    assert model.separate(mixture(), tokens).shape == (1, SAMPLES)
 
 
-def test_the_eye_of_a_trained_model_can_be_passed_in():
+def test_the_visual_encoder_of_a_trained_model_can_be_passed_in():
     mouth = DenseSyncVisualEncoder(6, (2, 2, 2, 2))
     model = build_ynet_dense(YNetDenseConfig(CHANNELS, 6, (2, 2, 2, 2), 48, seconds=1), mouth)
     assert model.visual.encoder is mouth
 
 
 @torch.no_grad()
-def test_vocalists_eyes_may_see_windows_as_long_as_they_were_trained_on():
+def test_vocalists_visual_encoder_may_encode_windows_as_in_its_training():
     whole = tiny_v().eval()
-    config = YNetVConfig(CHANNELS, EYES, window_frames=5, seconds=1)
+    config = YNetVConfig(CHANNELS, VISUAL, window_frames=5, seconds=1)
     model = build_ynet_v(config, whole.visual).eval()
     frames = face(model)
     tokens = model.encode_video(frames)
@@ -123,7 +123,7 @@ def test_vocalists_eyes_may_see_windows_as_long_as_they_were_trained_on():
 
 def test_under_autocast_the_mask_is_nearly_the_same():
     model = tiny_v(frozen=False).eval()
-    spectrum, frames = model.stft(sound()), face(model)
+    spectrum, frames = model.stft(mixture()), face(model)
     with torch.no_grad():
         exact = model(spectrum, model.encode_video(frames))
     with torch.autocast("cpu", torch.bfloat16):
@@ -135,8 +135,8 @@ def test_under_autocast_the_mask_is_nearly_the_same():
 
 
 @torch.no_grad()
-def test_tokens_kept_in_half_precision_give_the_same_voice():
+def test_tokens_in_half_precision_give_the_same_voice():
     model = tiny_v().eval()
     tokens = model.encode_video(face(model))
-    voices = [model.separate(sound(), each) for each in (tokens, tokens.half())]
+    voices = [model.separate(mixture(), version) for version in (tokens, tokens.half())]
     torch.testing.assert_close(*voices, atol=1e-4, rtol=0)

@@ -26,7 +26,7 @@ def wav():
 
 
 @torch.no_grad()
-def test_an_entry_depends_on_its_window_alone(model):
+def test_an_embedding_depends_on_its_window_alone(model):
     frames = torch.rand(1, 3, 14, 24, 24, generator=torch.Generator().manual_seed(0))
     embeddings = model.encode_video(frames)
     assert model.spec.window_frames == 9 and embeddings.shape == (1, 6, 12)
@@ -35,24 +35,24 @@ def test_an_entry_depends_on_its_window_alone(model):
 
 
 @torch.no_grad()
-def test_entries_belong_to_their_start_wherever_the_sound_was_cut(model, wav):
+def test_embeddings_do_not_depend_on_where_the_waveform_was_cut(model, wav):
     starts_s = torch.tensor([0.3, 0.431])
     later = model.encode_audio(wav[:, 3001:], starts_s - 3001 / SAMPLE_RATE)
     torch.testing.assert_close(later, model.encode_audio(wav, starts_s), atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
-def test_training_hears_what_use_hears(model, wav):
+def test_training_and_inference_encode_the_same_audio(model, wav):
     audio = model.reader.front_end(wav)
     whole = model.encode_fbank(audio)
-    # Window k begins at frame k, its tokens two frames later: those of audio k + 2.
+    # Window k starts at frame k, its tokens two frames later: they are those of audio k + 2.
     starts_s = torch.arange(8) / 25
     cut = model.encode_audio(wav, starts_s)
     torch.testing.assert_close(cut, whole[:, 2:10], atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
-def test_a_window_needs_exactly_the_sound_it_declares(model):
+def test_a_window_needs_exactly_the_audio_of_its_spec(model):
     spec = model.spec
     samples = round((spec.audio_until_s - spec.audio_from_s) * SAMPLE_RATE)
     start_s = torch.tensor([-spec.audio_from_s])

@@ -28,7 +28,7 @@ def test_it_has_the_papers_parameters_within_half_a_percent():
 
 @torch.no_grad()
 @pytest.mark.parametrize("window_frames", [5, 10])
-def test_entries_compared_are_the_models_own_scores(wav, window_frames):
+def test_comparing_embeddings_equals_the_forward_pass(wav, window_frames):
     torch.manual_seed(0)
     model = build_avst(AvstConfig(**SIZES, window_frames=window_frames)).eval()
     frames = torch.rand(1, 3, window_frames + 3, 32, 32)
@@ -43,7 +43,7 @@ def test_entries_compared_are_the_models_own_scores(wav, window_frames):
 
 
 @torch.no_grad()
-def test_a_window_hears_twenty_columns_as_four_tokens(tiny):
+def test_a_window_has_twenty_columns_and_four_tokens(tiny):
     samples = round(tiny.spec.audio_until_s * SAMPLE_RATE)
     assert samples == 19 * 160 + 512 and tiny.spec.audio_from_s == 0
     assert tiny.encode_audio(torch.zeros(1, samples), torch.tensor([0.0])).shape == (1, 1, 4, 8)

@@ -21,7 +21,7 @@ def wav():
 
 
 @torch.no_grad()
-def test_entries_have_length_one(tiny, wav):
+def test_embeddings_have_unit_length(tiny, wav):
     video = tiny.encode_video(torch.rand(1, 3, 7, 48, 96))
     audio = tiny.encode_audio(wav, torch.tensor([0.1, 0.2]))
     torch.testing.assert_close(video.norm(dim=-1), torch.ones(1, 3))
@@ -40,7 +40,7 @@ def test_windows_of_a_clip_are_columns_of_its_mel(tiny, wav):
 
 
 @torch.no_grad()
-def test_sound_cut_around_a_window_gives_the_clips_own_entries(tiny, wav):
+def test_audio_cut_around_a_window_gives_the_clips_own_embeddings(tiny, wav):
     # Multiples of 5 frames start on a column; the public evaluation rounds others down.
     frames = torch.tensor([5, 20, 40])
     cut = tiny.encode_audio(wav, frames / 25)
@@ -49,7 +49,7 @@ def test_sound_cut_around_a_window_gives_the_clips_own_entries(tiny, wav):
     torch.testing.assert_close(cut, whole.unflatten(0, (2, 45))[:, frames], atol=1e-5, rtol=1e-4)
 
 
-def test_a_window_hears_sixteen_columns(tiny):
+def test_a_window_has_sixteen_columns(tiny):
     spec = tiny.spec
     samples = round((spec.audio_until_s - spec.audio_from_s) * SAMPLE_RATE)
     assert samples == 1 + 15 * 200 + 800

@@ -34,7 +34,7 @@ def test_it_has_the_papers_parameters_and_takes_the_weights_of_syncnet(tiny):
 
 
 @torch.no_grad()
-def test_entries_have_length_one_and_long_clips_are_encoded_in_blocks(tiny, wav):
+def test_embeddings_have_unit_length_and_long_clips_are_encoded_in_blocks(tiny, wav):
     frames = torch.rand(1, 3, LIP_WINDOWS + 7, 64, 64)
     embeddings = tiny.encode_video(frames)
     assert embeddings.shape == (1, LIP_WINDOWS + 3, 6)
@@ -53,7 +53,7 @@ def test_training_takes_statistics_of_the_whole_batch():
     torch.testing.assert_close(model.encode_video(frames), expected)
 
 
-def test_a_window_hears_thirty_five_columns(tiny):
+def test_a_window_depends_on_thirty_five_columns(tiny):
     spec = tiny.spec
     samples = round((spec.audio_until_s - spec.audio_from_s) * SAMPLE_RATE)
     assert samples == 1 + 34 * 160 + 400

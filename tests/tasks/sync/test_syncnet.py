@@ -31,7 +31,7 @@ def test_windows_of_a_clip_are_columns_of_its_mfcc(tiny, wav):
 
 
 @torch.no_grad()
-def test_sound_cut_around_a_window_gives_the_clips_own_entries(tiny, wav):
+def test_audio_cut_around_a_window_gives_the_clips_own_embeddings(tiny, wav):
     frames = torch.tensor([1, 2, 17, 40])
     cut = tiny.encode_audio(wav, frames / 25)
     whole = tiny.encode_features(tiny.window_features(wav, 45).flatten(0, 1))
@@ -39,7 +39,7 @@ def test_sound_cut_around_a_window_gives_the_clips_own_entries(tiny, wav):
     torch.testing.assert_close(cut, whole.unflatten(0, (2, 45))[:, frames])
 
 
-def test_a_window_hears_twenty_columns(tiny):
+def test_a_window_has_twenty_columns(tiny):
     spec = tiny.spec
     samples = round((spec.audio_until_s - spec.audio_from_s) * SAMPLE_RATE)
     assert samples == 1 + 19 * 160 + 400
@@ -49,7 +49,7 @@ def test_the_score_is_minus_the_distance(tiny):
     video = torch.tensor([[3.0, 4, 0, 0, 0, 0]])
     expected = torch.tensor([-5.0])
     torch.testing.assert_close(tiny.compare(video, torch.zeros(1, 6)), expected)
-    # Upstream adds a millionth to every difference, so entries that agree are that far apart.
+    # Upstream adds 1e-6 to every difference, which is then the distance of equal embeddings.
     assert tiny.compare(video, video).item() == pytest.approx(-1e-6 * math.sqrt(6), rel=1e-3)
 
 

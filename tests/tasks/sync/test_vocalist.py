@@ -13,14 +13,14 @@ from golden.vocalists import (
 )
 
 from avsync.encoders.conv_block import ConvBlock, fold_batch_norms
-from avsync.scoring.embeddings import each
+from avsync.scoring.embeddings import tree_map
 from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
 from avsync.timing import SAMPLE_RATE
 
 pytestmark = pytest.mark.arithmetic
 
 CASES = ("T5", "T25", "T5_M80", "T5_M20", "T16_M16")
-# What the reference calls the modules whose outputs are recorded.
+# Names in the reference of the modules whose outputs are recorded.
 STAGES = {
     "vid_prenet": "visual.blocks",
     "aud_prenet": "audio.blocks",
@@ -39,8 +39,14 @@ def exact(request):
 
 
 class Encoded(NamedTuple):
-    """A golden case, encoded: the model in float64, its name, the case's name, the tokens of its
-    frames and of its mel, and figures of every stage of the encoders.
+    """A golden case, encoded by a model in float64.
+
+    Args:
+        model: the model.
+        name: its name.
+        case: name of the case.
+        tokens: tokens of the frames and of the mel.
+        stages: statistics of every stage of the encoders.
     """
 
     model: torch.nn.Module
@@ -52,7 +58,7 @@ class Encoded(NamedTuple):
 
 @pytest.fixture(scope="module", params=CASES)
 def encoded(exact, request):
-    """The encoders have no float32 step, so that they run once for both arithmetics."""
+    """Run the encoders once for both arithmetics, as they have no float32 step."""
     model, name = exact
     inputs = golden_inputs(name, request.param, torch.float64)
     tokens, stages = watched(model, lambda: model.tokens(*inputs))
@@ -127,12 +133,12 @@ def test_gradients_are_the_references():
         assert float(torch.stack(squares).sum().sqrt()) == pytest.approx(norm, rel=1e-6), part
 
 
-def test_entries_compared_are_the_models_own_logits(tiny):
+def test_comparing_embeddings_equals_the_forward_pass(tiny):
     frames, mel = torch.rand(1, 3, 8, 48, 96), torch.randn(6, 80, 16)
     with torch.inference_mode():
         video, audio = tiny.encode_video(frames), tiny.encode_features(mel)
-        grid = tiny.compare(each(lambda e: e[0][:, None], video), each(lambda e: e[None], audio))
-        pairs = tiny.compare(each(lambda e: e[0], video), each(lambda e: e[:4], audio))
+        grid = tiny.compare(tree_map(lambda e: e[0][:, None], video), tree_map(lambda e: e[None], audio))
+        pairs = tiny.compare(tree_map(lambda e: e[0], video), tree_map(lambda e: e[:4], audio))
         assert grid.shape == (4, 6)
         for i in range(4):
             window = frames[:, :, i : i + 5].expand(6, -1, -1, -1, -1)
@@ -140,7 +146,7 @@ def test_entries_compared_are_the_models_own_logits(tiny):
         torch.testing.assert_close(pairs, grid.diagonal(), atol=1e-5, rtol=1e-5)
 
 
-def test_a_longer_window_is_compared_alike():
+def test_comparing_longer_windows_equals_the_forward_pass():
     torch.manual_seed(1)
     model = build_vocalist(
         VocalistConfig((2, 2, 3, 4, 16), depth=2, heads=2, window_frames=10)
@@ -148,8 +154,8 @@ def test_a_longer_window_is_compared_alike():
     frames, mel = torch.rand(1, 3, 10, 48, 96), torch.randn(3, 80, 32)
     assert model.spec.audio_until_s == pytest.approx((31 * 200 + 400) / SAMPLE_RATE)
     with torch.inference_mode():
-        video = each(lambda e: e[0][:, None], model.encode_video(frames))
-        scores = model.compare(video, each(lambda e: e[None], model.encode_features(mel)))
+        video = tree_map(lambda e: e[0][:, None], model.encode_video(frames))
+        scores = model.compare(video, tree_map(lambda e: e[None], model.encode_features(mel)))
         expected = model(frames.expand(3, -1, -1, -1, -1), mel)
     torch.testing.assert_close(scores[0], expected, atol=1e-5, rtol=1e-5)
 
@@ -163,7 +169,7 @@ def test_windows_of_a_clip_are_columns_of_its_mel(tiny):
         torch.testing.assert_close(features[:, frame], mel[:, :, start : start + 16])
 
 
-def test_sound_cut_around_a_window_gives_the_clips_own_features(tiny):
+def test_audio_cut_around_a_window_gives_the_clips_own_features(tiny):
     wav = torch.randn(1, 2 * SAMPLE_RATE)
     # Every fifth frame starts on a column of the clip's mel.
     frames = torch.arange(5, 40, 5)
@@ -177,7 +183,7 @@ def test_sound_cut_around_a_window_gives_the_clips_own_features(tiny):
 def test_folding_batch_norms_keeps_the_scores(tiny):
     torch.manual_seed(2)
     model = build_vocalist(TINY)
-    model(torch.rand(4, 3, 5, 48, 96), torch.randn(4, 80, 16))  # gives the norms some statistics
+    model(torch.rand(4, 3, 5, 48, 96), torch.randn(4, 80, 16))  # gives the batch norms statistics
     model.eval()
     frames, mel = torch.rand(2, 3, 5, 48, 96), torch.randn(2, 80, 16)
     with torch.inference_mode():
@@ -192,10 +198,10 @@ def test_autocast_changes_scores_by_its_rounding_alone(tiny):
     frames, mel = torch.rand(2, 3, 5, 48, 96), torch.randn(2, 80, 16)
     with torch.inference_mode():
         video, audio = tiny.encode_video(frames), tiny.encode_features(mel)
-        full = tiny.compare(each(lambda e: e[:, 0], video), audio)
+        full = tiny.compare(tree_map(lambda e: e[:, 0], video), audio)
         with torch.autocast("cpu", torch.bfloat16):
             video, audio = tiny.encode_video(frames), tiny.encode_features(mel)
-            half = tiny.compare(each(lambda e: e[:, 0], video), audio)
+            half = tiny.compare(tree_map(lambda e: e[:, 0], video), audio)
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, full, atol=0.02, rtol=0)
     assert not torch.equal(half, full)
@@ -218,7 +224,7 @@ def test_frames_of_another_shape_are_named(tiny, shape):
 
 
 def watched(model, run):
-    """Run `run` and return what it returns, and the figures of every stage it passed."""
+    """Call `run`; return its result, and the statistics of every stage that ran."""
     seen = {}
     hooks = watch(model, seen)
     with torch.inference_mode():
@@ -229,7 +235,7 @@ def watched(model, run):
 
 
 def watch(model, seen):
-    """Hooks that put every recorded stage's figures into `seen`, by the reference's names."""
+    """Add hooks that write the statistics of every stage to `seen`, by the reference's names."""
 
     def keep(stage):
         return lambda _, __, output: seen.__setitem__(stage, figures_of(layout(stage, output)))
@@ -253,7 +259,7 @@ def watch(model, seen):
 
 
 def layout(stage, output):
-    """An output in the reference's order of axes: time last in frames, first in tokens."""
+    """Return an output in the reference's order of axes: time last in frames, first in tokens."""
     if stage.startswith("vid_prenet"):
         return rearrange(output, "b c t h w -> b c h w t")
     if "transformer" in stage:
@@ -262,7 +268,7 @@ def layout(stage, output):
 
 
 def figures_of(output):
-    """Mean, standard deviation, and a sum with weights that no permutation keeps."""
+    """Return mean, standard deviation, and a weighted sum that depends on the order."""
     x = output.reshape(-1).double()
     order = torch.arange(1, len(x) + 1, dtype=torch.float64)
     return [x.mean().item(), x.std(correction=0).item(), (x * order.cos()).sum().item()]

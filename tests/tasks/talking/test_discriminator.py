@@ -20,13 +20,15 @@ def test_parameters_are_those_of_the_public_code_in_order():
 
 
 @torch.no_grad()
-def test_layers_shrink_row_by_row_of_the_table():
-    critic, rows = FaceDiscriminator().eval(), []
+def test_layers_have_the_sizes_of_the_table():
+    critic, sizes = FaceDiscriminator().eval(), []
     for layer in critic.layers:
         if isinstance(layer, nn.Conv2d):
-            layer.register_forward_hook(lambda _, seen, made: rows.append(tuple(made.shape[1:])))
+            layer.register_forward_hook(
+                lambda _, inputs, output: sizes.append(tuple(output.shape[1:]))
+            )
     critic(torch.rand(1, 3, 96, 96))
-    assert rows == [
+    assert sizes == [
         (32, 48, 96),
         *[(64, 48, 48)] * 2,
         *[(128, 24, 24)] * 2,
@@ -39,7 +41,7 @@ def test_layers_shrink_row_by_row_of_the_table():
 
 
 @torch.no_grad()
-def test_it_looks_at_the_lower_half_alone():
+def test_it_depends_on_the_lower_half_alone():
     torch.manual_seed(0)
     critic, frames = FaceDiscriminator(TINY), torch.rand(3, 3, 96, 96)
     logits = critic(frames)

@@ -25,13 +25,13 @@ TINY = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return woken(build_talking_face_generator(TINY, nn.Linear(8, 7)))
+    return with_statistics(build_talking_face_generator(TINY, nn.Linear(8, 7)))
 
 
 @torch.no_grad()
-def woken(model, dim=8):
-    """With norms that know their inputs; those of fresh ones fade from layer to layer."""
-    norms = [each for each in model.modules() if isinstance(each, nn.BatchNorm2d)]
+def with_statistics(model, dim=8):
+    """Give batch norms the statistics of their inputs, else outputs fade from layer to layer."""
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0
     model(torch.randn(16, dim), torch.rand(16, 6, 96, 96))
@@ -54,15 +54,15 @@ def test_parameters_are_those_of_the_public_code_in_order():
 
 
 @torch.no_grad()
-def test_the_decoder_doubles_row_by_row_of_the_table():
+def test_the_decoder_has_the_sizes_of_the_table():
     model = build_talking_face_generator(TalkingFaceConfig(), nn.Linear(1024, 512)).eval()
-    rows = []
+    sizes = []
     for stage in model.decoder.stages:
         stage.register_forward_hook(
-            lambda _, seen, drawn: rows.append((seen[0].shape[1], *drawn.shape[1:]))
+            lambda _, inputs, output: sizes.append((inputs[0].shape[1], *output.shape[1:]))
         )
     model(torch.randn(1, 1024), torch.rand(1, 6, 96, 96))
-    assert rows == [
+    assert sizes == [
         (512, 512, 1, 1),
         (1024, 512, 3, 3),
         (1024, 512, 6, 6),
@@ -74,7 +74,7 @@ def test_the_decoder_doubles_row_by_row_of_the_table():
 
 
 @torch.no_grad()
-def test_the_frame_follows_the_voice_the_pose_and_the_identity(tiny, faces):
+def test_the_frame_depends_on_speech_pose_and_identity(tiny, faces):
     tokens = torch.randn(3, 8)
     frames = tiny(tokens, faces)
     assert frames.shape == (3, 3, 96, 96) and ((frames > 0) & (frames < 1)).all()
@@ -86,7 +86,7 @@ def test_the_frame_follows_the_voice_the_pose_and_the_identity(tiny, faces):
         assert not torch.allclose(tiny(tokens, other), frames, atol=1e-4)
 
 
-def test_the_lower_half_of_the_pose_is_never_seen(faces):
+def test_the_lower_half_of_the_pose_is_masked(faces):
     pose, identity = faces[:, :3], faces[:, 3:]
     pair = face_pair(pose, identity)
     assert (pair[:, :3, 48:] == 0).all() and (pose[:, :, 48:] > 0).any()
@@ -97,7 +97,7 @@ def test_the_lower_half_of_the_pose_is_never_seen(faces):
 
 
 @torch.no_grad()
-def test_folded_norms_draw_the_same(tiny, faces):
+def test_folding_batch_norms_keeps_the_frames(tiny, faces):
     model, tokens = deepcopy(tiny), torch.randn(3, 8)
     expected = model(tokens, faces)
     fold_batch_norms(model)
@@ -115,24 +115,24 @@ def test_tokens_that_do_not_fit_the_faces_are_named(tiny, faces):
 def test_all_work_stays_on_the_device_of_the_input():
     with torch.device("meta"):
         model = build_talking_face_generator(TINY, nn.Linear(8, 7))
-        drawn = model(torch.rand(2, 8), torch.rand(2, 6, 96, 96))
-    assert drawn.device.type == "meta"
+        generated = model(torch.rand(2, 8), torch.rand(2, 6, 96, 96))
+    assert generated.device.type == "meta"
 
 
 @torch.no_grad()
-def test_a_clip_is_drawn_again_by_its_voice_and_its_first_frame():
+def test_a_clip_is_generated_from_its_speech_and_its_first_frame():
     torch.manual_seed(0)
     model = build_wav2lip(Wav2LipConfig((2, 3, 4, 5), TINY)).eval()
-    model.generator = woken(model.generator, dim=7)
+    model.generator = with_statistics(model.generator, dim=7)
     count = FRAMES_PER_PASS + 3
     frames, wav = torch.rand(count, 3, 96, 96), 0.1 * torch.randn(640 * count)
-    drawn = generate_frames(model, frames, wav)
-    assert drawn.shape == frames.shape
+    generated = generate_frames(model, frames, wav)
+    assert generated.shape == frames.shape
     token = model.encode_speech(wav[None], count)[0, -1:]
     alone = model(token, face_pair(frames[-1:], frames[:1]))
-    torch.testing.assert_close(drawn[-1:], alone)
+    torch.testing.assert_close(generated[-1:], alone)
     hidden = frames.clone()
     hidden[1:, :, 48:] = 0
-    torch.testing.assert_close(generate_frames(model, hidden, wav), drawn)
+    torch.testing.assert_close(generate_frames(model, hidden, wav), generated)
     other = generate_frames(model, frames, wav, identity=frames[5])
-    assert not torch.allclose(other, drawn, atol=1e-4)
+    assert not torch.allclose(other, generated, atol=1e-4)

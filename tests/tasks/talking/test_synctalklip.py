@@ -12,14 +12,14 @@ from avsync.tasks.talking.synctalklip import SyncTalklip, SyncTalklipConfig, bui
 pytestmark = pytest.mark.arithmetic
 
 GOLDEN = Path(__file__).parents[2] / "golden"
-DRAWS = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
-HEARS = AvHubertConfig(16, 1, 2, 32, channels=(2, 3, 4, 5), position_frames=5)
+GENERATOR = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
+ENCODER = AvHubertConfig(16, 1, 2, 32, channels=(2, 3, 4, 5), position_frames=5)
 
 
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return build_synctalklip(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
+    return build_synctalklip(SyncTalklipConfig(ENCODER, GENERATOR, window=5)).eval()
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_without_its_encoder_it_has_the_parameters_of_the_public_code():
 
 
 @torch.no_grad()
-def test_a_frame_is_told_by_the_sound_around_it_alone(tiny, wav):
+def test_a_token_depends_on_the_audio_around_its_frame_alone(tiny, wav):
     tokens = tiny.encode_speech(wav, 12)
     assert tokens.shape == (2, 12, 16)
     later = wav.clone()
@@ -49,15 +49,15 @@ def test_a_frame_is_told_by_the_sound_around_it_alone(tiny, wav):
 
 
 @torch.no_grad()
-def test_some_frames_have_the_tokens_that_all_have(tiny, wav):
-    audio, places = tiny.front_end(wav, 12), torch.tensor([[3, 0, 11], [5, 5, 1]])
-    some, every = tiny.encode_at_frames(audio, places), tiny.encode_speech(wav, 12)
+def test_tokens_of_chosen_frames_equal_those_of_all_frames(tiny, wav):
+    audio, indices = tiny.front_end(wav, 12), torch.tensor([[3, 0, 11], [5, 5, 1]])
+    chosen, every = tiny.encode_at_frames(audio, indices), tiny.encode_speech(wav, 12)
     for clip in range(2):
-        torch.testing.assert_close(some[clip], every[clip, places[clip]])
+        torch.testing.assert_close(chosen[clip], every[clip, indices[clip]])
 
 
 @torch.no_grad()
-def test_the_whole_clip_can_be_heard_as_published(tiny, wav):
+def test_the_whole_clip_can_be_encoded_at_once_as_published(tiny, wav):
     whole = SyncTalklip(tiny.encoder, StackedFbank(), tiny.generator, window=0).eval()
     tokens = whole.encode_speech(wav, 12)
     torch.testing.assert_close(tokens, tiny.encoder(tiny.front_end(wav, 12), None))
@@ -66,7 +66,7 @@ def test_the_whole_clip_can_be_heard_as_published(tiny, wav):
 
 
 @torch.no_grad()
-def test_what_is_compared_has_length_one_and_knows_no_loudness(tiny):
+def test_embeddings_have_unit_length_whatever_that_of_the_tokens(tiny):
     tokens = torch.randn(2, 3, 16)
     unit = tiny.embed_audio(tokens)
     torch.testing.assert_close(unit.norm(dim=-1), torch.ones(2, 3))
@@ -74,7 +74,7 @@ def test_what_is_compared_has_length_one_and_knows_no_loudness(tiny):
 
 
 @torch.no_grad()
-def test_sound_that_ends_early_leaves_silence(tiny, wav):
+def test_after_the_end_of_the_audio_there_is_silence(tiny, wav):
     tokens = tiny.encode_speech(wav[:, : 5 * 640], 12)
     silent = tiny.encode_at_frames(torch.zeros(1, 12, 104), torch.tensor([[6]]))
     torch.testing.assert_close(tokens[0, 9], silent[0, 0])

@@ -39,7 +39,7 @@ def test_tokens_stand_for_the_frames_of_a_mixture(mixtures, tmp_path):
     tokens, *_ = mixture_batches(mixtures, 2, cache)(np.random.default_rng(1), Generator())
     assert tokens.shape == (2, FRAMES, 4) and tokens.dtype == torch.float32
     mixture = mixtures.make(mixtures.draw(np.random.default_rng(1)))
-    clip = mixtures.faces.frames(mixture.place, 0, 40)
+    clip = mixtures.faces.frames(mixture.face, 0, 40)
     with torch.inference_mode():
         whole = encoder(torch.from_numpy(clip.copy()).permute(3, 0, 1, 2)[None] / 255)[0]
     expected = whole[mixture.frame : mixture.frame + FRAMES]

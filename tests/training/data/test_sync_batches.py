@@ -16,7 +16,7 @@ def test_a_batch_is_what_pairs_of_that_moment_give(store, progress):
     far = Negatives(far=20, far_until=0.6)
     batches = pair_batches(ClipData((store.path,), batch=6), far, FACE, cut_audio_windows(5))
     frames, wav, labels = batches.at(progress)(np.random.default_rng(3), torch.Generator())
-    pairs = SyncPairs(ClipWindows(store, [0, 1, 2], FACE), far=20, far_until=0.6)
+    pairs = SyncPairs(ClipWindows(store, [0, 1, 2], FACE), min_distance=20, curriculum_share=0.6)
     rng = np.random.default_rng(3)
     rng.choice(1, 6, p=[1.0])
     drawn = [pairs.draw(rng, progress) for _ in range(6)]

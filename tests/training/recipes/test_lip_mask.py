@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from data.sound_files import tone, write_sound
+from data.wav_files import tone, write_wav_file
 from training.steps.test_separator_config import sync_weights
 
 from avsync import weights as checkpoints
@@ -18,7 +18,7 @@ EYES |= {"crop_size": 48}
 @pytest.fixture
 def recipe(store, tmp_path):
     for number in range(5):
-        write_sound(tmp_path / "music" / f"{number}.wav", tone(300 + 100 * number, 2.0))
+        write_wav_file(tmp_path / "music" / f"{number}.wav", tone(300 + 100 * number, 2.0))
     loop = LoopSettings(tmp_path / "run", steps=2, warmup=0, validate_every=0, device="cpu")
     return LipMaskRecipe(
         data=(store.path,),

@@ -1,0 +1,30 @@
+"""Types of the public names, which are imported when first used (see `__init__.py`)."""
+
+from .clip_windows import ClipWindows as ClipWindows
+from .crops import CropSpec as CropSpec
+from .crops import crops_for as crops_for
+from .crops import cut_crop as cut_crop
+from .crops import fit_crops as fit_crops
+from .mixture_manifest import draw_rows as draw_rows
+from .mixture_manifest import read_manifest as read_manifest
+from .mixture_manifest import write_manifest as write_manifest
+from .mixtures import Mixture as Mixture
+from .mixtures import MixtureLevels as MixtureLevels
+from .mixtures import MixtureRow as MixtureRow
+from .mixtures import Mixtures as Mixtures
+from .mixtures import normalize_power as normalize_power
+from .separation_targets import FaceSource as FaceSource
+from .separation_targets import SeparationTargets as SeparationTargets
+from .sync_pairs import SyncPair as SyncPair
+from .sync_pairs import SyncPairs as SyncPairs
+from .sync_sequences import MouthSequence as MouthSequence
+from .sync_sequences import MouthSequences as MouthSequences
+from .sync_sequences import SyncSequence as SyncSequence
+from .sync_sequences import SyncSequences as SyncSequences
+from .talking_frames import TalkingClips as TalkingClips
+from .talking_frames import TalkingSample as TalkingSample
+from .two_speaker_mixtures import MixtureAugmentation as MixtureAugmentation
+from .two_speaker_mixtures import TwoSpeakerMixture as TwoSpeakerMixture
+from .two_speaker_mixtures import TwoSpeakerMixtures as TwoSpeakerMixtures
+from .utterances import Utterance as Utterance
+from .utterances import Utterances as Utterances

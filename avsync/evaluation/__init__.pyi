@@ -1,0 +1,17 @@
+from .published_protocols import PUBLISHED_PROTOCOLS as PUBLISHED_PROTOCOLS
+from .published_protocols import ClipFigures as ClipFigures
+from .published_protocols import EmbeddingFigures as EmbeddingFigures
+from .published_protocols import ProtocolFigures as ProtocolFigures
+from .published_protocols import PublishedProtocol as PublishedProtocol
+from .published_protocols import measure_published as measure_published
+from .score_matrix import FeatureModel as FeatureModel
+from .score_matrix import ScoreBand as ScoreBand
+from .score_matrix import WavInMemory as WavInMemory
+from .score_matrix import score_clip_band as score_clip_band
+from .score_matrix import window_count as window_count
+from .sync_accuracy import Accuracy as Accuracy
+from .sync_accuracy import ClipAccuracy as ClipAccuracy
+from .sync_accuracy import bootstrap_interval as bootstrap_interval
+from .sync_accuracy import decide_clip as decide_clip
+from .sync_accuracy import measure_clips as measure_clips
+from .sync_accuracy import score_clip as score_clip

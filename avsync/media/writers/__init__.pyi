@@ -1,0 +1,15 @@
+from .atomic_output import check_destination as check_destination
+from .mp4_bytes import encode_audio as encode_audio
+from .mp4_bytes import encode_clip as encode_clip
+from .remux import shift_audio as shift_audio
+from .replace_audio import replace_audio_stream as replace_audio_stream
+from .retime import CopyForecast as CopyForecast
+from .retime import cut_at_silence as cut_at_silence
+from .retime import forecast_copy as forecast_copy
+from .retime import retime_audio as retime_audio
+from .time_map import AudioSegment as AudioSegment
+from .time_map import apply_time_map as apply_time_map
+from .video_writer import NewAudio as NewAudio
+from .video_writer import TimedFrame as TimedFrame
+from .video_writer import write_video as write_video
+from .wav_writer import WavWriter as WavWriter

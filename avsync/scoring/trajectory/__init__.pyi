@@ -1,0 +1,16 @@
+from .evidence_map import EvidenceMap as EvidenceMap
+from .evidence_map import build_evidence_map as build_evidence_map
+from .fault import constant_fault as constant_fault
+from .fault import decide_verdict as decide_verdict
+from .fault import find_fault as find_fault
+from .linear import LinearTrajectory as LinearTrajectory
+from .linear import fit_constant as fit_constant
+from .linear import fit_known_rates as fit_known_rates
+from .linear import likely_cause as likely_cause
+from .linear import refine_linear as refine_linear
+from .linear import search_linear as search_linear
+from .model_selection import decide_along_trajectory as decide_along_trajectory
+from .model_selection import fit_trajectory as fit_trajectory
+from .piecewise import PiecewiseTrajectory as PiecewiseTrajectory
+from .piecewise import fit_piecewise as fit_piecewise
+from .piecewise import refine_change_points as refine_change_points

@@ -1,0 +1,1 @@
+"""Recipes of lip readers; see `avsync.training.recipes`."""

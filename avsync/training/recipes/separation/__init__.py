@@ -1,0 +1,1 @@
+"""Recipes of separators; see `avsync.training.recipes`."""

@@ -1,0 +1,1 @@
+"""Recipes of sync models; see `avsync.training.recipes`."""

@@ -1,0 +1,1 @@
+"""Recipes of talking faces; see `avsync.training.recipes`."""

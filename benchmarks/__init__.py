@@ -1,0 +1,1 @@
+"""Scripts that measure the figures published in the README and the docs; see README.md."""

@@ -1,0 +1,1 @@
+"""Benchmarks of file reading and writing: timestamps, repair of containers, fuzzing."""

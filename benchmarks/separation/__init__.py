@@ -1,0 +1,1 @@
+"""Benchmarks of speech separation: quality, speed and memory, comparison of separators."""

@@ -1,0 +1,1 @@
+"""Benchmarks of offset estimation: accuracy, calibration, speed, comparison of models."""

@@ -1,0 +1,162 @@
+"""Measure the error of estimated offsets in ms, interval coverage and calibration error.
+
+    python benchmarks/sync/offset_accuracy.py --shared ../shared
+
+The audio of every clip is shifted by known amounts (+ = the audio leads) by remuxing, and the files
+are checked. Each clip is then transcoded to other frame rates, containers and codecs, shifted and
+checked again. The true offset is the shift plus the offset of the clip's source, which is the
+median estimate for the *other* unshifted clips of that source.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from avsync.media.writers.remux import shift_audio
+from avsync.pipelines.check.check_file import check
+from avsync.synthetic import render_clip
+from avsync.timing import FRAME_MS
+from benchmarks.media.transcode import Variant, load, write
+from benchmarks.record import machine, write_record
+from benchmarks.sync.reliability_diagram import calibration_error, reliability
+
+SHIFTS_MS = (-480, -200, 120, 360)
+# Every clip is transcoded to the next three of these variants, each with the next shift.
+VARIANTS = (
+    Variant("23.976 fps", ".mp4", fps=Fraction(24000, 1001)),
+    Variant("30 fps, FLAC", ".mkv", audio="flac", fps=Fraction(30)),
+    Variant("50 fps, PCM", ".mov", audio="pcm_s16le", fps=Fraction(50)),
+    Variant("variable, frames dropped", ".mp4", fps=Fraction(30), variable="dropped"),
+    Variant("24 fps, Opus", ".webm", "libvpx", "libopus", fps=Fraction(24)),
+    Variant("29.97 fps, MP3", ".mkv", audio="libmp3lame", fps=Fraction(30000, 1001)),
+    Variant("60 fps", ".mov", fps=Fraction(60)),
+    Variant("variable, frames held", ".mkv", fps=Fraction(60), variable="held"),
+)
+VARIANTS_PER_CLIP = 3
+AS_IT_CAME = "as it came"
+TOLERANCE_MS = 20.0
+# Rendered clips of two people; training and calibration use seeds from 10000 on.
+SEEDS = range(400, 410)
+
+
+class Trial(NamedTuple):
+    """One file: how it was written, the applied shift, the estimate (None: cannot tell)."""
+
+    clip: str
+    written: str
+    shift_ms: float
+    offset_ms: float | None
+    interval_ms: tuple[float, float] | None
+    confidence: float
+    reason: str | None
+
+
+def try_clip(path: Path, number: int, folder: Path) -> list[Trial]:
+    """Run the trials of one clip: as it came, with every shift, and transcoded and shifted."""
+    trials = [try_shifted(path, path.stem, AS_IT_CAME, ms, folder) for ms in (0, *SHIFTS_MS)]
+    clip = load(path)
+    for index in range(VARIANTS_PER_CLIP * number, VARIANTS_PER_CLIP * (number + 1)):
+        variant = VARIANTS[index % len(VARIANTS)]
+        transcoded = folder / f"transcoded{variant.suffix}"
+        write(clip, transcoded, variant)
+        shift_ms = SHIFTS_MS[index % len(SHIFTS_MS)]
+        trials.append(try_shifted(transcoded, path.stem, variant.name, shift_ms, folder))
+    return trials
+
+
+def try_shifted(path: Path, clip: str, written: str, shift_ms: float, folder: Path) -> Trial:
+    """Shift the audio of a file and check it."""
+    # MPEG program streams cannot carry every shift; Matroska carries any packet.
+    shifted = folder / f"shifted{'.mkv' if path.suffix == '.mpg' else path.suffix}"
+    shift_audio(path, shifted, -float(shift_ms), overwrite=True)
+    result = check(shifted)
+    estimate = result.offset_ms, result.interval_ms, result.confidence, result.reason
+    return Trial(clip, written, shift_ms, *estimate)
+
+
+def source_offsets(trials: Sequence[Trial]) -> dict[str, float]:
+    """Return for each clip the median estimate for the other unshifted clips of its source."""
+    unshifted = {t.clip: t.offset_ms for t in trials if t.shift_ms == 0 and t.offset_ms is not None}
+    clips = {trial.clip for trial in trials}
+    return {
+        clip: float(np.median([ms for other, ms in unshifted.items() if other != clip]))
+        for clip in clips
+    }
+
+
+def report(name: str, trials: Sequence[Trial], source_ms: dict[str, float]) -> dict[str, Any]:
+    """Print and return the figures of one source; `source_ms` are its offsets by clip."""
+    answered = [trial for trial in trials if trial.offset_ms is not None]
+    truth = np.array([trial.shift_ms + source_ms[trial.clip] for trial in answered])
+    offsets = np.array([trial.offset_ms for trial in answered])
+    low, high = np.array([trial.interval_ms for trial in answered]).T
+    confidences = np.array([trial.confidence for trial in answered])
+    covered = (low <= truth) & (truth <= high)
+    errors = offsets - truth
+    beyond_a_frame = np.abs(truth) > FRAME_MS
+    figures = {
+        "files": len(trials),
+        "answered": len(answered) / len(trials),
+        "within_20_ms": float((np.abs(errors) <= TOLERANCE_MS).mean()),
+        "within_45_ms": float((np.abs(errors) <= 45).mean()),
+        "right_sign_beyond_a_frame": float(
+            (np.sign(offsets) == np.sign(truth))[beyond_a_frame].mean()
+        ),
+        "error_median_ms": float(np.median(np.abs(errors))),
+        "error_90_ms": float(np.percentile(np.abs(errors), 90)),
+        "interval_coverage": float(covered.mean()),
+        "interval_half_ms": float(np.median((high - low) / 2)),
+        "mean_confidence": float(confidences.mean()),
+        "expected_calibration_error": calibration_error(confidences, covered),
+        "reliability": reliability(confidences, covered),
+        "own_offset_ms": float(np.median(list(source_ms.values()))),
+        "trials": [trial._asdict() for trial in trials],
+    }
+    print(
+        f"{name}: {figures['answered']:.1%} of {len(trials)} files answered, of these "
+        f"{figures['within_20_ms']:.1%} within 20 ms, {figures['within_45_ms']:.1%} within 45 ms, "
+        f"{figures['right_sign_beyond_a_frame']:.1%} with the right sign; 90 % of errors below "
+        f"{figures['error_90_ms']:.0f} ms; interval +-{figures['interval_half_ms']:.0f} ms, "
+        f"coverage {figures['interval_coverage']:.1%}; calibration error "
+        f"{figures['expected_calibration_error']:.3f}",
+        flush=True,
+    )
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    arguments = parser.parse_args()
+    data = arguments.shared / "data"
+    sources = {
+        name: sorted((data / name).iterdir()) for name in ("grid_other_speakers", "wild_lrs3")
+    }
+    figures = {}
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        sources["rendered, two faces"] = [folder / f"rendered_{seed}.mp4" for seed in SEEDS]
+        for seed, path in zip(SEEDS, sources["rendered, two faces"], strict=True):
+            render_clip(path, seed=seed, duration_s=4.0, faces=2, size=(480, 270))
+        for source, clips in sources.items():
+            trials = [trial for k, clip in enumerate(clips) for trial in try_clip(clip, k, folder)]
+            source_ms = source_offsets(trials)
+            original = [trial for trial in trials if trial.written == AS_IT_CAME]
+            transcoded = [trial for trial in trials if trial.written != AS_IT_CAME]
+            figures[source] = report(source, original, source_ms)
+            name = f"{source}, re-timed"
+            figures[name] = report(name, transcoded, source_ms)
+    print(machine())
+    settings = {"shifts_ms": SHIFTS_MS, "seeds": [SEEDS.start, SEEDS.stop]}
+    write_record("sync/offset_accuracy", {**settings, "sources": figures})
+
+
+if __name__ == "__main__":
+    main()

@@ -57,7 +57,7 @@ WATCHED = dict.fromkeys(RECIPES, "within_1_at_5") | {
 # One recipe for each kind of batch of the sync models; all recipes share the loop.
 QUICK = ("dense-sync", "perfect-match", "vocalist")
 NAMES = [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in RECIPES]
-DRAWS = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
+GENERATOR = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
 
 
 def settings(name, store, folder, loop):
@@ -102,12 +102,12 @@ def settings(name, store, folder, loop):
         "synctalklip": lambda: SyncTalklipRecipe(
             clips,
             loop,
-            SyncTalklipConfig(AUDIO_ENCODER, DRAWS, window=5),
+            SyncTalklipConfig(AUDIO_ENCODER, GENERATOR, window=5),
             critic=MEL_CHANNELS,
             runs=1,
         ),
         "wav2lip": lambda: Wav2LipRecipe(
-            clips, loop, Wav2LipConfig(MEL_CHANNELS[:4], DRAWS), critic=MEL_CHANNELS
+            clips, loop, Wav2LipConfig(MEL_CHANNELS[:4], GENERATOR), critic=MEL_CHANNELS
         ),
         "lip-reader": lambda: LipReaderRecipe(
             TranscriptData(write_transcripts(folder / "said")), clips, loop, READER

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from training.recipes.talking.test_synctalklip import DRAWS, EXPERT, HEARS
+from training.recipes.talking.test_synctalklip import AUDIO_ENCODER, EXPERT, GENERATOR
 
 from avsync.data.augment_video import augment_mouth
 from avsync.encoders.dense_sync import LUMA
@@ -55,7 +55,7 @@ def test_a_true_face_composited_gives_the_true_mouth():
 
 
 def test_gradients_reach_the_generated_faces(expert, generated_batch):
-    model = build_synctalklip(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
+    model = build_synctalklip(SyncTalklipConfig(AUDIO_ENCODER, GENERATOR, window=5)).eval()
     text = expert.reader.vocabulary.batch(["bin", "lay"])
     found = costs(SpeechExpertLoss(expert), model, generated_batch, torch.tensor([16, 16]), *text)
     for cost in found:
@@ -67,7 +67,7 @@ def test_gradients_reach_the_generated_faces(expert, generated_batch):
 
 def test_lips_are_compared_with_the_frozen_voice_of_their_frames(expert, generated_batch):
     mouths, generated, audio, affines = generated_batch
-    model = build_synctalklip(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
+    model = build_synctalklip(SyncTalklipConfig(AUDIO_ENCODER, GENERATOR, window=5)).eval()
     loss = SpeechExpertLoss(expert)
     assert loss.margin == 2 + expert.encoder.mouth.reach_frames
     torch.manual_seed(3)
@@ -84,12 +84,12 @@ def test_lips_are_compared_with_the_frozen_voice_of_their_frames(expert, generat
 
 def test_talklip_compares_with_the_voice_that_is_trained(expert, generated_batch):
     torch.manual_seed(0)
-    model = build_synctalklip(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
+    model = build_synctalklip(SyncTalklipConfig(AUDIO_ENCODER, GENERATOR, window=5)).eval()
     costs(
         SpeechExpertLoss(expert, "talklip", "trained"), model, generated_batch
     ).contrast.backward()
     assert model.audio_proj.weight.grad.abs().sum() > 0
-    frozen = build_synctalklip(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
+    frozen = build_synctalklip(SyncTalklipConfig(AUDIO_ENCODER, GENERATOR, window=5)).eval()
     costs(
         SpeechExpertLoss(expert, "talklip", "frozen"), frozen, generated_batch
     ).contrast.backward()
@@ -99,7 +99,7 @@ def test_talklip_compares_with_the_voice_that_is_trained(expert, generated_batch
 
 def test_reading_is_a_sum_over_symbols(expert, generated_batch):
     mouths, generated, _, affines = generated_batch
-    model = build_synctalklip(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
+    model = build_synctalklip(SyncTalklipConfig(AUDIO_ENCODER, GENERATOR, window=5)).eval()
     inputs, targets = expert.reader.vocabulary.batch(["ab", "c"])
     lengths = torch.tensor([16, 16])
     found = costs(SpeechExpertLoss(expert), model, generated_batch, lengths, inputs, targets).lip
@@ -117,7 +117,7 @@ def test_reading_is_a_sum_over_symbols(expert, generated_batch):
 
 def test_its_mouths_may_be_augmented(expert, generated_batch):
     mouths, generated, audio, affines = generated_batch
-    model = build_synctalklip(SyncTalklipConfig(HEARS, DRAWS, window=5)).eval()
+    model = build_synctalklip(SyncTalklipConfig(AUDIO_ENCODER, GENERATOR, window=5)).eval()
     inputs, targets = expert.reader.vocabulary.batch(["ab", "c"])
     text = (torch.tensor([16, 16]), inputs, targets)
     loss = SpeechExpertLoss(expert, alter=True)

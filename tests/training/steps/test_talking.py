@@ -18,14 +18,14 @@ from avsync.training.steps.talking import (
 
 pytestmark = pytest.mark.arithmetic
 
-DRAWS = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
+GENERATOR = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
 LR = 1e-2
 
 
 @pytest.fixture
 def parts():
     torch.manual_seed(0)
-    return build_wav2lip(Wav2LipConfig((2, 3, 4, 5), DRAWS)), FaceDiscriminator((2, 3, 4, 5, 6))
+    return build_wav2lip(Wav2LipConfig((2, 3, 4, 5), GENERATOR)), FaceDiscriminator((2, 3, 4, 5, 6))
 
 
 @pytest.fixture

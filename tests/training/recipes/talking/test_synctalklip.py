@@ -20,8 +20,8 @@ from avsync.training.recipes.talking.synctalklip import (
 from avsync.training.recipes.talking.wav2lip import Wav2LipRecipe
 from avsync.training.steps.talking import LossWeights
 
-HEARS = AvHubertConfig(16, 2, 2, 32, channels=(2, 3, 4, 5), position_frames=5)
-DRAWS = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
+AUDIO_ENCODER = AvHubertConfig(16, 2, 2, 32, channels=(2, 3, 4, 5), position_frames=5)
+GENERATOR = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
 CRITIC = (2, 3, 4, 5, 6)
 EXPERT = {
     "reader": {
@@ -66,7 +66,7 @@ def test_a_recipe_with_an_expert_gives_weights_that_the_registry_loads(clips, ex
         SyncTalklipRecipe(
             clips,
             loop(tmp_path / "run"),
-            SyncTalklipConfig(generator=DRAWS),
+            SyncTalklipConfig(generator=GENERATOR),
             LossWeights(lip=1e-3, contrast=1e-3),
             expert=expert,
             transcripts=transcripts,
@@ -93,7 +93,7 @@ def test_talklips_variant_trains_what_it_compares_with(clips, expert, tmp_path):
         SyncTalklipRecipe(
             clips,
             loop(tmp_path),
-            SyncTalklipConfig(generator=DRAWS),
+            SyncTalklipConfig(generator=GENERATOR),
             LossWeights(gan=0.0, contrast=1.0),
             expert=expert,
             contrast="talklip",
@@ -107,7 +107,7 @@ def test_talklips_variant_trains_what_it_compares_with(clips, expert, tmp_path):
 
 
 def test_without_an_expert_a_fresh_encoder_learns(clips, tmp_path):
-    sizes = SyncTalklipConfig(HEARS, DRAWS, window=5)
+    sizes = SyncTalklipConfig(AUDIO_ENCODER, GENERATOR, window=5)
     none = LossWeights(gan=0.0)
     first = train(SyncTalklipRecipe(clips, loop(tmp_path / "a"), sizes, none, runs=1))
     again = SyncTalklipRecipe(
@@ -119,7 +119,7 @@ def test_without_an_expert_a_fresh_encoder_learns(clips, tmp_path):
 
 
 def test_only_the_last_layers_of_the_audio_encoder_are_trained():
-    model = build_synctalklip(SyncTalklipConfig(HEARS, DRAWS))
+    model = build_synctalklip(SyncTalklipConfig(AUDIO_ENCODER, GENERATOR))
     freeze_audio_encoder(model, 1, compared=False)
     learns = {name for name, p in model.encoder.named_parameters() if p.requires_grad}
     assert learns and all(name.startswith("transformer.layers.1.") for name in learns)
@@ -140,7 +140,7 @@ def test_wav2lip_is_trained_with_the_lip_expert(clips, tmp_path):
     recipe = Wav2LipRecipe(
         clips,
         loop(tmp_path / "run"),
-        Wav2LipConfig((2, 3, 4, 5), DRAWS),
+        Wav2LipConfig((2, 3, 4, 5), GENERATOR),
         expert=expert,
         critic=CRITIC,
     )

@@ -28,9 +28,10 @@ CODE_PATHS := OMP_NUM_THREADS=1 OMP_NUM_THREADS=2 \
 
 .PHONY: test-arithmetic
 test-arithmetic: setup-dev
-	@failed=; for path in $(CODE_PATHS); do \
+	@failed=; files=$$(grep -rl --include='test_*.py' mark.arithmetic tests); \
+	for path in $(CODE_PATHS); do \
 	  echo "== $$path"; \
-	  env $(ONE_THREAD) $$path $(PYTEST) -m arithmetic || failed="$$failed $$path"; \
+	  env $(ONE_THREAD) $$path $(PYTEST) -m arithmetic $$files || failed="$$failed $$path"; \
 	done; \
 	for path in $(CODE_PATHS); do \
 	  case " $$failed " in *" $$path "*) echo "FAILED $$path";; *) echo "passed $$path";; esac; \

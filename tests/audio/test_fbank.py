@@ -5,6 +5,8 @@ import torch
 
 from avsync.audio.fbank import StackedFbank
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.fixture
 def wav():

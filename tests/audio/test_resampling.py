@@ -6,6 +6,8 @@ import torch
 
 from avsync.audio.resampling import Resampler, resample
 
+pytestmark = pytest.mark.arithmetic
+
 RATES = [(16000, 16384), (44100, 16384), (48000, 16384), (16384, 44100), (8000, 16384)]
 STREAM_RATES = [(48000, 16384), (44100, 16384), (8000, 16384), (16384, 48000), (16384, 44100)]
 

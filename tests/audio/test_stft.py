@@ -5,6 +5,8 @@ import torch
 
 from avsync.audio.stft import ComplexStft
 
+pytestmark = pytest.mark.arithmetic
+
 STFT = ComplexStft()
 
 

@@ -9,6 +9,8 @@ from golden.summary import assert_summary, close
 from avsync.convert.lip_expert import convert_lip_expert
 from avsync.tasks.sync.lip_expert import LipExpert, LipExpertConfig, build_lip_expert
 
+pytestmark = pytest.mark.arithmetic
+
 GOLDEN = numbers("golden_lip_expert")
 ATOL = {torch.float32: 5e-6, torch.float64: 1e-10}
 

@@ -8,6 +8,8 @@ from golden.summary import assert_summary, close
 from avsync.convert.syncnet import convert_syncnet
 from avsync.tasks.sync.syncnet import SyncNet, SyncNetConfig, build_syncnet
 
+pytestmark = pytest.mark.arithmetic
+
 GOLDEN = numbers("golden_syncnet")
 GAINS = {"netcnnlip.0.weight": 1 / 255, "netcnnaud.0.weight": 1 / 20}
 ATOL = {torch.float32: 5e-6, torch.float64: 1e-10}

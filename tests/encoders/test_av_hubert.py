@@ -11,6 +11,8 @@ from avsync.encoders.av_hubert import (
     MouthResnetEncoder,
 )
 
+pytestmark = pytest.mark.arithmetic
+
 TINY = AvHubertConfig(12, 2, 2, 16, channels=(3, 4, 5, 6), position_frames=5, dropout=0.0)
 WIDTHS = (4, 5, 6, 7)
 

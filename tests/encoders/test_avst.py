@@ -3,6 +3,8 @@ import torch
 
 from avsync.encoders.avst import AvstAudioEncoder, AvstVisualEncoder
 
+pytestmark = pytest.mark.arithmetic
+
 CHANNELS = (2, 3, 4, 6)
 
 

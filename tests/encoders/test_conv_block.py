@@ -4,6 +4,8 @@ from torch import nn
 
 from avsync.encoders.conv_block import FoldedConv3d
 
+pytestmark = pytest.mark.arithmetic
+
 SHAPES = {
     "stem": ((3, 4, 7), {"padding": 3}),
     "strided": ((4, 5, 5), {"stride": (1, 1, 2), "padding": (2, 1, 1)}),

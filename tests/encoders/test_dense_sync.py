@@ -3,6 +3,8 @@ import torch
 
 from avsync.encoders.dense_sync import DenseSyncAudioEncoder, DenseSyncVisualEncoder, stack_frames
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.fixture(scope="module")
 def encoder():

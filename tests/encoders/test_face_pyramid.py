@@ -3,6 +3,8 @@ import torch
 
 from avsync.encoders.face_pyramid import FacePyramid
 
+pytestmark = pytest.mark.arithmetic
+
 TINY = (2, 3, 4, 5, 6, 7)
 
 

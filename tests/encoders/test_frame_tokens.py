@@ -6,6 +6,8 @@ from torch import nn
 from avsync.encoders.frame_tokens import SIZE, WINDOW, FrameTokens, LipCropEncoder
 from avsync.faces.crops import mouth_square
 
+pytestmark = pytest.mark.arithmetic
+
 # Landmarks of the published mean face, 224 wide and 244 high: eyes, nose tip, mouth corners.
 MEAN_FACE = np.array(
     [[64.35, 44.09], [163.99, 41.39], [116.46, 105.3], [80.68, 168.96], [157.32, 167.54]]

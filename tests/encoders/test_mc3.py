@@ -4,6 +4,8 @@ from torchvision.models.video import mc3_18
 
 from avsync.encoders.mc3 import Mc3Encoder
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.fixture(scope="module")
 def tiny():

@@ -3,6 +3,8 @@ import torch
 
 from avsync.encoders.st_gcn import StGcnEncoder, face_adjacency
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.fixture(scope="module")
 def tiny():

@@ -4,6 +4,8 @@ from torch import nn
 
 from avsync.encoders.syncnet import SyncNetAudioEncoder, SyncNetVisualEncoder
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.fixture(scope="module")
 def encoder():

@@ -3,6 +3,8 @@ import torch
 
 from avsync.encoders.timm_backbone import BATCH_FRAMES, TimmFrameEncoder
 
+pytestmark = pytest.mark.arithmetic
+
 SMALL = "test_resnet"
 SIZE = (32, 48)
 

@@ -3,6 +3,8 @@ import torch
 
 from avsync.encoders.vocalist import VocalistAudioEncoder, VocalistVisualEncoder
 
+pytestmark = pytest.mark.arithmetic
+
 CHANNELS = (2, 2, 3, 4, 8)
 
 

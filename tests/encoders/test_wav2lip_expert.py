@@ -3,6 +3,8 @@ import torch
 
 from avsync.encoders.wav2lip_expert import Wav2LipAudioEncoder, Wav2LipVisualEncoder
 
+pytestmark = pytest.mark.arithmetic
+
 TINY = (2, 3, 4, 5, 6)
 
 

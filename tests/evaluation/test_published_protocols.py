@@ -12,6 +12,8 @@ from avsync.metrics.sync_embeddings import lip_sync_error
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import SAMPLES_PER_FRAME
 
+pytestmark = pytest.mark.arithmetic
+
 
 class Brightness:
     """Compares the brightness of a window's frames with the level of their audio."""

@@ -11,6 +11,8 @@ from avsync.tasks.input_spec import ClipSpec
 from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
+pytestmark = pytest.mark.arithmetic
+
 
 class Brightness:
     """Compares the brightness of five frames with the level of their audio."""

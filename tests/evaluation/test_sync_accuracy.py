@@ -14,6 +14,8 @@ from avsync.tasks.calibration import Calibration
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import SAMPLES_PER_FRAME
 
+pytestmark = pytest.mark.arithmetic
+
 FRAMES = 75
 
 

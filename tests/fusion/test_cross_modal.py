@@ -17,6 +17,8 @@ from avsync.fusion.cross_modal import (
     sinusoidal_positions,
 )
 
+pytestmark = pytest.mark.arithmetic
+
 B, Q, K, D = 3, 12, 5, 16
 
 

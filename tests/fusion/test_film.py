@@ -3,6 +3,8 @@ import torch
 
 from avsync.fusion.film import Film, resample_tokens
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.fixture
 def layer():

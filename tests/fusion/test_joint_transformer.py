@@ -4,6 +4,8 @@ from torch import nn
 
 from avsync.fusion.joint_transformer import JointTransformer
 
+pytestmark = pytest.mark.arithmetic
+
 B, T, L, D = 3, 5, 4, 16
 
 

@@ -3,6 +3,8 @@ import torch
 
 from avsync.fusion.temporal_conv import TemporalConvFusion
 
+pytestmark = pytest.mark.arithmetic
+
 torch.manual_seed(0)
 FUSION = TemporalConvFusion(5, 3, 4, dim=8, dilations=(1, 2, 4)).eval()
 

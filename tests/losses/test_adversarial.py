@@ -5,6 +5,8 @@ import torch
 
 from avsync.losses.adversarial import AdversarialLoss
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.fixture
 def loss():

@@ -5,6 +5,8 @@ import torch
 
 from avsync.losses.bounded_mask import BoundedMaskLoss
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.fixture
 def spectra():

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 
 from avsync.losses.cosine_bce import CosineBceLoss
 
+pytestmark = pytest.mark.arithmetic
+
 
 def test_two_pairs_worked_out_by_hand():
     loss = CosineBceLoss()(torch.tensor([0.8, 0.25]), torch.tensor([1.0, 0.0]))

@@ -11,6 +11,8 @@ from avsync.losses.frame_contrast import (
     draw_negatives,
 )
 
+pytestmark = pytest.mark.arithmetic
+
 LOSSES = [AudioNegativesLoss(), DistanceDifferenceLoss(), ClipContrastLoss()]
 
 

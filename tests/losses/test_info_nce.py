@@ -5,6 +5,8 @@ import torch
 
 from avsync.losses.info_nce import InfoNceLoss
 
+pytestmark = pytest.mark.arithmetic
+
 
 def test_equal_scores_cost_the_logarithm_of_k():
     loss = InfoNceLoss()(torch.full((3, 7), 2.5), torch.tensor([0, 3, 6]))

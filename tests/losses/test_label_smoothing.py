@@ -6,6 +6,8 @@ import torch.nn.functional as F
 
 from avsync.losses.label_smoothing import LabelSmoothedCrossEntropy
 
+pytestmark = pytest.mark.arithmetic
+
 
 def test_a_value_worked_out_by_hand():
     # Probabilities 1/2, 1/4, 1/4: 0.9 ln 2 + 0.05 ln 4 + 0.05 ln 4.

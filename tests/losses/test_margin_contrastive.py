@@ -3,6 +3,8 @@ import torch
 
 from avsync.losses.margin_contrastive import MarginContrastiveLoss
 
+pytestmark = pytest.mark.arithmetic
+
 
 def test_three_pairs_worked_out_by_hand():
     distance, in_sync = torch.tensor([3.0, 1.5, 7.0]), torch.tensor([1.0, 0.0, 0.0])

@@ -5,6 +5,8 @@ import torch
 
 from avsync.losses.n_way_matching import InverseDistance, NWayMatchingLoss, ScaledCosine
 
+pytestmark = pytest.mark.arithmetic
+
 B, T, D = 3, 6, 16
 
 

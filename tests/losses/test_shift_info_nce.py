@@ -6,6 +6,8 @@ import torch.nn.functional as F
 
 from avsync.losses.shift_info_nce import ShiftInfoNceLoss
 
+pytestmark = pytest.mark.arithmetic
+
 B, T, HOPS, MARGIN, D = 2, 5, 4, 6, 32
 S = MARGIN * 2 + (T - 1) * HOPS + 1
 

@@ -5,6 +5,8 @@ import torch
 
 from avsync.losses.thresholded_snr import ThresholdedSnrLoss
 
+pytestmark = pytest.mark.arithmetic
+
 B, V, N = 3, 2, 400
 
 

@@ -9,6 +9,8 @@ from avsync.metrics import distortion_filters
 from avsync.metrics.bss_eval import BssEval, bss_eval_v3, bss_eval_v4
 from benchmarks.separation.museval_metrics import load_museval_metrics
 
+pytestmark = pytest.mark.arithmetic
+
 SAMPLES = 6000
 # Short filters are fast to solve; the default of 512 taps is tested once.
 TAPS = 48

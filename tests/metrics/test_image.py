@@ -8,6 +8,8 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from avsync.metrics.image import psnr, ssim
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.fixture
 def images():

@@ -6,6 +6,8 @@ import torch
 from avsync.metrics.bss_eval import bss_eval_v3, bss_eval_v4
 from avsync.metrics.separation import BssOptions, SeparationScores, score_sources, si_sdr
 
+pytestmark = pytest.mark.arithmetic
+
 B, N = 2, 6000
 
 

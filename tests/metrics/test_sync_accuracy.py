@@ -12,6 +12,8 @@ from avsync.metrics.sync_accuracy import (
     score_band,
 )
 
+pytestmark = pytest.mark.arithmetic
+
 PUBLISHED = {name: run for name, run in numbers("golden_eval").items() if name.startswith("test_")}
 
 

@@ -12,6 +12,8 @@ from avsync.metrics.sync_embeddings import (
     primacy_index,
 )
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.fixture(scope="module")
 def published():

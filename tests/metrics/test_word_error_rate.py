@@ -9,6 +9,8 @@ from avsync.metrics.word_error_rate import (
     word_error_rate_interval,
 )
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.mark.parametrize(
     ("reference", "hypothesis", "counts"),

@@ -16,6 +16,8 @@ import avsync
 from avsync import weights
 from avsync.timing import FPS
 
+pytestmark = pytest.mark.arithmetic
+
 DOCS = Path(__file__).parents[2] / "docs"
 ROWS = {row.name: row for row in avsync.list_models() if row.job == "separation"}
 YNET = {"channels": [2, 2, 3, 3, 4, 4], "seconds": 1}

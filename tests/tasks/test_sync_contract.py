@@ -19,6 +19,8 @@ import avsync
 from avsync import weights
 from avsync.timing import FPS, FRAME_MS, SAMPLE_RATE
 
+pytestmark = pytest.mark.arithmetic
+
 DOCS = Path(__file__).parents[2] / "docs"
 ROWS = {row.name: row for row in avsync.list_models() if row.job == "sync"}
 CHANNELS = [2, 2, 3, 4, 16]

@@ -14,7 +14,7 @@ from avsync.training.engine.checkpoint import STATE_FILE
 from avsync.training.engine.run_log import LOG_FILE
 
 # Starting processes takes long on a busy machine.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.timeout(400), pytest.mark.arithmetic]
 
 SCRIPT = Path(__file__).with_name("small_run.py")
 

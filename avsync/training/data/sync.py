@@ -166,7 +166,7 @@ def held_out_clips(clips: ClipData) -> StoreClips | tuple[()]:
 
 
 class SyncValidation:
-    """Measures the share of windows whose best offset is within a frame, on held-out clips.
+    """Measure the share of windows whose best offset is within a frame, on held-out clips.
 
     At chance level it is 3 of 31, 0.097.
 

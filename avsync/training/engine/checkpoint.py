@@ -24,7 +24,7 @@ class Stateful(Protocol):
 
 
 class RunState:
-    """Saves and loads the components of a run together, with the number of steps that are done.
+    """Save and load the components of a run together, with the number of steps that are done.
 
     Args:
         path: the file; the previous one stays complete until the new one is.

@@ -26,7 +26,7 @@ class LoggedStep(NamedTuple):
 
 
 class RunLog:
-    """Writes `log.csv`, and on standard error the loss next to its chance level.
+    """Write `log.csv`, and on standard error the loss next to its chance level.
 
     A run that resumes continues the same file; lines past the step from which it resumes are
     dropped, because they are written again.

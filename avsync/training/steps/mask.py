@@ -78,7 +78,7 @@ def mask_chance(task: MaskStep, make_batch: MakeBatch, seed: int) -> float:
 
 
 class SeparationValidation:
-    """Measures the averaged `MaskStep` of a run on mixtures: figures in dB, means over mixtures.
+    """Measure the averaged `MaskStep` of a run on mixtures: figures in dB, means over mixtures.
 
     `si_sdr_gain` is the gain in SI-SDR over the mixture, `_1` for mixtures with one voice and `_2`
     for those with two; `sdr` is of BSS Eval v3, over the whole chunk. Silent targets do not count.

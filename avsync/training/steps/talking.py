@@ -181,7 +181,7 @@ def _flatten_frames(frames: Tensor) -> Tensor:
 
 
 class TalkingValidation:
-    """Measures generated frames of held-out clips, with each clip's first frame as identity.
+    """Measure generated frames of held-out clips, with each clip's first frame as identity.
 
     `psnr` is that of the lower half in dB, over all clips, and `l1` that of the whole frame.
 

@@ -114,7 +114,7 @@ def two_speaker_chance(task: TwoSpeakerStep, make_batch: MakeBatch, seed: int) -
 
 
 class TwoSpeakerValidation:
-    """Measures the averaged `TwoSpeakerStep` of a run on sets of mixtures.
+    """Measure the averaged `TwoSpeakerStep` of a run on sets of mixtures.
 
     For each set, `si_sdr_gain` is the gain in SI-SDR over the mixture in dB, the mean over voices,
     and `own_face` the share of the voices that are closer to their own face's voice than to the

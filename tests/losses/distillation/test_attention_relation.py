@@ -7,6 +7,8 @@ from golden.float64 import FLOAT64_ONLY, float64_throughout
 
 from avsync.losses.distillation.attention_relation import AttentionRelationLoss, value_relations
 
+pytestmark = pytest.mark.arithmetic
+
 B, HEADS, L, K = 2, 3, 5, 4
 
 

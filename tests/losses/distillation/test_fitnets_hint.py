@@ -3,6 +3,8 @@ import torch
 
 from avsync.losses.distillation.fitnets_hint import FitNetsHintLoss
 
+pytestmark = pytest.mark.arithmetic
+
 
 def test_one_item_worked_out_by_hand():
     loss = FitNetsHintLoss(2, 3)

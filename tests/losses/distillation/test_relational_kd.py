@@ -5,6 +5,8 @@ import torch
 
 from avsync.losses.distillation.relational_kd import RelationalKdLoss
 
+pytestmark = pytest.mark.arithmetic
+
 B, D = 6, 8
 
 

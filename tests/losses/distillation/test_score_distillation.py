@@ -6,6 +6,8 @@ import torch.nn.functional as F
 
 from avsync.losses.distillation.score_distillation import ScoreDistillationLoss
 
+pytestmark = pytest.mark.arithmetic
+
 B, T, K = 2, 3, 7
 
 

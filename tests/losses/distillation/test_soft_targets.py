@@ -5,6 +5,8 @@ import torch
 
 from avsync.losses.distillation.soft_targets import SoftTargetLoss
 
+pytestmark = pytest.mark.arithmetic
+
 
 def test_a_pair_worked_out_by_hand():
     student, teacher = torch.tensor([[0.0], [5 * math.log(3.0)]], dtype=torch.float64)

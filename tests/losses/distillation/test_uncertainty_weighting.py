@@ -5,6 +5,8 @@ import torch
 
 from avsync.losses.distillation.uncertainty_weighting import UncertaintyWeighting
 
+pytestmark = pytest.mark.arithmetic
+
 
 def test_initial_weights_are_one_half_plus_ln_2_each():
     losses = torch.tensor([0.7, 2.0, 0.1])

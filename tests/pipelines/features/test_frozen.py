@@ -8,6 +8,8 @@ from avsync.tasks.registry import create_model
 from avsync.tasks.sync.perfect_match import PerfectMatch
 from avsync.timing import SAMPLES_PER_FRAME
 
+pytestmark = pytest.mark.arithmetic
+
 FRAMES = 9
 NARROW = {"channels": (4, 4, 8, 8, 8)}
 MODELS = {

@@ -9,6 +9,8 @@ from avsync.pipelines.separate.overlap_add import ChunkGrid, FaceChunk, separate
 from avsync.pipelines.separate.people import NoFaces
 from avsync.tasks.separation.input_spec import SeparationSpec, chunk_lengths
 
+pytestmark = pytest.mark.arithmetic
+
 
 def noise(rate, seconds, channels=1, seed=0):
     shape = (channels, round(rate * seconds))

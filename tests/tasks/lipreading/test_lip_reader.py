@@ -4,6 +4,8 @@ import torch
 from avsync.encoders.av_hubert import AvHubertConfig
 from avsync.tasks.lipreading.lip_reader import LipReaderConfig, build_lip_reader
 
+pytestmark = pytest.mark.arithmetic
+
 ENCODER = AvHubertConfig(12, 2, 2, 16, channels=(3, 4, 5, 6), position_frames=5, dropout=0.0)
 TINY = LipReaderConfig(ENCODER, 1, "words", ("one", "two", "three"), crop_size=24)
 

@@ -3,6 +3,8 @@ import torch
 
 from avsync.tasks.separation.frequency_unet import FrequencyUNet
 
+pytestmark = pytest.mark.arithmetic
+
 torch.manual_seed(0)
 NET = FrequencyUNet(3, 2, (4, 5, 6)).eval()
 

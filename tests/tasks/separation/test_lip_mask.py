@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from avsync.tasks.separation.lip_mask import LipMaskConfig, build_lip_mask
 from avsync.timing import SAMPLES_PER_FRAME
 
+pytestmark = pytest.mark.arithmetic
+
 TINY = LipMaskConfig(
     dim=6,
     mouth_channels=(4, 4, 4, 4),

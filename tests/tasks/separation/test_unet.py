@@ -5,6 +5,8 @@ from avsync.tasks.separation.input_spec import chunk_lengths
 from avsync.tasks.separation.mask_unet import MaskUNet
 from avsync.tasks.separation.unet import UNet, UNetConfig, build_unet
 
+pytestmark = pytest.mark.arithmetic
+
 TINY = (2, 2, 3, 3, 4, 4)
 SAMPLES = 16383
 

@@ -15,6 +15,8 @@ from avsync.tasks.separation.ynet_variants import (
     build_ynet_v,
 )
 
+pytestmark = pytest.mark.arithmetic
+
 CHANNELS = (2, 2, 3, 3, 4, 4)
 VISUAL = (2, 2, 3, 4, 6)
 SAMPLES = 16383

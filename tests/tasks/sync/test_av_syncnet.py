@@ -8,6 +8,8 @@ from avsync.tasks.lipreading.lip_reader import LipReaderConfig
 from avsync.tasks.sync.av_syncnet import AvSyncNetConfig, build_av_syncnet
 from avsync.timing import SAMPLE_RATE
 
+pytestmark = pytest.mark.arithmetic
+
 ENCODER = AvHubertConfig(12, 2, 2, 16, channels=(3, 4, 5, 6), position_frames=5, dropout=0.0)
 TINY = AvSyncNetConfig(LipReaderConfig(ENCODER, 1, crop_size=24), window=5)
 

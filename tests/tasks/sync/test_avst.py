@@ -4,6 +4,8 @@ import torch
 from avsync.tasks.sync.avst import AvstConfig, build_avst
 from avsync.timing import SAMPLE_RATE
 
+pytestmark = pytest.mark.arithmetic
+
 SIZES = dict(visual_channels=(2, 3, 4, 8), audio_channels=(2, 3, 4, 4, 8), size=32, heads=2)
 
 

@@ -3,6 +3,8 @@ import torch
 
 from avsync.tasks.sync.dense_sync import DenseSyncConfig, build_dense_sync
 
+pytestmark = pytest.mark.arithmetic
+
 SMALL = dict(dim=16, mouth_channels=(4, 8, 8, 16), mel_channels=(4, 8, 8, 8, 16), n_mels=32)
 
 

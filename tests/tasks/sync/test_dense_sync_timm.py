@@ -4,6 +4,8 @@ import torch
 from avsync.tasks.sync.dense_sync import DenseSync, TimmDenseSyncConfig, build_timm_dense_sync
 from avsync.training.recipes.sync.dense_sync import DenseSyncStep
 
+pytestmark = pytest.mark.arithmetic
+
 CONFIG = TimmDenseSyncConfig(
     backbone="test_resnet", dim=16, mel_channels=(4, 8, 8, 8, 16), n_mels=32, crop_size=40
 )

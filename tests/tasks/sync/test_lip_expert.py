@@ -4,6 +4,8 @@ import torch
 from avsync.tasks.sync.lip_expert import LipExpertConfig, build_lip_expert
 from avsync.timing import SAMPLE_RATE
 
+pytestmark = pytest.mark.arithmetic
+
 TINY = LipExpertConfig(channels=(2, 3, 4, 5, 6))
 
 

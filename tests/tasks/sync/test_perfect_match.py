@@ -5,6 +5,8 @@ from avsync.tasks.sync.perfect_match import LIP_WINDOWS, PerfectMatchConfig, bui
 from avsync.tasks.sync.syncnet import SyncNetConfig, build_syncnet
 from avsync.timing import SAMPLE_RATE
 
+pytestmark = pytest.mark.arithmetic
+
 SIZES = dict(lip_channels=(2, 3, 4), mfcc_channels=(2, 3, 4, 4, 5), dim=6, size=64, crop="face")
 TINY = PerfectMatchConfig(**SIZES)
 

@@ -6,6 +6,8 @@ import torch
 from avsync.tasks.sync.syncnet import SyncNetConfig, build_syncnet
 from avsync.timing import SAMPLE_RATE
 
+pytestmark = pytest.mark.arithmetic
+
 TINY = SyncNetConfig(lip_channels=(2, 3, 4), mfcc_channels=(2, 3, 4, 4, 5), dim=6)
 
 

@@ -10,6 +10,8 @@ from avsync.tasks.sync.vocalist_variants import (
     build_timm_vocalist,
 )
 
+pytestmark = pytest.mark.arithmetic
+
 SIZES = dict(channels=(2, 2, 3, 4, 16), depth=1, heads=2)
 
 

@@ -7,6 +7,8 @@ from torch import nn
 
 from avsync.tasks.talking.discriminator import FaceDiscriminator
 
+pytestmark = pytest.mark.arithmetic
+
 GOLDEN = Path(__file__).parents[2] / "golden"
 TINY = (2, 3, 4, 5, 6)
 

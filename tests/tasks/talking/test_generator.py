@@ -16,6 +16,8 @@ from avsync.tasks.talking.generator import (
 )
 from avsync.tasks.talking.wav2lip import Wav2LipConfig, build_wav2lip
 
+pytestmark = pytest.mark.arithmetic
+
 GOLDEN = Path(__file__).parents[2] / "golden"
 TINY = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
 

@@ -9,6 +9,8 @@ from avsync.encoders.av_hubert import LARGE, AvHubertConfig
 from avsync.tasks.talking.generator import TalkingFaceConfig
 from avsync.tasks.talking.synctalklip import SyncTalklip, SyncTalklipConfig, build_synctalklip
 
+pytestmark = pytest.mark.arithmetic
+
 GOLDEN = Path(__file__).parents[2] / "golden"
 GENERATOR = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
 ENCODER = AvHubertConfig(16, 1, 2, 32, channels=(2, 3, 4, 5), position_frames=5)

@@ -4,6 +4,8 @@ import torch
 from avsync.tasks.talking.generator import TalkingFaceConfig
 from avsync.tasks.talking.wav2lip import Wav2LipConfig, build_wav2lip
 
+pytestmark = pytest.mark.arithmetic
+
 TINY = Wav2LipConfig((2, 3, 4, 5), TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2))
 
 

@@ -10,6 +10,8 @@ from avsync.training.engine.settings import LoopSettings
 from avsync.training.recipes.sync.dense_sync import DenseSyncRecipe, train
 from avsync.training.steps.dense_sync import DenseSyncStep, DistilledDenseSyncStep
 
+pytestmark = pytest.mark.arithmetic
+
 SMALL = DenseSyncConfig(
     dim=16, mouth_channels=(4, 4, 8, 8), mel_channels=(4, 4, 8, 8, 8), n_mels=16
 )

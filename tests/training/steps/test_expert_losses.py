@@ -11,6 +11,8 @@ from avsync.tasks.registry import create_model
 from avsync.tasks.talking.synctalklip import SyncTalklipConfig, build_synctalklip
 from avsync.training.steps.expert_losses import SpeechExpertLoss, composite_mouths
 
+pytestmark = pytest.mark.arithmetic
+
 POINTS = np.array([[120.0, 90], [180, 90], [150, 125], [130, 155], [170, 155]])
 BOX = np.array([95.0, 60, 205, 190])
 INDICES = torch.tensor([[6, 7, 8, 9, 10], [5, 6, 7, 8, 9]])

@@ -7,6 +7,8 @@ from avsync.tasks.separation.unet import UNetConfig, build_unet
 from avsync.tasks.separation.ynet_variants import YNetVConfig, build_ynet_v
 from avsync.training.steps.mask import MaskStep, mask_chance
 
+pytestmark = pytest.mark.arithmetic
+
 THIN = (2, 2, 2, 3, 3, 3)
 SAMPLES = 16383
 

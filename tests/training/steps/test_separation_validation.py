@@ -9,6 +9,8 @@ from avsync.metrics.separation import si_sdr
 from avsync.tasks.separation.input_spec import SeparationSpec
 from avsync.training.steps.mask import MaskStep, SeparationValidation
 
+pytestmark = pytest.mark.arithmetic
+
 
 class LowPass(nn.Module):
     """Low-pass filter at 900 Hz, which keeps all faces of `mixed`, and no music."""

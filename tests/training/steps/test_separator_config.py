@@ -11,6 +11,8 @@ from avsync.training.steps.separator_config import (
     separator_config,
 )
 
+pytestmark = pytest.mark.arithmetic
+
 CHANNELS = (2, 3, 4, 5, 8)
 
 

@@ -16,6 +16,8 @@ from avsync.training.steps.talking import (
     talking_chance,
 )
 
+pytestmark = pytest.mark.arithmetic
+
 DRAWS = TalkingFaceConfig((2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3), 2)
 LR = 1e-2
 

@@ -15,6 +15,8 @@ from avsync.training.steps.two_speaker import (
     two_speaker_chance,
 )
 
+pytestmark = pytest.mark.arithmetic
+
 
 class KnownVoices(torch.nn.Module):
     """A step whose voices are known: a share of each voice's own, the rest of the other's."""

@@ -5,6 +5,8 @@ import torch
 
 from avsync.training.steps.vocalist import EncoderAlignmentLoss
 
+pytestmark = pytest.mark.arithmetic
+
 LABELS = torch.tensor([1.0, 0, 1, 0])
 
 

@@ -143,7 +143,7 @@ def ctc_loss(logits: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
 
 
 class ReadingValidation:
-    """Measures the share of symbols that a lip reader predicts on held-out clips.
+    """Measure the share of symbols that a lip reader predicts on held-out clips.
 
     It is given the previous symbols, and each stream alone. The word error rate, without given
     symbols, is measured by `avsync evaluate lipread`.

@@ -114,7 +114,7 @@ def model_config(recipe: DenseSyncRecipe) -> tuple[str, dict[str, Any]]:
 
 
 class DenseSyncValidation:
-    """Measures the share of windows within a frame of the best offset, on the clips of `val`.
+    """Measure the share of windows within a frame of the best offset, on the clips of `val`.
 
     Args:
         recipe: the recipe; nothing is measured without splits.

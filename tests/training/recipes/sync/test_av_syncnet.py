@@ -22,6 +22,8 @@ from avsync.training.recipes.sync.av_syncnet import (
     train,
 )
 
+pytestmark = pytest.mark.arithmetic
+
 TINY = AvSyncNetConfig(READER, window=3)
 LETTERS = replace(TINY, reader=replace(READER, unit="characters"))
 

@@ -1,6 +1,8 @@
 import csv
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +180,11 @@ def test_a_file_that_kills_its_process_is_rejected_and_the_others_are_prepared(v
         "deadly": "reading it killed the process",
         "one": "no face was found in any frame",
     }
+
+
+def test_worker_processes_start_without_torch():
+    code = f"import sys, {_in_processes.__module__}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_keys_of_sources_do_not_change_between_releases(videos):

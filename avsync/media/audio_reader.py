@@ -175,7 +175,7 @@ def _resampled_blocks(
     with open_media(path) as container:
         stream = audio_stream(container, index)
         run: _Run | None = None
-        for time_s, frame in _with_times(filter(is_valid_audio, decoded(container, stream))):
+        for time_s, frame in _audio_with_times(filter(is_valid_audio, decoded(container, stream))):
             if run is None:
                 layout = "mono" if mono else frame.layout.name
                 run = _Run(frame, time_s or 0.0, rate or frame.sample_rate, layout)
@@ -188,7 +188,7 @@ def _resampled_blocks(
         yield from run.push(None)
 
 
-def _with_times(frames: Iterator[AudioFrame]) -> Iterator[tuple[float | None, AudioFrame]]:
+def _audio_with_times(frames: Iterator[AudioFrame]) -> Iterator[tuple[float | None, AudioFrame]]:
     """Yield frames with their times in seconds; None if missing, or later than the next one."""
     held: tuple[float | None, AudioFrame] | None = None
     for frame in frames:

@@ -1,7 +1,7 @@
 """Read the frames of a file as a stream: upright RGB by presentation time, or at a constant rate.
 
-Timestamp quirks handled here: AVI, whose packets have decoding times only (`_with_times`); frames
-without or with damaged timestamps (`decode_video_frames`); variable frame rates and gaps
+Timestamp quirks handled here: AVI, whose packets have decoding times only (`_frames_with_times`);
+frames without or with damaged timestamps (`decode_video_frames`); variable frame rates and gaps
 (`at_rate`); display matrices (`Rotation`) and non-square pixels.
 """
 
@@ -185,7 +185,7 @@ def decode_video_frames(
     """
     given_s, last_s = -inf, inf
     held: tuple[float, DecodedFrame] | None = None
-    for time_s, frame in _with_times(container, stream):
+    for time_s, frame in _frames_with_times(container, stream):
         if not given_s < time_s < last_s:
             continue
         if held is not None and time_s > held[0] + MAX_GAP_S:
@@ -213,7 +213,7 @@ def pixel_ratio(stream: av.VideoStream) -> float:
     return ratio if 1 / MAX_PIXEL_RATIO <= ratio <= MAX_PIXEL_RATIO else 1.0
 
 
-def _with_times(
+def _frames_with_times(
     container: InputContainer, stream: av.VideoStream
 ) -> Iterator[tuple[float, DecodedFrame]]:
     """Yield frames in order with their times in seconds.

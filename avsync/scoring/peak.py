@@ -1,7 +1,8 @@
 """Find the peak of an evidence curve, and map it to an offset, an interval and a confidence.
 
 The confidence rule is `confidence`; its coefficients are a `Calibration`, stored beside the
-weights. `scoring/decision.py` holds the thresholds that a confidence is compared with.
+weights. `scoring/decision.py` holds the thresholds that a confidence is compared with, and
+`benchmarks/sync/calibration.py` fits the coefficients of this rule: change both.
 """
 
 from typing import NamedTuple

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-HOW_TO_FIT = "fit one with `python benchmarks/sync/calibration.py --weights FILE --write`"
+HOW_TO_FIT = (
+    "fit one with `python benchmarks/sync/calibration.py --model NAME --weights FILE --data STORE "
+    "--splits FILE --write`"
+)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,15 @@ import subprocess
 import sys
 import warnings
 from dataclasses import asdict
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
 
 import avsync
+from avsync.cli import dataset_commands
 from avsync.cli.dispatch import COMMANDS, GROUPS
+from avsync.pipelines.prepare.sources import Layout
 from avsync.tasks.calibration import Calibration
 from avsync.tasks.registry import MODELS, create_model
 from avsync.timing import PROFILES
@@ -292,3 +295,8 @@ def test_groups_are_commands():
 def test_evaluation_takes_the_name_that_training_has_for_the_offset_of_a_corpus(run, kind, flag):
     code, _, err = run("evaluate", kind, flag, "20", "--help")
     assert code == 0, err
+
+
+def test_the_command_offers_every_layout_that_prepare_knows():
+    offered = get_type_hints(dataset_commands.prepare)["layout"]
+    assert get_args(offered) == get_args(Layout)

@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from avsync.media.audio_reader import AudioClock, _with_times, read_audio
+from avsync.media.audio_reader import AudioClock, _audio_with_times, read_audio
 from avsync.media.container import UnreadableMedia
 
 
@@ -148,6 +148,6 @@ def test_one_damaged_timestamp_moves_nothing(make_clip):
     with av.open(make_clip("clip.mkv")) as source:
         frames = list(source.decode(audio=0))
     frames[len(frames) // 3].pts += 10**6
-    times = [time_s for time_s, _ in _with_times(iter(frames))]
+    times = [time_s for time_s, _ in _audio_with_times(iter(frames))]
     assert times.count(None) == 1
     assert [t for t in times if t is not None] == sorted(t for t in times if t is not None)

@@ -1,4 +1,8 @@
-"""Time audio in AVI, which has no timestamps, by inserting silence or dropping packets."""
+"""Time audio in AVI, which has no timestamps, by inserting silence or dropping packets.
+
+The zero of an AVI's clock is computed in `remux.py`; its block sizes and frame clock are set in
+`output_container.py`.
+"""
 
 from collections.abc import Iterator
 from fractions import Fraction

@@ -28,7 +28,7 @@ NAMES = {
 # of papers. Flags, JSON keys and config keys are read from the snapshots.
 QUOTED = {
     "film", "Film", "FitNetsHintLoss", "places", "video_places", "audio_places",
-    "first_picture_ms",
+    "first_picture_ms", "hint",
 }  # fmt: skip
 # Terms that contain such a word: of profiles, papers, phonetics, MPEG, and of names on record.
 TERMS = (

@@ -103,14 +103,15 @@ class FitNetsDistillation(nn.Module):
 
     def __init__(self, student_dim: int, teacher_dim: int, weight: float = 100.0) -> None:
         super().__init__()
-        self.fitnets, self.weight = FitNetsHintLoss(student_dim, teacher_dim), weight
+        # `hint` is a key of the states of runs.
+        self.hint, self.weight = FitNetsHintLoss(student_dim, teacher_dim), weight
 
     def forward(
         self, student: VocalistActivations, teacher: VocalistActivations, in_sync: Tensor
     ) -> Tensor:
         """Map activations and labels to a scalar, as in `AttentionDistillation`."""
         labels = F.binary_cross_entropy_with_logits(student.scores, in_sync)
-        return labels + self.weight * self.fitnets(student.pooled, teacher.pooled)
+        return labels + self.weight * self.hint(student.pooled, teacher.pooled)
 
 
 class RelationalDistillation(nn.Module):

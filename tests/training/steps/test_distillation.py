@@ -139,7 +139,7 @@ def test_the_fitnets_hint_loss_has_weight_100(tiny):
     fitnets = way(student, teacher, labels) - F.binary_cross_entropy_with_logits(
         student.scores, labels
     )
-    torch.testing.assert_close(fitnets, 100 * way.fitnets(student.pooled, teacher.pooled))
+    torch.testing.assert_close(fitnets, 100 * way.hint(student.pooled, teacher.pooled))
 
 
 def assert_divergences(got, wanted, atol):

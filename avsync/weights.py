@@ -129,7 +129,7 @@ def save_calibration(path: str | Path, calibration: Mapping[str, float]) -> None
 
     Args:
         path: the weights (.safetensors), which stay as they are.
-        calibration: the fields of `avsync.scoring.peak.Calibration`.
+        calibration: the fields of `avsync.tasks.Calibration`.
     """
     beside = Path(path).with_suffix(".json")
     write_text(beside, _json_text({**_read_config(beside), CALIBRATION: dict(calibration)}))

@@ -113,7 +113,7 @@ def test_dialect_is_seen_in_names_docstrings_and_comments(held):
     assert [line.split(" (")[0] for line in dialect(source, held)] == [
         "1: keep_sound",
         "1: each",
-        "1: film",
+        "2: film",
         "3: so many",
     ]
 

@@ -17,7 +17,6 @@ from .mask import mask_chance as mask_chance
 from .separator_config import PretrainedVisualEncoder as PretrainedVisualEncoder
 from .separator_config import load_visual_encoder as load_visual_encoder
 from .separator_config import pretrained_visual_encoder as pretrained_visual_encoder
-from .separator_config import separator_config as separator_config
 from .sync import EmbeddingMatchingStep as EmbeddingMatchingStep
 from .sync import PairStep as PairStep
 from .sync import WindowMatchingStep as WindowMatchingStep

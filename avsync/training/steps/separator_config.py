@@ -48,7 +48,7 @@ class PretrainedVisualEncoder(NamedTuple):
     config: dict[str, Any]
 
 
-def separator_config(
+def make_separator_config(
     kind: Kind,
     width: float = 1.0,
     visual_width: float = 1.0,

@@ -6,7 +6,9 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -85,8 +87,10 @@ try:
 except PermissionError as error:
     print(error)
 """
-    tmp_path.parent.chmod(0o755)
-    tmp_path.parent.parent.chmod(0o755)
+    # One folder more with pytest-xdist, which has a folder for each worker.
+    for folder in list(tmp_path.parents)[:3]:
+        if folder.owner() == tmp_path.owner() and folder != Path(tempfile.gettempdir()):
+            folder.chmod(0o755)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     tmp_path.chmod(0o755)
     assert f"the folder {tmp_path} may not be written to" in done.stdout, done.stderr

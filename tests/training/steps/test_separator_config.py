@@ -7,8 +7,8 @@ from avsync.training.steps.separator_config import (
     MODELS,
     describe_visual_encoder,
     load_visual_encoder,
+    make_separator_config,
     pretrained_visual_encoder,
-    separator_config,
 )
 
 pytestmark = pytest.mark.arithmetic
@@ -24,13 +24,13 @@ def sync_weights(folder, name, config):
 
 
 def test_sizes_are_those_published_unless_they_are_asked_for():
-    full = separator_config("v", end_to_end=True)
+    full = make_separator_config("v", end_to_end=True)
     assert full["channels"] == (32, 64, 128, 256, 256, 256)
     assert full["visual_channels"] == (32, 64, 128, 256, 512)
-    half = separator_config("m", width=0.5, visual_width=0.25)
+    half = make_separator_config("m", width=0.5, visual_width=0.25)
     assert half["channels"] == (16, 32, 64, 128, 128, 128)
     assert half["visual_channels"] == (16, 32, 64)
-    assert "visual_channels" not in separator_config("u-net", width=0.5)
+    assert "visual_channels" not in make_separator_config("u-net", width=0.5)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_sizes_are_those_published_unless_they_are_asked_for():
 def test_a_separator_has_the_visual_tokens_of_the_sync_model(kind, teacher, sizes, part, tmp_path):
     path = sync_weights(tmp_path, teacher, sizes)
     visual = pretrained_visual_encoder(kind, path)
-    config = separator_config(kind, width=0.06, seconds=1, visual=visual)
+    config = make_separator_config(kind, width=0.06, seconds=1, visual=visual)
     assert config["frozen"]
     model = create_model(MODELS[kind], config=config).eval()
     load_visual_encoder(model, visual)
@@ -63,7 +63,7 @@ def test_a_separator_has_the_visual_tokens_of_the_sync_model(kind, teacher, size
 
 def test_the_shipped_sync_model_lends_its_visual_encoder():
     visual = pretrained_visual_encoder("dense-sync", None)
-    config = separator_config("dense-sync", width=0.06, visual=visual)
+    config = make_separator_config("dense-sync", width=0.06, visual=visual)
     model = create_model("ynet_dense", config=config)
     load_visual_encoder(model, visual)
     shipped = create_model("dense_sync", pretrained=True).mouth.state_dict()
@@ -73,15 +73,15 @@ def test_the_shipped_sync_model_lends_its_visual_encoder():
 
 def test_a_frozen_encoder_with_random_weights_is_refused():
     with pytest.raises(ValueError, match="give visual, weights of a trained vocalist"):
-        separator_config("v")
-    assert not separator_config("v", end_to_end=True)["frozen"]
+        make_separator_config("v")
+    assert not make_separator_config("v", end_to_end=True)["frozen"]
 
 
 def test_what_does_not_go_together_is_named(tmp_path):
     with pytest.raises(ValueError, match="kind must be one of u-net, m, g"):
-        separator_config("r")  # type: ignore[arg-type]
+        make_separator_config("r")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="widths must be positive, got 0"):
-        separator_config("m", width=0)
+        make_separator_config("m", width=0)
     with pytest.raises(ValueError, match="visual is for v, s, dense-sync, llcp, not for kind m"):
         pretrained_visual_encoder("m", tmp_path)
     with pytest.raises(ValueError, match="kinetics is for kind m, got v"):
@@ -89,7 +89,7 @@ def test_what_does_not_go_together_is_named(tmp_path):
 
 
 def test_cached_features_are_identified_by_the_visual_encoder_alone():
-    wide, thin = (separator_config("v", width, end_to_end=True) for width in (1.0, 0.5))
+    wide, thin = (make_separator_config("v", width, end_to_end=True) for width in (1.0, 0.5))
     assert describe_visual_encoder("ynet_v", wide) == describe_visual_encoder("ynet_v", thin)
-    other = separator_config("v", visual_width=0.5, end_to_end=True)
+    other = make_separator_config("v", visual_width=0.5, end_to_end=True)
     assert describe_visual_encoder("ynet_v", wide) != describe_visual_encoder("ynet_v", other)

@@ -26,8 +26,8 @@ from avsync.training.steps.separator_config import (
     SeparationModel,
     describe_visual_encoder,
     load_visual_encoder,
+    make_separator_config,
     pretrained_visual_encoder,
-    separator_config,
 )
 
 HELD_OUT_FILE = "held_out.jsonl"
@@ -122,7 +122,7 @@ def start_separator(recipe: YNetRecipe) -> InitialSeparator:
     visual, config = None, {}
     if recipe.init is None:
         visual = pretrained_visual_encoder(recipe.kind, recipe.visual, recipe.kinetics)
-        config = separator_config(
+        config = make_separator_config(
             recipe.kind,
             recipe.width,
             recipe.visual_width,

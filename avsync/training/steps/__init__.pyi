@@ -16,6 +16,7 @@ from .mask import SeparationValidation as SeparationValidation
 from .mask import mask_chance as mask_chance
 from .separator_config import PretrainedVisualEncoder as PretrainedVisualEncoder
 from .separator_config import load_visual_encoder as load_visual_encoder
+from .separator_config import make_separator_config as make_separator_config
 from .separator_config import pretrained_visual_encoder as pretrained_visual_encoder
 from .sync import EmbeddingMatchingStep as EmbeddingMatchingStep
 from .sync import PairStep as PairStep

@@ -14,13 +14,20 @@ WITH_CODE = [page for page in PAGES if "```python" in page.read_text("utf-8")]
 # Tables between these marks are written by scripts of the benchmarks.
 GENERATED = re.compile(r"<!-- \w+ tables: begin -->.*?<!-- \w+ tables: end -->", re.DOTALL)
 MOST_WORDS = 1500
+# Pages whose code trains or builds the largest model.
+SLOW = {"train_on_your_videos", "fine_tune", "bring_your_own", "features", "vocalist"}
+CODE = [
+    pytest.param(page, marks=pytest.mark.slow) if page.stem in SLOW else page
+    for page in WITH_CODE
+    if page.parent != ROOT
+]
 
 
 def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", [page for page in WITH_CODE if page.parent != ROOT], ids=name_of)
+@pytest.mark.parametrize("page", CODE, ids=name_of)
 def test_the_code_of_a_page_runs(page):
     blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
     names: dict[str, object] = {}

@@ -73,6 +73,7 @@ def tiny():
     return build_vocalist(TINY).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vocalist", "mtdvocalist"])
 def test_float32_logits_are_the_references(name):
     model = golden_model(name, torch.float32)

@@ -88,6 +88,8 @@ def test_faces_that_are_not_detected_have_a_gain_of_zero(tmp_path):
     assert two_faces.report(separated)["all"]["not_found"] == 2
 
 
+# The released separator on real people is in pipelines/test_separate_real.py.
+@pytest.mark.slow
 def test_the_released_separator_assigns_rendered_people_their_own_voices(tmp_path):
     clips = []
     for seed in (21, 34):

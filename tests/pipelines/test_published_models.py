@@ -54,7 +54,9 @@ def tiny_weights(tmp_path):
     return tmp_path / "tiny.safetensors"
 
 
-@pytest.mark.parametrize("name", GAINS)
+@pytest.mark.parametrize(
+    "name", [pytest.param("mtdvocalist", marks=pytest.mark.slow), "syncnet", "lip_expert"]
+)
 def test_a_checkpoint_is_converted_and_checks_a_video(name, talking, tmp_path, capsys):
     def gain(key):
         return next((g for start, g in GAINS[name].items() if key.startswith(start)), 1.0)

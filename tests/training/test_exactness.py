@@ -38,6 +38,8 @@ def runs(tmp_path_factory):
     return folder, done.stdout
 
 
+# These two take the processes of `runs`; a run killed in this process is in engine/test_loop.py.
+@pytest.mark.slow
 def test_sigkill_at_any_moment_changes_no_bit_of_the_weights(runs):
     folder, said = runs
     assert len(said.splitlines()[-1].split()) == len(("killed", "after")) + small_run.KILLS, said
@@ -69,6 +71,7 @@ def assert_same_run(one, two):
         assert first["loss"] == second["loss"], (first, second)
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one_with_twice_the_batch(runs, tmp_path):
     small_run.plain_run(tmp_path, Curriculum(of_both))
     assert_same_run(tmp_path, runs[0] / "shared")

@@ -92,6 +92,8 @@ def test_training_continues_from_weights_with_their_sizes_and_visual_encoder(rec
         replace(recipe, init=first)
 
 
+# Fifty steps; test_ynet.py trains its quicker network below chance.
+@pytest.mark.slow
 def test_the_loss_soon_falls_below_chance(recipe):
     loop = replace(recipe.loop, steps=50, lr=0.01, ema=0.0)
     train(replace(recipe, loop=loop, augment=False))

@@ -97,9 +97,7 @@ def check(
             print(f"avsync: finished results are in {jsonl}; --resume continues", file=sys.stderr)
         raise
     if json != "-" and len(results) > 1:
-        from avsync.pipelines.check.export import summarize
-
-        say("\n".join(["", *summarize(results, worst)]))
+        say("\n".join(["", *tables.summarize(results, worst)]))
     if json == "-":
         sys.stdout.write(tables.json_text(results))
     elif json is not None:

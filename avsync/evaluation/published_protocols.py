@@ -14,7 +14,7 @@ from avsync.data.store.reader import PreparedClip
 from avsync.evaluation.score_matrix import ScoreBand, score_clip_band, window_count
 from avsync.metrics.sync_accuracy import measure_window_offsets
 from avsync.metrics.sync_embeddings import chance_primacy_index, lip_sync_error, primacy_index
-from avsync.scoring.engine import SyncModel
+from avsync.scoring.embeddings import SyncModel
 
 
 class PublishedProtocol(NamedTuple):

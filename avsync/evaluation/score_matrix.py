@@ -16,11 +16,12 @@ from torch import Tensor
 from avsync.metrics.sync_accuracy import MAX_SHIFT, candidate_windows
 from avsync.scoring.embeddings import (
     Embeddings,
+    SyncModel,
     concatenate_embeddings,
     device_and_dtype,
     tree_map,
 )
-from avsync.scoring.engine import SyncModel, to_frames
+from avsync.scoring.engine import to_frames
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 # Windows that are encoded together, and rows of 31 pairs that are compared together.

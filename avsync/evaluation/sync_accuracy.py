@@ -13,7 +13,8 @@ from avsync.data.store.reader import PreparedClip
 from avsync.evaluation.score_matrix import WavInMemory, score_clip_band
 from avsync.metrics.sync_accuracy import MAX_SHIFT, average_context, best_offsets
 from avsync.scoring.decision import SEARCH_MARGIN_S, Decision, decide_offset
-from avsync.scoring.engine import CroppedTick, SyncModel, score_tracks
+from avsync.scoring.embeddings import SyncModel
+from avsync.scoring.engine import CroppedTick, score_tracks
 from avsync.scoring.result import Interval
 from avsync.scoring.score_sums import TrackScores
 from avsync.tasks.calibration import Calibration

@@ -1,15 +1,29 @@
-"""Operate on embeddings of windows as sync tasks return them.
+"""The contract of a sync task, and operations on the embeddings of windows that it returns.
 
 Embeddings are a tensor, or a NamedTuple of tensors that share their first axes.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from avsync.tasks.input_spec import ClipSpec
+
 Embeddings = Any
+# The attributes of a `SyncModel`.
+SYNC_CONTRACT = ("spec", "encode_video", "encode_audio", "compare")
+
+
+class SyncModel(Protocol):
+    """Contract of a sync task; docs/house.md gives the shapes."""
+
+    spec: ClipSpec
+
+    def encode_video(self, frames: Tensor) -> Embeddings: ...
+    def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Embeddings: ...
+    def compare(self, video: Embeddings, audio: Embeddings) -> Tensor: ...
 
 
 def tree_map(function: Callable[..., Tensor], *embeddings: Embeddings) -> Embeddings:

@@ -41,6 +41,7 @@ class TrackScores:
         motion: `(B,)`, mean change of the crop from tick to tick, relative to its contrast.
         wide_curve: evidence of the whole track over these and further offsets, for the
             out-of-range test; None if no further offsets were scored.
+        wide: `(B, F)`, that evidence bin by bin; None likewise.
     """
 
     first_tick: int
@@ -51,6 +52,7 @@ class TrackScores:
     windows: np.ndarray
     motion: np.ndarray
     wide_curve: EvidenceCurve | None = None
+    wide: np.ndarray | None = None
 
     @property
     def curve(self) -> EvidenceCurve:
@@ -63,13 +65,12 @@ class TrackSums:
 
     Args:
         first_tick: first tick of the track.
-        by_bin: `(F,)` bool, the offsets whose evidence is kept bin by bin; that of the others is
-            summed over the whole track only.
+        near: `(F,)` bool, the offsets by which the track is decided; the others are further.
     """
 
-    def __init__(self, first_tick: int, by_bin: Tensor) -> None:
+    def __init__(self, first_tick: int, near: Tensor) -> None:
         self.first_tick = self.last_tick = first_tick
-        self.by_bin, self.whole = by_bin, np.zeros(len(by_bin))
+        self.near, self.whole = near.numpy(), np.zeros(len(near))
         self.evidence: dict[int, np.ndarray] = {}
         self.windows: dict[int, int] = {}
         self.motion: dict[int, list[float]] = {}
@@ -77,32 +78,44 @@ class TrackSums:
     def add_scores(self, start: int, evidence: Tensor) -> None:
         """Add the evidence `(W, F)` of windows from tick `start` on."""
         self.whole += evidence.sum(0).numpy()
-        evidence = evidence[:, self.by_bin]
         bins = torch.arange(start, start + len(evidence)) // BIN_WINDOWS
         for number in bins.unique().tolist():
             windows = evidence[bins == number]
             self.evidence[number] = self.evidence.get(number, 0) + windows.sum(0).numpy()
             self.windows[number] = self.windows.get(number, 0) + len(windows)
 
-    def add_motion(self, start: int, crops: np.ndarray) -> None:
-        """Add the change between crops `(T, H, W, 3)` from tick `start` on."""
-        green = crops[..., 1].astype(np.float32)
-        change = np.abs(np.diff(green, axis=0)).mean((1, 2)) / (green[1:].std((1, 2)) + 4)
-        for tick, value in enumerate(change.tolist(), start):
+    def add_motion(self, start: int, motion: np.ndarray) -> None:
+        """Add the motion `(T - 1,)` between the crops from tick `start` on."""
+        for tick, value in enumerate(motion.tolist(), start):
             self.motion.setdefault(tick // BIN_WINDOWS, []).append(value)
 
     def result(self, offsets_ms: np.ndarray) -> TrackScores:
         """Return the scores; `offsets_ms` `(F,)` are all offsets that were scored."""
         bins = sorted(self.evidence)
-        by_bin = self.by_bin.numpy()
-        none = np.zeros((0, int(by_bin.sum())), np.float32)
+        none = np.zeros((0, len(offsets_ms)), np.float32)
+        wide = np.stack([self.evidence[b] for b in bins]) if bins else none
+        only_near = bool(self.near.all())
         return TrackScores(
             first_tick=self.first_tick,
             last_tick=self.last_tick,
-            offsets_ms=offsets_ms[by_bin],
+            offsets_ms=offsets_ms[self.near],
             bins=np.array(bins, np.int64),
-            evidence=np.stack([self.evidence[b] for b in bins]) if bins else none,
+            evidence=wide[:, self.near],
             windows=np.array([self.windows[b] for b in bins], np.int64),
             motion=np.array([np.mean(self.motion[b]) for b in bins]),
-            wide_curve=None if by_bin.all() else EvidenceCurve(self.whole, offsets_ms),
+            wide_curve=None if only_near else EvidenceCurve(self.whole, offsets_ms),
+            wide=None if only_near else wide,
         )
+
+
+def crop_motion(crops: np.ndarray) -> np.ndarray:
+    """Return the change from crop to crop, relative to their contrast.
+
+    Args:
+        crops: `(T, H, W, 3)` uint8.
+
+    Returns:
+        `(T - 1,)`.
+    """
+    green = crops[..., 1].astype(np.float32)
+    return np.abs(np.diff(green, axis=0)).mean((1, 2)) / (green[1:].std((1, 2)) + 4)

@@ -14,8 +14,7 @@ from avsync.data.store.reader import Store
 from avsync.evaluation.sync_accuracy import score_clip
 from avsync.media.video_reader import at_rate, read_frames
 from avsync.pipelines.prepare.prepare_store import prepare
-from avsync.scoring.embeddings import Embeddings
-from avsync.scoring.engine import SyncModel
+from avsync.scoring.embeddings import Embeddings, SyncModel
 from avsync.scoring.peak import find_peak
 from avsync.scoring.result import FaultKind, OffsetSegment
 from avsync.scoring.score_sums import BIN_WINDOWS

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from avsync.scoring import engine
-from avsync.scoring.engine import CroppedTick, level_db, score_tracks
+from avsync.scoring.audio_embeddings import level_db
+from avsync.scoring.engine import CroppedTick, score_audio_streams, score_tracks
 from avsync.scoring.score_sums import BIN_WINDOWS
 from avsync.tasks.input_spec import ClipSpec
 from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
@@ -259,3 +260,35 @@ def test_the_peak_of_the_wide_curve_is_where_the_audio_was_moved():
     scores = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, out_of_range_s=0.9)
     wide = scores.tracks[0].wide_curve
     assert wide.offsets_ms[wide.evidence.argmax()] == 760
+
+
+def test_wide_evidence_by_bin_sums_to_the_wide_curve_and_holds_the_near_evidence():
+    frames, wav = clip(100, 80)
+    ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
+    track = score_tracks(Brightness(), ticks, Memory(wav), REACH_S, out_of_range_s=0.9).tracks[0]
+    np.testing.assert_allclose(track.wide.sum(0), track.wide_curve.evidence, atol=1e-4)
+    inside = np.abs(track.wide_curve.offsets_ms) <= 1000 * REACH_S
+    np.testing.assert_array_equal(track.wide[:, inside], track.evidence)
+
+
+def test_each_of_several_streams_is_scored_as_if_alone():
+    frames, early = clip(600, 80)
+    _, late = clip(600, -120)
+    ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
+    both = score_audio_streams(Brightness(), ticks, [Memory(early), Memory(late)], REACH_S)
+    for scores, wav in zip(both, (early, late), strict=True):
+        alone = score_tracks(Brightness(), ticks, Memory(wav), REACH_S)
+        np.testing.assert_array_equal(scores.tracks[0].evidence, alone.tracks[0].evidence)
+        np.testing.assert_array_equal(scores.level_db, alone.level_db)
+
+
+def test_equal_blocks_of_several_streams_are_encoded_once():
+    frames, wav = clip(600, 80)
+    ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
+    one, three = Brightness(), Brightness()
+    score_tracks(one, ticks, Memory(wav), REACH_S)
+    other = wav.copy()
+    other[-SAMPLE_RATE:] = 0  # Differs in the last block only.
+    score_audio_streams(three, ticks, [Memory(wav), Memory(other), Memory(wav)], REACH_S)
+    blocks = np.ceil(600 / engine.BLOCK_TICKS)
+    assert one.encoded_s < three.encoded_s < one.encoded_s * (1 + 1.5 / blocks)

@@ -22,7 +22,7 @@ from avsync.pipelines.audit.findings import (
     audit_speakers,
 )
 from avsync.pipelines.check.check_file import load_model
-from avsync.scoring.engine import SyncModel
+from avsync.scoring.embeddings import SyncModel
 from avsync.tasks.calibration import calibration_of
 
 

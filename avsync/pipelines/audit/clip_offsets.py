@@ -9,7 +9,7 @@ from avsync.data.sampling.crops import crops_for
 from avsync.data.store.curation import Action, CleanRow
 from avsync.data.store.reader import Store
 from avsync.evaluation.sync_accuracy import decide_clip
-from avsync.scoring.engine import SyncModel
+from avsync.scoring.embeddings import SyncModel
 from avsync.tasks.calibration import Calibration
 
 # A clip whose offset is this close to the expected one is kept as it is.

@@ -22,7 +22,7 @@ from avsync.pipelines.check.jsonl import Fingerprint, ResultsFile, file_fingerpr
 from avsync.pipelines.check.messages import printable
 from avsync.pipelines.check.workers import JobOutcome, Work, run_in_processes
 from avsync.pipelines.progress import ProgressCallback, progress_bar
-from avsync.scoring.engine import SyncModel
+from avsync.scoring.embeddings import SyncModel
 from avsync.scoring.result import CheckResult, thin_score_maps
 from avsync.tasks.registry import model_card
 from avsync.timing import DEFAULT_PROFILE, tolerance

@@ -30,7 +30,8 @@ from avsync.scoring.decision import (
     decide_offset,
     decide_track,
 )
-from avsync.scoring.engine import SYNC_CONTRACT, FileScores, SyncModel, score_tracks
+from avsync.scoring.embeddings import SYNC_CONTRACT, SyncModel
+from avsync.scoring.engine import FileScores, score_tracks
 from avsync.scoring.music_detection import is_music
 from avsync.scoring.result import CheckResult, Reason, TrackResult
 from avsync.scoring.score_sums import sum_curves

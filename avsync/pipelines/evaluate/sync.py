@@ -29,7 +29,7 @@ from avsync.metrics.sync_accuracy import CANDIDATES
 from avsync.pipelines.check.check_file import resolve_sync_model
 from avsync.pipelines.evaluate.lip_reader_runner import join_names
 from avsync.pipelines.progress import ProgressCallback, progress_bar
-from avsync.scoring.engine import SyncModel
+from avsync.scoring.embeddings import SyncModel
 from avsync.tasks.calibration import calibration_of
 
 CONTEXTS = (5, 9, 15, 25)

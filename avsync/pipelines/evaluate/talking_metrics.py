@@ -18,7 +18,7 @@ from avsync.metrics.sync_embeddings import chance_primacy_index, lip_sync_error,
 from avsync.pipelines.check.messages import printable
 from avsync.pipelines.evaluate.lip_reader_runner import join_names, word_error_figures
 from avsync.pipelines.evaluate.video_pairs import JudgedClip, Likeness
-from avsync.scoring.engine import SyncModel
+from avsync.scoring.embeddings import SyncModel
 from avsync.tasks.talking.generator import FACE_SPEC
 from avsync.training.engine.contact_sheet import GAP_PX, PAPER, caption
 

@@ -20,7 +20,7 @@ from avsync.media.container import UnreadableMedia
 from avsync.pipelines.check.batch import find_videos
 from avsync.pipelines.features.frozen import FrozenFeatures, Stream
 from avsync.pipelines.features.stream import FeatureBlock, clip_features, video_features
-from avsync.scoring.engine import SYNC_CONTRACT, SyncModel
+from avsync.scoring.embeddings import SYNC_CONTRACT, SyncModel
 from avsync.tasks.registry import create_model, model_card, resolve_model
 from avsync.weights import sha256_of, sha256_of_state
 

@@ -9,8 +9,9 @@ import torch
 from einops import reduce
 from torch import Tensor, nn
 
-from avsync.scoring.embeddings import device_and_dtype
-from avsync.scoring.engine import AudioSource, SyncModel, to_frames
+from avsync.scoring.audio_embeddings import AudioSource
+from avsync.scoring.embeddings import SyncModel, device_and_dtype
+from avsync.scoring.engine import to_frames
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FPS
 

@@ -17,7 +17,7 @@ from avsync.pipelines.fix.plan import (
     write_repaired,
 )
 from avsync.pipelines.progress import ProgressCallback
-from avsync.scoring.engine import SyncModel
+from avsync.scoring.embeddings import SyncModel
 from avsync.scoring.result import CheckResult
 from avsync.timing import DEFAULT_PROFILE
 

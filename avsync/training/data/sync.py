@@ -16,7 +16,7 @@ from avsync.data.store.reader import PreparedClip, Store, StoreClips
 from avsync.data.store.splits import clips_of_split
 from avsync.evaluation.score_matrix import score_clip_band
 from avsync.metrics.sync_accuracy import average_context, best_offsets
-from avsync.scoring.engine import SyncModel
+from avsync.scoring.embeddings import SyncModel
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 from avsync.training.engine.early_stop import Watch

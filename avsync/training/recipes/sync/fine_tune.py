@@ -14,7 +14,7 @@ from torch import nn
 
 from avsync import weights as checkpoints
 from avsync.atomic import write_text
-from avsync.scoring.engine import SyncModel
+from avsync.scoring.embeddings import SyncModel
 from avsync.tasks.registry import PRETRAINED, create_model, model_card
 from avsync.training.data.sync import ClipData, SyncValidation
 from avsync.training.data.sync_batches import sequence_batches

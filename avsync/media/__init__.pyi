@@ -5,8 +5,12 @@ from .container import UnreadableMedia as UnreadableMedia
 from .container import open_media as open_media
 from .probe import AudioStream as AudioStream
 from .probe import MediaInfo as MediaInfo
+from .probe import VideoStream as VideoStream
+from .probe import channel_names as channel_names
 from .probe import probe_audio as probe_audio
 from .probe import probe_media as probe_media
+from .read_log import ClockJump as ClockJump
+from .read_log import ReadLog as ReadLog
 from .seek import AudioSeeker as AudioSeeker
 from .seek import VideoSeeker as VideoSeeker
 from .video_reader import DecodedVideoFrame as DecodedVideoFrame

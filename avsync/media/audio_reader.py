@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
 from av.audio.resampler import AudioResampler
 
 from avsync.media.container import (
@@ -23,6 +24,7 @@ from avsync.media.container import (
     decoded,
     open_media,
 )
+from avsync.media.read_log import ReadLog
 from avsync.timing import SAMPLE_RATE
 
 # Containers round timestamps (Matroska to 1 ms) and recorders jitter: audio is taken as continuous
@@ -40,6 +42,8 @@ def read_audio(
     sample_rate: int | None = SAMPLE_RATE,
     stream: int = 0,
     mono: bool = True,
+    channel: int | None = None,
+    log: ReadLog | None = None,
 ) -> Generator[np.ndarray]:
     """Yield the audio as consecutive float32 blocks `(n,)`, or `(channels, n)` if not mono.
 
@@ -52,15 +56,19 @@ def read_audio(
         sample_rate: output rate; None keeps that of the source.
         stream: position among the audio streams, from 0.
         mono: mix all channels down to one, never louder than the loudest of them.
+        channel: read this channel of the stream, from 0, instead of mixing (`channel_names`).
+        log: filled while audio is read.
 
     Raises:
         UnreadableMedia: at the first step, if there is no audio that can be decoded.
+        ValueError: at the first step, if there is no such stream or channel.
     """
     if sample_rate is not None and sample_rate <= 0:
         raise ValueError(f"sample_rate must be positive, got {sample_rate}")
     if not np.isfinite(origin_s):
         raise ValueError(f"origin_s must be a finite time in seconds, got {origin_s}")
-    return _on_clock(_resampled_blocks(path, sample_rate, stream, mono), origin_s, mono)
+    blocks = _resampled_blocks(path, sample_rate, stream, mono, channel)
+    return _on_clock(blocks, origin_s, mono)
 
 
 class AudioClock:
@@ -72,6 +80,8 @@ class AudioClock:
         sample_rate: output rate.
         keep_s: how far a window may start before the latest start requested so far.
         stream: position among the audio streams, from 0.
+        channel: read this channel of the stream, from 0, instead of mixing (`channel_names`).
+        log: filled while audio is read.
     """
 
     def __init__(
@@ -81,10 +91,12 @@ class AudioClock:
         sample_rate: int = SAMPLE_RATE,
         keep_s: float = 5.0,
         stream: int = 0,
+        channel: int | None = None,
+        log: ReadLog | None = None,
     ) -> None:
         self.sample_rate = sample_rate
         self.keep_s = keep_s
-        self._blocks = read_audio(path, origin_s, sample_rate, stream)
+        self._blocks = read_audio(path, origin_s, sample_rate, stream, channel=channel, log=log)
         self._held: deque[_HeldBlock] = deque()
         self._floor = 0
         self._next = 0
@@ -169,7 +181,7 @@ def _on_clock(blocks: Iterator[_Block], origin_s: float, mono: bool) -> Generato
 
 
 def _resampled_blocks(
-    path: str | os.PathLike[str], rate: int | None, index: int, mono: bool
+    path: str | os.PathLike[str], rate: int | None, index: int, mono: bool, channel: int | None
 ) -> Iterator[_Block]:
     """Yield audio in runs without gaps; each run is resampled on its own."""
     with open_media(path) as container:
@@ -177,11 +189,12 @@ def _resampled_blocks(
         run: _Run | None = None
         for time_s, frame in _audio_with_times(filter(is_valid_audio, decoded(container, stream))):
             if run is None:
-                layout = "mono" if mono else frame.layout.name
-                run = _Run(frame, time_s or 0.0, rate or frame.sample_rate, layout)
+                check_channel(channel, frame.layout)
+                layout = "mono" if mono and channel is None else frame.layout.name
+                run = _Run(frame, time_s or 0.0, rate or frame.sample_rate, layout, channel)
             elif (start_s := run.broken_by(frame, time_s)) is not None:
                 yield from run.push(None)
-                run = _Run(frame, start_s, run.rate, run.layout)
+                run = _Run(frame, start_s, run.rate, run.layout, channel)
             yield from run.push(frame)
         if run is None:
             raise UnreadableMedia("damaged", "no audio of the audio stream could be decoded")
@@ -209,8 +222,10 @@ def _audio_with_times(frames: Iterator[AudioFrame]) -> Iterator[tuple[float | No
 class _Run:
     """A run of audio without gaps, of one format: resampled to `rate` and mixed to `layout`."""
 
-    def __init__(self, first: AudioFrame, start_s: float, rate: int, layout: str) -> None:
-        self.start_s, self.rate, self.layout = start_s, rate, layout
+    def __init__(
+        self, first: AudioFrame, start_s: float, rate: int, layout: str, channel: int | None
+    ) -> None:
+        self.start_s, self.rate, self.layout, self.channel = start_s, rate, layout, channel
         self.source = _format(first)
         self.taken = 0
         self.given = 0
@@ -246,6 +261,8 @@ class _Run:
             block = out.to_ndarray().reshape(-1, out.layout.nb_channels).T
             if self.by_mean:
                 block = block.mean(0, keepdims=True)
+            if self.channel is not None:
+                block = block[self.channel : self.channel + 1]
             yield _Block(self.start_s, self.given, self.rate, block)
             self.given += block.shape[1]
 
@@ -254,6 +271,13 @@ def is_valid_audio(frame: AudioFrame) -> bool:
     """Return whether a frame has plausible properties, not those of a damaged header."""
     low, high = AUDIO_RATES
     return low <= frame.sample_rate <= high and frame.layout.nb_channels <= MAX_CHANNELS
+
+
+def check_channel(channel: int | None, layout: AudioLayout) -> None:
+    """Raise ValueError if a channel is not one of a layout's."""
+    if channel is not None and not 0 <= channel < layout.nb_channels:
+        count = layout.nb_channels
+        raise ValueError(f"channel must be one of the stream's {count} from 0, got {channel}")
 
 
 def _format(frame: AudioFrame) -> tuple[int, str, str]:

@@ -80,16 +80,23 @@ def motion_video_streams(container: InputContainer) -> list[av.VideoStream]:
     return [stream for stream in container.streams.video if not stream.disposition & still]
 
 
-def video_stream(container: InputContainer) -> av.VideoStream:
-    """Return the first video stream (not cover art), configured for decoding.
+def video_stream(container: InputContainer, index: int = 0) -> av.VideoStream:
+    """Return a video stream, configured for decoding.
+
+    Args:
+        container: the file.
+        index: position among the video streams without cover art and thumbnails, from 0.
 
     Raises:
-        UnreadableMedia: if there is none, or it cannot be decoded.
+        UnreadableMedia: if there is no video stream, or this one cannot be decoded.
+        ValueError: if the index is out of range.
     """
     streams = motion_video_streams(container)
     if not streams:
         raise UnreadableMedia("no_video_stream", "the file has no video stream")
-    stream = streams[0]
+    if not 0 <= index < len(streams):
+        raise ValueError(f"video must be one of the file's {len(streams)} from 0, got {index}")
+    stream = streams[index]
     context = stream.codec_context
     if context is None:
         raise UnreadableMedia("damaged", "there is no decoder for the codec of the video")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import av
 from av.container import InputContainer
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
 from avsync.media.audio_reader import is_valid_audio
 from avsync.media.container import UnreadableMedia as UnreadableMedia
@@ -28,7 +28,22 @@ REORDER_PACKETS = 16
 
 
 class AudioStream(NamedTuple):
-    """Properties of an audio stream; times are seconds on the file's clock."""
+    """Properties of an audio stream; times are seconds on the file's clock.
+
+    Args:
+        index: position among the audio streams.
+        codec: FFmpeg's name of the decoder, "unknown" without one.
+        sample_rate: samples per second, by the header.
+        channels: number of channels, by the header.
+        start_s: start time.
+        duration_s: duration.
+        stream: index in the file.
+        language: language tag.
+        title: title tag.
+        dispositions: FFmpeg's names of the flags that are set: default, dub, original, ...
+        layout: channel layout, the usual one if the file does not say: "mono", "stereo", "5.1", ...
+        programme: number of the MPEG-TS program that the stream belongs to.
+    """
 
     index: int  # type: ignore[assignment]
     codec: str
@@ -36,6 +51,36 @@ class AudioStream(NamedTuple):
     channels: int
     start_s: float | None
     duration_s: float | None
+    stream: int = 0
+    language: str | None = None
+    title: str | None = None
+    dispositions: tuple[str, ...] = ()
+    layout: str = ""
+    programme: int | None = None
+
+
+class VideoStream(NamedTuple):
+    """Properties of a video stream.
+
+    Args:
+        index: position among the video streams without cover art and thumbnails.
+        stream: index in the file.
+        codec: FFmpeg's name of the decoder, "unknown" without one.
+        width: width of the stored frame in pixels, 0 if unknown.
+        height: height of the stored frame in pixels, 0 if unknown.
+        default: whether the file marks it as the one to play by default.
+        language: language tag.
+        title: title tag.
+    """
+
+    index: int  # type: ignore[assignment]
+    stream: int
+    codec: str
+    width: int
+    height: int
+    default: bool
+    language: str | None
+    title: str | None
 
 
 class MediaInfo(NamedTuple):
@@ -53,6 +98,8 @@ class MediaInfo(NamedTuple):
         video_codec: FFmpeg's name of the decoder.
         video_start_s: presentation time of the first frame, in seconds on the file's clock.
         audio: the audio streams.
+        video: the chosen video stream, which all of the above describe: its index in `videos`.
+        videos: the video streams without cover art and thumbnails.
     """
 
     path: str
@@ -66,16 +113,23 @@ class MediaInfo(NamedTuple):
     video_codec: str
     video_start_s: float
     audio: tuple[AudioStream, ...]
+    video: int = 0
+    videos: tuple[VideoStream, ...] = ()
 
 
-def probe_media(path: str | os.PathLike[str]) -> MediaInfo:
-    """Read the properties of a file; decodes its first frame only.
+def probe_media(path: str | os.PathLike[str], video: int = 0) -> MediaInfo:
+    """Read the properties of a file; decodes the first frame of one video stream only.
+
+    Args:
+        path: a media file.
+        video: position among the video streams without cover art and thumbnails, from 0.
 
     Raises:
-        UnreadableMedia: if no frame can be decoded.
+        UnreadableMedia: if no frame of the video stream can be decoded.
+        ValueError: if there is no such video stream.
     """
     with open_media(path) as container:
-        stream = video_stream(container)
+        stream = video_stream(container, video)
         time_s, frame = next(decode_video_frames(container, stream))
         rotation = Rotation.of(frame)
         width, height = rotation.size(round(pixel_ratio(stream) * frame.width), frame.height)
@@ -84,14 +138,36 @@ def probe_media(path: str | os.PathLike[str]) -> MediaInfo:
             container=container.format.name,
             duration_s=_duration_s(container),
             start_s=(container.start_time or 0) / av.time_base,
-            fps=_mean_rate(path) or float(stream.guessed_rate or stream.average_rate or 0),
+            fps=_mean_rate(path, video) or float(stream.guessed_rate or stream.average_rate or 0),
             width=width,
             height=height,
             rotation=rotation.rotation,
             video_codec=stream.codec_context.name,
             video_start_s=time_s,
             audio=tuple(_audio(i, audio) for i, audio in enumerate(container.streams.audio)),
+            video=video,
+            videos=tuple(_video(i, s) for i, s in enumerate(motion_video_streams(container))),
         )
+
+
+def channel_names(path: str | os.PathLike[str], stream: int = 0) -> tuple[str, ...]:
+    """Return the names of an audio stream's channels as decoded: FL, FR, FC, LFE, ...
+
+    Channels without a position in the layout are named by number, from "1".
+
+    Args:
+        path: a media file.
+        stream: position among the audio streams, from 0.
+
+    Raises:
+        UnreadableMedia: if there is no audio stream, or none of it can be decoded.
+        ValueError: if there is no such audio stream.
+    """
+    with open_media(path) as container:
+        layout = _first_audio(container, audio_stream(container, stream)).layout
+        if "channels" in layout.name:
+            return tuple(str(number) for number in range(1, layout.nb_channels + 1))
+        return tuple(channel.name for channel in layout.channels)
 
 
 class DecodedAudio(NamedTuple):
@@ -119,9 +195,7 @@ def probe_audio(path: str | os.PathLike[str]) -> DecodedAudio:
     with open_media(path) as container:
         stream = audio_stream(container)
         # Decoded, because a header may differ from the audio: HE-AAC declares half its rate.
-        first = next(filter(is_valid_audio, decoded(container, stream)), None)
-        if first is None:
-            raise UnreadableMedia("damaged", "no audio of the audio stream could be decoded")
+        first = _first_audio(container, stream)
         return DecodedAudio(
             start_s=float(first.time or 0.0),
             sample_rate=first.sample_rate,
@@ -147,6 +221,27 @@ def last_audio_packet_end_s(path: str | os.PathLike[str]) -> float:
     return end_s
 
 
+def _first_audio(container: InputContainer, stream: av.AudioStream) -> av.AudioFrame:
+    first = next(filter(is_valid_audio, decoded(container, stream)), None)
+    if first is None:
+        raise UnreadableMedia("damaged", "no audio of the audio stream could be decoded")
+    return first
+
+
+def _video(index: int, stream: av.VideoStream) -> VideoStream:
+    context = stream.codec_context
+    return VideoStream(
+        index=index,
+        stream=stream.index,
+        codec=context.name if context else "unknown",
+        width=context.width if context else 0,
+        height=context.height if context else 0,
+        default=bool(stream.disposition & Disposition.default),
+        language=_tag(stream, "language"),
+        title=_tag(stream, "title"),
+    )
+
+
 def _audio(index: int, stream: av.AudioStream) -> AudioStream:
     context = stream.codec_context
     return AudioStream(
@@ -156,14 +251,24 @@ def _audio(index: int, stream: av.AudioStream) -> AudioStream:
         channels=context.channels if context else 0,
         start_s=_seconds(stream.start_time, stream),
         duration_s=_seconds(stream.duration, stream),
+        stream=stream.index,
+        language=_tag(stream, "language"),
+        title=_tag(stream, "title"),
+        dispositions=tuple(flag.name or "" for flag in Disposition if stream.disposition & flag),
+        layout=channel_layout(context) if context else "",
     )
 
 
-def _mean_rate(path: str | os.PathLike[str]) -> float | None:
+def _tag(stream: Stream, name: str) -> str | None:
+    value = stream.metadata.get(name)
+    return value if value and value != "und" else None  # ISO 639-2: undetermined.
+
+
+def _mean_rate(path: str | os.PathLike[str], video: int) -> float | None:
     """Return the mean frame rate of the first packets: rate fields of VFR files are unreliable."""
     times = []
     with open_media(path) as container:
-        stream = video_stream(container)
+        stream = video_stream(container, video)
         for packet in islice(packets(container, stream), RATE_PACKETS):
             if packet is None or not packet.size or packet.is_discard:
                 continue

@@ -9,7 +9,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-from avsync.media.audio_reader import is_valid_audio
+from avsync.media.audio_reader import check_channel, is_valid_audio
 from avsync.media.container import (
     UnreadableMedia,
     audio_stream,
@@ -44,16 +44,19 @@ class VideoSeeker:
     Args:
         path: a media file.
         deadline_s: no frame is decoded once `time.monotonic()` is past this.
+        stream: position among the video streams without cover art, from 0.
 
     Raises:
         UnreadableMedia: if the file is missing, has no video, or none that can be decoded.
     """
 
-    def __init__(self, path: str | os.PathLike[str], deadline_s: float = inf) -> None:
-        self.path, self.deadline_s = path, deadline_s
+    def __init__(
+        self, path: str | os.PathLike[str], deadline_s: float = inf, stream: int = 0
+    ) -> None:
+        self.path, self.deadline_s, self.stream = path, deadline_s, stream
         self._container = open_media(path)
         try:
-            self._stream = video_stream(self._container)
+            self._stream = video_stream(self._container, stream)
             self.first_s, _ = next(decode_video_frames(self._container, self._stream))
         except BaseException:
             self._container.close()
@@ -103,7 +106,7 @@ class VideoSeeker:
         """
         for lead_s in LEADS_S:
             with open_media(self.path) as container:
-                stream = video_stream(container)
+                stream = video_stream(container, self.stream)
                 to_rgb = RgbConverter(pixel_ratio(stream))
                 _seek(container, start_s - lead_s)
                 begun, given_s = False, -inf
@@ -128,15 +131,22 @@ class AudioSeeker:
 
     Args:
         path: a media file.
+        stream: position among the audio streams, from 0.
+        channel: read this channel of the stream, from 0, instead of mixing (`channel_names`).
 
     Raises:
         UnreadableMedia: if the file is missing or has no audio.
+        ValueError: if there is no such stream or channel.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], stream: int = 0, channel: int | None = None
+    ) -> None:
         self._container = open_media(path)
+        self.channel = channel
         try:
-            self._stream = audio_stream(self._container)
+            self._stream = audio_stream(self._container, stream)
+            check_channel(channel, self._stream.layout)
         except BaseException:
             self._container.close()
             raise
@@ -160,13 +170,16 @@ class AudioSeeker:
             rate: sample rate; by default the file's own.
         """
         _seek(self._container, max(start_s - AUDIO_LEAD_S, 0))
-        resampler = av.AudioResampler(format="fltp", layout="mono", rate=rate or self.rate)
+        layout = "mono" if self.channel is None else self._stream.layout.name
+        # Packed format: PyAV 18 crashes on frames with more than seven planes.
+        resampler = av.AudioResampler(format="flt", layout=layout, rate=rate or self.rate)
         for frame in filter(is_valid_audio, decoded(self._container, self._stream)):
             if frame.pts is None or frame.time_base is None:
                 return
             for mono in resampler.resample(frame):
                 if mono.pts is not None and mono.time_base is not None:
-                    yield float(mono.pts * mono.time_base), mono.to_ndarray()[0]
+                    wav = mono.to_ndarray().reshape(-1, mono.layout.nb_channels)
+                    yield float(mono.pts * mono.time_base), wav[:, self.channel or 0]
 
 
 def _seek(container: InputContainer, time_s: float) -> None:

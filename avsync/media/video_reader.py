@@ -24,6 +24,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from avsync.media.container import MAX_GAP_S, MAX_PIXELS, decoded, open_media, video_stream
 from avsync.media.container import UnreadableMedia as UnreadableMedia
 from avsync.media.prefetch import prefetch
+from avsync.media.read_log import ReadLog
 from avsync.timing import FPS
 
 # Frames decoded before the caller asks for them.
@@ -62,7 +63,12 @@ class Tick(NamedTuple):
     image: np.ndarray
 
 
-def read_frames(path: str | os.PathLike[str], max_side: int | None = None) -> Iterator[VideoFrame]:
+def read_frames(
+    path: str | os.PathLike[str],
+    max_side: int | None = None,
+    stream: int = 0,
+    log: ReadLog | None = None,
+) -> Iterator[VideoFrame]:
     """Yield the frames of a video in presentation order, prefetched by a thread.
 
     Damaged frames are dropped, and a truncated file ends where it breaks off. Times increase: a
@@ -71,13 +77,16 @@ def read_frames(path: str | os.PathLike[str], max_side: int | None = None) -> It
     Args:
         path: a media file.
         max_side: largest longer side of the images, in pixels; larger frames are scaled down.
+        stream: position among the video streams without cover art, from 0 (`MediaInfo.videos`).
+        log: filled while frames are read, complete after the last one.
 
     Raises:
         UnreadableMedia: at the first step, if no frame can be decoded.
+        ValueError: at the first step, if there is no such stream.
     """
     if max_side is not None and max_side < 2:
         raise ValueError(f"max_side must be at least 2 pixels, got {max_side}")
-    return prefetch(_frames(path, max_side), PREFETCHED_FRAMES)
+    return prefetch(_frames(path, max_side, stream, log), PREFETCHED_FRAMES)
 
 
 def at_rate(frames: Iterable[VideoFrame], fps: float = FPS) -> Iterator[Tick]:
@@ -239,7 +248,10 @@ def _frames_with_times(
 
 
 def read_decoded_frames(
-    path: str | os.PathLike[str], max_side: int | None = None
+    path: str | os.PathLike[str],
+    max_side: int | None = None,
+    stream: int = 0,
+    log: ReadLog | None = None,
 ) -> Generator["DecodedVideoFrame"]:
     """Yield the frames of a video in presentation order as decoded, without conversion to RGB.
 
@@ -247,14 +259,16 @@ def read_decoded_frames(
     for arguments and errors.
     """
     with open_media(path) as container:
-        stream = video_stream(container)
-        to_rgb = RgbConverter(pixel_ratio(stream), max_side)
-        for time_s, frame in decode_video_frames(container, stream):
+        video = video_stream(container, stream)
+        to_rgb = RgbConverter(pixel_ratio(video), max_side)
+        for time_s, frame in decode_video_frames(container, video):
             yield DecodedVideoFrame(time_s, frame, to_rgb)
 
 
-def _frames(path: str | os.PathLike[str], max_side: int | None) -> Generator[VideoFrame]:
-    with closing(read_decoded_frames(path, max_side)) as frames:
+def _frames(
+    path: str | os.PathLike[str], max_side: int | None, stream: int, log: ReadLog | None
+) -> Generator[VideoFrame]:
+    with closing(read_decoded_frames(path, max_side, stream, log)) as frames:
         for frame in frames:
             yield VideoFrame(frame.time_s, frame.rgb())
 

@@ -1,6 +1,6 @@
 """Re-encode audio like its source: codec, rate, channels and bit rate, or the nearest available."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fractions import Fraction
 from io import BytesIO
 from itertools import islice
@@ -46,18 +46,29 @@ class AudioPlan(NamedTuple):
         return f"{words} at {round(self.bit_rate / 1000)} kb/s" if self.bit_rate else words
 
 
-def plan_audio_streams(source: Path, writing: OutputContainer) -> dict[int, AudioPlan]:
+def plan_audio_streams(
+    source: Path, writing: OutputContainer, positions: Collection[int] | None = None
+) -> dict[int, AudioPlan]:
     """Plan the encoding of the audio streams of a file for a container, by stream index.
+
+    Args:
+        source: the file.
+        writing: the container.
+        positions: which streams, counted among the audio streams from 0; None for all.
 
     Raises:
         ValueError: if a stream cannot be decoded.
     """
     with open_media(source) as reading:
-        streams = reading.streams.audio
+        streams = [
+            audio
+            for position, audio in enumerate(reading.streams.audio)
+            if positions is None or position in positions
+        ]
         for audio in streams:
             if audio.codec_context is None or not audio.codec_context.sample_rate:
                 raise ValueError(f"its audio (stream {audio.index}) cannot be decoded")
-        measured = _bit_rates(reading)
+        measured = _bit_rates(reading, streams)
         return {audio.index: _plan(audio, writing, measured[audio.index]) for audio in streams}
 
 
@@ -131,11 +142,14 @@ def _sample_format(encoder: str, source: str) -> str | None:
     return wide[0] if wide and source.startswith("s32") and encoder != "libmp3lame" else None
 
 
-def _bit_rates(reading: av.container.InputContainer) -> dict[int, int]:
+def _bit_rates(
+    reading: av.container.InputContainer, streams: Sequence[av.AudioStream]
+) -> dict[int, int]:
     """Measure bit rates from the first packets of the file; 0 if unknown."""
     bits: dict[int, int] = {}
     length_s: dict[int, float] = {}
-    streams = reading.streams.audio
+    if not streams:
+        return {}
     for packet in islice(reading.demux(streams), RATE_PACKETS * len(streams)):
         if packet.size and packet.duration and packet.time_base is not None:
             index = packet.stream_index

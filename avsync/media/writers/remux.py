@@ -8,7 +8,7 @@ without a time, encoder lead-in hidden by edit lists (MP4, MOV), audio before th
 import os
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
 from math import ceil
@@ -45,26 +45,31 @@ NO_LEAD_IN = ("pcm_", "flac", "alac")
 PCM = re.compile(r"pcm_(?:[fsu](?P<bits>\d+)(?:[bl]e)?|alaw|mulaw)")
 
 
+# One shift for all audio streams, or one per position among the audio streams, from 0.
+Shifts = float | Mapping[int, float]
+
+
 def shift_audio(
     source: str | os.PathLike[str],
     destination: str | os.PathLike[str],
-    shift_ms: float,
+    shift_ms: Shifts,
     *,
     overwrite: bool = False,
 ) -> tuple[str, ...]:
     """Copy a media file with its audio shifted by `shift_ms` against its video.
 
-    The packets of all streams are copied, with metadata, chapters, dispositions and rotation; every
-    audio stream is shifted. Audio that would precede the start of the file is dropped, except for
-    the few packets that the first one needs to decode completely. The shift is exact to 1 ms in
-    mp4, mov, mkv, webm, mpg and ts. An AVI has no timestamps: silent packets are inserted, or the
-    first packets dropped, which is exact for PCM and within half a packet (16 ms) for compressed
-    audio. The file is written atomically.
+    The packets of all streams are copied, with metadata, chapters, dispositions and rotation. Audio
+    that would precede the start of the file is dropped, except for the few packets that the first
+    one needs to decode completely. The shift is exact to 1 ms in mp4, mov, mkv, webm, mpg and ts.
+    An AVI has no timestamps: silent packets are inserted, or the first packets dropped, which is
+    exact for PCM and within half a packet (16 ms) for compressed audio. The file is written
+    atomically.
 
     Args:
         source: the file to copy, never written to.
         destination: the new file; its extension selects the container.
-        shift_ms: shift in milliseconds, positive = later; at most an hour.
+        shift_ms: shift in milliseconds, positive = later; at most an hour. A mapping shifts single
+            streams, by their positions among the audio streams, from 0; the others are not moved.
         overwrite: replace an existing destination.
 
     Returns:
@@ -83,29 +88,64 @@ def shift_audio(
 
 
 def write_shifted(
-    source: Path, partial: Path, destination: Path, shift_ms: float
+    source: Path, partial: Path, destination: Path, shift_ms: Shifts
 ) -> tuple[str, ...]:
     """Write the file of `shift_audio` to `partial`; errors name `destination`."""
-    if not abs(shift_ms) <= MAX_SHIFT_MS:
-        raise ValueError(f"shift_ms must lie within an hour, got {shift_ms}")
-    shift_s = Fraction(shift_ms) / 1000
-    with open_media(source) as reading, explain_write_errors(source, destination):
-        kind = container_format(partial)
-        wanted, left_out = supported_streams(reading, kind, None)
-        new = open_output(reading, partial, kind, wanted, spread_s=shift_s)
-        with new.writing:
-            for packet in copied_packets(reading, new, shift_s):
-                new.writing.mux_one(packet)
+    with open_media(source) as reading:
+        shifts_s = shifts_by_index(reading, shift_ms)
+        with explain_write_errors(source, destination):
+            kind = container_format(partial)
+            wanted, left_out = supported_streams(reading, kind, None)
+            spread_s = max(map(abs, shifts_s.values()), default=Fraction(0))
+            new = open_output(reading, partial, kind, wanted, spread_s=spread_s)
+            with new.writing:
+                for packet in copied_packets(reading, new, shifts_s):
+                    new.writing.mux_one(packet)
     return tuple(left_out)
 
 
-def copied_packets(
-    reading: InputContainer, new: OutputFile, shift_s: Fraction = Fraction(0)
-) -> Iterator[av.Packet]:
-    """Yield the packets of the copied streams, ready to be muxed, with audio `shift_s` later.
+def shifts_by_index(reading: InputContainer, shift_ms: Shifts) -> dict[int, Fraction]:
+    """Return the shifts of audio streams in seconds, by stream index.
 
-    Streams with an encoder in the new container are skipped.
+    Raises:
+        ValueError: if a shift is longer than an hour, or the file lacks a stream that is named.
     """
+    audio = reading.streams.audio
+    check_positions("shift_ms", shift_ms if isinstance(shift_ms, Mapping) else (), len(audio))
+    if not isinstance(shift_ms, Mapping):
+        _check_shift(shift_ms)
+        shift_ms = dict.fromkeys(range(len(audio)), shift_ms)
+    for shift in shift_ms.values():
+        _check_shift(shift)
+    return {audio[at].index: Fraction(shift) / 1000 for at, shift in shift_ms.items()}
+
+
+def check_positions(name: str, positions: Iterable[int], count: int) -> None:
+    """Check that an argument names audio streams that a file has.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    for position in positions:
+        if position not in range(count):
+            have = f"one of the file's {count} audio streams, counted from 0"
+            raise ValueError(f"{name} must name {have}, got {position}")
+
+
+def _check_shift(shift_ms: float) -> None:
+    if not abs(shift_ms) <= MAX_SHIFT_MS:
+        raise ValueError(f"shift_ms must lie within an hour, got {shift_ms}")
+
+
+def copied_packets(
+    reading: InputContainer, new: OutputFile, shifts_s: Mapping[int, Fraction] | None = None
+) -> Iterator[av.Packet]:
+    """Yield the packets of the copied streams, ready to be muxed.
+
+    Audio is shifted by the `shifts_s` of its stream index. Streams with an encoder in the new
+    container are skipped.
+    """
+    shifts_s = shifts_s or {}
     kind = new.writing.format.name
     copies = new.copies
     last_dts: dict[int, int] = {}
@@ -117,7 +157,7 @@ def copied_packets(
         packets(reading, *(reading.streams[index] for index in copies))
     ):
         index = packet.stream_index
-        copy = copies[index]
+        copy, shift_s = copies[index], shifts_s.get(packet.stream_index, Fraction(0))
         if index in avi_audio:
             ready = list(avi_audio[index].schedule(packet, shift_s))
         elif index in lead_ins:

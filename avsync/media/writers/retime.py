@@ -1,8 +1,9 @@
 """Retime the audio of a file by a time map and re-encode it; everything else is copied."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,9 +27,12 @@ from avsync.media.writers.output_container import (
     open_output,
     supported_streams,
 )
-from avsync.media.writers.remux import copied_packets
+from avsync.media.writers.remux import check_positions, copied_packets, shifts_by_index
 from avsync.media.writers.time_map import AudioSegment, apply_time_map, played_segments
 from avsync.timing import SAMPLE_RATE
+
+# Segments of all audio streams, or of each stream by its position among them, from 0.
+Segments = Sequence[AudioSegment] | Mapping[int, Sequence[AudioSegment]]
 
 
 class CopyForecast(NamedTuple):
@@ -41,21 +45,24 @@ class CopyForecast(NamedTuple):
 def retime_audio(
     source: str | os.PathLike[str],
     destination: str | os.PathLike[str],
-    segments: Sequence[AudioSegment],
+    segments: Segments,
     *,
+    shifts_ms: Mapping[int, float] | None = None,
     overwrite: bool = False,
 ) -> CopyForecast:
     """Copy a media file with its audio shifted segment by segment, or resampled for a drift.
 
-    Every audio stream is decoded, retimed, and encoded like the original: codec, rate, channels and
-    bit rate, or the nearest available. All other streams are copied. Memory does not grow with the
-    file.
+    Audio is decoded, retimed, and encoded like the original: codec, rate, channels and bit rate, or
+    the nearest available. All other streams are copied. Memory does not grow with the file.
 
     Args:
         source: the file to copy, never written to.
         destination: the new file; its extension selects the container.
         segments: by how much the audio leads, from when to when, in seconds from the first frame;
-            the first one also applies before it, and the last one to the end of the file.
+            the first one also applies before it, and the last one to the end of the file. A mapping
+            retimes single streams, by their positions among the audio streams, from 0; the others
+            are copied without re-encoding.
+        shifts_ms: shifts of streams that are copied, by position, positive = later.
         overwrite: replace an existing destination.
 
     Returns:
@@ -67,52 +74,88 @@ def retime_audio(
     source, destination = Path(source), Path(destination)
     check_destination(source, destination, overwrite=overwrite)
     with atomic_output(destination) as partial:
-        return write_retimed(source, partial, destination, segments)
+        return write_retimed(source, partial, destination, segments, shifts_ms=shifts_ms)
 
 
 def write_retimed(
-    source: Path, partial: Path, destination: Path, segments: Sequence[AudioSegment]
+    source: Path,
+    partial: Path,
+    destination: Path,
+    segments: Segments,
+    *,
+    shifts_ms: Mapping[int, float] | None = None,
 ) -> CopyForecast:
     """Write the file of `retime_audio` to `partial`; errors name `destination`."""
-    if not segments:
-        raise ValueError("segments must hold at least one, got none")
     video_s = probe_media(source).video_start_s
-    with open_media(source) as reading, explain_write_errors(source, destination):
-        kind = container_format(partial)
-        with av.open(f"file:{partial}", "w", format=kind) as unwritten:
-            plans = plan_audio_streams(source, unwritten)
-        wanted, left_out = supported_streams(reading, kind, plans)
-        new = open_output(reading, partial, kind, wanted, plans)
-        with new.writing:
-            made = [
-                _retimed_stream(source, number, new, index, plan, segments, video_s)
-                for number, (index, plan) in enumerate(plans.items())
-            ]
-            for packet in copied_packets(reading, new):
-                time_s = (packet.dts or 0) * packet.time_base
-                for audio in made:
-                    audio.write_until(time_s)
-                new.writing.mux_one(packet)
-            for audio in made:
-                audio.write_until(None)
+    with open_media(source) as reading:
+        audio = reading.streams.audio
+        maps = _segments_by_position(segments, shifts_ms or {}, len(audio))
+        shifts_s = shifts_by_index(reading, shifts_ms or {})
+        with explain_write_errors(source, destination):
+            kind = container_format(partial)
+            plans = _plans(source, partial, kind, maps)
+            wanted, left_out = supported_streams(reading, kind, plans)
+            spread_s = max(map(abs, shifts_s.values()), default=Fraction(0))
+            new = open_output(reading, partial, kind, wanted, plans, spread_s)
+            with new.writing:
+                made = [
+                    _retimed_stream(source, at, new, index, plans[index], maps[at], video_s)
+                    for at, index in ((at, audio[at].index) for at in maps)
+                ]
+                for packet in copied_packets(reading, new, shifts_s):
+                    time_s = (packet.dts or 0) * packet.time_base
+                    for encoded in made:
+                        encoded.write_until(time_s)
+                    new.writing.mux_one(packet)
+                for encoded in made:
+                    encoded.write_until(None)
     return CopyForecast(tuple(plan.describe() for plan in plans.values()), tuple(left_out))
 
 
-def forecast_copy(source: Path, destination: Path, *, encode: bool) -> CopyForecast:
-    """Forecast a copy of `source`, with audio re-encoded or copied; nothing is written.
+def forecast_copy(
+    source: Path, destination: Path, *, encode: bool | Collection[int]
+) -> CopyForecast:
+    """Forecast a copy of `source`; nothing is written.
+
+    Args:
+        source: the file to copy.
+        destination: the new file.
+        encode: whether audio is re-encoded, or the positions of the audio streams that are.
 
     Raises:
+        ValueError: if the file lacks an audio stream that is named.
         RuntimeError: if the container of the destination cannot hold it.
     """
-    with open_media(source) as reading, explain_write_errors(source, destination):
-        kind = container_format(destination)
-        plans: AudioPlans | None = None
-        if encode:
-            with av.open(f"file:{destination}", "w", format=kind) as unwritten:
-                plans = plan_audio_streams(source, unwritten)
-        _, left_out = supported_streams(reading, kind, plans)
-        words = tuple(plan.describe() for plan in (plans or {}).values())
-        return CopyForecast(words, tuple(left_out))
+    with open_media(source) as reading:
+        count = len(reading.streams.audio)
+        positions = range(count if encode else 0) if isinstance(encode, bool) else encode
+        check_positions("encode", positions, count)
+        with explain_write_errors(source, destination):
+            kind = container_format(destination)
+            plans = _plans(source, destination, kind, positions)
+            _, left_out = supported_streams(reading, kind, plans)
+    return CopyForecast(tuple(plan.describe() for plan in plans.values()), tuple(left_out))
+
+
+def _segments_by_position(
+    segments: Segments, shifts_ms: Mapping[int, float], count: int
+) -> dict[int, Sequence[AudioSegment]]:
+    if isinstance(segments, Mapping):
+        maps = dict(segments)
+    else:
+        rest = [position for position in range(count) if position not in shifts_ms]
+        maps = dict.fromkeys(rest, segments)
+    if not segments or not all(maps.values()):
+        raise ValueError("segments must hold at least one, got none")
+    check_positions("segments", maps, count)
+    if both := sorted(set(maps) & set(shifts_ms)):
+        raise ValueError(f"an audio stream has either segments or a shift, got both for {both[0]}")
+    return maps
+
+
+def _plans(source: Path, destination: Path, kind: str, positions: Collection[int]) -> AudioPlans:
+    with av.open(f"file:{destination}", "w", format=kind) as unwritten:
+        return plan_audio_streams(source, unwritten, positions)
 
 
 def _retimed_stream(

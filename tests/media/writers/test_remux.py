@@ -138,6 +138,23 @@ def test_every_audio_track_moves(make_clip, clip_sync, tmp_path):
         np.testing.assert_allclose(clip_sync(tmp_path / "new.mkv", stream), 200, atol=1.05)
 
 
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4", "clip.avi"])
+def test_a_mapping_moves_only_the_streams_that_it_names(make_clip, clip_sync, tmp_path, name):
+    new = tmp_path / f"new{os.path.splitext(name)[1]}"
+    shift_audio(make_clip(name, tracks=3, **LATE), new, {1: 200.0, 2: -120.0})
+    for stream, moved_ms in enumerate((0, 200, -120)):
+        np.testing.assert_allclose(clip_sync(new, stream), moved_ms, atol=1.05)
+
+
+def test_a_mapping_that_names_no_stream_of_the_file_is_refused(make_clip, tmp_path):
+    clip = make_clip("clip.mkv", tracks=2)
+    cause = r"shift_ms must name one of the file's 2 audio streams, counted from 0, got 2"
+    with pytest.raises(ValueError, match=cause):
+        shift_audio(clip, tmp_path / "new.mkv", {0: 40.0, 2: 40.0})
+    with pytest.raises(ValueError, match="shift_ms must lie within an hour, got 4000000"):
+        shift_audio(clip, tmp_path / "new.mkv", {0: 4e6})
+
+
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mov"])
 def test_rotation_and_title_are_kept(make_clip, tmp_path, name):
     shifted = tmp_path / f"new{os.path.splitext(name)[1]}"

@@ -92,6 +92,22 @@ def test_frames_are_copied_and_tracks_keep_their_names(make_clip, clip_sync, tmp
         np.testing.assert_allclose(clip_sync(new, track), 0, atol=1.5)
 
 
+def test_streams_are_retimed_shifted_or_left_each_by_itself(make_clip, clip_sync, tmp_path):
+    clip, new = make_clip("clip.mkv", tracks=3, **JUMP), tmp_path / "new.mkv"
+    done = retime_audio(clip, new, {1: REPAIR}, shifts_ms={2: 120.0})
+    assert len(done.encoded) == 1
+    np.testing.assert_allclose(clip_sync(new, 0), clip_sync(clip), atol=1.05)
+    np.testing.assert_allclose(clip_sync(new, 1), 0, atol=1.5)
+    np.testing.assert_allclose(clip_sync(new, 2), clip_sync(clip) + 120, atol=1.05)
+    copied = [{bytes(p) for p in av.open(path).demux(audio=2) if p.size} for path in (clip, new)]
+    assert copied[0] == copied[1]
+    assert forecast_copy(clip, tmp_path / "other.mkv", encode=[1]) == done
+    with pytest.raises(ValueError, match="either segments or a shift, got both for 1"):
+        retime_audio(clip, tmp_path / "b.mkv", {1: REPAIR}, shifts_ms={1: 120.0})
+    with pytest.raises(ValueError, match="encode must name one of the file's 3 audio streams"):
+        forecast_copy(clip, tmp_path / "b.mkv", encode={3})
+
+
 def test_six_channels_stay_six(make_clip, clip_sync, tmp_path):
     clip = make_clip("clip.mp4", layout="5.1", **JUMP)
     done = retime_audio(clip, tmp_path / "new.mp4", REPAIR)

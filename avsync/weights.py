@@ -20,6 +20,8 @@ from avsync.atomic import replacing, write_text
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Released weights, their configs, and the face detector.
+PRETRAINED = Path(__file__).parent / "pretrained"
 CONVERT_FIRST = "run `avsync convert NAME FILE -o OUT.safetensors` on published weights first"
 # The key of the calibration in the config file; all other keys are fields of the config.
 CALIBRATION = "calibration"

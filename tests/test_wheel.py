@@ -51,13 +51,21 @@ def test_the_wheel_holds_the_package_with_its_types_and_weights(wheel):
     for row in (row for row in list_models() if row.file):
         weights = f"avsync/pretrained/{row.file}"
         assert {weights, weights.replace(".safetensors", ".json")} <= names
+    assert {f"avsync/pretrained/yunet_n_320_320{end}" for end in (".onnx", ".LICENSE")} <= names
+    (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+    said = zipfile.ZipFile(wheel).read(metadata).decode()
+    assert "License-Expression: MIT AND Apache-2.0\n" in said
+    folder = metadata.removesuffix("METADATA") + "licenses"
+    assert {f"{folder}/LICENSE", f"{folder}/avsync/pretrained/yunet_n_320_320.LICENSE"} <= names
     outside = {name.split("/")[0] for name in names if not name.startswith("avsync")}
     assert not outside
 
 
 def test_the_wheel_runs_the_demo(installed, tmp_path):
-    # Without what would lead back to the checkout, and without a face detector fetched before.
-    said = run(installed / "avsync", "demo", cwd=tmp_path, PYTHONPATH="", PATH=str(installed))
+    # Without what would lead back to the checkout, and with a proxy that nobody serves: no network.
+    alone = {"PYTHONPATH": "", "PATH": str(installed), "AVSYNC_YUNET": ""}
+    alone |= dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    said = run(installed / "avsync", "demo", cwd=tmp_path, **alone)
     assert "The shift was found and repaired." in said
     assert (tmp_path / "avsync-demo" / "report.html").stat().st_size > 10_000
     fixed = run(installed / "avsync", "check", "avsync-demo/fixed.mp4", cwd=tmp_path)

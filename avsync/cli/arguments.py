@@ -29,7 +29,7 @@ Flag = tyro.conf.FlagCreatePairsOff[bool]
 
 
 def detector_name(detector: Detector) -> str | None:
-    """Return the detector's name, None for the best one available."""
+    """Return the detector's name, None for `best`."""
     return None if detector == "best" else detector
 
 

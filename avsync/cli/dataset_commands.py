@@ -45,7 +45,7 @@ def prepare(
             and give the store its splits.json.
         lists: lists of that corpus, files or names in the folder; by default all that are found.
         crops: crops besides face and mouth: head, 224 x 224 pixels, for syncnet; 226 MB a minute.
-        detector: the face detector; `best` is YuNet where it is available.
+        detector: the face detector; `best` is YuNet.
         workers: number of processes.
         min_face_px: narrower faces are rejected, in pixels of the source.
         min_duration_s: shorter tracks are rejected.
@@ -90,7 +90,7 @@ def features(
         stream: features of the faces, or of the audio.
         layer: dotted name of the module whose output is written; by default the embeddings that the
             model compares.
-        detector: the face detector; `best` is YuNet where it is available.
+        detector: the face detector; `best` is YuNet.
     """
     model_card(model, "sync")
     if not sources:

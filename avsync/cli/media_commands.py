@@ -55,7 +55,7 @@ def check(
         model: a name that `avsync models` lists.
         weights: a checkpoint of that model instead of the released one.
         search: largest offset searched for, in seconds, either way.
-        detector: the face detector; `best` is YuNet where it is available.
+        detector: the face detector; `best` is YuNet.
         workers: number of processes; a file that crashes one affects no other file.
         json: write the results here as JSON; `-` prints the JSON and nothing else.
         jsonl: write one line of JSON per file here, as soon as the file is checked.
@@ -138,7 +138,7 @@ def fix(
         model: a name that `avsync models` lists.
         weights: a checkpoint of that model instead of the released one.
         search: largest offset searched for, in seconds, either way.
-        detector: the face detector; `best` is YuNet where it is available.
+        detector: the face detector; `best` is YuNet.
         min_confidence: refuse below this confidence; default 0.8.
         force: write even if the repair would be refused.
         dry_run: print the repair, write nothing.
@@ -215,7 +215,7 @@ def separate(
         who: which voices: all, left, right, or an index from 0, counted from the left.
         model: a separation model that `avsync models` lists.
         weights: a checkpoint of that model instead of the released one.
-        detector: the face detector; `best` is YuNet where it is available.
+        detector: the face detector; `best` is YuNet.
         mux: also write a video for each voice: voice_0.mp4 for an mp4, with that voice alone.
         html: write a report page with spectrograms, masks and players here.
         references: folder with the true voice_0.wav, ... and rest.wav, to compute SDR against.
@@ -272,7 +272,7 @@ def talk(
             from the left.
         model: synctalklip or wav2lip.
         weights: a checkpoint of that model; none is shipped.
-        detector: the face detector; `best` is YuNet where it is available.
+        detector: the face detector; `best` is YuNet.
         json: write the result here as JSON; `-` prints the JSON and nothing else.
         overwrite: replace an existing file.
     """

@@ -1,8 +1,6 @@
-"""Detect faces in an image: YuNet, or OpenCV's Haar cascade where YuNet is not available."""
+"""Detect faces in an image: YuNet, which the package contains, or OpenCV's Haar cascade."""
 
 import os
-import warnings
-from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -10,9 +8,9 @@ import cv2
 import numpy as np
 
 from avsync.faces.crops import Face
-from avsync.weights import cache_folder, fetch
+from avsync.weights import PRETRAINED, sha256_of
 
-YUNET_URL = "https://github.com/ShiqiYu/libfacedetection.train/raw/master/onnx/yunet_n_320_320.onnx"
+YUNET_FILE = "yunet_n_320_320.onnx"
 YUNET_SHA256 = "81dbde155e982455488235acb8ec2dec5d647edf7cf7080d33e4abb69b93a0d2"
 YUNET_VARIABLE = "AVSYNC_YUNET"
 DETECTORS = ("yunet", "haar")
@@ -38,33 +36,25 @@ class FaceDetector(Protocol):
 
 
 def find_detector(name: str | None = None) -> FaceDetector:
-    """Create the face detector of a name, or the best available one.
+    """Create the face detector of a name.
 
     Args:
-        name: one of `DETECTORS`; None tries YuNet and falls back to Haar with a warning.
+        name: one of `DETECTORS`; None is YuNet.
 
     Raises:
         ValueError: no detector has this name.
-        RuntimeError: YuNet was asked for by name and is not available.
+        RuntimeError: the file of YuNet is missing or damaged.
     """
     if name is not None and name not in DETECTORS:
         raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, got {name!r}")
-    if name == "haar":
-        return HaarDetector()
-    try:
-        return YuNetDetector()
-    except RuntimeError as error:
-        if name == "yunet":
-            raise
-        _warn_of_haar(str(error))
-        return HaarDetector()
+    return HaarDetector() if name == "haar" else YuNetDetector()
 
 
 class YuNetDetector:
     """YuNet, a network of 75 k parameters trained on WIDER FACE: boxes and five points.
 
     Args:
-        model: the ONNX file; by default `locate_yunet_model` finds it.
+        model: another ONNX file of the network; by default `locate_yunet_model` finds it.
         pixels: images are scaled down to this many pixels; if nothing is found in a larger image,
             it is scaled to twice that width and height and tried once more, for small faces.
         min_score: detections below this confidence are dropped.
@@ -114,7 +104,7 @@ class YuNetDetector:
 
 
 class HaarDetector:
-    """The frontal Haar cascade of the OpenCV wheel: needs no download, loses turned heads.
+    """The frontal Haar cascade of the OpenCV wheel, which loses turned heads.
 
     The cascade returns squares only. Boxes and points are placed where they are in such a square on
     average: the constants are medians over frames of GRID speaker 1 against YuNet, made symmetric.
@@ -171,42 +161,24 @@ def scale_down(image: np.ndarray, pixels: int) -> tuple[np.ndarray, float]:
 
 
 def locate_yunet_model() -> Path:
-    """Return the YuNet model: from `AVSYNC_YUNET`, or the cache folder, downloaded there once.
+    """Return the YuNet model: the file that `AVSYNC_YUNET` names, or the one in the package.
 
     Raises:
-        RuntimeError: `AVSYNC_YUNET` names no file, or the download fails.
+        RuntimeError: `AVSYNC_YUNET` names no file, or the one in the package is missing or damaged.
     """
     named = os.environ.get(YUNET_VARIABLE)
     if named:
         if not Path(named).is_file():
             raise RuntimeError(f"{YUNET_VARIABLE} names {named}, which is no file")
         return Path(named)
-    cached = cache_folder() / Path(YUNET_URL).name
-    failure = _fetch_failure(cached)
-    if failure is not None:
-        raise RuntimeError(failure)
-    return cached
-
-
-@cache
-def _fetch_failure(destination: Path) -> str | None:
-    # Cached, so that a machine without a network waits for an answer once in a process, not for
-    # every detector.
-    try:
-        fetch(YUNET_URL, YUNET_SHA256, destination, timeout_s=5.0)
-    except (RuntimeError, OSError) as error:
-        return str(error)
-    return None
-
-
-@cache
-def _warn_of_haar(cause: str) -> None:
-    warnings.warn(
-        "Faces are detected with OpenCV's Haar cascade, which loses turned heads, because the "
-        f"YuNet detector is not available: {cause}. Set {YUNET_VARIABLE} to its file to use it.",
-        RuntimeWarning,
-        stacklevel=3,
-    )
+    shipped = PRETRAINED / YUNET_FILE
+    if not shipped.is_file():
+        raise RuntimeError(f"there is no face detector {shipped}: reinstall avsync")
+    if (found := sha256_of(shipped)) != YUNET_SHA256:
+        raise RuntimeError(
+            f"{shipped} is damaged: sha256 {found}, expected {YUNET_SHA256}; reinstall avsync"
+        )
+    return shipped
 
 
 def _load_cascade(name: str) -> cv2.CascadeClassifier:

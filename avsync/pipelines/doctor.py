@@ -2,14 +2,13 @@
 
 import platform
 import sys
-import warnings
 from importlib import metadata
 from typing import NamedTuple
 
 import avsync.tasks.registry as registry
-from avsync.faces.detector import find_detector
+from avsync.faces.detector import YUNET_VARIABLE, find_detector, locate_yunet_model
 from avsync.tasks.card import ModelCard
-from avsync.weights import cache_folder, sha256_of
+from avsync.weights import PRETRAINED, cache_folder, sha256_of
 
 CORE = (
     "torch",
@@ -40,7 +39,7 @@ class DoctorFinding(NamedTuple):
 
 
 def doctor() -> tuple[DoctorFinding, ...]:
-    """Check the installation. Nothing is installed, but the face detector may be downloaded."""
+    """Check the installation; nothing is installed or downloaded."""
     return (*_packages(), _device(), _detector(), *_models(), *_surroundings())
 
 
@@ -76,18 +75,12 @@ def _device() -> DoctorFinding:
 
 def _detector() -> DoctorFinding:
     try:
-        with warnings.catch_warnings(action="ignore"):  # the finding says the same
-            detector = find_detector()
+        path = locate_yunet_model()
+        find_detector("yunet")
     except RuntimeError as error:
         return DoctorFinding("face detector", False, str(error))
-    if detector.name == "yunet":
-        return DoctorFinding("face detector", True, "YuNet")
-    return DoctorFinding(
-        "face detector",
-        True,
-        "Haar cascade, which misses more faces; YuNet is downloaded once a network is available, "
-        "or set AVSYNC_YUNET to the file yunet_n_320_320.onnx",
-    )
+    where = "shipped file intact" if path.parent == PRETRAINED else f"{YUNET_VARIABLE} names {path}"
+    return DoctorFinding("face detector", True, f"YuNet, {where}")
 
 
 def _models() -> list[DoctorFinding]:
@@ -99,7 +92,7 @@ def _weights(card: ModelCard) -> tuple[bool | None, str]:
         return None, f"no weights are published: `avsync train {card.train}`"
     if card.file is None:
         return None, f"bring its weights with `avsync convert {card.name}`"
-    path = registry.PRETRAINED / card.file
+    path = PRETRAINED / card.file
     if not path.is_file():
         return False, "no weights in this installation"
     if sha256_of(path) != card.sha256:

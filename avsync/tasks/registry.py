@@ -8,12 +8,12 @@ from avsync import weights as checkpoints
 from avsync.tasks.calibration import read_calibration
 from avsync.tasks.card import Config, Job, ModelCard
 from avsync.tasks.catalog import MODELS
+from avsync.weights import PRETRAINED as PRETRAINED
 
 if TYPE_CHECKING:
     from torch import nn
 
 Model = TypeVar("Model")
-PRETRAINED = Path(__file__).parents[1] / "pretrained"
 
 
 def list_models() -> tuple[ModelCard, ...]:

@@ -100,7 +100,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
-    parser.add_argument("--detector", help="yunet or haar; by default the best available")
+    parser.add_argument("--detector", help="yunet or haar; by default yunet")
     arguments = parser.parse_args()
     model = create_model("dense_sync", pretrained=True)
     grid_ms = 1000 * model.zero_s

@@ -116,15 +116,22 @@ def test_models_reports_licence_and_origin_of_each(run):
 
 
 def test_doctor_names_packages_device_detector_and_model(run, monkeypatch):
-    monkeypatch.setenv("AVSYNC_YUNET", "none.onnx")
+    monkeypatch.delenv("AVSYNC_YUNET", raising=False)
     code, out, _ = run("doctor")
-    assert code in (0, 1)
+    assert code == 0
+    assert "YuNet, shipped file intact" in out
     for topic in ("torch", "device", "face detector", "model dense_sync", "cache", "extra train"):
         assert topic in out
 
 
-def test_doctor_gives_the_command_for_a_missing_extra(monkeypatch):
+def test_doctor_reports_a_face_detector_that_cannot_be_used(run, monkeypatch):
     monkeypatch.setenv("AVSYNC_YUNET", "none.onnx")
+    code, out, _ = run("doctor")
+    assert code == 1
+    assert "AVSYNC_YUNET names none.onnx, which is no file" in out
+
+
+def test_doctor_gives_the_command_for_a_missing_extra():
     from avsync.pipelines.doctor import EXTRAS, doctor
 
     extras = [finding for finding in doctor() if finding.topic.startswith("extra")]

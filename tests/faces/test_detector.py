@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from avsync.faces import detector as detector_module
 from avsync.faces.detector import (
+    YUNET_FILE,
+    YUNET_SHA256,
     YUNET_VARIABLE,
     HaarDetector,
     YuNetDetector,
@@ -16,24 +17,20 @@ from avsync.faces.detector import (
 )
 from avsync.faces.tracking import iou
 from avsync.media.video_reader import read_frames
+from avsync.synthetic.lips import MouthPose
+from avsync.synthetic.scene import Scene
+from avsync.weights import PRETRAINED
 
 
-@pytest.fixture
-def no_yunet(monkeypatch, tmp_path):
-    """Remove the model and the network."""
+@pytest.fixture(autouse=True)
+def shipped(monkeypatch):
+    """Use the model in the package, whatever the environment names."""
     monkeypatch.delenv(YUNET_VARIABLE, raising=False)
-    monkeypatch.setenv("AVSYNC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(detector_module, "YUNET_URL", (tmp_path / "not-there.onnx").as_uri())
-    detector_module._fetch_failure.cache_clear()
-    detector_module._warn_of_haar.cache_clear()
-    yield
-    detector_module._fetch_failure.cache_clear()
-    detector_module._warn_of_haar.cache_clear()
 
 
 @pytest.fixture(scope="module")
-def yunet(shared) -> YuNetDetector:
-    return YuNetDetector(shared / "models" / "yunet_n_320_320.onnx")
+def yunet() -> YuNetDetector:
+    return YuNetDetector(PRETRAINED / YUNET_FILE)
 
 
 def frames_of(folder: Path, step: int) -> list[np.ndarray]:
@@ -126,24 +123,40 @@ def test_the_model_is_taken_from_the_environment_variable(monkeypatch, tmp_path)
         YuNetDetector()
 
 
-def test_without_yunet_haar_is_used_with_one_warning(no_yunet):
-    with pytest.warns(RuntimeWarning, match="OpenCV's Haar cascade") as warned:
-        assert find_detector().name == "haar"
-        assert find_detector().name == "haar"
-    assert len(warned) == 1
+@pytest.mark.parametrize("name", [None, "yunet"])
+def test_the_shipped_yunet_is_the_default_without_network_or_warning(name, monkeypatch, recwarn):
+    monkeypatch.setattr("socket.socket", lambda *a, **k: pytest.fail("the network was used"))
+    found = find_detector(name)
+    assert found.name == "yunet"
+    image = Scene(3, 1, 360, 288).render(0, 0.0, (MouthPose(5, 6, 0, 0, 0, 0, 0),))
+    (face,) = found(image.image)
+    assert iou(face.box, image.boxes[0]) > 0.5
+    assert not recwarn.list
 
 
-def test_a_failed_download_is_not_tried_again(no_yunet, tmp_path):
-    with pytest.raises(RuntimeError, match="could not fetch"):
-        locate_yunet_model()
-    (tmp_path / "not-there.onnx").write_bytes(b"there now")
-    with pytest.raises(RuntimeError, match="could not fetch"):
-        locate_yunet_model()
+@pytest.mark.parametrize("name", [None, "yunet"])
+def test_a_wrong_file_in_the_environment_is_not_replaced_by_another_detector(name, monkeypatch):
+    monkeypatch.setenv(YUNET_VARIABLE, "gone.onnx")
+    with pytest.raises(RuntimeError, match=r"AVSYNC_YUNET names gone\.onnx, which is no file"):
+        find_detector(name)
 
 
-def test_yunet_asked_for_by_name_is_never_replaced(no_yunet):
-    with pytest.raises(RuntimeError, match="could not fetch"):
-        find_detector("yunet")
+def test_a_damaged_or_missing_shipped_model_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr("avsync.faces.detector.PRETRAINED", tmp_path)
+    with pytest.raises(RuntimeError, match=rf"no face detector .*{YUNET_FILE}: reinstall avsync"):
+        find_detector()
+    data = bytearray((PRETRAINED / YUNET_FILE).read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / YUNET_FILE).write_bytes(data)
+    with pytest.raises(RuntimeError, match=r"is damaged: sha256 .*; reinstall avsync"):
+        find_detector()
+
+
+def test_the_licence_and_source_of_yunet_are_beside_it():
+    text = (PRETRAINED / YUNET_FILE).with_suffix(".LICENSE").read_text(encoding="utf-8")
+    for part in ("libfacedetection.train", YUNET_SHA256, "Copyright 2018-2022 OpenMMLab"):
+        assert part in text
+    assert "Apache License" in text and "END OF TERMS AND CONDITIONS" in text
 
 
 def test_an_unknown_detector_lists_the_names():

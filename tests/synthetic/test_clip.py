@@ -10,6 +10,7 @@ from avsync.faces.crops import cut_mouth
 from avsync.synthetic import SyntheticClip, iter_frames, render
 from avsync.synthetic.lips import MouthPose
 from avsync.synthetic.scene import RenderedFrame, Scene
+from avsync.weights import PRETRAINED
 
 SMALL = {"size": (160, 128), "sample_rate": 16000}
 
@@ -125,9 +126,8 @@ def test_the_haar_cascade_finds_nearly_every_face():
     assert found >= 9
 
 
-@pytest.mark.real_data
-def test_yunet_finds_every_face_and_its_points(shared):
-    model = str(shared / "models" / "yunet_n_320_320.onnx")
+def test_yunet_finds_every_face_and_its_points():
+    model = str(PRETRAINED / "yunet_n_320_320.onnx")
     detector = cv2.FaceDetectorYN.create(model, "", (360, 288), 0.7)
     errors = []
     for seed in range(10):

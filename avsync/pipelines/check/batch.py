@@ -92,7 +92,7 @@ def check_files(
         weights: a checkpoint of the named model instead of the released one.
         profile: tolerance profile, as in `check`.
         search_s: seconds searched to either side.
-        detector: name of the face detector, None for the best available.
+        detector: name of the face detector, None for YuNet.
         workers: worker processes; 0 checks in this process, where a file that crashes a decoder
             ends the batch. Workers load the model by its name: not with a model object.
         results: a file of JSON lines to write, one line for each file as soon as it is checked; at
@@ -113,7 +113,7 @@ def check_files(
     if workers and not isinstance(model, str):
         raise ValueError("workers must be 0 for a model object: other processes load it by name")
     weights = None if weights is None else str(weights)
-    # Wrong arguments are reported before the detector is loaded, which may need a download.
+    # Wrong arguments are reported before anything is loaded.
     videos = find_videos(files)
     if isinstance(model, str):
         model_card(model)

@@ -80,7 +80,7 @@ def check(
             calibration in the JSON beside it, a cautious default is used, with a warning.
         profile: tolerance profile, a name in `avsync.PROFILES`.
         search_s: seconds searched to either side.
-        detector: the face detector: `yunet`, `haar`, an object, or None for the best available.
+        detector: the face detector: `yunet`, `haar`, an object, or None for YuNet.
         progress: called with the share that is done, 0 to 1.
 
     Raises:

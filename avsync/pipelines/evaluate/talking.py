@@ -67,7 +67,7 @@ class TalkingEvaluation:
         transcripts: folder of NAME.align or NAME.txt with the true words, for the reader.
         beam: beam width of the reader; 1 is greedy.
         unknown: words that the reader's vocabulary cannot write: `refuse` or `count` as errors.
-        detector: face detector for videos; `best` is YuNet if it is available.
+        detector: face detector for videos; `best` is YuNet.
         json: write the figures to this file, with those of each clip.
         sheet: write an image of the faces of the first clips, .png or .jpg: the true ones, and the
             generated ones below them.

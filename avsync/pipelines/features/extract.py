@@ -69,7 +69,7 @@ def extract_features(
         weights: a checkpoint of the named model instead of the released one.
         stream: `video` or `audio`.
         layer: a module of the model, by its dotted name; see `FrozenFeatures`.
-        detector: the face detector, by name or object; None for the best available.
+        detector: the face detector, by name or object; None for YuNet.
         say: called with the result of each source.
 
     Returns:

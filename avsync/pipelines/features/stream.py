@@ -67,7 +67,7 @@ def video_features(
     Args:
         frozen: computes the features of its stream.
         path: the video.
-        detector: detects the faces, if the stream is `video`; None for the best available.
+        detector: detects the faces, if the stream is `video`; None for YuNet.
 
     Raises:
         UnreadableMedia: the file cannot be used.

@@ -77,7 +77,7 @@ def prepare(
             `splits.json`.
         lists: lists of that corpus, files or names in the folder; without any, all that exist.
         crops: further crops: `head`, 224 x 224 pixels as SyncNet takes them, 226 MB a minute.
-        detector: the face detector, by name, or None for the best available; an object needs one
+        detector: the face detector, by name, or None for YuNet; an object needs one
             worker.
         workers: processes.
         min_face_px: narrower faces are rejected, in pixels of the source.

@@ -88,7 +88,7 @@ def separate(
         model: the name of a separation model that `avsync models` lists, or a separation task as
             an object in eval mode.
         weights: a checkpoint of the named model instead of the released one.
-        detector: the face detector: `yunet`, `haar`, an object, or None for the best available.
+        detector: the face detector: `yunet`, `haar`, an object, or None for YuNet.
         landmarker: for models that take landmarks; None for MediaPipe's.
         mux: also write one video per voice: the file with that voice as its audio, encoded with
             the codec of the original; all other streams are copied.

@@ -71,7 +71,7 @@ def talk(
         model: the name of a talking model that `avsync models` lists, or a talking task as an
             object in eval mode.
         weights: a checkpoint of the named model instead of the released one.
-        detector: the face detector: `yunet`, `haar`, an object, or None for the best available.
+        detector: the face detector: `yunet`, `haar`, an object, or None for YuNet.
         overwrite: replace an existing output.
         progress: called with the share done, 0 to 1.
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 # Released weights, their configs, and the face detector.
 PRETRAINED = Path(__file__).parent / "pretrained"
 CONVERT_FIRST = "run `avsync convert NAME FILE -o OUT.safetensors` on published weights first"
+REINSTALL = (
+    "reinstall avsync; to use changed weights, a changed config or another calibration, copy both "
+    "files elsewhere and name the copy as your own weights"
+)
 # The key of the calibration in the config file; all other keys are fields of the config.
 CALIBRATION = "calibration"
 # First bytes of files that are not safetensors -> what such a file is.
@@ -59,6 +63,15 @@ def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 of a file as 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_config(path: str | Path) -> str:
+    """Return the SHA-256 of the config beside weights, with its calibration, as 64 hex digits.
+
+    Hashed are the values, as JSON with sorted keys and without spaces, and not the bytes: line ends
+    that git converts, indentation and the order of keys change no result.
+    """
+    return _sha256_of_values(_read_config(Path(path)))
 
 
 def sha256_of_state(state_dict: Mapping[str, "Tensor"]) -> str:
@@ -137,28 +150,45 @@ def save_calibration(path: str | Path, calibration: Mapping[str, float]) -> None
     write_text(beside, _json_text({**_read_config(beside), CALIBRATION: dict(calibration)}))
 
 
-def load(path: str | Path, sha256: str | None = None, as_float32: bool = False) -> Checkpoint:
-    """Load a checkpoint on the CPU, after verifying its hash if one is given.
+def load(
+    path: str | Path,
+    sha256: str | None = None,
+    as_float32: bool = False,
+    config_sha256: str | None = None,
+) -> Checkpoint:
+    """Load a checkpoint on the CPU, after verifying its hashes if they are given.
 
-    `as_float32` widens half-precision tensors; released weights are stored in half precision.
+    Args:
+        path: the weights (.safetensors), with their config (.json) beside them.
+        sha256: the expected hash of the weights.
+        as_float32: widen half-precision tensors; released weights are stored in half precision.
+        config_sha256: the expected hash of the config, see `sha256_of_config`.
 
     Raises:
-        RuntimeError: the file is missing, damaged, not safetensors, or has another hash.
+        RuntimeError: a file is missing, damaged, not safetensors, or has another hash.
     """
     path = Path(path)
     _refuse_foreign(path)
     if sha256 is not None and (found := sha256_of(path)) != sha256:
-        raise RuntimeError(f"{path} is not the expected file: sha256 {found}, expected {sha256}")
+        raise RuntimeError(
+            f"{path} is not the expected file: sha256 {found}, expected {sha256}; {REINSTALL}"
+        )
+    config_path = path.with_suffix(".json")
+    config = _read_config(config_path)
+    if config_sha256 is not None and (found := _sha256_of_values(config)) != config_sha256:
+        raise RuntimeError(
+            f"the config {config_path} was changed: sha256 of its values {found}, "
+            f"expected {config_sha256}; {REINSTALL}"
+        )
     tensors = read_tensors(path)
     if as_float32:
         tensors = {
             name: tensor.float() if tensor.is_floating_point() else tensor
             for name, tensor in tensors.items()
         }
-    config = _read_config(path.with_suffix(".json"))
     calibration = config.pop(CALIBRATION, None)
     if not isinstance(calibration, dict | None):
-        raise RuntimeError(f"the calibration in {path.with_suffix('.json')} must be a JSON object")
+        raise RuntimeError(f"the calibration in {config_path} must be a JSON object")
     return Checkpoint(tensors, config, calibration)
 
 
@@ -193,6 +223,11 @@ def _refuse_foreign(path: Path) -> None:
         # these; the header's `{` is at byte 8.
         if start.startswith(signature) and start[8:9] != b"{":
             raise RuntimeError(f"{path} is not a safetensors file but {meaning}")
+
+
+def _sha256_of_values(config: Mapping[str, Any]) -> str:
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _json_text(config: Mapping[str, Any]) -> str:

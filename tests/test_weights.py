@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from avsync.atomic import replacing, write_text
-from avsync.weights import cache_folder, fetch, load, save, save_calibration, sha256_of
+from avsync.weights import (
+    cache_folder,
+    fetch,
+    load,
+    save,
+    save_calibration,
+    sha256_of,
+    sha256_of_config,
+)
 
 STATE = {"proj.weight": torch.arange(6.0).reshape(2, 3), "steps": torch.tensor(7)}
 CONFIG = {"dim": 24, "channels": [1, 2]}
@@ -177,6 +185,37 @@ def test_missing_weights_and_a_missing_config_are_named(checkpoint):
     checkpoint.with_suffix(".json").unlink()
     with pytest.raises(RuntimeError, match=r"there is no config .*m\.json"):
         load(checkpoint)
+
+
+def test_the_hash_of_a_config_is_that_of_its_values_and_not_of_its_bytes(checkpoint):
+    config = checkpoint.with_suffix(".json")
+    known = hashlib.sha256(b'{"channels":[1,2],"dim":24}').hexdigest()
+    lines = config.read_text()
+    for text in (lines, lines.replace("\n", "\r\n"), '{"dim": 24, "channels": [1, 2]}'):
+        config.write_bytes(text.encode())
+        assert sha256_of_config(config) == known
+        assert load(checkpoint, config_sha256=known).config == CONFIG
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"dim": 25},
+        {"channels": [2, 1]},
+        {"calibration": {"bias": 1.0}},
+        {"channels": None},
+        {"dim": 24.0},
+    ],
+)
+def test_a_changed_config_has_another_hash_and_is_refused_with_what_to_do(checkpoint, edit):
+    config = checkpoint.with_suffix(".json")
+    known = sha256_of_config(config)
+    config.write_text(json.dumps({**CONFIG, **edit}))
+    with pytest.raises(
+        RuntimeError, match=rf"config .*m\.json was changed: .* {known}; reinstall avsync"
+    ):
+        load(checkpoint, config_sha256=known)
+    assert load(checkpoint).state_dict
 
 
 @pytest.mark.parametrize(

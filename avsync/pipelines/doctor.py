@@ -8,7 +8,7 @@ from typing import NamedTuple
 import avsync.tasks.registry as registry
 from avsync.faces.detector import YUNET_VARIABLE, find_detector, locate_yunet_model
 from avsync.tasks.card import ModelCard
-from avsync.weights import PRETRAINED, cache_folder, sha256_of
+from avsync.weights import PRETRAINED, REINSTALL, cache_folder, sha256_of, sha256_of_config
 
 CORE = (
     "torch",
@@ -96,8 +96,17 @@ def _weights(card: ModelCard) -> tuple[bool | None, str]:
     if not path.is_file():
         return False, "no weights in this installation"
     if sha256_of(path) != card.sha256:
-        return False, f"{path} is damaged: reinstall avsync"
-    return True, f"shipped weights intact ({path.stat().st_size / 2**20:.1f} MiB), {card.licence}"
+        return False, f"{path} is damaged: {REINSTALL}"
+    beside = path.with_suffix(".json")
+    try:
+        if sha256_of_config(beside) != card.config_sha256:
+            return False, f"{beside} was changed, so verdicts may differ: {REINSTALL}"
+    except RuntimeError as error:
+        return False, f"{error}: {REINSTALL}"
+    return (
+        True,
+        f"shipped weights and config intact ({path.stat().st_size / 2**20:.1f} MiB), {card.licence}",
+    )
 
 
 def _surroundings() -> list[DoctorFinding]:

@@ -32,6 +32,8 @@ class ModelCard(NamedTuple):
         job: `sync` models score how well face and audio match in time, `separation` models extract
             one face's voice from a mixture, `reading` models transcribe speech, `talking` models
             generate a face that speaks given audio.
+        config_sha256: `sha256_of_config` of the JSON beside `file`, which holds config and
+            calibration; None without a file.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ModelCard(NamedTuple):
     measured: str
     train: str | None = None
     job: Job = "sync"
+    config_sha256: str | None = None
 
 
 def upstream_card(

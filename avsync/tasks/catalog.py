@@ -23,6 +23,7 @@ SYNC_MODELS = (
             "clips answered, all within 45 ms (avsync evaluate sync); LRS3, 2 s: 19 of 20 "
             "answered, all within 45 ms (the same)"
         ),
+        config_sha256="527e01597f9ce03439a904d0736e94e0f2b8883dfa135c1928995b4454cfd196",
     ),
     upstream_card(
         name="vocalist",
@@ -134,6 +135,7 @@ SEPARATION_MODELS = (
             "(benchmarks/separation/model_comparison.py)"
         ),
         job="separation",
+        config_sha256="60d0770dc80a0438bc25c0fd6943fe7062ec6342a52dde020948d836a3e01e18",
     ),
     untrained_card(
         name="unet",

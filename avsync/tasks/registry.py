@@ -62,10 +62,7 @@ def create_model(
     card = model_card(name)
     if weights is None and not pretrained:
         return card.build(config or {})
-    if weights is None:
-        checkpoint = _load_released(card)
-    else:
-        checkpoint = checkpoints.load(weights, as_float32=True)
+    checkpoint = load_checkpoint(name, weights)
     model = card.build({**checkpoint.config, **(config or {})})
     try:
         model.load_state_dict(checkpoint.state_dict, strict=True)
@@ -74,6 +71,35 @@ def create_model(
     if checkpoint.calibration is not None:
         model.calibration = read_calibration(checkpoint.calibration)  # type: ignore[assignment]
     return model.eval()
+
+
+def load_checkpoint(name: str, weights: str | Path | None = None) -> checkpoints.Checkpoint:
+    """Load the released weights of a model with their config, both verified, or weights of a user.
+
+    Args:
+        name: one of `list_models()`.
+        weights: a safetensors file with its config beside it, not verified; None for the released
+            weights.
+
+    Raises:
+        ValueError: the name is unknown.
+        RuntimeError: a file is missing, damaged, or not as it was released.
+    """
+    card = model_card(name)
+    if weights is not None:
+        return checkpoints.load(weights, as_float32=True)
+    if card.train is not None:
+        raise RuntimeError(
+            f"no weights of {card.name} were published: train your own with "
+            f"`avsync train {card.train}` and give those as weights"
+        )
+    if card.file is None:
+        raise RuntimeError(
+            f"avsync ships no weights for {card.name}: turn the published ones into ours with "
+            f"`avsync convert {card.name} FILE -o OUT.safetensors` and give those as weights"
+        )
+    path = PRETRAINED / card.file
+    return checkpoints.load(path, card.sha256, as_float32=True, config_sha256=card.config_sha256)
 
 
 def resolve_model(
@@ -107,17 +133,3 @@ def resolve_model(
     if getattr(model, "training", False):
         raise ValueError("model must be in eval mode: call model.eval() first")
     return name, model
-
-
-def _load_released(card: ModelCard) -> checkpoints.Checkpoint:
-    if card.train is not None:
-        raise RuntimeError(
-            f"no weights of {card.name} were published: train your own with "
-            f"`avsync train {card.train}` and give those as weights"
-        )
-    if card.file is None:
-        raise RuntimeError(
-            f"avsync ships no weights for {card.name}: turn the published ones into ours with "
-            f"`avsync convert {card.name} FILE -o OUT.safetensors` and give those as weights"
-        )
-    return checkpoints.load(PRETRAINED / card.file, card.sha256, as_float32=True)

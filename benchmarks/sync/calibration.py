@@ -35,7 +35,7 @@ from avsync.scoring.peak import (
     interval,
 )
 from avsync.timing import FPS, SAMPLES_PER_FRAME
-from avsync.weights import CALIBRATION, save_calibration
+from avsync.weights import CALIBRATION, save_calibration, sha256_of_config
 from benchmarks.record import machine, write_record
 from benchmarks.sync.reliability_diagram import calibration_error, reliability
 
@@ -193,6 +193,8 @@ def main() -> None:
     print(json.dumps({CALIBRATION: released}, indent=2))
     if arguments.write:
         save_calibration(arguments.weights, released)
+        config = sha256_of_config(arguments.weights.with_suffix(".json"))
+        print(f"config_sha256 of released weights, for the catalog: {config}")
     figures = {"held out": report(halves[False], calibration)}
     held_out = {id(trial) for trial in halves[False]}
     figures |= {

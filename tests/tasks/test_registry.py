@@ -1,11 +1,14 @@
 import copy
 import json
 import math
+import shutil
+from dataclasses import asdict
 
 import pytest
 import torch
 
 import avsync
+from avsync.pipelines.doctor import doctor
 from avsync.tasks.calibration import Calibration, calibration_of
 from avsync.tasks.registry import (
     MODELS,
@@ -16,7 +19,7 @@ from avsync.tasks.registry import (
     resolve_model,
 )
 from avsync.training.catalog import RECIPES
-from avsync.weights import load, save, save_calibration, sha256_of
+from avsync.weights import load, save, save_calibration, sha256_of, sha256_of_config
 
 TINY = {"dim": 8, "mouth_channels": [4, 4, 4, 4], "mel_channels": [4, 4, 4, 4, 4]}
 RELEASED = [row for row in list_models() if row.sha256 is not None]
@@ -52,6 +55,7 @@ def test_every_card_has_licence_data_and_figures():
 def test_released_weights_match_their_hash_and_are_small(row):
     path = PRETRAINED / row.file
     assert sha256_of(path) == row.sha256
+    assert sha256_of_config(path.with_suffix(".json")) == row.config_sha256
     assert path.stat().st_size <= 10 * 2**20
 
 
@@ -182,6 +186,48 @@ def test_models_without_published_weights_can_be_trained():
 def test_a_model_without_published_weights_says_how_to_train_it():
     with pytest.raises(RuntimeError, match="train your own with `avsync train perfect-match`"):
         create_model("perfect_match", pretrained=True)
+
+
+@pytest.fixture
+def installed_copy(monkeypatch, tmp_path):
+    """A copy of the shipped files that takes their place."""
+    folder = tmp_path / "pretrained"
+    shutil.copytree(PRETRAINED, folder)
+    monkeypatch.setattr("avsync.tasks.registry.PRETRAINED", folder)
+    monkeypatch.setattr("avsync.pipelines.doctor.PRETRAINED", folder)
+    return folder
+
+
+@pytest.mark.parametrize("row", RELEASED, ids=lambda row: row.name)
+def test_an_edited_config_of_released_weights_is_refused_by_name(installed_copy, row):
+    weights = installed_copy / row.file
+    config = weights.with_suffix(".json")
+    config.write_bytes(config.read_bytes().replace(b"\n", b"\r\n"))
+    create_model(row.name, pretrained=True)
+    key = "calibration" if row.job == "sync" else "dim"
+    values = json.loads(config.read_text())
+    values[key] = {**values[key], "bias": -1.0} if row.job == "sync" else values[key] + 1
+    config.write_text(json.dumps(values))
+    with pytest.raises(RuntimeError, match=rf"config .*{config.name} was changed"):
+        create_model(row.name, pretrained=True)
+    finding = next(found for found in doctor() if found.topic == f"model {row.name}")
+    assert finding.ok is False and f"{config} was changed" in finding.text
+    assert "reinstall avsync" in finding.text
+
+
+def test_an_edited_calibration_may_be_used_as_weights_of_the_user(installed_copy):
+    weights = installed_copy / "dense_sync.safetensors"
+    save_calibration(weights, {**asdict(Calibration()), "bias": -9.0})
+    assert create_model("dense_sync", weights=weights).calibration.bias == -9.0
+
+
+@pytest.mark.parametrize("end", [".safetensors", ".json"])
+def test_doctor_names_a_shipped_file_that_is_damaged(installed_copy, end):
+    path = installed_copy / f"dense_sync{end}"
+    path.write_bytes(path.read_bytes()[:-9])
+    finding = next(found for found in doctor() if found.topic == "model dense_sync")
+    assert finding.ok is False
+    assert f"{path} is damaged" in finding.text and "reinstall avsync" in finding.text
 
 
 def test_released_weights_that_were_tampered_with_are_refused(monkeypatch, checkpoint):

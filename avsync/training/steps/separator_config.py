@@ -6,11 +6,10 @@ from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
-from avsync import weights as checkpoints
 from avsync.encoders.mc3 import PUBLISHED as MC3
 from avsync.encoders.mc3 import Mc3Encoder
 from avsync.tasks.card import Config
-from avsync.tasks.registry import PRETRAINED, create_model, model_card
+from avsync.tasks.registry import create_model, load_checkpoint, model_card
 from avsync.tasks.separation.llcp import Llcp, LlcpConfig
 from avsync.tasks.separation.mask_unet import PUBLISHED
 from avsync.tasks.separation.unet import UNet
@@ -123,12 +122,11 @@ def pretrained_visual_encoder(
             raise ValueError(f"visual is for {', '.join(ENCODER_SOURCES)}, not for kind {kind}")
         return None
     name, attribute = ENCODER_SOURCES[kind]
-    shipped = model_card(name).file
-    if weights is None and shipped is None:
+    if weights is None and model_card(name).file is None:
         return None
-    file = weights or PRETRAINED / str(shipped)
-    encoder = create_model(name, weights=file).get_submodule(attribute)
-    return PretrainedVisualEncoder(encoder, _visual_config(kind, checkpoints.load(file).config))
+    model = create_model(name, pretrained=weights is None, weights=weights)
+    config = load_checkpoint(name, weights).config
+    return PretrainedVisualEncoder(model.get_submodule(attribute), _visual_config(kind, config))
 
 
 def load_visual_encoder(model: nn.Module, visual: PretrainedVisualEncoder) -> None:

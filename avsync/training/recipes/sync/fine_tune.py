@@ -12,10 +12,9 @@ from typing import NamedTuple, cast
 import torch
 from torch import nn
 
-from avsync import weights as checkpoints
 from avsync.atomic import write_text
 from avsync.scoring.embeddings import SyncModel
-from avsync.tasks.registry import PRETRAINED, create_model, model_card
+from avsync.tasks.registry import create_model, load_checkpoint
 from avsync.training.data.sync import ClipData, SyncValidation
 from avsync.training.data.sync_batches import sequence_batches
 from avsync.training.engine.checkpoint import save_model
@@ -94,11 +93,10 @@ def train(recipe: FineTuneRecipe) -> Path:
 
     The figures before and after are written to `fine_tune.json`.
     """
-    file = model_card(recipe.model).file
     model = create_model(recipe.model, pretrained=recipe.weights is None, weights=recipe.weights)
     tuned = tune(model, recipe)
     figures = {"before": tuned.before, "after": tuned.after}
     write_text(recipe.loop.output / FIGURES_FILE, json.dumps(figures, indent=1) + "\n")
-    config = checkpoints.load(recipe.weights or PRETRAINED / str(file)).config
+    config = load_checkpoint(recipe.model, recipe.weights).config
     task = nn.ModuleDict({"model": tuned.model})
     return save_model(recipe.loop.output, recipe.model, task, config)

@@ -1,0 +1,193 @@
+"""Find the parts of a file whose audio fits beyond the search range, and what supports an answer.
+
+Where video was lost and the rest moved up, the audio is seconds late from there on: beyond the
+search range, within which such a part fits nowhere and says nothing. Here every part is compared
+at all offsets that were scored.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from avsync.scoring.peak import confidence, find_peak
+from avsync.scoring.result import Coverage, Fault, OffsetSegment
+from avsync.scoring.score_sums import BIN_WINDOWS, TrackScores
+from avsync.scoring.trajectory.evidence_map import HALF_WINDOW_S
+from avsync.scoring.trajectory.fault import classify_jumps, with_worst
+from avsync.tasks.calibration import Calibration
+from avsync.timing import FPS, Tolerance
+
+BIN_S = BIN_WINDOWS / FPS
+# Each local offset is that of the bins within this many to either side, 4.4 s as in the timeline.
+REACH_BINS = 5
+# Minimum confidence of a local offset, as of a file's.
+MIN_CONFIDENCE = 0.8
+# Local offsets this close to the trajectory, or to each other, agree.
+SAME_MS = 80.0
+# A shorter part beyond the search range may fit there by chance.
+MIN_FAR_S = 5.0
+
+
+class LocalOffsets(NamedTuple):
+    """Best offset around each bin of a file, over all offsets that were scored.
+
+    Args:
+        bins: numbers `(R,)` of the bins with evidence, rising.
+        offsets_ms: `(R,)`, NaN where the evidence is not enough.
+        wide: evidence `(R, F)` of each bin, summed over the tracks.
+        steps_ms: offsets `(F,)` of the evidence.
+    """
+
+    bins: np.ndarray
+    offsets_ms: np.ndarray
+    wide: np.ndarray
+    steps_ms: np.ndarray
+
+    @property
+    def t_s(self) -> np.ndarray:
+        """Centres of the bins, in seconds of the file."""
+        return (self.bins + 0.5) * BIN_S + HALF_WINDOW_S
+
+
+def find_local_offsets(
+    tracks: Sequence[TrackScores], calibration: Calibration
+) -> LocalOffsets | None:
+    """Return the best offset around each bin; None without evidence beyond the search range."""
+    tracks = [track for track in tracks if track.wide is not None and len(track.bins)]
+    if not tracks or tracks[0].wide_curve is None:
+        return None
+    steps_ms = tracks[0].wide_curve.offsets_ms
+    bins = np.unique(np.concatenate([track.bins for track in tracks]))
+    wide = np.zeros((len(bins), len(steps_ms)), np.float32)
+    for track in tracks:
+        wide[np.searchsorted(bins, track.bins)] += track.wide
+    lows, highs = bins.searchsorted(bins - REACH_BINS), bins.searchsorted(bins + REACH_BINS + 1)
+    offsets_ms = np.full(len(bins), np.nan)
+    for i, (low, high) in enumerate(zip(lows, highs, strict=True)):
+        peak = find_peak(wide[low:high].sum(0, dtype=np.float64), steps_ms, np.inf)
+        if peak is not None and confidence(peak, calibration) >= MIN_CONFIDENCE:
+            offsets_ms[i] = peak.offset_ms
+    return LocalOffsets(bins, offsets_ms, wide, steps_ms)
+
+
+def add_far_segments(
+    fault: Fault, local: LocalOffsets, search_s: float, limits: Tolerance
+) -> Fault:
+    """Return the fault with the segments added whose audio fits beyond the search range.
+
+    Args:
+        fault: the trajectory within the search range.
+        local: offsets around each bin.
+        search_s: seconds searched to either side.
+        limits: tolerance of the profile.
+    """
+    far = [run for run in _far_runs(fault, local, search_s) if _fits_throughout(run, local)]
+    if not far:
+        return fault
+    pieces = list(fault.pieces)
+    for run in far:
+        pieces = _insert(pieces, run, local)
+    return with_worst(Fault(classify_jumps(tuple(pieces), limits), tuple(pieces)), limits)
+
+
+def measure_coverage(fault: Fault, local: LocalOffsets, duration_s: float) -> Coverage:
+    """Return for how many seconds the local offsets support a trajectory, or speak against it."""
+    path_ms = offsets_along(fault.pieces, local.t_s)
+    known = np.isfinite(local.offsets_ms)
+    near = known & (np.abs(local.offsets_ms - path_ms) <= SAME_MS)
+    supports_s = min(BIN_S * int(near.sum()), duration_s)
+    against_s = min(BIN_S * int((known & ~near).sum()), duration_s - supports_s)
+    return Coverage(supports_s, against_s, duration_s - supports_s - against_s)
+
+
+def offsets_along(pieces: Sequence[OffsetSegment], t_s: np.ndarray) -> np.ndarray:
+    """Return the offsets of a trajectory at times in seconds."""
+    starts_s = [segment.start_s for segment in pieces[1:]]
+    which = np.searchsorted(starts_s, t_s, side="right")
+    return np.array([pieces[k].at(t) for k, t in zip(which, t_s, strict=True)])
+
+
+class _Run(NamedTuple):
+    """Consecutive bins low to high that fit at one offset."""
+
+    low: int
+    high: int
+    offset_ms: float
+
+
+def _far_runs(fault: Fault, local: LocalOffsets, search_s: float) -> list[_Run]:
+    """Return the runs of local offsets that agree, lie beyond the search range and off the path."""
+    away = np.abs(local.offsets_ms - offsets_along(fault.pieces, local.t_s)) > SAME_MS
+    far = np.flatnonzero(away & (np.abs(local.offsets_ms) > 1000 * search_s))
+    runs: list[list[int]] = []
+    for index in far:
+        known = runs and np.nanmedian(local.offsets_ms[runs[-1]])
+        # A bin without an offset may lie in between, one that fits elsewhere may not.
+        between = local.offsets_ms[runs[-1][-1] + 1 : index] if runs else []
+        if runs and not np.isfinite(between).any() and abs(local.offsets_ms[index] - known) <= SAME_MS:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return [_Run(r[0], r[-1] + 1, float(np.median(local.offsets_ms[r]))) for r in runs]
+
+
+def _fits_throughout(run: _Run, local: LocalOffsets) -> bool:
+    """Return whether a run is long enough, and either half of it fits best at its offset."""
+    low = max(run.low - REACH_BINS, 0)
+    high = min(run.high + REACH_BINS, len(local.bins))
+    inside = slice(low, high)
+    if BIN_S * (high - low) < MIN_FAR_S:
+        return False
+    halves = np.array_split(local.wide[inside], 2)
+    best_ms = [local.steps_ms[int(half.sum(0, dtype=np.float64).argmax())] for half in halves]
+    return all(abs(best - run.offset_ms) <= SAME_MS for best in best_ms)
+
+
+def _insert(
+    pieces: Sequence[OffsetSegment], run: _Run, local: LocalOffsets
+) -> list[OffsetSegment]:
+    """Replace the time of a run in the pieces of a trajectory by a segment of its own."""
+    start_s = _change_s(pieces, run, local, after=False)
+    end_s = _change_s(pieces, run, local, after=True)
+    kept = [
+        segment._replace(end_s=min(segment.end_s, start_s))
+        for segment in pieces
+        if segment.start_s < start_s
+    ]
+    later = [
+        segment._replace(
+            start_s=max(segment.start_s, end_s),
+            offset_ms=segment.at(max(segment.start_s, end_s)),
+        )
+        for segment in pieces
+        if segment.end_s > end_s
+    ]
+    return [*kept, OffsetSegment(start_s, end_s, run.offset_ms, 0.0), *later]
+
+
+def _change_s(
+    pieces: Sequence[OffsetSegment], run: _Run, local: LocalOffsets, *, after: bool
+) -> float:
+    """Return when the audio begins, or ends, to fit at the offset of a run.
+
+    That is where the evidence gained by the change is largest, up to the nearest bin that fits the
+    trajectory; without one, the start or the end of the trajectory.
+    """
+    path_ms = offsets_along(pieces, local.t_s)
+    fits = np.flatnonzero(np.abs(local.offsets_ms - path_ms) <= SAME_MS)
+    outside = fits[fits >= run.high] if after else fits[fits < run.low]
+    if len(outside) == 0:
+        return pieces[-1].end_s if after else pieces[0].start_s
+    # Around a change, local offsets are those of the longer side: look beyond the nearest bin.
+    low, high = (run.high - 1, outside[0] + REACH_BINS) if after else (outside[-1] - REACH_BINS, run.low + 1)
+    index = np.arange(max(low, 0), min(high, len(local.bins)))
+    columns = np.abs(local.steps_ms[None] - path_ms[index, None]).argmin(1)
+    here = local.wide[index, int(np.abs(local.steps_ms - run.offset_ms).argmin())]
+    gain = np.cumsum(here - local.wide[index, columns])
+    edges_s = [*(local.t_s[index] - BIN_S / 2), local.t_s[index[-1]] + BIN_S / 2]
+    total = np.concatenate([[0.0], gain])
+    # Before a run the path fits and its offset does not; after it, the other way round.
+    return float(edges_s[int(np.argmax(total) if after else np.argmin(total))])

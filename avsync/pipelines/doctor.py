@@ -103,10 +103,8 @@ def _weights(card: ModelCard) -> tuple[bool | None, str]:
             return False, f"{beside} was changed, so verdicts may differ: {REINSTALL}"
     except RuntimeError as error:
         return False, f"{error}: {REINSTALL}"
-    return (
-        True,
-        f"shipped weights and config intact ({path.stat().st_size / 2**20:.1f} MiB), {card.licence}",
-    )
+    size = f"{path.stat().st_size / 2**20:.1f} MiB"
+    return True, f"shipped weights and config intact ({size}), {card.licence}"
 
 
 def _surroundings() -> list[DoctorFinding]:

@@ -16,7 +16,7 @@ from .pipelines.talk.talk_file import talk as talk
 from .report import write_report as write_report
 from .scoring.result import CheckResult as CheckResult
 from .scoring.result import TrackResult as TrackResult
-from .scoring.result import to_json as to_json
+from .scoring.result_json import to_json as to_json
 from .tasks.registry import create_model as create_model
 from .tasks.registry import list_models as list_models
 from .timing import PROFILES as PROFILES

@@ -5,7 +5,6 @@ the functions, so that `--help` does not load torch.
 """
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from avsync.cli.arguments import (
@@ -37,6 +36,7 @@ def check(
     weights: OutputPath = None,
     search: float = 1.0,
     detector: Detector = "best",
+    audio: str = "all",
     workers: int = 0,
     json: JsonPath = None,
     jsonl: OutputPath = None,
@@ -56,6 +56,7 @@ def check(
         weights: a checkpoint of that model instead of the released one.
         search: largest offset searched for, in seconds, either way.
         detector: the face detector; `best` is YuNet.
+        audio: audio streams to compare: all, a position from 0, or a language such as eng.
         workers: number of processes; a file that crashes one affects no other file.
         json: write the results here as JSON; `-` prints the JSON and nothing else.
         jsonl: write one line of JSON per file here, as soon as the file is checked.
@@ -73,6 +74,7 @@ def check(
     from avsync.pipelines.check import export as tables
     from avsync.pipelines.check import messages as words
     from avsync.pipelines.check.batch import check_files
+    from avsync.scoring.result import without_tracks
 
     results = []
     found = check_files(
@@ -82,6 +84,7 @@ def check(
         profile=profile,
         search_s=search,
         detector=detector_name(detector),
+        audio=audio,
         workers=workers,
         results=jsonl,
         resume=resume,
@@ -89,9 +92,11 @@ def check(
     try:
         for result in found:
             # Tracks are large: of a long batch they are kept only if they are written at the end.
-            results.append(result if json or html else replace(result, tracks=()))
+            results.append(result if json or html else without_tracks(result))
             if json != "-":
                 say(words.describe_result(result))
+                for line in words.describe_streams(result):
+                    say(f"  {line}")
     except KeyboardInterrupt:
         if jsonl is not None:
             print(f"avsync: finished results are in {jsonl}; --resume continues", file=sys.stderr)

@@ -71,6 +71,7 @@ class VideoStream(NamedTuple):
         default: whether the file marks it as the one to play by default.
         language: language tag.
         title: title tag.
+        programme: number of the MPEG-TS program that the stream belongs to.
     """
 
     index: int  # type: ignore[assignment]
@@ -81,6 +82,7 @@ class VideoStream(NamedTuple):
     default: bool
     language: str | None
     title: str | None
+    programme: int | None = None
 
 
 class MediaInfo(NamedTuple):

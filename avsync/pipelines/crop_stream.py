@@ -11,6 +11,7 @@ from avsync.faces.detector import FaceDetector
 from avsync.faces.tracking import TrackedFace, follow_faces
 from avsync.media.prefetch import prefetch
 from avsync.media.probe import MediaInfo
+from avsync.media.read_log import ReadLog
 from avsync.media.video_reader import at_rate, read_frames
 from avsync.scoring.decision import TrackExtent
 from avsync.scoring.engine import CroppedTick
@@ -34,6 +35,7 @@ class CropStream:
         wanted: numbers of the tracks that are cropped; None for all.
         cut: called with a frame and a face instead of cutting the crop that `spec` defines; may
             return None to skip the face.
+        log: filled while the frames are read.
     """
 
     def __init__(
@@ -43,9 +45,10 @@ class CropStream:
         detector: FaceDetector,
         wanted: Collection[int] | None = None,
         cut: Cut | None = None,
+        log: ReadLog | None = None,
     ) -> None:
         self.info, self.spec, self.detector, self.wanted = info, spec, detector, wanted
-        self.cut = cut or partial(cut_crop, spec)
+        self.cut, self.log = cut or partial(cut_crop, spec), log
         self.ticks = 0
         self.scale = 1.0
         self.sightings: dict[int, _Sightings] = {}
@@ -59,7 +62,8 @@ class CropStream:
         return {n: sightings.extent(n, self.scale) for n, sightings in self.sightings.items()}
 
     def _crop_ticks(self) -> Generator[CroppedTick]:
-        ticks = at_rate(read_frames(self.info.path, MAX_SIDE), self.spec.fps)
+        frames = read_frames(self.info.path, MAX_SIDE, self.info.video, self.log)
+        ticks = at_rate(frames, self.spec.fps)
         for number, _, image, faces in follow_faces(ticks, self.detector, self.detector.stride):
             self.ticks = number + 1
             self.scale = self.info.width / image.shape[1]

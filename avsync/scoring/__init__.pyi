@@ -25,12 +25,15 @@ from .peak import find_peak as find_peak
 from .peak import interval as interval
 from .peak import is_out_of_range as is_out_of_range
 from .result import CheckResult as CheckResult
+from .result import Coverage as Coverage
 from .result import Fault as Fault
 from .result import OffsetSegment as OffsetSegment
+from .result import StreamResult as StreamResult
 from .result import TimelinePoint as TimelinePoint
 from .result import TrackResult as TrackResult
 from .result import thin_score_maps as thin_score_maps
-from .result import to_json as to_json
+from .result_json import SCHEMA as SCHEMA
+from .result_json import to_json as to_json
 from .score_map import ScoreMap as ScoreMap
 from .score_sums import EvidenceCurve as EvidenceCurve
 from .score_sums import TrackScores as TrackScores

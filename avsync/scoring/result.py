@@ -1,12 +1,10 @@
-"""Results of a check, and their JSON (schema 1, described in docs/concepts/json.md)."""
+"""Results of a check."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from avsync.scoring.score_map import ScoreMap
 from avsync.timing import Verdict
-
-SCHEMA = 1
 
 Status = Literal["ok", "cannot_tell", "unreadable"]
 Reason = Literal[
@@ -14,10 +12,13 @@ Reason = Literal[
     "face_too_small",
     "too_short",
     "silence",
+    "too_quiet",
+    "invalid_audio",
     "still_lips",
     "music",
     "no_match",
     "out_of_range",
+    "incomplete",
     "no_video_stream",
     "no_audio_stream",
     "damaged",
@@ -113,9 +114,72 @@ class Fault:
     worst_ms: float | None = None
 
 
+class Coverage(NamedTuple):
+    """Seconds of a video whose own evidence supports the answer, speaks against it, or neither."""
+
+    supports_s: float
+    against_s: float
+    unknown_s: float
+
+
+@dataclass(frozen=True)
+class StreamResult:
+    """Result for one audio stream of a file.
+
+    Args:
+        audio: position among the audio streams, from 0.
+        stream: position among all streams of the file.
+        codec: FFmpeg's name of the codec.
+        channels: number of channels.
+        layout: channel layout: `stereo`, `5.1`.
+        language: language tag of the file, or None.
+        title: title of the stream, or None.
+        dispositions: flags that are set: `default`, `dub`, `original`, `comment`, ...
+        channel: the channel that was compared, `FC` for instance; None for the mix of all.
+        status: `ok` if there is an offset.
+        reason: why there is none, else None.
+        detail: the reason in words.
+        verdict: whether the offset is in the profile's tolerance.
+        borderline: whether the interval crosses a limit of the tolerance.
+        offset_ms: positive = the audio leads.
+        interval_ms: interval around the offset.
+        confidence: probability that the interval holds the true offset.
+        fault: how the offset changes over the file; None without an offset.
+        coverage: how much of the video supports the offset; None without an offset.
+        tracks: results of the faces.
+    """
+
+    audio: int
+    stream: int
+    codec: str
+    channels: int
+    layout: str = ""
+    language: str | None = None
+    title: str | None = None
+    dispositions: tuple[str, ...] = ()
+    channel: str | None = None
+    status: Status = "cannot_tell"
+    reason: Reason | None = None
+    detail: str = ""
+    verdict: Verdict | None = None
+    borderline: bool = False
+    offset_ms: float | None = None
+    interval_ms: Interval | None = None
+    confidence: float = 0.0
+    fault: Fault | None = None
+    coverage: Coverage | None = None
+    tracks: tuple[TrackResult, ...] = field(default=(), repr=False)
+
+    @property
+    def name(self) -> str:
+        """`audio 1 (fra)`, `audio 0 (eng, Commentary)`."""
+        words = ", ".join(word for word in (self.language, self.title) if word)
+        return f"audio {self.audio} ({words})" if words else f"audio {self.audio}"
+
+
 @dataclass(frozen=True)
 class CheckResult:
-    """Result for one file.
+    """Result for one file: that of the audio stream by which the file is judged, and of each.
 
     Args:
         file: path as given.
@@ -133,6 +197,12 @@ class CheckResult:
         profile: name of the tolerance profile.
         search_s: seconds searched to either side.
         fault: how the offset changes over the file; None without an offset.
+        audio: position of the audio stream by which the file is judged; None if none was compared.
+        channel: the channel of it that was compared; None for the mix of all.
+        video: position of the video stream that was looked at, cover art not counted.
+        coverage: how much of the video supports the offset; None without an offset.
+        not_read: parts of the video that could not be read, in seconds.
+        streams: results of all audio streams that were compared.
     """
 
     file: str
@@ -150,89 +220,19 @@ class CheckResult:
     profile: str
     search_s: float
     fault: Fault | None = None
-
-
-def to_json(results: list[CheckResult]) -> dict[str, Any]:
-    """Return the results of one call of `check` as a JSON document of schema 1."""
-    if not results:
-        raise ValueError("results must hold at least one CheckResult, got an empty list")
-    first = results[0]
-    return {
-        "schema": SCHEMA,
-        "model": first.model,
-        "search_s": first.search_s,
-        "profile": first.profile,
-        "files": [_file_json(result) for result in results],
-    }
-
-
-def _file_json(result: CheckResult) -> dict[str, Any]:
-    keys = ("file", "status", "reason", "detail", "verdict", "borderline")
-    return {
-        **{key: getattr(result, key) for key in keys},
-        **_numbers_json(result),
-        "duration_s": _rounded(result.duration_s, 3),
-        "fault": None if result.fault is None else _fault_json(result.fault),
-        "tracks": [_track_json(track) for track in result.tracks],
-    }
-
-
-def _track_json(track: TrackResult) -> dict[str, Any]:
-    return {
-        "track": track.track,
-        "start_s": _rounded(track.start_s, 3),
-        "end_s": _rounded(track.end_s, 3),
-        "box": [round(side, 1) for side in track.box],
-        "status": track.status,
-        "reason": track.reason,
-        **_numbers_json(track),
-        "speaking": [[round(end_s, 1) for end_s in segment] for segment in track.speaking],
-        "timeline": [
-            {
-                "t_s": _rounded(point.t_s, 3),
-                "offset_ms": _rounded(point.offset_ms, 1),
-                "confidence": _rounded(point.confidence, 3),
-            }
-            for point in track.timeline
-        ],
-    }
-
-
-def _fault_json(fault: Fault) -> dict[str, Any]:
-    return {
-        "kind": fault.kind,
-        "pieces": [
-            {
-                "start_s": _rounded(segment.start_s, 3),
-                "end_s": _rounded(segment.end_s, 3),
-                "offset_ms": _rounded(segment.offset_ms, 1),
-                "ppm": _rounded(segment.ppm, 1),
-            }
-            for segment in fault.pieces
-        ],
-        "drift_ppm": _rounded(fault.drift_ppm, 1),
-        "cause": fault.cause,
-        "out_s": _rounded(fault.out_s, 1),
-        "worst_t_s": _rounded(fault.worst_t_s, 1),
-        "worst_ms": _rounded(fault.worst_ms, 1),
-    }
-
-
-def _numbers_json(result: CheckResult | TrackResult) -> dict[str, Any]:
-    interval = result.interval_ms
-    return {
-        "offset_ms": _rounded(result.offset_ms, 1),
-        "interval_ms": None if interval is None else [_rounded(end, 1) for end in interval],
-        "confidence": _rounded(result.confidence, 3),
-    }
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(float(value), digits)
+    audio: int | None = None
+    channel: str | None = None
+    video: int = 0
+    coverage: Coverage | None = None
+    not_read: tuple[Interval, ...] = ()
+    streams: tuple[StreamResult, ...] = ()
 
 
 def thin_score_maps(result: CheckResult) -> CheckResult:
-    """Return the result with thinned score maps: at most 60 kB for each face of the whole file."""
+    """Return the result with thinned score maps: at most 60 kB for each face of the whole file.
+
+    Streams other than the one by which the file is judged keep none.
+    """
     end_s = max((track.end_s for track in result.tracks), default=0.0)
     tracks = tuple(
         track
@@ -240,4 +240,10 @@ def thin_score_maps(result: CheckResult) -> CheckResult:
         else replace(track, score_map=track.score_map.thinned(end_s))
         for track in result.tracks
     )
-    return replace(result, tracks=tracks)
+    return replace(without_tracks(result), tracks=tracks)
+
+
+def without_tracks(result: CheckResult) -> CheckResult:
+    """Return the result without those of single faces, which take most of its memory."""
+    streams = tuple(replace(stream, tracks=()) for stream in result.streams)
+    return replace(result, tracks=(), streams=streams)

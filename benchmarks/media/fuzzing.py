@@ -28,7 +28,8 @@ import torch
 
 from avsync.faces.detector import find_detector
 from avsync.pipelines.check.check_file import check, load_model
-from avsync.scoring.result import CheckResult, Reason, Status, to_json
+from avsync.scoring.result import CheckResult, Reason, Status
+from avsync.scoring.result_json import to_json
 from benchmarks.media.mutations import mutate
 from benchmarks.media.transcode import Variant, load, write
 from benchmarks.record import machine, write_record

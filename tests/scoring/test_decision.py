@@ -52,6 +52,7 @@ def test_a_clear_ridge_gives_its_offset(at_ms):
         ("too_short", dict(face=face(seconds=0.9))),
         ("silence", dict(level=np.full(200, -75.0))),
         ("silence", dict(level=np.full(200, np.nan))),
+        ("too_quiet", dict(level=np.full(200, -65.0))),
     ],
 )
 def test_an_unusable_track_gives_the_reason(reason, arguments):

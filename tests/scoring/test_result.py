@@ -5,19 +5,19 @@ import numpy as np
 import pytest
 
 from avsync.scoring.result import (
-    SCHEMA,
     CheckResult,
     Fault,
     OffsetSegment,
     ScoreMap,
     TimelinePoint,
     TrackResult,
-    to_json,
 )
+from avsync.scoring.result_json import SCHEMA, to_json
 
 NUMBERS = {"offset_ms", "interval_ms", "confidence"}
 FILE_KEYS = NUMBERS | {"file", "status", "reason", "detail", "verdict", "borderline"}
-FILE_KEYS |= {"duration_s", "fault", "tracks"}
+FILE_KEYS |= {"duration_s", "fault", "coverage_s", "tracks", "streams"}
+FILE_KEYS |= {"audio", "channel", "video", "not_read"}
 TRACK_KEYS = NUMBERS | {"track", "start_s", "end_s", "box", "status", "reason"}
 TRACK_KEYS |= {"speaking", "timeline"}
 
@@ -78,8 +78,8 @@ def no_face(result):
 def test_the_document_has_its_schema_and_the_arguments(result):
     document = to_json([result])
     arguments = {key: value for key, value in document.items() if key != "files"}
-    assert arguments == {"schema": 1, "model": "dense_sync", "search_s": 1.0, "profile": "ebu"}
-    assert SCHEMA == 1
+    assert arguments == {"schema": 2, "model": "dense_sync", "search_s": 1.0, "profile": "ebu"}
+    assert SCHEMA == 2
 
 
 def test_files_and_tracks_have_the_keys_of_the_schema(result):

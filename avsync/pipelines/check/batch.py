@@ -44,6 +44,7 @@ class CheckOptions:
     profile: str
     search_s: float
     detector: str
+    audio: str | None = None
 
     @property
     def name(self) -> str:
@@ -57,6 +58,7 @@ class CheckOptions:
             "profile": self.profile,
             "search_s": self.search_s,
             "detector": self.detector,
+            "audio": self.audio,
             "version": metadata.version("avsync"),
         }
         if self.weights is not None:
@@ -76,6 +78,7 @@ def check_files(
     profile: str = DEFAULT_PROFILE,
     search_s: float = 1.0,
     detector: str | None = None,
+    audio: str | int | None = None,
     workers: int = 0,
     results: str | Path | None = None,
     resume: bool = False,
@@ -93,6 +96,7 @@ def check_files(
         profile: tolerance profile, as in `check`.
         search_s: seconds searched to either side.
         detector: name of the face detector, None for YuNet.
+        audio: the audio streams to compare, as in `check`.
         workers: worker processes; 0 checks in this process, where a file that crashes a decoder
             ends the batch. Workers load the model by its name: not with a model object.
         results: a file of JSON lines to write, one line for each file as soon as it is checked; at
@@ -120,7 +124,8 @@ def check_files(
     if not workers:
         load_model(model, weights)
     found = find_detector(detector).name
-    options = CheckOptions(model, weights, profile, float(search_s), found)
+    choice = None if audio is None or audio == "all" else str(audio)
+    options = CheckOptions(model, weights, profile, float(search_s), found, choice)
     lines = None if results is None else ResultsFile(results, resume=resume)
     return _in_order(videos, options, workers, lines)
 
@@ -207,6 +212,7 @@ def _check(
             profile=options.profile,
             search_s=options.search_s,
             detector=detector,
+            audio=options.audio,
             progress=report,
         )
     except Exception as error:  # A damaged file may fail anywhere in a decoder.

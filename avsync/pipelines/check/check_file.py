@@ -1,60 +1,58 @@
-"""Check one video file: score its faces against its audio, decide the offset, classify the fault.
+"""Check one video file: each of its audio streams against the faces of the video.
 
-`check` reads from top to bottom: open the file, score every face at every offset (`_score_faces`),
-decide each face and then the file (`_decide_tracks`, `decide_file`), find who speaks when, fit the
-offset trajectory, and compare with the tolerance.
+`check` reads from top to bottom: choose the video stream (`choose_video`), score every face against
+every audio stream at every offset (`score_file`), decide each stream (`decide_stream`), look into
+the channels of those that the mix does not answer (`_try_channels`), and choose the stream by which
+the file is judged (`judging_stream`).
 """
 
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import torch
 
 from avsync.encoders.conv_block import fold_batch_norms
 from avsync.faces.detector import FaceDetector, find_detector
-from avsync.media.audio_reader import AudioClock, read_audio
 from avsync.media.container import UnreadableMedia
-from avsync.media.probe import MediaInfo, probe_media
-from avsync.pipelines.crop_stream import CropStream
-from avsync.pipelines.progress import ProgressCallback
-from avsync.scoring.active_speaker import speaking_segments
-from avsync.scoring.decision import (
-    SEARCH_MARGIN_S,
-    Decision,
-    TrackExtent,
-    cannot_tell,
-    decide_offset,
-    decide_track,
+from avsync.media.probe import AudioStream, MediaInfo, channel_names
+from avsync.media.read_log import ReadLog
+from avsync.pipelines.check.audio_streams import (
+    blank_result,
+    channels_to_try,
+    diagnose,
+    judging_stream,
+    select_streams,
 )
+from avsync.pipelines.check.decide_stream import decide_stream
+from avsync.pipelines.check.messages import format_time
+from avsync.pipelines.check.score_file import (
+    AudioChoice,
+    ScoredFile,
+    choose_video,
+    score_file,
+)
+from avsync.pipelines.progress import ProgressCallback
 from avsync.scoring.embeddings import SYNC_CONTRACT, SyncModel
-from avsync.scoring.engine import FileScores, score_tracks
-from avsync.scoring.music_detection import is_music
-from avsync.scoring.result import CheckResult, Reason, TrackResult
-from avsync.scoring.score_sums import sum_curves
-from avsync.scoring.trajectory.fault import decide_verdict, find_fault
-from avsync.scoring.trajectory.model_selection import decide_along_trajectory
-from avsync.tasks.calibration import Calibration, calibration_of
+from avsync.scoring.result import CheckResult, Interval, Reason, StreamResult
+from avsync.scoring.trajectory.fault import MAX_OUT_S, MAX_OUT_SHARE
+from avsync.tasks.calibration import calibration_of
 from avsync.tasks.registry import create_model, model_card, resolve_model
-from avsync.timing import DEFAULT_PROFILE, FPS, SAMPLE_RATE, is_borderline, tolerance
+from avsync.timing import DEFAULT_PROFILE, tolerance
 
 MAX_SEARCH_S = 5.0
-# Length of the beginning of an unmatched audio that is tested for music.
-MUSIC_TEST_S = 60
-
-DETAILS: dict[Reason, str] = {
-    "no_face": "no face found",
-    "face_too_small": "the faces are too small, under 32 pixels wide",
-    "too_short": "no face stays in the frame for a second",
-    "silence": "there is no audio while a face is in the frame",
-    "still_lips": "the lips do not move",
-    "music": "the audio is music, and no speech in it matches the lips",
-    "no_match": "the audio matches the lips at no offset: the speech may be someone else's",
-    "out_of_range": "the audio matches best outside the search range; try a wider one",
-}
+# Minimum confidence of an offset by a single channel: of several, one may match by chance.
+MIN_CHANNEL_CONFIDENCE = 0.88
+# Less at the end of a file is the rounding of headers.
+MIN_TAIL_S = 1.0
+# Fields of a result that are those of the stream by which the file is judged.
+ANSWER = tuple(
+    field.name
+    for field in fields(StreamResult)
+    if field.name in {other.name for other in fields(CheckResult)}
+)
 
 
 def check(
@@ -65,9 +63,10 @@ def check(
     profile: str = DEFAULT_PROFILE,
     search_s: float = 1.0,
     detector: str | FaceDetector | None = None,
+    audio: str | int | None = None,
     progress: ProgressCallback | None = None,
 ) -> CheckResult:
-    """Estimate the audio-video offset of one video file.
+    """Estimate the audio-video offset of one video file, for each of its audio streams.
 
     Streaming: memory does not grow with the length of the file. A file without an estimate is a
     result with a reason, never an exception.
@@ -81,6 +80,7 @@ def check(
         profile: tolerance profile, a name in `avsync.PROFILES`.
         search_s: seconds searched to either side.
         detector: the face detector: `yunet`, `haar`, an object, or None for YuNet.
+        audio: the audio streams to compare: a position from 0, a language tag, or None for all.
         progress: called with the share that is done, 0 to 1.
 
     Raises:
@@ -95,135 +95,150 @@ def check(
     found = find_detector(detector) if detector is None or isinstance(detector, str) else detector
     blank = unreadable_result(path, name, profile, search_s)
     try:
-        info = probe_media(path)
-        blank = replace(blank, duration_s=info.duration_s)
-        return _check_media(blank, info, sync_model, found, progress)
+        info = choose_video(str(path), found)
+        blank = replace(blank, duration_s=info.duration_s, video=info.video)
+        wanted = select_streams(info, audio)
+        return _check_streams(blank, info, wanted, sync_model, found, progress)
     except UnreadableMedia as error:
         return replace(blank, reason=error.reason, detail=str(error))
 
 
-def _check_media(
+def _check_streams(
     blank: CheckResult,
     info: MediaInfo,
+    wanted: Sequence[AudioStream],
     model: SyncModel,
     detector: FaceDetector,
     progress: ProgressCallback | None,
 ) -> CheckResult:
     """Check a file that could be opened; `blank` is its result so far."""
-    search_s, calibration = blank.search_s, calibration_of(model)
-    faces, scores, duration_s = _score_faces(info, model, detector, search_s, progress)
-    tracks = _decide_tracks(faces, scores, search_s, calibration)
-    decision = decide_file(tracks, scores, search_s, calibration)
-    if decision.reason == "no_match" and is_music(_read_beginning(info)):
-        decision = decision._replace(reason="music")
-    if decision.offset_ms is not None:
-        speaking = speaking_segments(scores.tracks, decision.offset_ms)
-        tracks = tuple(replace(track, speaking=speaking[track.track]) for track in tracks)
-    result = replace(
-        blank,
-        **decision._asdict(),
-        detail="" if decision.reason is None else DETAILS[decision.reason],
-        duration_s=duration_s,
-        tracks=tracks,
-    )
-    if decision.offset_ms is None or decision.interval_ms is None:
+    results, readable = _open_streams(info, wanted)
+    choices = [AudioChoice(stream.index) for stream in readable]
+    search_s = blank.search_s
+    scored = score_file(info, choices, model, detector, search_s, progress)
+    calibration, limits = calibration_of(model), tolerance(blank.profile)
+
+    def decide(stream: StreamResult, choice: AudioChoice, found: ScoredFile) -> StreamResult:
+        scores = found.scores[choice]
+        decided = decide_stream(
+            stream, found.faces, scores, found.duration_s, search_s, limits, calibration
+        )
+        return diagnose(decided, info, scores, found.audio_logs[choice])
+
+    for stream in readable:
+        choice = AudioChoice(stream.index)
+        results[stream.index] = decide(results[stream.index], choice, scored)
+    tried = _channels(info, list(results.values()))
+    if tried and scored.faces:
+        again = score_file(info, tried, model, detector, search_s, progress)
+        for choice in tried:
+            mix = results[choice.audio]
+            name = channel_names(info.path, choice.audio)[choice.channel or 0]
+            single = decide(replace(blank_of(mix), channel=name), choice, again)
+            results[choice.audio] = _better(mix, single)
+    return _judge(replace(blank, duration_s=scored.duration_s), info, results, scored.log)
+
+
+def _open_streams(
+    info: MediaInfo, wanted: Sequence[AudioStream]
+) -> tuple[dict[int, StreamResult], list[AudioStream]]:
+    """Return blank results by position, and the streams that can be decoded.
+
+    Raises:
+        UnreadableMedia: if none can.
+    """
+    results = {stream.index: blank_result(stream) for stream in wanted}
+    readable = []
+    errors = []
+    for stream in wanted:
+        try:
+            channel_names(info.path, stream.index)  # Decodes the first frame.
+            readable.append(stream)
+        except UnreadableMedia as error:
+            errors.append(error)
+            results[stream.index] = replace(
+                results[stream.index], status="unreadable", reason=error.reason, detail=str(error)
+            )
+    if not readable:
+        raise errors[0]
+    return results, readable
+
+
+def blank_of(stream: StreamResult) -> StreamResult:
+    """Return the result of a stream without its answer."""
+    answer = StreamResult(stream.audio, stream.stream, stream.codec, stream.channels)
+    return replace(stream, **{name: getattr(answer, name) for name in ANSWER if name != "audio"})
+
+
+def _channels(info: MediaInfo, results: Sequence[StreamResult]) -> list[AudioChoice]:
+    """Return the channels to compare on their own, of the streams without an offset.
+
+    If another stream has one, only of streams whose channels cancel in the mix: a music and effects
+    track would take a second pass over the video for nothing.
+    """
+    answered = any(stream.status == "ok" for stream in results)
+    return [
+        AudioChoice(stream.audio, channel)
+        for stream in results
+        if stream.status == "cannot_tell"
+        for channel in channels_to_try(info, stream, only_cancelled=answered)
+    ]
+
+
+def _better(mix: StreamResult, single: StreamResult) -> StreamResult:
+    """Return the more confident offset, or the result that says more about the audio."""
+    if single.status == "ok":
+        sure = single.confidence >= MIN_CHANNEL_CONFIDENCE
+        return single if sure and single.confidence > mix.confidence * (mix.status == "ok") else mix
+    quiet = mix.status != "ok" and mix.reason in ("silence", "too_quiet")
+    return single if quiet and single.reason not in ("silence", "too_quiet") else mix
+
+
+def _judge(
+    blank: CheckResult, info: MediaInfo, results: dict[int, StreamResult], log: ReadLog
+) -> CheckResult:
+    """Return the result of the file, which is that of one of its streams.
+
+    A file of which a part could not be read is never in tolerance.
+    """
+    judge = judging_stream(list(results.values()), own_programme(info))
+    answer = {name: getattr(judge, name) for name in ANSWER}
+    not_read = _not_read(log)
+    result = replace(blank, **answer, not_read=not_read, streams=tuple(results.values()))
+    missing_s = sum(end_s - start_s for start_s, end_s in not_read)
+    duration_s = max(blank.duration_s or 0.0, *(end_s for _, end_s in not_read), 0.0)
+    if result.verdict != "in_sync" or missing_s < min(MAX_OUT_S, MAX_OUT_SHARE * duration_s):
         return result
-    limits = tolerance(blank.profile)
-    matched = [scores.tracks[track.track] for track in _deciding_tracks(tracks)]
-    fault = find_fault(matched, decision.offset_ms, duration_s, search_s, limits, calibration)
+    parts = ", ".join(f"{format_time(a)} to {format_time(b)}" for a, b in not_read)
     return replace(
         result,
-        verdict=decide_verdict(fault, decision.offset_ms, duration_s, limits),
-        borderline=is_borderline(decision.interval_ms, limits),
-        fault=fault,
+        status="cannot_tell",
+        reason="incomplete",
+        detail=(
+            f"in tolerance where the video could be read, but {missing_s:.0f} s of "
+            f"{duration_s:.0f} s could not be: {parts}"
+        ),
+        verdict=None,
+        borderline=False,
+        offset_ms=None,
+        interval_ms=None,
+        fault=None,
     )
 
 
-def _score_faces(
-    info: MediaInfo,
-    model: SyncModel,
-    detector: FaceDetector,
-    search_s: float,
-    progress: ProgressCallback | None,
-) -> tuple[dict[int, TrackExtent], FileScores, float]:
-    """Track, crop and score the faces of a file; return them, their scores, and the duration."""
-    if not info.audio:
-        raise UnreadableMedia("no_audio_stream", "the file has no audio")
-    crops = CropStream(info, model.spec, detector)
-    reach_s, out_of_range_s = search_s + SEARCH_MARGIN_S, model.spec.out_of_range_s
-    audio = AudioClock(info.path, info.video_start_s, keep_s=max(reach_s, out_of_range_s) + 15)
-
-    def report(ticks: int) -> None:
-        if progress is not None and info.duration_s:
-            progress(min(1.0, ticks / FPS / info.duration_s))
-
-    try:
-        scores = score_tracks(model, crops, audio, reach_s, report, out_of_range_s)
-    finally:
-        audio.close()
-    return crops.faces(), scores, crops.ticks / FPS
+def own_programme(info: MediaInfo) -> list[int]:
+    """Return the positions of the audio streams that belong to the video's own programme."""
+    own = info.videos[info.video].programme if info.videos else None
+    return [stream.index for stream in info.audio if stream.programme == own]
 
 
-def _decide_tracks(
-    faces: dict[int, TrackExtent], scores: FileScores, search_s: float, calibration: Calibration
-) -> tuple[TrackResult, ...]:
-    """Decide each face by a constant offset, and if there is none along its trajectory."""
-    tracks = []
-    for number in sorted(faces):
-        found = scores.tracks[number]
-        track = decide_track(faces[number], found, scores.level_db, search_s, calibration)
-        tracks.append(decide_along_trajectory(track, found, search_s, calibration))
-    return tuple(tracks)
-
-
-def decide_file(
-    tracks: tuple[TrackResult, ...], scores: FileScores, search_s: float, calibration: Calibration
-) -> Decision:
-    """Decide the offset of a file from the evidence of its tracks together.
-
-    Tracks without an offset are only used if none has one: too short to decide alone, they may
-    decide together, as in a file with many cuts. If they do not, the longest track gives the
-    reason.
-    """
-    if not tracks:
-        return cannot_tell("no_face")
-    deciding = _deciding_tracks(tracks)
-    if deciding:
-        found = [scores.tracks[track.track] for track in deciding]
-        curve = sum_curves([track.curve for track in found])
-        wide = [track.wide_curve for track in found if track.wide_curve is not None]
-        wide_curve = sum_curves(wide) if wide else None
-        decision = decide_offset(curve, wide_curve, search_s, calibration)
-        if decision.status == "ok" or deciding[0].status == "ok":
-            best = max(deciding, key=lambda track: track.confidence)
-            return decision if decision.confidence >= best.confidence else _decision_of(best)
-        if decision.reason == "out_of_range":
-            return decision
-    return _decision_of(max(deciding or tracks, key=lambda track: track.end_s - track.start_s))
-
-
-def _deciding_tracks(tracks: tuple[TrackResult, ...]) -> list[TrackResult]:
-    """Return the tracks with an offset; without any, those whose evidence may decide together."""
-    decided = [track for track in tracks if track.status == "ok"]
-    return decided or [track for track in tracks if track.reason in ("no_match", "out_of_range")]
-
-
-def _decision_of(track: TrackResult) -> Decision:
-    return Decision(
-        track.status, track.reason, track.offset_ms, track.interval_ms, track.confidence
-    )
-
-
-def _read_beginning(info: MediaInfo) -> np.ndarray:
-    """Read the first minute of the audio, `(N,)` at 16 kHz."""
-    blocks: list[np.ndarray] = []
-    with closing(read_audio(info.path, info.video_start_s)) as audio:
-        for block in audio:
-            blocks.append(block)
-            if sum(map(len, blocks)) >= MUSIC_TEST_S * SAMPLE_RATE:
-                break
-    wav = np.concatenate([np.zeros(0, np.float32), *blocks])
-    return wav[: MUSIC_TEST_S * SAMPLE_RATE]
+def _not_read(log: ReadLog) -> tuple[Interval, ...]:
+    """Return the parts of a video that could not be read: damage, and the end of a cut-off file."""
+    parts = list(log.undecoded)
+    end_s, expected_s = log.end_s, log.expected_end_s
+    if end_s is not None and expected_s is not None and expected_s - end_s > MIN_TAIL_S:
+        parts.append((end_s, expected_s))
+    return tuple(parts)
 
 
 def unreadable_result(

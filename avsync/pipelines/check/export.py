@@ -9,7 +9,8 @@ from pathlib import Path
 
 from avsync.atomic import write_text
 from avsync.pipelines.check.messages import describe_result
-from avsync.scoring.result import CheckResult, to_json
+from avsync.scoring.result import CheckResult
+from avsync.scoring.result_json import to_json
 from avsync.timing import Tolerance, tolerance
 
 COLUMNS = (
@@ -24,6 +25,9 @@ COLUMNS = (
     "interval_high_ms",
     "confidence",
     "duration_s",
+    "video",
+    "audio",
+    "channel",
     "fault",
     "drift_ppm",
     "out_s",
@@ -45,7 +49,7 @@ BORDERLINE, CANNOT_TELL, UNREADABLE, OUT = (1, 0.0), (2, 0.0), (3, 0.0), (4, 0.0
 
 
 def json_text(results: Sequence[CheckResult]) -> str:
-    """Return the results as ASCII JSON, schema 1 of docs/concepts/json.md."""
+    """Return the results as ASCII JSON, schema 2 of docs/concepts/json.md."""
     return json.dumps(to_json(list(results)), indent=2, allow_nan=False) + "\n"
 
 

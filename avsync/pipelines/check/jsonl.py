@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 from avsync.atomic import replacing
 from avsync.scoring.result import (
     CheckResult,
+    Coverage,
     Fault,
     OffsetSegment,
+    StreamResult,
     TimelinePoint,
     TrackResult,
-    to_json,
 )
+from avsync.scoring.result_json import SCHEMA, to_json
 
 # Inputs of a result, as JSON: size and time of the file, and the options of the check.
 Fingerprint = dict[str, Any]
@@ -29,7 +31,10 @@ Fingerprint = dict[str, Any]
 BEGINNING = b'{"file": '
 # Keys that are read back without conversion: of tracks and files, and of files only.
 NUMBERS = ("status", "reason", "offset_ms", "confidence")
-WHOLE = ("file", "detail", "verdict", "borderline", "duration_s", "model", "profile", "search_s")
+ANSWER = ("detail", "verdict", "borderline", "channel")
+WHOLE = ("file", "duration_s", "video", "audio", "model", "profile", "search_s")
+COVERAGE = ("supports", "against", "unknown")
+STREAM = ("audio", "stream", "codec", "channels", "layout", "language", "title")
 
 
 class _Line(NamedTuple):
@@ -106,7 +111,9 @@ class ResultsFile:
                     break
                 with suppress(ValueError, KeyError, TypeError):
                     document = json.loads(text)
-                    self.lines[document["file"]] = _Line(end, len(text), document["made_of"])
+                    # A line of an earlier release is dropped, and its file checked again.
+                    if document["schema"] == SCHEMA:
+                        self.lines[document["file"]] = _Line(end, len(text), document["made_of"])
                 end += len(text)
         self.file.truncate(end)
         return end
@@ -123,11 +130,30 @@ def file_fingerprint(path: Path) -> Fingerprint:
 
 def _result(document: dict[str, Any]) -> CheckResult:
     return CheckResult(
-        **{key: document[key] for key in (*WHOLE, *NUMBERS)},
-        interval_ms=_pair(document["interval_ms"]),
+        **{key: document[key] for key in WHOLE},
+        **_answer(document),
         tracks=tuple(map(_track, document["tracks"])),
-        fault=_fault(document["fault"]),
+        not_read=tuple((start_s, end_s) for start_s, end_s in document["not_read"]),
+        streams=tuple(map(_stream, document["streams"])),
     )
+
+
+def _stream(document: dict[str, Any]) -> StreamResult:
+    return StreamResult(
+        **{key: document[key] for key in STREAM},
+        **_answer(document),
+        dispositions=tuple(document["dispositions"]),
+    )
+
+
+def _answer(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that the results of a file and of a stream share."""
+    return {
+        **{key: document[key] for key in (*ANSWER, *NUMBERS)},
+        "interval_ms": _pair(document["interval_ms"]),
+        "fault": _fault(document["fault"]),
+        "coverage": _coverage(document["coverage_s"]),
+    }
 
 
 def _track(document: dict[str, Any]) -> TrackResult:
@@ -138,6 +164,10 @@ def _track(document: dict[str, Any]) -> TrackResult:
         timeline=tuple(TimelinePoint(**point) for point in document["timeline"]),
         speaking=tuple((start_s, end_s) for start_s, end_s in document["speaking"]),
     )
+
+
+def _coverage(document: dict[str, float] | None) -> Coverage | None:
+    return None if document is None else Coverage(*(document[key] for key in COVERAGE))
 
 
 def _fault(document: dict[str, Any] | None) -> Fault | None:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from itertools import pairwise
 
-from avsync.scoring.result import CheckResult, Fault, Interval
-from avsync.timing import describe_offset, tolerance
+from avsync.scoring.result import CheckResult, Fault, Interval, StreamResult
+from avsync.timing import DEFAULT_PROFILE, describe_offset, tolerance
 
 IN_TOLERANCE, OUT_OF_TOLERANCE, CANNOT_TELL, UNREADABLE = 0, 10, 11, 12
 # Further jumps are counted in the line, not listed.
@@ -15,18 +15,51 @@ def describe_result(result: CheckResult) -> str:
     """Describe the result for a file in one line.
 
     `a.mp4: audio leads by 83 ms (79 to 88, confidence 0.97): out of tolerance (EBU R37)`, or
-    `b.mp4: cannot tell: no face found`.
+    `b.mp4: cannot tell: no face found`. Where there are several streams, the one that the numbers
+    are of is named: `c.mkv: audio 1 (fra): audio lags by 200 ms ...`.
     """
-    return f"{printable(result.file)}: {printable(describe_outcome(result))}"
+    named = "".join(f"{words}: " for words in (_judge_words(result),) if words)
+    return f"{printable(result.file)}: {printable(named + describe_outcome(result))}"
 
 
-def describe_outcome(result: CheckResult) -> str:
-    """Describe the result for a file, without its name."""
+def describe_streams(result: CheckResult) -> list[str]:
+    """Describe each audio stream of a file in one line; none if there is only one."""
+    if len(result.streams) < 2:
+        return []
+    return [
+        printable(f"{_stream_words(stream)}: {describe_outcome(stream, result.profile)}")
+        for stream in result.streams
+    ]
+
+
+def _judge_words(result: CheckResult) -> str:
+    """Name the streams that a result is of, where there is a choice: `video 1, audio 0 (eng)`."""
+    words = [f"video {result.video}"] if result.video else []
+    judge = next((stream for stream in result.streams if stream.audio == result.audio), None)
+    if judge is not None and (len(result.streams) > 1 or judge.channel):
+        words.append(_stream_words(judge))
+    return ", ".join(words)
+
+
+def _stream_words(stream: StreamResult) -> str:
+    channel = f", channel {stream.channel} alone" if stream.channel else ""
+    return f"{stream.name}{channel}"
+
+
+def describe_outcome(result: CheckResult | StreamResult, profile: str | None = None) -> str:
+    """Describe the result for a file or an audio stream, without its name.
+
+    Args:
+        result: the result.
+        profile: tolerance profile of a stream's verdict; that of a file is its own.
+    """
     if result.status != "ok" or result.offset_ms is None:
         status = "unreadable" if result.status == "unreadable" else "cannot tell"
         cause = result.detail or (result.reason or "no reason is known").replace("_", " ")
         return f"{status}: {cause}"
-    limits = tolerance(result.profile)
+    if profile is None:
+        profile = result.profile if isinstance(result, CheckResult) else DEFAULT_PROFILE
+    limits = tolerance(profile)
     numbers = f"confidence {result.confidence:.2f}"
     if result.interval_ms is not None:
         numbers = f"{_range(result.offset_ms, result.interval_ms)}, {numbers}"

@@ -6,8 +6,6 @@ at all offsets that were scored.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -56,14 +54,14 @@ def find_local_offsets(
     tracks: Sequence[TrackScores], calibration: Calibration
 ) -> LocalOffsets | None:
     """Return the best offset around each bin; None without evidence beyond the search range."""
-    tracks = [track for track in tracks if track.wide is not None and len(track.bins)]
     if not tracks or tracks[0].wide_curve is None:
         return None
     steps_ms = tracks[0].wide_curve.offsets_ms
     bins = np.unique(np.concatenate([track.bins for track in tracks]))
     wide = np.zeros((len(bins), len(steps_ms)), np.float32)
     for track in tracks:
-        wide[np.searchsorted(bins, track.bins)] += track.wide
+        if track.wide is not None:
+            wide[np.searchsorted(bins, track.bins)] += track.wide
     lows, highs = bins.searchsorted(bins - REACH_BINS), bins.searchsorted(bins + REACH_BINS + 1)
     offsets_ms = np.full(len(bins), np.nan)
     for i, (low, high) in enumerate(zip(lows, highs, strict=True)):
@@ -123,15 +121,19 @@ def _far_runs(fault: Fault, local: LocalOffsets, search_s: float) -> list[_Run]:
     away = np.abs(local.offsets_ms - offsets_along(fault.pieces, local.t_s)) > SAME_MS
     far = np.flatnonzero(away & (np.abs(local.offsets_ms) > 1000 * search_s))
     runs: list[list[int]] = []
-    for index in far:
-        known = runs and np.nanmedian(local.offsets_ms[runs[-1]])
-        # A bin without an offset may lie in between, one that fits elsewhere may not.
-        between = local.offsets_ms[runs[-1][-1] + 1 : index] if runs else []
-        if runs and not np.isfinite(between).any() and abs(local.offsets_ms[index] - known) <= SAME_MS:
+    for index in far.tolist():
+        if runs and _continues(runs[-1], index, local.offsets_ms):
             runs[-1].append(index)
         else:
             runs.append([index])
     return [_Run(r[0], r[-1] + 1, float(np.median(local.offsets_ms[r]))) for r in runs]
+
+
+def _continues(run: list[int], index: int, offsets_ms: np.ndarray) -> bool:
+    """Return whether a bin fits where a run does, and none in between fits elsewhere."""
+    elsewhere = bool(np.isfinite(offsets_ms[run[-1] + 1 : index]).any())
+    away_ms = abs(float(offsets_ms[index]) - float(np.median(offsets_ms[run])))
+    return not elsewhere and away_ms <= SAME_MS
 
 
 def _fits_throughout(run: _Run, local: LocalOffsets) -> bool:
@@ -146,9 +148,7 @@ def _fits_throughout(run: _Run, local: LocalOffsets) -> bool:
     return all(abs(best - run.offset_ms) <= SAME_MS for best in best_ms)
 
 
-def _insert(
-    pieces: Sequence[OffsetSegment], run: _Run, local: LocalOffsets
-) -> list[OffsetSegment]:
+def _insert(pieces: Sequence[OffsetSegment], run: _Run, local: LocalOffsets) -> list[OffsetSegment]:
     """Replace the time of a run in the pieces of a trajectory by a segment of its own."""
     start_s = _change_s(pieces, run, local, after=False)
     end_s = _change_s(pieces, run, local, after=True)
@@ -182,7 +182,10 @@ def _change_s(
     if len(outside) == 0:
         return pieces[-1].end_s if after else pieces[0].start_s
     # Around a change, local offsets are those of the longer side: look beyond the nearest bin.
-    low, high = (run.high - 1, outside[0] + REACH_BINS) if after else (outside[-1] - REACH_BINS, run.low + 1)
+    if after:
+        low, high = run.high - 1, outside[0] + REACH_BINS
+    else:
+        low, high = outside[-1] - REACH_BINS, run.low + 1
     index = np.arange(max(low, 0), min(high, len(local.bins)))
     columns = np.abs(local.steps_ms[None] - path_ms[index, None]).argmin(1)
     here = local.wide[index, int(np.abs(local.steps_ms - run.offset_ms).argmin())]

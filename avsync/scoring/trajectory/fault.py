@@ -46,13 +46,13 @@ def find_fault(
     if isinstance(trajectory, LinearTrajectory):
         drift = OffsetSegment(0.0, duration_s, trajectory.offset_ms, trajectory.ppm)
         cause = likely_cause(trajectory.ppm, trajectory.error_ppm)
-        return _with_worst(Fault("drift", (drift,), trajectory.ppm, cause), limits)
+        return with_worst(Fault("drift", (drift,), trajectory.ppm, cause), limits)
     edges = (0.0, *trajectory.changes_s, duration_s)
     segments = tuple(
         OffsetSegment(start_s, end_s, level_ms, 0.0)
         for (start_s, end_s), level_ms in zip(pairwise(edges), trajectory.levels_ms, strict=True)
     )
-    return _with_worst(Fault(_classify_jumps(segments, limits), segments), limits)
+    return with_worst(Fault(classify_jumps(segments, limits), segments), limits)
 
 
 def constant_fault(offset_ms: float, duration_s: float, limits: Tolerance) -> Fault:
@@ -75,7 +75,7 @@ def decide_verdict(fault: Fault, offset_ms: float, duration_s: float, limits: To
     return judge(offset_ms, limits)
 
 
-def _classify_jumps(segments: tuple[OffsetSegment, ...], limits: Tolerance) -> FaultKind:
+def classify_jumps(segments: tuple[OffsetSegment, ...], limits: Tolerance) -> FaultKind:
     """Return `intermittent` if the offset leaves tolerance and returns to what it was."""
     inside = [judge(segment.offset_ms, limits) == "in_sync" for segment in segments]
     for first in range(len(segments)):
@@ -86,7 +86,7 @@ def _classify_jumps(segments: tuple[OffsetSegment, ...], limits: Tolerance) -> F
     return "jumps"
 
 
-def _with_worst(fault: Fault, limits: Tolerance) -> Fault:
+def with_worst(fault: Fault, limits: Tolerance) -> Fault:
     """Fill in the time out of tolerance and the worst moment."""
     out_s, worst = 0.0, (0.0, 0.0, 0.0)
     for segment in fault.pieces:

@@ -13,7 +13,7 @@ from avsync.media.writers.remux import shift_audio
 from avsync.pipelines.check.batch import check_files
 from avsync.pipelines.check.check_file import check, load_model
 from avsync.pipelines.fix.fix_file import fix
-from avsync.scoring.result import to_json
+from avsync.scoring.result_json import to_json
 from avsync.synthetic import SyntheticClip, render
 from avsync.tasks.registry import PRETRAINED, create_model
 from avsync.weights import load, save, save_calibration
@@ -138,7 +138,7 @@ def test_the_json_has_the_documented_keys(shifted):
     _, result = shifted(0.0)
     document = to_json([result])
     (file,) = document["files"]
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert document["model"] == "dense_sync"
     assert file["status"] == "ok"
     assert file["offset_ms"] == round(result.offset_ms, 1)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from avsync.pipelines.check.export import COLUMNS, csv_text, json_text, write_csv, write_json
-from avsync.scoring.result import CheckResult, Fault, OffsetSegment, to_json
+from avsync.scoring.result import CheckResult, Fault, OffsetSegment
+from avsync.scoring.result_json import to_json
 
 
 @pytest.fixture

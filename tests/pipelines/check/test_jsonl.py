@@ -11,8 +11,8 @@ from avsync.scoring.result import (
     OffsetSegment,
     TimelinePoint,
     TrackResult,
-    to_json,
 )
+from avsync.scoring.result_json import to_json
 
 MADE_OF = {"size": 3, "mtime_ns": 5, "model": "dense_sync"}
 

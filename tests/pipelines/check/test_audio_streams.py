@@ -96,8 +96,8 @@ def test_channels_that_cancel_are_compared_on_their_own(speech, tmp_path):
 
 
 def test_speech_under_noise_of_another_channel_is_found(speech, tmp_path):
-    noise = np.random.default_rng(0).normal(0, 0.2, len(speech.wav))
-    wav = np.stack([noise, 0.3 * speech.wav])
+    noise = np.random.default_rng(0).normal(0, 0.4, len(speech.wav))
+    wav = np.stack([noise, 0.25 * speech.wav])
     path = write_streams(tmp_path / "right.mov", [speech.frames], [(wav, "stereo", "und", 1)])
     result = checked(path)
     assert (result.status, result.channel) == ("ok", "FR")

@@ -31,6 +31,7 @@ from avsync.media.writers.output_container import (
     open_output,
     supported_streams,
 )
+from avsync.media.writers.patching.shift import shift_by_patching
 
 MAX_BACK_S = 1.0
 # Most packets that wait for the first decoding time of their stream.
@@ -95,6 +96,8 @@ def write_shifted(
         shifts_s = shifts_by_index(reading, shift_ms)
         with explain_write_errors(source, destination):
             kind = container_format(partial)
+            if shift_by_patching(reading, source, partial, kind, shifts_s):
+                return ()
             wanted, left_out = supported_streams(reading, kind, None)
             spread_s = max(map(abs, shifts_s.values()), default=Fraction(0))
             new = open_output(reading, partial, kind, wanted, spread_s=spread_s)

@@ -1,0 +1,56 @@
+"""Choose how a file is shifted by patching a copy: its edit lists, timestamps or samples."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+
+from av.container import InputContainer
+
+from avsync.media.writers.patching.boxes import UnknownStructure
+from avsync.media.writers.patching.edit_lists import shift_edit_lists
+from avsync.media.writers.patching.mxf_samples import shift_samples
+
+ISO_BASE_MEDIA = ("mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v")
+
+
+def shift_by_patching(
+    reading: InputContainer,
+    source: Path,
+    partial: Path,
+    kind: str,
+    shifts_s: Mapping[int, Fraction],
+) -> bool:
+    """Write a shifted copy that differs from its source in nothing else, if the format allows it.
+
+    Args:
+        reading: the source, opened.
+        source: its path.
+        partial: the new file.
+        kind: FFmpeg's name of the new container.
+        shifts_s: shifts in seconds by stream index, positive = later.
+
+    Returns:
+        Whether it was written; else the file must be remuxed.
+    """
+    try:
+        if kind in ISO_BASE_MEDIA and same_family(reading, source, partial):
+            shift_edit_lists(
+                source, partial, {reading.streams[i].id: s for i, s in shifts_s.items()}
+            )
+        elif kind == "mxf" and reading.format.name == "mxf":
+            shift_samples(reading, source, partial, shifts_s)
+        else:
+            return False
+    except UnknownStructure:
+        return False
+    return True
+
+
+def same_family(reading: InputContainer, source: Path, destination: Path) -> bool:
+    """Whether a file can be copied byte by byte to a destination's extension."""
+    if "mp4" not in reading.format.name:
+        return False
+    if source.suffix.lower() == destination.suffix.lower():
+        return True
+    quicktime = reading.metadata.get("major_brand", "qt  ") == "qt  "
+    return quicktime == (destination.suffix.lower() in (".mov", ".qt"))

@@ -1,11 +1,13 @@
 from .atomic_output import check_destination as check_destination
+from .comparison import CopyForecast as CopyForecast
+from .comparison import Difference as Difference
+from .comparison import compare_streams as compare_streams
+from .comparison import forecast_copy as forecast_copy
 from .mp4_bytes import encode_audio as encode_audio
 from .mp4_bytes import encode_clip as encode_clip
 from .remux import shift_audio as shift_audio
 from .replace_audio import replace_audio_stream as replace_audio_stream
-from .retime import CopyForecast as CopyForecast
 from .retime import cut_at_silence as cut_at_silence
-from .retime import forecast_copy as forecast_copy
 from .retime import retime_audio as retime_audio
 from .time_map import AudioSegment as AudioSegment
 from .time_map import apply_time_map as apply_time_map

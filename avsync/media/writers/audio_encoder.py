@@ -125,14 +125,23 @@ def channel_layout(context: av.AudioCodecContext) -> str:
 
 
 def _encodes(encoder: str, writing: OutputContainer) -> bool:
+    """Whether audio of an encoder is found again in a container: some write what none reads."""
+    held = BytesIO()
     try:
         codec = Codec(encoder, "w")
-        with av.open(BytesIO(), "w", format=writing.format.name) as attempt:
-            attempt.add_stream(codec.name, rate=OPUS_RATE)
-            attempt.start_encoding()
-    except (ValueError, av.error.FFmpegError):  # Also for unknown codecs.
+        plan = AudioPlan(encoder, encoder, OPUS_RATE, "stereo", None, None)
+        with av.open(held, "w", format=writing.format.name) as attempt:
+            stream = add_encoder(attempt, plan)
+            silence = np.zeros((2, OPUS_RATE // 4), np.float32)
+            attempt.mux(list(encode_blocks(stream, [silence], plan, Fraction(0))))
+        held.seek(0)
+        with av.open(held) as found:
+            names = [s.codec_context.codec.canonical_name for s in found.streams.audio]
+    except (ValueError, AttributeError, av.error.FFmpegError):  # Also for unknown codecs.
         return False
-    return True
+    # The layers of MPEG audio are told apart by their packets only.
+    layers = ("mp2", "mp3")
+    return names == [codec.canonical_name] or {*names, codec.canonical_name} <= set(layers)
 
 
 def _sample_format(encoder: str, source: str) -> str | None:

@@ -5,6 +5,7 @@ AVI, subtitles and attachments that MPEG-TS cannot hold, H.264 and H.265 in AVI.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from io import BytesIO
 from itertools import islice
@@ -12,14 +13,15 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import av
-import numpy as np
 from av.container import InputContainer, OutputContainer
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
-from avsync.media.writers.audio_encoder import AudioPlan, add_encoder, channel_layout, encode_blocks
-from avsync.media.writers.avi_audio import AviAudio
+from avsync.media.container import ffmpeg_message
+from avsync.media.writers.audio_encoder import AudioPlan, add_encoder, channel_layout
+from avsync.media.writers.patching.restore_index import restore_index, write_keys
+from avsync.media.writers.patching.shift import ISO_BASE_MEDIA
 
-# Stream types that are left out if the container does not support them.
+# Stream types that may have no codec that FFmpeg knows.
 OPTIONAL = ("data", "attachment", "unknown")
 # Largest interleaving distance of streams before the muxer stops waiting, in microseconds.
 INTERLEAVE_US = 10_000_000
@@ -30,6 +32,14 @@ MP4 = ("mp4", "ipod", "mov")
 # First extradata byte of H.264 and H.265 from MP4 and Matroska, in contrast to AVI.
 LENGTH_PREFIXED = b"\x01"
 TS_SUBTITLES = ("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle")
+# Written by the muxer itself.
+BRANDS = ("major_brand", "minor_version", "compatible_brands")
+# Containers that one file holds and that store times; FFmpeg also writes playlists and images.
+WRITTEN = (
+    *ISO_BASE_MEDIA,
+    *("matroska", "webm", "avi", "mpeg", "vob", "svcd", "vcd", "dvd", "mpegts", "flv", "mxf"),
+    *("asf", "ogg", "nut", "wtv", "gxf"),
+)
 
 AudioPlans = dict[int, AudioPlan]
 
@@ -41,45 +51,79 @@ class OutputFile(NamedTuple):
         writing: the container.
         copies: streams that take copied packets, by index in the source.
         encoders: streams that take re-encoded audio, by index in the source.
+        opaque: copied streams whose codec the muxer does not know, by index in the source.
     """
 
     writing: OutputContainer
     copies: dict[int, Stream]
     encoders: dict[int, av.AudioStream]
+    opaque: frozenset[int] = frozenset()
 
 
 def container_format(destination: Path) -> str:
     """Return FFmpeg's name of the container for a file extension; nothing is written.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is none, or it is not one file with times.
     """
     with av.open(f"file:{destination}", "w") as unwritten:
-        return unwritten.format.name
+        name = unwritten.format.name
+    if name not in WRITTEN:
+        raise ValueError(
+            f"{name} is no single file with times; write .mp4, .mov, .mkv, .webm, .ts, .mpg, .avi "
+            "or .mxf"
+        )
+    return name
 
 
 def supported_streams(
     reading: InputContainer, kind: str, plans: AudioPlans | None
-) -> tuple[list[int], list[str]]:
-    """Return the indices of the streams that a container can hold, and descriptions of the others.
-
-    Only data, fonts and the like may be left out; for other streams FFmpeg's error is raised.
-    """
+) -> tuple[list[int], dict[int, str]]:
+    """Return the indices of the streams that a container can hold, and why not the others."""
     everything = [stream.index for stream in reading.streams]
-    if _fits(reading, kind, everything, plans):
-        return everything, []
-    kept = [stream.index for stream in reading.streams if stream.type not in OPTIONAL]
-    open_output(reading, BytesIO(), kind, kept, plans).writing.close()
-    left_out = []
-    for stream in reading.streams:
-        if stream.type in OPTIONAL:
-            if _fits(reading, kind, sorted([*kept, stream.index]), plans):
-                kept = sorted([*kept, stream.index])
-            else:
-                name = stream.metadata.get("filename") or stream.metadata.get("handler_name")
-                words = f"{stream.type} (stream {stream.index})"
-                left_out.append(f"{words}: {name}" if name else words)
-    return kept, left_out
+    if not (cause := _cause(reading, kind, everything, plans)):
+        return everything, {}
+    kept: list[int] = []
+    causes: dict[int, str] = {}
+    # Video and audio first: a header of data alone may be refused.
+    for stream in sorted(
+        reading.streams, key=lambda s: (s.type not in ("video", "audio"), s.index)
+    ):
+        cause = _cause(reading, kind, sorted([*kept, stream.index]), plans)
+        if cause:
+            causes[stream.index] = cause
+        else:
+            kept = sorted([*kept, stream.index])
+    return kept, causes
+
+
+@contextmanager
+def output_file(
+    reading: InputContainer,
+    where: Path,
+    kind: str,
+    wanted: Iterable[int],
+    plans: AudioPlans | None = None,
+    spread_s: Fraction = Fraction(0),
+) -> Iterator[OutputFile]:
+    """Open an output file as `open_output` does, close it after the block, and complete it.
+
+    What FFmpeg's muxer does not write into the index of MP4 and MOV is added.
+    """
+    new = open_output(reading, where, kind, wanted, plans, spread_s)
+    with new.writing:
+        yield new
+    if kind not in ISO_BASE_MEDIA:
+        return
+    if is_iso_base_media(reading):
+        copies = {reading.streams[i].id: i in new.opaque for i in new.copies}
+        restore_index(Path(reading.name.removeprefix("file:")), where, copies)
+    else:
+        with av.open(f"file:{where}", metadata_errors="surrogateescape") as written:
+            held = {key.lower(): value for key, value in written.metadata.items()}
+        missing = {k: v for k, v in _metadata(reading).items() if k.lower() not in held}
+        if missing:
+            write_keys(where, missing)
 
 
 def open_output(
@@ -100,63 +144,126 @@ def open_output(
         plans: how audio is re-encoded; None to copy it.
         spread_s: how far audio is shifted from the frames it was interleaved with.
     """
-    options = {
-        "max_interleave_delta": str(INTERLEAVE_US + round(abs(spread_s) * 1_000_000)),
-        # Otherwise edit lists of MP4 and MOV, which shift the audio, have millisecond resolution.
-        "movie_timescale": "90000",
-    }
+    restored = kind in ISO_BASE_MEDIA and is_iso_base_media(reading)
     writing = av.open(
         f"file:{where}" if isinstance(where, Path) else where,
         "w",
         format=kind,
-        container_options=options,
+        container_options=_options(kind, restored, spread_s),
         metadata_errors="surrogateescape",
     )
     try:
-        copies, encoders = {}, {}
+        copies, encoders, opaque = {}, {}, set()
         for index in wanted:
             stream = reading.streams[index]
             made: Stream
             if plans and index in plans:
                 made = encoders[index] = add_encoder(writing, plans[index])
+            elif restored and _is_opaque(stream):
+                made = copies[index] = writing.add_mux_stream("bin_data")
+                made.time_base = stream.time_base
+                opaque.add(index)
             else:
                 made = copies[index] = _add(writing, stream)
             made.disposition = stream.disposition
             made.metadata.update(stream.metadata)
-        writing.metadata.update(reading.metadata)
-        writing.set_chapters(reading.chapters())
+            if restored or kind == reading.format.name == "mpegts":
+                made.id = stream.id
+        writing.metadata.update(_metadata(reading))
+        if not restored:  # The index of the source names its own chapters.
+            writing.set_chapters(reading.chapters())
         writing.start_encoding()
     except BaseException:
         writing.close()
         raise
-    return OutputFile(writing, copies, encoders)
+    return OutputFile(writing, copies, encoders, frozenset(opaque))
 
 
-def _fits(reading: InputContainer, kind: str, wanted: list[int], plans: AudioPlans | None) -> bool:
+def is_iso_base_media(reading: InputContainer) -> bool:
+    """Whether a file is an MP4, MOV or the like."""
+    return "mp4" in reading.format.name.split(",")
+
+
+def _options(kind: str, restored: bool, spread_s: Fraction) -> dict[str, str]:
+    options = {
+        "max_interleave_delta": str(INTERLEAVE_US + round(abs(spread_s) * 1_000_000)),
+        # Otherwise edit lists of MP4 and MOV, which shift the audio, have millisecond resolution.
+        "movie_timescale": "90000",
+        # The boxes of Dolby Vision and of spherical video are no part of the MP4 standard.
+        "strict": "unofficial",
+    }
+    if restored and kind in ISO_BASE_MEDIA:
+        # A timecode track is copied, and tracks keep their IDs.
+        options |= {"write_tmcd": "0", "use_stream_ids_as_track_ids": "1"}
+    return options
+
+
+def _metadata(reading: InputContainer) -> dict[str, str]:
+    return {k: v for k, v in reading.metadata.items() if k.lower() not in BRANDS}
+
+
+def _is_opaque(stream: Stream) -> bool:
+    """Whether a track is copied as data of an unknown kind, and described as in the source."""
+    return stream.codec_context is None or stream.type not in ("video", "audio")
+
+
+def _cause(
+    reading: InputContainer, kind: str, wanted: list[int], plans: AudioPlans | None
+) -> str | None:
+    """Return why a container cannot hold streams; None if it can."""
     try:
         open_output(reading, BytesIO(), kind, wanted, plans).writing.close()
-    except (av.error.FFmpegError, ValueError):
-        return False
-    return True
+    except (av.error.FFmpegError, ValueError) as error:
+        return ffmpeg_message(error)
+    return None
 
 
 def _add(writing: OutputContainer, stream: Stream) -> Stream:
     if stream.codec_context is None and stream.type not in OPTIONAL:
         raise ValueError(f"its {stream.type} stream (number {stream.index}) is of an unknown codec")
-    _refuse(stream, writing.format.name)
+    kind = writing.format.name
+    _refuse(stream, kind)
     template = stream
-    if writing.format.name == "avi" and stream.type == "audio":
+    if kind == "avi" and stream.type == "audio":
         template = _without_block_size(stream)
     # `opaque` copies the codec parameters: some codecs have no encoder to look up.
     copy = writing.add_stream_from_template(template, opaque=True)
-    if isinstance(stream, av.AudioStream) and writing.format.name in MP4:
+    if tag := _codec_tag(stream, kind):
+        copy.codec_context.codec_tag = tag
+    if isinstance(stream, av.AudioStream) and kind in MP4:
         cast(Any, copy.codec_context).layout = channel_layout(stream.codec_context)
-    if isinstance(stream, av.VideoStream) and writing.format.name == "avi":
+    if isinstance(stream, av.VideoStream) and kind == "avi":
         # The clock of an AVI counts frames.
         rate = stream.guessed_rate or stream.average_rate
         if rate:
             copy.time_base = 1 / rate
     return copy
+
+
+def _codec_tag(stream: Stream, kind: str) -> str | None:
+    """Return the codec tag to keep, if the new container knows it; None for the muxer's choice."""
+    if stream.codec_context is None or stream.disposition & Disposition.attached_pic:
+        return None
+    iso = kind in ISO_BASE_MEDIA
+    source = cast(InputContainer, stream.container)
+    same_family = is_iso_base_media(source) if iso else kind == source.format.name == "avi"
+    if same_family:
+        try:
+            tag = stream.codec_context.codec_tag
+        except UnicodeDecodeError:  # A number, not letters.
+            return None
+    elif iso and stream.codec_context.name == "hevc":
+        tag = "hvc1"  # Players of Apple refuse the muxer's choice, hev1.
+    else:
+        return None
+    try:
+        with av.open(BytesIO(), "w", format=kind) as attempt:
+            copy = attempt.add_stream_from_template(stream, opaque=True)
+            copy.codec_context.codec_tag = tag
+            attempt.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return None
+    return tag if tag.strip("\0") else None
 
 
 def _refuse(stream: Stream, kind: str) -> None:
@@ -189,45 +296,3 @@ def _without_block_size(stream: Stream) -> Stream:
                 container.mux_one(packet)
     header.seek(0)
     return av.open(header).streams[0]
-
-
-class EncodedAudio:
-    """Encoder of one audio stream of an output file.
-
-    Args:
-        new: the file, with an encoder stream for it.
-        index: index of the source stream that it replaces.
-        plan: how it is encoded.
-        blocks: the audio, `(C, n)` at the plan's rate.
-        start_s: start time on the source's clock.
-    """
-
-    def __init__(
-        self,
-        new: OutputFile,
-        index: int,
-        plan: AudioPlan,
-        blocks: Iterable[np.ndarray],
-        start_s: float,
-    ) -> None:
-        self.writing = new.writing
-        stream = new.encoders[index]
-        self.packets = encode_blocks(stream, blocks, plan, Fraction(start_s))
-        if new.writing.format.name == "avi":
-            self.packets = _packed_for_avi(self.packets, stream)
-
-    def write_until(self, time_s: Fraction | None) -> None:
-        """Write packets up to the first at `time_s` or later; None writes all."""
-        for packet in self.packets:
-            self.writing.mux_one(packet)
-            stamp = packet.dts if packet.dts is not None else packet.pts
-            if time_s is not None and (stamp or 0) * packet.time_base >= time_s:
-                return
-
-
-def _packed_for_avi(packets: Iterator[av.Packet], stream: av.AudioStream) -> Iterator[av.Packet]:
-    avi_audio = AviAudio(stream, Fraction(0))
-    for packet in packets:
-        for part in avi_audio.schedule(packet, Fraction(0)):
-            part.stream = stream
-            yield part

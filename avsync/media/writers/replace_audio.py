@@ -13,13 +13,15 @@ from avsync.media.writers.atomic_output import (
     explain_write_errors,
 )
 from avsync.media.writers.audio_encoder import plan_audio_streams
+from avsync.media.writers.comparison.differences import compare_streams
+from avsync.media.writers.comparison.refusal import refuse_loss
+from avsync.media.writers.copied_packets import copied_packets
+from avsync.media.writers.encoded_audio import EncodedAudio
 from avsync.media.writers.output_container import (
-    EncodedAudio,
     container_format,
-    open_output,
+    output_file,
     supported_streams,
 )
-from avsync.media.writers.remux import copied_packets
 
 
 def replace_audio_stream(
@@ -66,14 +68,16 @@ def write_replaced_audio(
         if not plans:
             raise UnreadableMedia("no_audio_stream", "the file has no audio stream")
         first = min(plans)
-        wanted, left_out = supported_streams(reading, kind, plans)
+        wanted, _ = supported_streams(reading, kind, plans)
         kept = [index for index in wanted if index == first or index not in plans]
-        new = open_output(reading, partial, kind, kept, {first: plans[first]})
         blocks = read_audio(audio, 0.0, plans[first].rate, mono=False)
-        with new.writing:
+        with output_file(reading, partial, kind, kept, {first: plans[first]}) as new:
             made = EncodedAudio(new, first, plans[first], blocks, start_s)
             for packet in copied_packets(reading, new):
                 made.write_until((packet.dts or 0) * packet.time_base)
                 new.writing.mux_one(packet)
             made.write_until(None)
-    return tuple(left_out)
+    # Other audio is dropped on purpose.
+    found = compare_streams(source, partial, encoded=plans, count_packets=False)
+    found = tuple(difference for difference in found if difference.stream not in plans)
+    return refuse_loss(source, destination, found, allow_loss=False)

@@ -1,14 +1,13 @@
 """Retime the audio of a file by a time map and re-encode it; everything else is copied."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
 
-import av
 import numpy as np
+from av.container import InputContainer
 
 from avsync.media.audio_reader import AudioClock, read_audio
 from avsync.media.container import open_media
@@ -18,28 +17,26 @@ from avsync.media.writers.atomic_output import (
     check_destination,
     explain_write_errors,
 )
-from avsync.media.writers.audio_encoder import AudioPlan, plan_audio_streams
+from avsync.media.writers.audio_encoder import AudioPlan
+from avsync.media.writers.comparison.differences import compare_streams
+from avsync.media.writers.comparison.forecast import CopyForecast as CopyForecast
+from avsync.media.writers.comparison.forecast import check_positions, plan_copy
+from avsync.media.writers.comparison.forecast import forecast_copy as forecast_copy
+from avsync.media.writers.comparison.refusal import refuse_loss
+from avsync.media.writers.copied_packets import copied_packets
+from avsync.media.writers.encoded_audio import EncodedAudio
 from avsync.media.writers.output_container import (
-    AudioPlans,
-    EncodedAudio,
     OutputFile,
     container_format,
-    open_output,
+    output_file,
     supported_streams,
 )
-from avsync.media.writers.remux import check_positions, copied_packets, shifts_by_index
+from avsync.media.writers.remux import shifts_by_index
 from avsync.media.writers.time_map import AudioSegment, apply_time_map, played_segments
 from avsync.timing import SAMPLE_RATE
 
 # Segments of all audio streams, or of each stream by its position among them, from 0.
 Segments = Sequence[AudioSegment] | Mapping[int, Sequence[AudioSegment]]
-
-
-class CopyForecast(NamedTuple):
-    """Forecast of a copy: descriptions of the re-encoded audio streams, and of what is left out."""
-
-    encoded: tuple[str, ...]
-    left_out: tuple[str, ...]
 
 
 def retime_audio(
@@ -49,6 +46,7 @@ def retime_audio(
     *,
     shifts_ms: Mapping[int, float] | None = None,
     overwrite: bool = False,
+    allow_loss: bool = False,
 ) -> CopyForecast:
     """Copy a media file with its audio shifted segment by segment, or resampled for a drift.
 
@@ -74,7 +72,9 @@ def retime_audio(
     source, destination = Path(source), Path(destination)
     check_destination(source, destination, overwrite=overwrite)
     with atomic_output(destination) as partial:
-        return write_retimed(source, partial, destination, segments, shifts_ms=shifts_ms)
+        return write_retimed(
+            source, partial, destination, segments, shifts_ms=shifts_ms, allow_loss=allow_loss
+        )
 
 
 def write_retimed(
@@ -84,6 +84,7 @@ def write_retimed(
     segments: Segments,
     *,
     shifts_ms: Mapping[int, float] | None = None,
+    allow_loss: bool = False,
 ) -> CopyForecast:
     """Write the file of `retime_audio` to `partial`; errors name `destination`."""
     video_s = probe_media(source).video_start_s
@@ -91,50 +92,39 @@ def write_retimed(
         audio = reading.streams.audio
         maps = _segments_by_position(segments, shifts_ms or {}, len(audio))
         shifts_s = shifts_by_index(reading, shifts_ms or {})
+        # Refused before the whole file is copied.
+        forecast_copy(source, destination, encode=tuple(maps), allow_loss=allow_loss)
         with explain_write_errors(source, destination):
             kind = container_format(partial)
-            plans = _plans(source, partial, kind, maps)
-            wanted, left_out = supported_streams(reading, kind, plans)
+            plans = plan_copy(source, partial, kind, maps)
+            wanted, _ = supported_streams(reading, kind, plans)
             spread_s = max(map(abs, shifts_s.values()), default=Fraction(0))
-            new = open_output(reading, partial, kind, wanted, plans, spread_s)
-            with new.writing:
+            with output_file(reading, partial, kind, wanted, plans, spread_s) as new:
                 made = [
                     _retimed_stream(source, at, new, index, plans[index], maps[at], video_s)
                     for at, index in ((at, audio[at].index) for at in maps)
+                    if index in wanted
                 ]
-                for packet in copied_packets(reading, new, shifts_s):
-                    time_s = (packet.dts or 0) * packet.time_base
-                    for encoded in made:
-                        encoded.write_until(time_s)
-                    new.writing.mux_one(packet)
-                for encoded in made:
-                    encoded.write_until(None)
-    return CopyForecast(tuple(plan.describe() for plan in plans.values()), tuple(left_out))
+                _interleave(reading, new, made, shifts_s)
+        found = compare_streams(source, partial, encoded=plans, shifts_s=shifts_s)
+    left_out = refuse_loss(source, destination, found, allow_loss=allow_loss)
+    return CopyForecast(tuple(plan.describe() for plan in plans.values()), left_out)
 
 
-def forecast_copy(
-    source: Path, destination: Path, *, encode: bool | Collection[int]
-) -> CopyForecast:
-    """Forecast a copy of `source`; nothing is written.
-
-    Args:
-        source: the file to copy.
-        destination: the new file.
-        encode: whether audio is re-encoded, or the positions of the audio streams that are.
-
-    Raises:
-        ValueError: if the file lacks an audio stream that is named.
-        RuntimeError: if the container of the destination cannot hold it.
-    """
-    with open_media(source) as reading:
-        count = len(reading.streams.audio)
-        positions = range(count if encode else 0) if isinstance(encode, bool) else encode
-        check_positions("encode", positions, count)
-        with explain_write_errors(source, destination):
-            kind = container_format(destination)
-            plans = _plans(source, destination, kind, positions)
-            _, left_out = supported_streams(reading, kind, plans)
-    return CopyForecast(tuple(plan.describe() for plan in plans.values()), tuple(left_out))
+def _interleave(
+    reading: InputContainer,
+    new: OutputFile,
+    made: Sequence[EncodedAudio],
+    shifts_s: Mapping[int, Fraction],
+) -> None:
+    """Write copied packets and encoded audio in order of time."""
+    for packet in copied_packets(reading, new, shifts_s):
+        time_s = (packet.dts or 0) * packet.time_base
+        for encoded in made:
+            encoded.write_until(time_s)
+        new.writing.mux_one(packet)
+    for encoded in made:
+        encoded.write_until(None)
 
 
 def _segments_by_position(
@@ -151,11 +141,6 @@ def _segments_by_position(
     if both := sorted(set(maps) & set(shifts_ms)):
         raise ValueError(f"an audio stream has either segments or a shift, got both for {both[0]}")
     return maps
-
-
-def _plans(source: Path, destination: Path, kind: str, positions: Collection[int]) -> AudioPlans:
-    with av.open(f"file:{destination}", "w", format=kind) as unwritten:
-        return plan_audio_streams(source, unwritten, positions)
 
 
 def _retimed_stream(

@@ -20,7 +20,8 @@ from avsync.media.writers.audio_encoder import (
     add_encoder,
     plan_audio_streams,
 )
-from avsync.media.writers.output_container import MP4, EncodedAudio, OutputFile, container_format
+from avsync.media.writers.encoded_audio import EncodedAudio
+from avsync.media.writers.output_container import MP4, OutputFile, container_format
 from avsync.media.yuv import FORMATS, YuvFrame
 from avsync.timing import FPS
 

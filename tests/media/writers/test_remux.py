@@ -11,7 +11,8 @@ from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia
 from avsync.media.probe import probe_media
 from avsync.media.video_reader import read_frames
-from avsync.media.writers.remux import _keep_order, shift_audio
+from avsync.media.writers.copied_packets import _keep_order
+from avsync.media.writers.remux import shift_audio
 
 LATE = {"flashes": (0.8, 1.2, 1.6), "clicks": (0.8, 1.2, 1.6)}
 SHIFTS = [-480.0, -200.0, 120.0]

@@ -12,8 +12,6 @@ from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from avsync.media.writers.patching.boxes import (
     Box,
     Extent,
@@ -22,6 +20,7 @@ from avsync.media.writers.patching.boxes import (
     read_box,
     top_level_boxes,
 )
+from avsync.media.writers.patching.chunk_offsets import move_offsets, widen_offsets
 from avsync.media.writers.patching.patched_copy import Patch, copy_with_patches
 
 # Edits have the resolution of the movie's time scale, which is made at least this fine.
@@ -51,6 +50,11 @@ def shift_edit_lists(source: Path, partial: Path, shifts_s: Mapping[int, Fractio
     Raises:
         UnknownStructure: if the file must be remuxed: it is fragmented, or its index is unusual.
     """
+    copy_with_patches(source, partial, patches_of_edit_lists(source, shifts_s))
+
+
+def patches_of_edit_lists(source: Path, shifts_s: Mapping[int, Fraction]) -> list[Patch]:
+    """Return the changes to a file that shift its tracks, as for `shift_edit_lists`."""
     extent, _ = index_extent(source)
     moov = read_box(source, extent)
     tracks = _tracks(moov)
@@ -64,7 +68,7 @@ def shift_edit_lists(source: Path, partial: Path, shifts_s: Mapping[int, Fractio
     lasts = max(_field(track.get(b"tkhd"), "duration") for track in tracks.values())
     if lasts != longest:
         _set_field(moov.get(b"mvhd"), "duration", lasts)
-    copy_with_patches(source, partial, _replace_index(source, extent, moov))
+    return _replace_index(source, extent, moov)
 
 
 def _tracks(moov: Box) -> dict[int, Box]:
@@ -206,20 +210,8 @@ def _replace_index(source: Path, extent: Extent, moov: Box) -> list[Patch]:
             return [Patch(extent.start, end, moov.to_bytes() + free)]
         if any(b"iloc" in read_box(source, box).body for box in boxes if box.kind == b"meta"):
             raise UnknownStructure("items outside the index may be at absolute offsets")
-        for track in moov.all(b"trak"):
-            _move_offsets(track, extent.end, grown)
+        if source.stat().st_size + 2 * len(moov.to_bytes()) > UNKNOWN:
+            widen_offsets(moov)
+            grown = len(moov.to_bytes()) - (extent.end - extent.start)
+        move_offsets(moov, extent.end, grown)
     return [Patch(extent.start, end, moov.to_bytes())]
-
-
-def _move_offsets(track: Box, start: int, by: int) -> None:
-    """Add to the file offsets of a track that lie behind `start`."""
-    table = track.get(b"mdia", b"minf", b"stbl")
-    if table.find(b"saio"):
-        raise UnknownStructure("auxiliary data may be at absolute offsets")
-    for kind, dtype in ((b"stco", ">u4"), (b"co64", ">u8")):
-        for box in table.all(kind):
-            offsets = np.frombuffer(box.body[8:], dtype).astype(np.int64)
-            moved = offsets + by * (offsets >= start)
-            if kind == b"stco" and moved.max(initial=0) > UNKNOWN:
-                raise UnknownStructure("an offset exceeds 32 bits")
-            box.body = box.body[:8] + moved.astype(dtype).tobytes()

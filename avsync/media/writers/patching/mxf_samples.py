@@ -7,6 +7,7 @@ index tables and metadata are unchanged. Source: SMPTE ST 377-1, ST 379-1.
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,6 +49,21 @@ def shift_samples(
         for index, stream in streams.items():
             samples = round(shifts_s[index] * stream.codec_context.sample_rate)
             _move(original, copy, elements[index], samples * widths[index])
+
+
+def check_samples(reading: InputContainer, source: Path) -> None:
+    """Check that the audio of an MXF file can be shifted, by its first packets.
+
+    Raises:
+        UnknownStructure: if it cannot.
+    """
+    streams = list(reading.streams.audio)
+    for stream in streams:
+        _frame_bytes(stream)
+    with source.open("rb") as file:
+        for packet in islice(packets(reading, *streams), len(streams)) if streams else ():
+            if packet is not None and packet.size:
+                _payload_offset(file, packet)
 
 
 def _frame_bytes(stream: av.AudioStream) -> int:

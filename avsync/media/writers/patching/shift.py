@@ -7,9 +7,10 @@ from pathlib import Path
 from av.container import InputContainer
 
 from avsync.media.writers.patching.boxes import UnknownStructure
-from avsync.media.writers.patching.edit_lists import shift_edit_lists
-from avsync.media.writers.patching.mxf_samples import shift_samples
+from avsync.media.writers.patching.edit_lists import patches_of_edit_lists, shift_edit_lists
+from avsync.media.writers.patching.mxf_samples import check_samples, shift_samples
 
+TRIAL_SHIFT_S = Fraction(1, 1000)
 ISO_BASE_MEDIA = ("mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v")
 
 
@@ -39,6 +40,21 @@ def shift_by_patching(
             )
         elif kind == "mxf" and reading.format.name == "mxf":
             shift_samples(reading, source, partial, shifts_s)
+        else:
+            return False
+    except UnknownStructure:
+        return False
+    return True
+
+
+def can_be_patched(reading: InputContainer, source: Path, destination: Path, kind: str) -> bool:
+    """Whether `shift_by_patching` can write a file; nothing is written."""
+    try:
+        if kind in ISO_BASE_MEDIA and same_family(reading, source, destination):
+            tracks = {stream.id: TRIAL_SHIFT_S for stream in reading.streams.audio}
+            patches_of_edit_lists(source, tracks)
+        elif kind == "mxf" and reading.format.name == "mxf":
+            check_samples(reading, source)
         else:
             return False
     except UnknownStructure:

@@ -19,6 +19,7 @@ from av.stream import Disposition, Stream
 from avsync.media.container import open_media, packets
 from avsync.media.writers.avi_audio import AviAudio
 from avsync.media.writers.output_container import OutputFile
+from avsync.media.writers.patching.shift import first_time_s
 
 MAX_BACK_S = 1.0
 # Most packets that wait for the first decoding time of their stream.
@@ -47,7 +48,7 @@ def copied_packets(
     zero_s = min(_first_dts_s(reading), Fraction(0)) if kind == "avi" else Fraction(0)
     audio_streams = [s for s in reading.streams.audio if s.index in copies]
     avi_audio = {s.index: AviAudio(s, zero_s) for s in audio_streams if kind == "avi"}
-    lead_ins = {s.index: _LeadIn(s, _start_s(reading), kind) for s in audio_streams}
+    lead_ins = {s.index: _LeadIn(s, first_time_s(reading), kind) for s in audio_streams}
     for packet in _with_decoding_times(
         packets(reading, *(reading.streams[index] for index in copies))
     ):
@@ -146,16 +147,6 @@ class _LeadIn:
         rest.pts = rest.dts = packet.pts + units
         rest.duration = max(packet.duration - units, 0)
         return rest
-
-
-def _start_s(reading: InputContainer) -> Fraction:
-    """Return the start of the file on its clock: its first video frame or audio sample."""
-    starts = [
-        stream.start_time * (stream.time_base or Fraction(0))
-        for stream in (*reading.streams.video, *reading.streams.audio)
-        if stream.start_time is not None and not stream.disposition & Disposition.attached_pic
-    ]
-    return min(starts, default=Fraction(0))
 
 
 def _move(packet: av.Packet, copy: Stream, shift_s: Fraction) -> None:

@@ -160,8 +160,7 @@ def open_output(
             if plans and index in plans:
                 made = encoders[index] = add_encoder(writing, plans[index])
             elif restored and _is_opaque(stream):
-                made = copies[index] = writing.add_mux_stream("bin_data")
-                made.time_base = stream.time_base
+                made = copies[index] = _add_opaque(writing, stream)
                 opaque.add(index)
             else:
                 made = copies[index] = _add(writing, stream)
@@ -205,6 +204,22 @@ def _metadata(reading: InputContainer) -> dict[str, str]:
 def _is_opaque(stream: Stream) -> bool:
     """Whether a track is copied as data of an unknown kind, and described as in the source."""
     return stream.codec_context is None or stream.type not in ("video", "audio")
+
+
+def _add_opaque(writing: OutputContainer, stream: Stream) -> Stream:
+    """Add a track of data of an unknown kind, for packets of any stream."""
+    # The muxers of all MP4 and MOV files know this kind, if it comes from a template.
+    held = BytesIO()
+    with av.open(held, "w", format="mp4") as container:
+        data = container.add_mux_stream("bin_data")
+        packet = av.Packet(b"\0")
+        packet.stream, packet.pts, packet.dts = data, 0, 0
+        container.mux_one(packet)
+    held.seek(0)
+    made = writing.add_stream_from_template(av.open(held).streams[0])
+    made.metadata.clear()
+    made.time_base = stream.time_base
+    return made
 
 
 def _cause(

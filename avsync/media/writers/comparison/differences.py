@@ -130,7 +130,8 @@ def _missing_streams(
     before = old.tags.get("timecode") or next(
         (s.tags["timecode"] for s in old.streams if "timecode" in s.tags), None
     )
-    if before and before not in timecodes:
+    held = any(s.kind == "data" and "timecode" in s.tags for s in old.streams)
+    if before and before not in timecodes and not held:
         yield Difference(f"timecode {before}", True)
 
 

@@ -5,10 +5,12 @@ from fractions import Fraction
 from pathlib import Path
 
 from av.container import InputContainer
+from av.stream import Disposition
 
 from avsync.media.writers.patching.boxes import UnknownStructure
 from avsync.media.writers.patching.edit_lists import patches_of_edit_lists, shift_edit_lists
 from avsync.media.writers.patching.mxf_samples import check_samples, shift_samples
+from avsync.media.writers.patching.ts_packets import check_timestamps, shift_timestamps
 
 TRIAL_SHIFT_S = Fraction(1, 1000)
 ISO_BASE_MEDIA = ("mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v")
@@ -40,6 +42,9 @@ def shift_by_patching(
             )
         elif kind == "mxf" and reading.format.name == "mxf":
             shift_samples(reading, source, partial, shifts_s)
+        elif kind == reading.format.name == "mpegts":
+            pids = {reading.streams[index].id: shift_s for index, shift_s in shifts_s.items()}
+            shift_timestamps(source, partial, pids, first_time_s(reading))
         else:
             return False
     except UnknownStructure:
@@ -55,11 +60,24 @@ def can_be_patched(reading: InputContainer, source: Path, destination: Path, kin
             patches_of_edit_lists(source, tracks)
         elif kind == "mxf" and reading.format.name == "mxf":
             check_samples(reading, source)
+        elif kind == reading.format.name == "mpegts":
+            pids = {stream.id: TRIAL_SHIFT_S for stream in reading.streams.audio}
+            check_timestamps(source, destination, pids, first_time_s(reading))
         else:
             return False
     except UnknownStructure:
         return False
     return True
+
+
+def first_time_s(reading: InputContainer) -> Fraction:
+    """Return the start of a file on its clock: its first video frame or audio sample."""
+    starts = [
+        stream.start_time * (stream.time_base or Fraction(0))
+        for stream in (*reading.streams.video, *reading.streams.audio)
+        if stream.start_time is not None and not stream.disposition & Disposition.attached_pic
+    ]
+    return min(starts, default=Fraction(0))
 
 
 def same_family(reading: InputContainer, source: Path, destination: Path) -> bool:

@@ -2,20 +2,15 @@
 
 import errno
 import os
-import platform
-import re
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
 
+from avsync.atomic import partial_path, remove_leftovers
 from avsync.media.container import ffmpeg_message
 
-# Letters of the destination's name in the partial file's name, which may have 255 bytes.
-STEM_LETTERS = 40
-PARTIAL = re.compile(r"\.(?P<host>[\w-]*)-(?P<pid>\d+)-[0-9a-f]{8}\.part$")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -40,20 +35,22 @@ def check_destination(source: Path, destination: Path, *, overwrite: bool = Fals
 
 
 @contextmanager
-def atomic_output(destination: Path) -> Iterator[Path]:
+def atomic_output(destination: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a partial path that replaces `destination` when the block ends without an error.
 
     After an error it is removed. Partial files of killed processes are removed by the next call.
+
+    Raises:
+        FileExistsError: `overwrite` is not set, and a file has appeared there meanwhile.
     """
-    _remove_leftovers(destination)
-    # The muxer depends on the extension, so it comes last.
-    token = f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
-    stem = destination.stem[:STEM_LETTERS]
-    partial = destination.with_name(f".{stem}.{token}.part{destination.suffix}")
+    remove_leftovers(destination)
+    partial = partial_path(destination)
     try:
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
+        if destination.exists() and not overwrite:
+            raise FileExistsError(f"{destination} has appeared meanwhile and is not overwritten")
         partial.replace(destination)
     finally:
         partial.unlink(missing_ok=True)
@@ -76,30 +73,3 @@ def explain_write_errors(source: Path, destination: Path) -> Iterator[None]:
         kind = destination.suffix or "a file without extension"
         cause = f"{source.name} cannot be copied into {kind}: {ffmpeg_message(error)}"
         raise RuntimeError(cause) from error
-
-
-def _remove_leftovers(destination: Path) -> None:
-    start = f".{destination.stem[:STEM_LETTERS]}."
-    with suppress(OSError):
-        for path in destination.parent.iterdir():
-            if not path.name.startswith(start) or path.suffix != destination.suffix:
-                continue
-            found = PARTIAL.search(path.stem)
-            if found and found["host"] == _host() and not _lives(int(found["pid"])):
-                path.unlink(missing_ok=True)
-
-
-def _lives(pid: int) -> bool:
-    if os.name != "posix":
-        return True  # On Windows, os.kill with signal 0 would end the process.
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
-
-
-def _host() -> str:
-    return re.sub(r"[^\w-]", "_", platform.node())[:STEM_LETTERS]

@@ -1,9 +1,13 @@
 """Argument types that sub-commands share, and printing."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
+from avsync.escaping import printable
 
 File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
 Files = Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...")]
@@ -33,6 +37,21 @@ def detector_name(detector: Detector) -> str | None:
     return None if detector == "best" else detector
 
 
-def say(line: str) -> None:
-    """Print a line and flush it, so that a pipe gets it at once."""
-    print(line, flush=True)
+def path_of(output: str | None) -> Path | None:
+    """Return the path of an output that may be `-` for standard output."""
+    return None if output is None or output == "-" else Path(output)
+
+
+def with_config(files: Sequence[Path], weights: Path | None) -> list[Path]:
+    """Return the files that a call reads: these, and the weights with the config beside them."""
+    return [*files, *([] if weights is None else [weights, weights.with_suffix(".json")])]
+
+
+def say(*lines: str) -> None:
+    """Print lines and flush them, so that a pipe gets them at once; names in them are escaped."""
+    print("\n".join(map(printable, lines)), flush=True)
+
+
+def complain(message: object) -> None:
+    """Print one line on standard error; names in it are escaped."""
+    print(f"avsync: {printable(str(message))}", file=sys.stderr)

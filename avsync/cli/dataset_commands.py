@@ -106,7 +106,7 @@ def features(
         stream=stream,
         layer=layer,
         detector=detector_name(detector),
-        say=lambda file: say(words.printable(f"{file.source}: {file.describe()}")),
+        say=lambda file: say(f"{file.source}: {file.describe()}"),
     )
     return words.UNREADABLE if any(file.problem for file in done) else 0
 
@@ -131,7 +131,7 @@ def landmarks(
     """
     from avsync.data.store.reader import Store
     from avsync.faces.landmarks import MediaPipeLandmarker
-    from avsync.pipelines.check.messages import UNREADABLE, printable
+    from avsync.pipelines.check.messages import UNREADABLE
     from avsync.pipelines.prepare.landmarks import store_landmarks
 
     with MediaPipeLandmarker(model) as landmarker:
@@ -139,7 +139,7 @@ def landmarks(
     for clip in done:
         if clip.problem or clip.found < clip.frames:
             what = f"unreadable: {clip.problem}" if clip.problem else "no face in some frames"
-            say(printable(f"{clip.source}: {what}, {clip.found} of {clip.frames} found"))
+            say(f"{clip.source}: {what}, {clip.found} of {clip.frames} found")
     say(f"landmarks of {sum(not clip.problem for clip in done)} clips are in {output}")
     return UNREADABLE if any(clip.problem for clip in done) else 0
 
@@ -193,7 +193,7 @@ def audit(
             move=move,
             progress=progress,
         )
-    say("\n".join(found.lines()))
+    say(*found.lines())
     if clean is not None:
         say(f"the clips to drop or shift are listed in {clean}")
     return 0

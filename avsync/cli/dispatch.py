@@ -9,6 +9,7 @@ from typing import Any
 import tyro
 
 from avsync import __version__
+from avsync.cli.arguments import complain, say
 from avsync.cli.dataset_commands import audit, features, landmarks, prepare
 from avsync.cli.media_commands import check, demo, fix, separate, talk
 from avsync.cli.model_commands import convert, doctor, models
@@ -80,7 +81,7 @@ def _train(arguments: Sequence[str]) -> int:
         name: recipe.settings for name, recipe in RECIPES.items()
     }
     weights = run(_parse("avsync train", choices, arguments))
-    print(f"the weights are in {weights}")
+    say(f"the weights are in {weights}")
     return 0
 
 
@@ -101,17 +102,17 @@ def _evaluate(arguments: Sequence[str]) -> int:
     }
     options = _parse("avsync evaluate", choices, arguments)
     if isinstance(options, SyncEvaluation):
-        print(sync_table(evaluate_sync(options)))
+        say(*sync_table(evaluate_sync(options)).split("\n"))
         return 0
     if isinstance(options, LipreadEvaluation):
-        print(lipread_table(evaluate_lipread(options)))
+        say(*lipread_table(evaluate_lipread(options)).split("\n"))
         return 0
     if isinstance(options, talking.TalkingEvaluation):
         figures = talking.evaluate_talking(options)
-        print(talking.talking_table(figures))
+        say(*talking.talking_table(figures).split("\n"))
         return talking.talking_exit_code(figures)
     rows = separation.evaluate_separation(options)
-    print(separation.separation_table(options, rows))
+    say(*separation.separation_table(options, rows).split("\n"))
     return separation.separation_exit_code(rows)
 
 
@@ -140,9 +141,9 @@ GROUPS: dict[str, Callable[[Sequence[str]], int]] = {"train": _train, "evaluate"
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"avsync: {message}", file=sys.stderr)
+    complain(message)
 
 
 def _complain(error: object, code: int) -> int:
-    print(f"avsync: {error}", file=sys.stderr)
+    complain(error)
     return code

@@ -52,5 +52,5 @@ def doctor() -> int:
     width = max(len(finding.topic) for finding in findings)
     for finding in findings:
         sign = {True: "ok", False: "!!", None: "  "}[finding.ok]
-        print(f"{sign} {finding.topic:<{width}}  {finding.text}")
+        say(f"{sign} {finding.topic:<{width}}  {finding.text}")
     return 1 if any(finding.ok is False for finding in findings) else 0

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from avsync.escaping import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -19,7 +21,7 @@ class ProgressBar:
     """Callable with the share that is done, from 0 to 1; if `on`, it is shown after two seconds."""
 
     def __init__(self, label: str, on: bool) -> None:
-        self.label, self.on = label, on
+        self.label, self.on = printable(label), on
         self.started_s = time.monotonic()
         self.shown: Progress | None = None
 
@@ -49,17 +51,22 @@ class ProgressBar:
 
     def _show(self) -> "Progress":
         from rich.console import Console
-        from rich.progress import Progress
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.progress import TimeRemainingColumn as Remaining
 
         # stdout must not be redirected, although the bar is on stderr.
         shown = Progress(
+            # Without markup, because names hold square brackets and `:smile:`.
+            TextColumn("{task.description}", style="progress.description", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            Remaining(),
             console=Console(stderr=True),
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        # Escaped, because rich reads square brackets in a label as markup.
-        shown.add_task(self.label.replace("[", r"\["), total=1.0)
+        shown.add_task(self.label, total=1.0)
         shown.start()
         return shown
 

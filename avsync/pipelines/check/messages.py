@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from itertools import pairwise
 
+from avsync.escaping import printable as printable
 from avsync.scoring.result import CheckResult, Fault, Interval, StreamResult
 from avsync.timing import DEFAULT_PROFILE, describe_offset, tolerance
 
@@ -114,11 +115,6 @@ def exit_code(result: CheckResult) -> int:
 def worst_exit_code(results: Iterable[CheckResult]) -> int:
     """Return the exit code of a batch: the highest of its files, 0 for none."""
     return max(map(exit_code, results), default=IN_TOLERANCE)
-
-
-def printable(text: str) -> str:
-    """Replace what cannot be printed: names may hold line feeds, escapes or stray bytes."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _range(offset_ms: float, interval_ms: Interval) -> str:

@@ -21,9 +21,13 @@ from avsync.cli.arguments import (
     OutputFolder,
     OutputPath,
     Who,
+    complain,
     detector_name,
+    path_of,
     say,
+    with_config,
 )
+from avsync.outputs import HTML_REPORT, OutputFile, check_outputs, write_output
 from avsync.tasks.registry import model_card
 from avsync.timing import DEFAULT_PROFILE, tolerance
 
@@ -44,6 +48,7 @@ def check(
     csv: OutputPath = None,
     html: OutputPath = None,
     worst: int = 5,
+    overwrite: Flag = False,
 ) -> int:
     """Measure the audio-video offset of videos, one line per file, and summarise a batch.
 
@@ -64,6 +69,7 @@ def check(
         csv: write the results here as a table.
         html: write one report page for all files here.
         worst: number of files that the summary of a batch names.
+        overwrite: let the outputs replace files that avsync did not write, but no checked file.
     """
     tolerance(profile)
     model_card(model, "sync")
@@ -73,12 +79,21 @@ def check(
         raise ValueError("--resume continues a results file: name it with --jsonl PATH")
     from avsync.pipelines.check import export as tables
     from avsync.pipelines.check import messages as words
-    from avsync.pipelines.check.batch import check_files
+    from avsync.pipelines.check.batch import check_files, find_videos
+    from avsync.pipelines.check.jsonl import JSONL_RESULTS
     from avsync.scoring.result import without_tracks
 
+    videos = find_videos(files)
+    outputs = [
+        OutputFile("--json", path_of(json), tables.JSON_RESULTS),
+        OutputFile("--jsonl", jsonl, JSONL_RESULTS),
+        OutputFile("--csv", csv, tables.CSV_RESULTS),
+        OutputFile("--html", html, HTML_REPORT),
+    ]
+    check_outputs(outputs, with_config(videos, weights), overwrite=overwrite)
     results = []
     found = check_files(
-        files,
+        videos,
         model=model,
         weights=weights,
         profile=profile,
@@ -88,6 +103,7 @@ def check(
         workers=workers,
         results=jsonl,
         resume=resume,
+        overwrite=overwrite,
     )
     try:
         for result in found:
@@ -99,20 +115,20 @@ def check(
                     say(f"  {line}")
     except KeyboardInterrupt:
         if jsonl is not None:
-            print(f"avsync: finished results are in {jsonl}; --resume continues", file=sys.stderr)
+            complain(f"finished results are in {jsonl}; --resume continues")
         raise
     if json != "-" and len(results) > 1:
-        say("\n".join(["", *tables.summarize(results, worst)]))
+        say("", *tables.summarize(results, worst))
     if json == "-":
         sys.stdout.write(tables.json_text(results))
     elif json is not None:
-        tables.write_json(results, json)
+        tables.write_json(results, json, overwrite=overwrite)
     if csv is not None:
-        tables.write_csv(results, csv)
+        tables.write_csv(results, csv, overwrite=overwrite)
     if html is not None:
         from avsync.report import write_report
 
-        write_report(results, html)
+        write_report(results, html, overwrite=overwrite)
     return words.worst_exit_code(results)
 
 
@@ -156,7 +172,7 @@ def fix(
     from avsync.pipelines.fix.fix_file import fix as run
     from avsync.pipelines.progress import progress_bar
 
-    with progress_bar(words.printable(file.name)) as progress:
+    with progress_bar(file.name) as progress:
         try:
             done = run(
                 file,
@@ -176,10 +192,10 @@ def fix(
             say(f"before  {words.describe_result(refusal.before)}")
             if refusal.after is not None:
                 say(f"after   {words.describe_result(refusal.after)}")
-            print(f"avsync: {refusal}", file=sys.stderr)
+            complain(refusal)
             return max(words.CANNOT_TELL, words.exit_code(refusal.before))
     say(f"before  {words.describe_result(done.before)}")
-    say(words.printable(done.repair.describe(would=dry_run)))
+    say(done.repair.describe(would=dry_run))
     if done.after is not None:
         say(f"after   {words.describe_result(done.after)}")
     return words.exit_code(done.after or done.before)
@@ -224,15 +240,16 @@ def separate(
         mux: also write a video for each voice: voice_0.mp4 for an mp4, with that voice alone.
         html: write a report page with spectrograms, masks and players here.
         references: folder with the true voice_0.wav, ... and rest.wav, to compute SDR against.
-        overwrite: replace the files of an earlier separation.
+        overwrite: replace existing files, but not the video.
     """
     model_card(model, "separation")
-    from avsync.pipelines.check.messages import printable
     from avsync.pipelines.progress import progress_bar
     from avsync.pipelines.separate import result as words
     from avsync.pipelines.separate.separate_file import separate as run
 
-    with progress_bar(printable(file.name)) as progress:
+    report = OutputFile("--html", html, HTML_REPORT)
+    check_outputs([report], with_config([file], weights), overwrite=overwrite)
+    with progress_bar(file.name) as progress:
         done = run(
             file,
             output,
@@ -245,11 +262,11 @@ def separate(
             overwrite=overwrite,
             progress=progress,
         )
-    say("\n".join([words.sentence(done), *words.metric_lines(done)]))
+    say(words.sentence(done), *words.metric_lines(done))
     if html is not None and done.status == "ok":
         from avsync.report.separation import write_separation_report
 
-        write_separation_report(done, html)
+        write_separation_report(done, html, overwrite=overwrite)
     return words.exit_code(done)
 
 
@@ -279,18 +296,19 @@ def talk(
         weights: a checkpoint of that model; none is shipped.
         detector: the face detector; `best` is YuNet.
         json: write the result here as JSON; `-` prints the JSON and nothing else.
-        overwrite: replace an existing file.
+        overwrite: replace existing files, but no input.
     """
     model_card(model, "talking")
     from json import dumps
 
-    from avsync.atomic import write_text
-    from avsync.pipelines.check.messages import printable
     from avsync.pipelines.progress import progress_bar
     from avsync.pipelines.talk import result as words
     from avsync.pipelines.talk.talk_file import talk as run
 
-    with progress_bar(printable(face.name)) as progress:
+    inputs = with_config([face, audio], weights)
+    record = OutputFile("--json", path_of(json), words.TALK_JSON)
+    check_outputs([record], [*inputs, output], overwrite=overwrite)
+    with progress_bar(face.name) as progress:
         done = run(
             face,
             audio,
@@ -308,5 +326,5 @@ def talk(
         return words.exit_code(done)
     say(words.sentence(done))
     if json is not None:
-        write_text(json, text)
+        write_output(json, text, words.TALK_JSON, [*inputs, output], overwrite=overwrite)
     return words.exit_code(done)

@@ -54,8 +54,9 @@ def open_media(path: str | os.PathLike[str]) -> InputContainer:
         UnreadableMedia: if it is missing, empty, not readable or not a media file.
     """
     name = os.fspath(path)
-    if not Path(name).is_file():
-        what = "is a folder, not a file" if Path(name).is_dir() else "does not exist"
+    # Unlike those of `Path`, these take a name that no file can have: too long, or with a NUL byte.
+    if not os.path.isfile(name):
+        what = "is a folder, not a file" if os.path.isdir(name) else "does not exist"
         raise UnreadableMedia("damaged", f"{name} {what}")
     if Path(name).stat().st_size == 0:
         raise UnreadableMedia("damaged", "the file is empty (0 bytes)")

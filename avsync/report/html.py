@@ -6,7 +6,7 @@ from functools import cache
 
 import jinja2
 
-from avsync.atomic import write_text
+from avsync.outputs import HTML_REPORT, check_output, write_output
 from avsync.pipelines.check.export import BORDERLINE, severity
 from avsync.pipelines.check.messages import printable
 from avsync.report.axes import clock, signed_ms
@@ -30,7 +30,10 @@ FOLDED_ROWS = 12
 
 
 def write_report(
-    results: CheckResult | list[CheckResult] | tuple[CheckResult, ...], path: str | os.PathLike[str]
+    results: CheckResult | list[CheckResult] | tuple[CheckResult, ...],
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Write a report of one or more results as one self-contained HTML file.
 
@@ -38,16 +41,21 @@ def write_report(
 
     Args:
         results: results of `avsync.check`.
-        path: the HTML file.
+        path: the HTML file; an earlier report is replaced.
+        overwrite: replace any other file too, but none of the checked ones.
 
     Raises:
-        ValueError: if there are no results.
+        ValueError: if there are no results, or the path is one of the checked files.
+        OSError: if the path may not be replaced.
     """
     results = [results] if isinstance(results, CheckResult) else list(results)
     if not results:
         raise ValueError("results must hold at least one CheckResult, got an empty list")
+    target, inputs = os.fspath(path), [result.file for result in results]
+    check_output(target, HTML_REPORT, inputs, overwrite=overwrite)
     page = environment().get_template("page.html.j2")
-    write_text(os.fspath(path), page.render(views=_views(results), written=datetime.now(UTC)))
+    text = page.render(views=_views(results), written=datetime.now(UTC))
+    write_output(target, text, HTML_REPORT, inputs, overwrite=overwrite)
 
 
 def _views(results: list[CheckResult]) -> list[FileView]:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from avsync.atomic import write_text
 from avsync.media.container import UnreadableMedia
 from avsync.media.writers.mp4_bytes import encode_audio
 from avsync.media.writers.wav_writer import samples_of
+from avsync.outputs import HTML_REPORT, write_output
 from avsync.pipelines.check.messages import printable
 from avsync.pipelines.separate.result import SeparatedVoice, SeparationResult
 from avsync.report.axes import AxisTick, clock
@@ -56,15 +56,19 @@ class Excerpt(NamedTuple):
     start_s: float
 
 
-def write_separation_report(result: SeparationResult, path: str | os.PathLike[str]) -> None:
+def write_separation_report(
+    result: SeparationResult, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> None:
     """Write the report of a separation as one self-contained HTML file.
 
     Args:
         result: a result with status `ok`.
-        path: the HTML file.
+        path: the HTML file; an earlier report is replaced.
+        overwrite: replace any other file too, but neither the video nor the separated files.
 
     Raises:
-        ValueError: if nothing was separated.
+        ValueError: if nothing was separated, or the path is one of the files of the separation.
+        OSError: if the path may not be replaced.
     """
     if result.status != "ok" or result.sample_rate is None:
         raise ValueError(f"result must be of a file that was separated, got {result.detail}")
@@ -83,7 +87,8 @@ def write_separation_report(result: SeparationResult, path: str | os.PathLike[st
             written=datetime.now(UTC),
         )
     )
-    write_text(os.fspath(path), page)
+    inputs = [Path(result.file), *(Path(result.output) / name for name in result.written())]
+    write_output(os.fspath(path), page, HTML_REPORT, inputs, overwrite=overwrite)
 
 
 def _parts(result: SeparationResult) -> tuple[Excerpt, list[Part]]:

@@ -1,5 +1,6 @@
 """Check many files, in worker processes if wanted: one result each, in order, resumable."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,13 +13,19 @@ import torch
 from torch import nn
 
 from avsync.faces.detector import FaceDetector, find_detector
+from avsync.outputs import check_output
 from avsync.pipelines.check.check_file import (
     MAX_SEARCH_S,
     check,
     load_model,
     unreadable_result,
 )
-from avsync.pipelines.check.jsonl import Fingerprint, ResultsFile, file_fingerprint
+from avsync.pipelines.check.jsonl import (
+    JSONL_RESULTS,
+    Fingerprint,
+    ResultsFile,
+    file_fingerprint,
+)
 from avsync.pipelines.check.messages import printable
 from avsync.pipelines.check.workers import JobOutcome, Work, run_in_processes
 from avsync.pipelines.progress import ProgressCallback, progress_bar
@@ -82,6 +89,7 @@ def check_files(
     workers: int = 0,
     results: str | Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> Iterator[CheckResult]:
     """Yield the result of each file, in the order of the files.
 
@@ -102,10 +110,12 @@ def check_files(
         results: a file of JSON lines to write, one line for each file as soon as it is checked; at
             the end in the order of the files.
         resume: reuse the results in `results` whose file and options have not changed.
+        overwrite: without `resume`, replace what `results` holds, whatever that is.
 
     Raises:
-        ValueError: if an argument is out of range.
-        RuntimeError: if the weights cannot be used.
+        ValueError: if an argument is out of range, or `results` is one of the files.
+        RuntimeError: if the weights cannot be used, or another batch writes to `results`.
+        OSError: if `results` may not be replaced.
     """
     tolerance(profile)
     if not 0 < search_s <= MAX_SEARCH_S:
@@ -121,12 +131,14 @@ def check_files(
     videos = find_videos(files)
     if isinstance(model, str):
         model_card(model)
+    if results is not None:
+        check_output(results, JSONL_RESULTS, videos, overwrite=overwrite or resume)
     if not workers:
         load_model(model, weights)
     found = find_detector(detector).name
     choice = None if audio is None or audio == "all" else str(audio)
     options = CheckOptions(model, weights, profile, float(search_s), found, choice)
-    lines = None if results is None else ResultsFile(results, resume=resume)
+    lines = None if results is None else ResultsFile(results, resume=resume, overwrite=overwrite)
     return _in_order(videos, options, workers, lines)
 
 
@@ -238,7 +250,8 @@ def find_videos(named: Iterable[str | Path]) -> list[Path]:
 
 
 def _videos(path: Path) -> Iterator[Path]:
-    if path.is_dir():
+    # Unlike `path.is_dir()`, it takes a name that no file can have, which costs only itself.
+    if os.path.isdir(path):
         videos = sorted(
             p
             for p in path.rglob("*")
@@ -248,7 +261,7 @@ def _videos(path: Path) -> Iterator[Path]:
         if not videos:
             raise ValueError(f"there is no video in the folder {path}")
         yield from videos
-    elif has_magic(str(path)) and not path.exists():
+    elif has_magic(str(path)) and not os.path.lexists(path):
         # Some shells do not expand patterns.
         yield from sorted(map(Path, glob(str(path), recursive=True))) or [path]
     else:

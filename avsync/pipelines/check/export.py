@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from avsync.atomic import write_text
+from avsync.escaping import csv_cell
+from avsync.outputs import csv_kind, json_kind, write_output
 from avsync.pipelines.check.messages import describe_result
 from avsync.scoring.result import CheckResult
 from avsync.scoring.result_json import to_json
@@ -38,8 +39,9 @@ COLUMNS = (
     "search_s",
 )
 
-# A cell that begins like this is a formula for a spreadsheet.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# By these an earlier output is recognised, which may be replaced.
+JSON_RESULTS = json_kind("the JSON of an avsync check", "schema", "files")
+CSV_RESULTS = csv_kind("the table of an avsync check", "file", "status", "verdict", "offset_ms")
 
 # Names of verdicts in the summary. A fault over time is named instead of its verdict.
 VERDICTS = {"audio_leads": "audio leads", "audio_lags": "audio lags"}
@@ -67,8 +69,8 @@ def csv_text(results: Sequence[CheckResult]) -> str:
                 **document,
                 **fault,
                 **file,
-                "file": _no_formula(file["file"], "./"),
-                "detail": _no_formula(file["detail"], "'"),
+                "file": csv_cell(file["file"], "./"),
+                "detail": csv_cell(file["detail"]),
                 "interval_low_ms": low,
                 "interval_high_ms": high,
                 "fault": fault.get("kind"),
@@ -77,19 +79,28 @@ def csv_text(results: Sequence[CheckResult]) -> str:
     return table.getvalue()
 
 
-def _no_formula(text: str, before: str) -> str:
-    """Escape text that is a formula for a spreadsheet; `./=1+1.mp4` is still the same file."""
-    return before + text if text.startswith(FORMULA) else text
+def write_json(
+    results: Sequence[CheckResult], path: str | Path, *, overwrite: bool = False
+) -> None:
+    """Write `json_text` to `path` atomically.
+
+    Args:
+        results: results of `check`.
+        path: the file; an earlier one with results of `check` is replaced.
+        overwrite: replace any other file too, but none of the checked ones.
+
+    Raises:
+        OSError: the path may not be replaced.
+        ValueError: it is one of the checked files.
+    """
+    inputs = [result.file for result in results]
+    write_output(path, json_text(results), JSON_RESULTS, inputs, overwrite=overwrite)
 
 
-def write_json(results: Sequence[CheckResult], path: str | Path) -> None:
-    """Write `json_text` to `path` atomically."""
-    write_text(path, json_text(results))
-
-
-def write_csv(results: Sequence[CheckResult], path: str | Path) -> None:
-    """Write `csv_text` to `path` atomically."""
-    write_text(path, csv_text(results))
+def write_csv(results: Sequence[CheckResult], path: str | Path, *, overwrite: bool = False) -> None:
+    """Write `csv_text` to `path` atomically, under the conditions of `write_json`."""
+    inputs = [result.file for result in results]
+    write_output(path, csv_text(results), CSV_RESULTS, inputs, overwrite=overwrite)
 
 
 def summarize(results: Sequence[CheckResult], worst: int = 5) -> list[str]:

@@ -7,13 +7,16 @@ changed.
 
 import json
 import os
+import warnings
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from avsync.atomic import replacing
+from avsync.locks import locked
+from avsync.outputs import OutputKind
 from avsync.scoring.result import (
     CheckResult,
     Coverage,
@@ -29,6 +32,16 @@ from avsync.scoring.result_json import SCHEMA, to_json
 Fingerprint = dict[str, Any]
 # Every line begins like this.
 BEGINNING = b'{"file": '
+# The first line of an earlier file may be damaged; the end of a line, `made_of`, may be far away.
+JSONL_RESULTS = OutputKind(
+    "the JSON lines of an avsync check",
+    lambda head: any(
+        line.startswith(BEGINNING) and b'"status": ' in line and b'"verdict": ' in line
+        for line in head.split(b"\n")
+    ),
+)
+# No result is this long; a video may have no line feed at all.
+MAX_LINE_BYTES = 1 << 26
 # Keys that are read back without conversion: of tracks and files, and of files only.
 NUMBERS = ("status", "reason", "offset_ms", "confidence")
 ANSWER = ("detail", "verdict", "borderline", "channel")
@@ -48,23 +61,35 @@ class _Line(NamedTuple):
 class ResultsFile:
     """Results file that grows line by line; `finish` sorts the lines.
 
+    It is locked until it is closed. Lines that cannot be read are kept in `PATH.bad`, with a
+    warning, and their files count as not checked.
+
     Args:
         path: the file, created with its folder if missing.
         resume: continue with the lines that are there.
+        overwrite: without `resume`, drop what is there.
 
     Raises:
         ValueError: if the file is not empty, without `resume`, or holds something other than
             results.
+        InUseError: if another batch writes to it.
     """
 
-    def __init__(self, path: str | Path, *, resume: bool = False) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, *, resume: bool = False, overwrite: bool = False) -> None:
+        # What a link names is replaced at the end, not the link.
+        self.path = Path(os.path.realpath(path))
         self.lines: dict[str, _Line] = {}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if not resume and self.path.exists() and self.path.stat().st_size:
-            raise ValueError(f"{path} is not empty: continue it with resume, or delete it")
-        self.file = FileIO(self.path, "a+")
-        self.end = self._read()
+        with ExitStack() as lock:
+            lock.enter_context(locked(self.path))
+            replaced = overwrite and not resume
+            if not (resume or replaced) and self.path.exists() and self.path.stat().st_size:
+                raise ValueError(f"{path} is not empty: continue it with resume, or delete it")
+            self.file = FileIO(self.path, "a+")
+            lock.callback(self.file.close)
+            if replaced:
+                self.file.truncate(0)
+            self.end = self._read()
+            self._lock = lock.pop_all()
 
     def has(self, name: str, made_of: Fingerprint) -> bool:
         """Return whether there is a result for that file from equal inputs."""
@@ -91,10 +116,12 @@ class ResultsFile:
             with open(beside, "wb") as ordered:
                 for name in order:
                     ordered.write(self._text(self.lines[name]))
-            self.close()
+            self.file.close()
+        self.close()
 
     def close(self) -> None:
-        self.file.close()
+        """Close the file and release its lock."""
+        self._lock.close()
 
     def _text(self, line: _Line) -> bytes:
         self.file.seek(line.start)
@@ -102,30 +129,76 @@ class ResultsFile:
 
     def _read(self) -> int:
         """Index the lines, cut off an incomplete last one, and return the size."""
-        end = 0
+        end, ours, cut = 0, 0, b""
+        bad: list[bytes] = []
         with open(self.path, "rb") as reading:
-            for text in reading:
-                if not text.startswith(BEGINNING[: len(text)]):
-                    raise ValueError(f"{self.path} holds something other than results of avsync")
+            while text := reading.readline(MAX_LINE_BYTES):
                 if not text.endswith(b"\n"):
+                    cut = text
                     break
-                with suppress(ValueError, KeyError, TypeError):
-                    document = json.loads(text)
-                    # A line of an earlier release is dropped, and its file checked again.
-                    if document["schema"] == SCHEMA:
-                        self.lines[document["file"]] = _Line(end, len(text), document["made_of"])
+                document = _parsed(text)
+                ours += document is not None
                 end += len(text)
+                if document is not None and document["schema"] != SCHEMA:
+                    continue  # Of an earlier release: the file is checked again.
+                try:
+                    result = _result(document or {})
+                    self.lines[result.file] = _Line(end - len(text), len(text), (document or {})["made_of"])
+                except (KeyError, TypeError, ValueError):
+                    bad.append(text)
+        if (bad and not ours) or len(cut) >= MAX_LINE_BYTES or not (ours or _may_be_cut(cut)):
+            raise ValueError(f"{self.path} holds something other than results of avsync")
+        self._keep_bad(bad if ours else [*bad, cut])
         self.file.truncate(end)
         return end
+
+    def _keep_bad(self, lines: list[bytes]) -> None:
+        """Append lines that cannot be read to `PATH.bad`, each once, and warn."""
+        text = b"".join(lines)
+        if not text:
+            return
+        kept = self.path.with_name(f"{self.path.name}.bad")
+        if not kept.exists() or text not in kept.read_bytes():
+            with open(kept, "ab") as file:
+                file.write(text)
+        warnings.warn(
+            f"{len(lines)} lines of {self.path} could not be read: they are kept in {kept}, and "
+            "the files they were of are checked again",
+            stacklevel=4,
+        )
 
 
 def file_fingerprint(path: Path) -> Fingerprint:
     """Return size and modification time of a file; an empty dict if it is missing."""
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # A NUL byte in the name is a ValueError.
         return {}
     return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    """Return the object of a line if it has the keys of a result, else None."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    keys = ("file", "status", "made_of", "schema")
+    if not isinstance(document, dict) or not all(key in document for key in keys):
+        return None
+    valid = isinstance(document["file"], str) and isinstance(document["made_of"], dict)
+    return document if valid else None
+
+
+def _may_be_cut(text: bytes) -> bool:
+    """Return whether the last line, without its line feed, may be the beginning of a result."""
+    if not text.startswith(BEGINNING[: len(text)]):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return True
+    return _parsed(text) is not None
 
 
 def _result(document: dict[str, Any]) -> CheckResult:

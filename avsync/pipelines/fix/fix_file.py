@@ -134,7 +134,7 @@ def fix(
     shift_ms = repair.pieces[0].offset_ms
     if dry_run:
         return FixResult(before, None, shift_ms, target, repair)
-    with atomic_output(target) as partial:
+    with atomic_output(target, overwrite=overwrite) as partial:
         write_repaired(source, partial, target, repair)
         measured = check_file(partial, _part(progress, 0.5, 1.0))
         after = replace(measured, file=str(target))

@@ -113,7 +113,8 @@ def talk(
         if ambiguity := _ambiguity(everyone, who):
             return replace(blank, status="cannot_tell", reason=ambiguity[0], detail=ambiguity[1])
         people = choose_people(everyone, who or "all")
-        drawn = _write_output(info, tracked, people, (name, task), speech, target, report)
+        named = (name, task)
+        drawn = _write_output(info, tracked, people, named, speech, target, report, overwrite)
     except UnreadableMedia as error:
         return replace(blank, reason=error.reason, detail=str(error))
     speakers = [
@@ -193,13 +194,14 @@ def _write_output(
     speech: SpeechSource,
     target: Path,
     report: ProgressCallback,
+    overwrite: bool,
 ) -> list[int]:
     """Write the video and return the number of frames generated of each person."""
     name, task = model
     audio = NewAudio(speech.path, speech.origin_s, tracked.end_s)
     device = device_and_dtype(task).device
     with (
-        atomic_output(target) as unfinished,
+        atomic_output(target, overwrite=overwrite) as unfinished,
         closing(SpeechTokens(task, speech, device)) as tokens,
     ):
         formats, odd = encoder_formats(target)

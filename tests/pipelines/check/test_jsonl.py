@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from avsync.locks import InUseError
 from avsync.pipelines.check.jsonl import ResultsFile, file_fingerprint
 from avsync.scoring.result import (
     CheckResult,
@@ -137,6 +138,59 @@ def test_results_are_not_overwritten_without_resume(path, result):
     with pytest.raises(ValueError, match="is not empty"):
         ResultsFile(path)
     assert ResultsFile(path, resume=True).lines
+
+
+def test_a_second_batch_on_the_file_is_refused_and_names_the_first(path, result):
+    first = ResultsFile(path)
+    first.add(result, MADE_OF)
+    with pytest.raises(InUseError, match=rf"is being written by process {os.getpid()} on .*wait"):
+        ResultsFile(path, resume=True)
+    link = path.with_name("link.jsonl")
+    link.symlink_to(path)
+    with pytest.raises(InUseError, match="is being written by"):
+        ResultsFile(link, resume=True)
+    link.unlink()
+    first.finish([result.file])
+    assert ResultsFile(path, resume=True).has(result.file, MADE_OF)
+
+
+def test_a_damaged_line_is_kept_aside_and_the_other_results_stay(path, result):
+    written(path, blank(result, "a.mp4"), blank(result, "b.mp4"), blank(result, "c.mp4"))
+    a, b, c = path.read_bytes().splitlines(keepends=True)
+    damaged = b[:30] + b"\0\0" + b[32:]
+    path.write_bytes(a + damaged + b"\0" * 9 + b"\n" + c)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"2 lines of .* could not be read: they are kept in"):
+            lines = ResultsFile(path, resume=True)
+        lines.close()
+        assert set(lines.lines) == {"a.mp4", "c.mp4"}
+    assert path.with_name("results.jsonl.bad").read_bytes() == damaged + b"\0" * 9 + b"\n"
+
+
+def test_results_are_dropped_with_overwrite_and_continued_with_resume(path, result):
+    written(path, result)
+    ResultsFile(path, resume=True, overwrite=True).close()
+    assert path.stat().st_size
+    ResultsFile(path, overwrite=True).close()
+    assert not path.stat().st_size
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"file": "a.mp4", "size": 3}\n',
+        b'{"file": "a.mp4", "size": 3}',
+        b'{"file": "a", "status": "ok", "schema": 1, "made_of": 3}\n',
+        b'{"file": ' + b"[" * 100_000 + b"\n",
+    ],
+)
+def test_lines_that_only_begin_like_results_are_not_changed(tmp_path, content):
+    path = tmp_path / "list.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="holds something other than results"):
+        ResultsFile(path, resume=True)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def check_output(
     kind: OutputKind,
     inputs: Iterable[str | Path] = (),
     *,
-    overwrite: bool = False,
+    overwrite: bool | None = False,
 ) -> None:
     """Check that a file may be written.
 
@@ -105,7 +105,8 @@ def check_output(
         path: the output; a device or a pipe may always be written to.
         kind: what will be written. An earlier file of this kind may be replaced.
         inputs: files that the call reads; links to them count as the files.
-        overwrite: replace a file of another kind too, but no input.
+        overwrite: replace a file of another kind too, but no input; None for a caller without such
+            an option, which the message then does not name.
 
     Raises:
         ValueError: the path is an input, or no path at all.
@@ -123,10 +124,8 @@ def check_output(
     if any(_is_same(path, given) for given in inputs):
         raise ValueError(f"an output must not replace an input, got {path}")
     if path.exists() and not overwrite and not is_earlier_output(path, kind):
-        raise FileExistsError(
-            f"{path} exists and is not {kind.name}; choose another path, or allow to replace it "
-            "with overwrite (--overwrite)"
-        )
+        allow = "" if overwrite is None else ", or allow to replace it with overwrite (--overwrite)"
+        raise FileExistsError(f"{path} exists and is not {kind.name}; choose another path{allow}")
 
 
 def write_output(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.request import urlopen
 
 from avsync.atomic import replacing, write_text
+from avsync.outputs import OutputKind, check_output
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +37,11 @@ FOREIGN_STARTS = {
     b"<": "a web page: the download was answered with an error page or a login",
     b"version https://git-lfs": "a Git LFS pointer, not the file itself",
 }
+
+
+# The header of a safetensors file is a JSON object after its length of 8 bytes.
+SAFETENSORS = OutputKind("a safetensors file", lambda head: head[8:9] == b"{")
+CONFIG = OutputKind("the config of weights beside it", lambda head: False)
 
 
 class Checkpoint(NamedTuple):
@@ -115,14 +121,18 @@ def save(
     state_dict: Mapping[str, "Tensor"],
     config: Mapping[str, Any],
     half: bool = False,
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Write `path` (.safetensors) and the config beside it (.json), each atomically.
 
     Tensors keep their dtype; with `half`, floating-point tensors are written in half precision,
-    except those that hold a number out of its range.
+    except those that hold a number out of its range. Earlier weights are replaced; any other file
+    of these names, such as a JSON file without weights beside it, with `overwrite` only.
 
     Raises:
         ValueError: the suffix is not .safetensors, or the config is not plain JSON.
+        OSError: a file may not be replaced.
     """
     from safetensors.torch import save as to_bytes
 
@@ -130,6 +140,9 @@ def save(
     if path.suffix != ".safetensors":
         raise ValueError(f"path must end in .safetensors, got {path}")
     text = _json_text(config)
+    check_output(path, SAFETENSORS, overwrite=overwrite)
+    if not path.exists():
+        check_output(path.with_suffix(".json"), CONFIG, overwrite=overwrite)
     # Clones, because safetensors refuses tensors that share memory (tied weights, slices).
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in state_dict.items()}
     if half:

@@ -9,6 +9,7 @@ from typing import Literal
 from avsync.cli.arguments import (
     CorpusOffset,
     Detector,
+    Flag,
     Folder,
     InputFolder,
     Lists,
@@ -156,6 +157,7 @@ def audit(
     corpus_offset_ms: CorpusOffset = 0.0,
     clean: OutputPath = None,
     move: bool = True,
+    overwrite: Flag = False,
 ) -> int:
     """Report the contents of a store and the problems that training on it would have.
 
@@ -174,6 +176,7 @@ def audit(
         clean: measure every clip and write a table of clips to drop or shift here; pass it to
             `avsync train` as --clean.
         move: shift clips whose offset is certain; otherwise they are dropped.
+        overwrite: let --clean replace a file that is no clean table.
     """
     model_card(model, "sync")
     from avsync.pipelines.audit.audit_store import audit as run
@@ -191,6 +194,7 @@ def audit(
             corpus_offset_ms=corpus_offset_ms,
             clean=clean,
             move=move,
+            overwrite=overwrite,
             progress=progress,
         )
     say(*found.lines())

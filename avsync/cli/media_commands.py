@@ -201,15 +201,16 @@ def fix(
     return words.exit_code(done.after or done.before)
 
 
-def demo(folder: Folder = Path("avsync-demo"), /) -> int:
+def demo(folder: Folder = Path("avsync-demo"), /, overwrite: Flag = False) -> int:
     """Render a talking face, shift its audio, then measure and repair the offset. Works offline.
 
     Args:
         folder: output folder for the clips and the report page.
+        overwrite: replace files that are not of an earlier demo.
     """
     from avsync.cli.demo import demo as run
 
-    return 0 if run(folder, say=say).found else 1
+    return 0 if run(folder, say=say, overwrite=overwrite).found else 1
 
 
 def separate(

@@ -80,7 +80,8 @@ def convert_file(
         other = _looks_like(given)
         guess = f"; it looks like {other}" if other not in (None, name) else ""
         raise RuntimeError(f"{file} is no checkpoint of {name}: {error}{guess}") from error
-    save(target, state, config)
+    _check_target(Path(file), target, overwrite)
+    save(target, state, config, overwrite=overwrite)
     if say is not None:
         count = sum(parameter.numel() for parameter in model.parameters())
         path = printable(shlex.quote(str(target)))

@@ -6,6 +6,7 @@ from importlib import metadata
 from typing import NamedTuple
 
 import avsync.tasks.registry as registry
+from avsync.extras import EXTRAS
 from avsync.faces.detector import YUNET_VARIABLE, find_detector, locate_yunet_model
 from avsync.tasks.card import ModelCard
 from avsync.weights import PRETRAINED, REINSTALL, cache_folder, sha256_of, sha256_of_config
@@ -23,11 +24,6 @@ CORE = (
     "rich",
     "jinja2",
 )
-EXTRAS = {
-    "train": ("lightning-fabric", "timm", "torchvision"),
-    "evaluate": ("jiwer", "torchmetrics"),
-    "landmarks": ("mediapipe",),
-}
 
 
 class DoctorFinding(NamedTuple):
@@ -54,7 +50,8 @@ def _packages() -> list[DoctorFinding]:
         findings.append(
             DoctorFinding(name, version is not None, version or "missing: pip install avsync")
         )
-    for extra, names in EXTRAS.items():
+    for extra, packages in EXTRAS.items():
+        names = packages.values()
         missing = [name for name in names if _version(name) is None]
         present = ", ".join(f"{name} {_version(name)}" for name in names if name not in missing)
         absent = f"without {', '.join(missing)}: pip install 'avsync[{extra}]'"

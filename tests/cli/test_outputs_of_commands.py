@@ -35,6 +35,49 @@ def test_outputs_of_ours_are_renewed_and_other_files_need_overwrite(run, clips, 
     assert (tmp_path / "out.csv").read_text().startswith("file,")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "evaluate sync --data {store} --json {mine}",
+        "evaluate lipread --data {store} --transcripts {folder} --weights {mine} --json {mine}",
+        "evaluate separation --references {folder} --estimates {folder} --json {mine}",
+        "evaluate talking --made {clip} --json {mine}",
+        "evaluate talking --made {clip} --sheet {mine}",
+        "audit {store} --clean {mine}",
+        "separate {clip} -o {folder} --html {mine}",
+        "separate {clip} -o {folder} --html {clip} --overwrite",
+        "separate {clip} -o {mine}",
+        "separate {clip} -o {folder}",
+        "talk --face {clip} --audio {clip} -o {folder}/new.mp4 --json {mine}",
+        "talk --face {clip} --audio {clip} -o {folder}/new.mp4 --json {folder}/new.mp4",
+        "talk --face {clip} --audio {clip} -o {clip} --overwrite",
+        "fix {clip} -o {mine}",
+        "fix {clip} -o {clip} --overwrite",
+        "convert syncnet {clip} -o {weights}",
+        "demo {folder}",
+        "prepare {folder} -o {folder}",
+        "features {clip} -o {folder}",
+        "train dense-sync --data {store} -o {folder}",
+        "check {clip} --html {mine}",
+    ],
+)
+def test_no_command_replaces_a_file_of_the_user(run, store, make_clip, tmp_path, line):
+    folder, mine = tmp_path / "folder", tmp_path / "mine.png"
+    folder.mkdir()
+    mine.write_text("my notes")
+    names = ("clip.mp4", "voice_0.wav", "rejected.csv", "index.jsonl", "audit.txt", "w.json")
+    for name in names:
+        (folder / name).write_text("mine")
+    clip = make_clip("film.mp4", duration_s=1.0)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    values = {"clip": clip, "folder": folder, "mine": mine, "store": store.path}
+    values["weights"] = folder / "w.safetensors"
+    code, out, err = run(*line.format(**values).split())
+    assert code in (1, 2), (out, err)
+    assert err.startswith("avsync: ") and err.count("\n") == 1
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_two_outputs_in_one_file_are_wrong_usage(run, clips, tmp_path):
     out = tmp_path / "out"
     code, _, err = run("check", clips[0], "--json", out, "--html", out)

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from avsync.atomic import write_text
 from avsync.data.sampling.mixtures import MixtureRow, Mixtures
+from avsync.outputs import json_kind, write_output
 from avsync.tasks.separation.input_spec import SeparationSpec
 
 KIND = "avsync mixtures 1"
+MANIFEST = json_kind("a manifest of mixtures of avsync", "kind", "sample_rate", "samples")
 TYPES: dict[str, tuple[type, ...]] = {
     "target": (str,),
     "frame": (int,),
@@ -33,10 +34,16 @@ def draw_rows(mixtures: Mixtures, count: int, seed: int) -> list[MixtureRow]:
     return [mixtures.draw(np.random.default_rng((seed, number))) for number in range(count)]
 
 
-def write_manifest(path: str | Path, rows: Sequence[MixtureRow], spec: SeparationSpec) -> None:
-    """Write the mixtures for a task with this rate and chunk length, atomically."""
+def write_manifest(
+    path: str | Path, rows: Sequence[MixtureRow], spec: SeparationSpec, *, overwrite: bool = False
+) -> None:
+    """Write the mixtures for a task with this rate and chunk length, atomically.
+
+    An earlier manifest is replaced, another file with `overwrite` only.
+    """
     lines = [_header(spec), *(row._asdict() for row in rows)]
-    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    write_output(path, text, MANIFEST, overwrite=overwrite)
 
 
 def read_manifest(path: str | Path, spec: SeparationSpec) -> list[MixtureRow]:

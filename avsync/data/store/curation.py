@@ -11,8 +11,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from avsync.atomic import write_text
+from avsync.escaping import csv_cell
+from avsync.outputs import csv_kind, write_output
 
+# By its header an earlier table is recognised, which may be replaced.
+CLEAN_TABLE = csv_kind("a clean table of avsync", "clip", "source", "action")
 Action = Literal["keep", "drop", "move"]
 
 
@@ -34,15 +37,18 @@ class CleanList(NamedTuple):
     moved_ms: dict[str, float]
 
 
-def write_clean_list(path: str | Path, rows: Iterable[CleanRow]) -> None:
-    """Write a clean table atomically."""
+def write_clean_list(
+    path: str | Path, rows: Iterable[CleanRow], *, overwrite: bool = False
+) -> None:
+    """Write a clean table atomically; it replaces a file of another kind with `overwrite` only."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(CleanRow._fields)
     for row in rows:
         offset = "" if row.offset_ms is None else f"{row.offset_ms:.1f}"
-        table.writerow(row._replace(offset_ms=offset, confidence=f"{row.confidence:.3f}"))  # type: ignore[arg-type]
-    write_text(path, text.getvalue())
+        source, confidence = csv_cell(row.source, "./"), f"{row.confidence:.3f}"
+        table.writerow((row.clip, source, row.action, offset, confidence, csv_cell(row.why)))
+    write_output(path, text.getvalue(), CLEAN_TABLE, overwrite=overwrite)
 
 
 def read_clean_lists(paths: Sequence[str | Path]) -> CleanList:

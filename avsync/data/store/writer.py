@@ -5,17 +5,19 @@ are rebuilt from the records in those folders.
 """
 
 import csv
+import errno
 import io
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 import numpy as np
 
-from avsync.atomic import write_text
+from avsync.atomic import is_abandoned, partial_path, write_text
 from avsync.data.store.reader import (
     ARRAYS,
     CLIPS_FOLDER,
@@ -25,8 +27,22 @@ from avsync.data.store.reader import (
     SOURCE_FILE,
 )
 from avsync.data.store.records import REJECTED_COLUMNS, SourceRecord
+from avsync.escaping import csv_cell
+from avsync.outputs import check_output, csv_kind, json_kind
 
 NPY_HEADER_BYTES = 128
+# By their beginnings the tables of an earlier run are recognised, which may be replaced.
+CLIPS_KIND = json_kind("the table of a store", "id", "source", "track", "frames")
+REJECTED_KIND = csv_kind("the table of a store", "source", "track", "reason", "detail")
+NO_SPACE = {
+    errno.ENOSPC: "there is no space left",
+    errno.EDQUOT: "the quota of disk space is used up",
+    errno.EFBIG: "a file would exceed the limit on its size",
+}
+
+
+class StoreWriteError(OSError):
+    """Raised where a store cannot be written, which is not the fault of a video."""
 
 
 class SourceWriter:
@@ -41,13 +57,14 @@ class SourceWriter:
         if not SAFE_NAME.fullmatch(source_key):
             raise ValueError(f"source_key must be a plain name, got {source_key!r}")
         self.key = source_key
-        self.folder = store / CLIPS_FOLDER / source_key
-        self.temporary = store / CLIPS_FOLDER / f".{source_key}.part"
+        self.store, self.folder = store, store / CLIPS_FOLDER / source_key
+        # With the process in its name: one that outlives its parent mixes no files with its heir.
+        self.temporary = partial_path(self.folder)
         self._open: list[GrowingArray] = []
 
     def __enter__(self) -> "SourceWriter":
-        shutil.rmtree(self.temporary, ignore_errors=True)
-        self.temporary.mkdir(parents=True)
+        with writing(self.store):
+            self.temporary.mkdir(parents=True)
         return self
 
     def __exit__(
@@ -56,14 +73,16 @@ class SourceWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._close_arrays()
+        for array in self._open:
+            array.discard()
         shutil.rmtree(self.temporary, ignore_errors=True)
 
     def array(self, track: int, name: str) -> "GrowingArray":
         """Return a new array of a clip; `name` is one of `ARRAYS`."""
         folder = self.temporary / str(track)
-        folder.mkdir(exist_ok=True)
-        array = GrowingArray(folder / f"{name}.npy", *ARRAYS[name])
+        with writing(self.store):
+            folder.mkdir(exist_ok=True)
+            array = GrowingArray(folder / f"{name}.npy", *ARRAYS[name])
         self._open.append(array)
         return array
 
@@ -73,17 +92,20 @@ class SourceWriter:
 
     def clear(self) -> None:
         """Remove everything written until now."""
-        self._close_arrays()
-        shutil.rmtree(self.temporary)
-        self.temporary.mkdir()
+        for array in self._open:
+            array.discard()
+        with writing(self.store):
+            shutil.rmtree(self.temporary)
+            self.temporary.mkdir()
 
     def finish(self, record: SourceRecord) -> None:
         """Write the record and move the folder into the store, replacing an older one."""
         self._close_arrays()
         text = json.dumps(record.to_json(), indent=1, allow_nan=False)
-        write_text(self.temporary / SOURCE_FILE, text + "\n")
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.temporary.rename(self.folder)
+        with writing(self.store):
+            write_text(self.temporary / SOURCE_FILE, text + "\n")
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.temporary.rename(self.folder)
 
     def _close_arrays(self) -> None:
         for array in self._open:
@@ -101,7 +123,7 @@ class GrowingArray:
 
     def __init__(self, path: Path, item_shape: tuple[int, ...], dtype: type[np.generic]) -> None:
         self.item_shape, self.dtype = item_shape, np.dtype(dtype)
-        self.length = 0
+        self.length, self.path = 0, path
         self._file: BinaryIO = open(path, "wb")  # noqa: SIM115 - closed by `close`
         self._write_header()
 
@@ -109,20 +131,28 @@ class GrowingArray:
         """Append items `(n, *item_shape)`."""
         if items.shape[1:] != self.item_shape:
             raise ValueError(f"items must be (n, *{self.item_shape}), got {items.shape}")
-        self._file.write(np.ascontiguousarray(items, self.dtype).data)
+        with writing(self.path):
+            self._file.write(np.ascontiguousarray(items, self.dtype).data)
         self.length += len(items)
 
     def cut(self, length: int) -> None:
         """Drop the items from `length` on."""
         if length < self.length:
             item_bytes = self.dtype.itemsize * int(np.prod(self.item_shape, dtype=int))
-            self._file.truncate(NPY_HEADER_BYTES + length * item_bytes)
+            with writing(self.path):
+                self._file.truncate(NPY_HEADER_BYTES + length * item_bytes)
             self.length = length
 
     def close(self) -> None:
         if not self._file.closed:
-            self._file.seek(0)
-            self._write_header()
+            with writing(self.path):
+                self._file.seek(0)
+                self._write_header()
+                self._file.close()
+
+    def discard(self) -> None:
+        """Close the file without completing it, whatever the disk says."""
+        with suppress(OSError):
             self._file.close()
 
     def _write_header(self) -> None:
@@ -139,6 +169,38 @@ class GrowingArray:
         self._file.write(prefix + room.to_bytes(2, "little") + header)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an error of the system inside into `StoreWriteError`, in words."""
+    try:
+        yield
+    except StoreWriteError:
+        raise
+    except OSError as error:
+        cause = NO_SPACE.get(error.errno or 0) or error.strerror or str(error)
+        raise StoreWriteError(f"{path} cannot be written: {cause}") from error
+
+
+def check_store_folder(store: Path) -> None:
+    """Check that a folder is a store or may become one.
+
+    Raises:
+        OSError: it is a file, cannot be written to, or has files of a store's names that avsync did
+            not write.
+    """
+    if store.exists() and not store.is_dir():
+        raise NotADirectoryError(f"the store must be a folder, but {store} is a file")
+    check_output(store / CLIPS_TABLE, CLIPS_KIND, overwrite=None)
+    check_output(store / REJECTED_TABLE, REJECTED_KIND, overwrite=None)
+
+
+def remove_unfinished(store: Path) -> None:
+    """Remove what killed processes of this host left of sources that they did not finish."""
+    for path in (store / CLIPS_FOLDER).glob(".*.part*"):
+        if is_abandoned(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def finished_sources(store: Path) -> dict[str, SourceRecord]:
     """Return the record of each source in the store by its key; damaged ones are left out."""
     return dict(_records(store))
@@ -150,10 +212,12 @@ def write_tables(store: Path, records: dict[str, SourceRecord]) -> None:
     rejected = io.StringIO()
     table = csv.DictWriter(rejected, REJECTED_COLUMNS, lineterminator="\n")
     table.writeheader()
-    table.writerows(row.to_json() for record in ordered for row in record.rejected)
-    write_text(store / REJECTED_TABLE, rejected.getvalue())
+    for row in (row for record in ordered for row in record.rejected):
+        table.writerow({name: csv_cell(value) for name, value in row.to_json().items()})
     clips = (json.dumps(r.to_json(), allow_nan=False) for record in ordered for r in record.clips)
-    write_text(store / CLIPS_TABLE, "".join(f"{line}\n" for line in clips))
+    with writing(store):
+        write_text(store / REJECTED_TABLE, rejected.getvalue())
+        write_text(store / CLIPS_TABLE, "".join(f"{line}\n" for line in clips))
 
 
 def forget_source(store: Path, source_key: str) -> None:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from avsync.data.store.clip_stats import measure_clip
-from avsync.data.store.curation import write_clean_list
+from avsync.data.store.curation import CLEAN_TABLE, write_clean_list
 from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
+from avsync.outputs import check_output
 from avsync.pipelines.audit.clip_offsets import ClipOffset, clean_rows, measure_offsets
 from avsync.pipelines.audit.findings import (
     AuditFinding,
@@ -60,6 +61,7 @@ def audit(
     corpus_offset_ms: float = 0.0,
     clean: str | Path | None = None,
     move: bool = True,
+    overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Audit:
     """Audit the clips of a split; nothing in the store is changed.
@@ -77,8 +79,12 @@ def audit(
             leads); clips are judged against it.
         clean: measure every clip of the split and write a clean table here, which recipes take.
         move: whether that table moves clips that are certainly off; else it drops them.
+        overwrite: let `clean` replace a file that is no clean table.
         progress: called with the share of clips that are done, from 0 to 1.
     """
+    if clean is not None:
+        inputs = [path for path in (splits, weights) if path is not None]
+        check_output(clean, CLEAN_TABLE, inputs, overwrite=overwrite)
     store = Store(data)
     indices = clips_of_split(store, splits, split)
     if not indices:
@@ -106,7 +112,7 @@ def audit(
             offsets.append(offset)
             report(len(opened) + len(offsets))
     if clean is not None:
-        write_clean_list(clean, clean_rows(offsets, corpus_offset_ms, move))
+        write_clean_list(clean, clean_rows(offsets, corpus_offset_ms, move), overwrite=overwrite)
     rows = [store.rows[index] for index in indices]
     opened_rows = [store.rows[index] for index in opened]
     findings = [

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from avsync.atomic import write_text
 from avsync.data.corpora.transcripts import Transcript
 from avsync.data.sampling.crops import crops_for
 from avsync.data.store.reader import PreparedClip, Store
 from avsync.data.store.splits import clips_of_split
+from avsync.extras import require_extra
 from avsync.metrics.word_error_rate import count_word_errors
+from avsync.outputs import check_output, json_kind, write_output
 from avsync.pipelines.check.messages import printable
 from avsync.pipelines.evaluate.lip_reader_runner import (
     READER_INPUTS,
@@ -31,6 +32,7 @@ from avsync.pipelines.progress import progress_bar
 from avsync.tasks.lipreading.lip_reader import LipReader
 
 SCHEMA = 1
+LIPREAD_JSON = json_kind("the JSON of an avsync evaluate lipread", "schema", "weights", "streams")
 # Substitutions that the table prints.
 MAX_CONFUSED = 5
 INPUT_NAMES = {"video": "the lips alone", "audio": "the speech alone", "both": "lips and speech"}
@@ -53,6 +55,7 @@ class LipreadEvaluation:
         unknown: words that the reader's vocabulary cannot write: `refuse` to measure, or `count`
             them as errors.
         json: write the figures and the text read in each clip to this file.
+        overwrite: let `json` replace a file that avsync did not write.
     """
 
     data: Annotated[Path, tyro.conf.arg(metavar="STORE")]
@@ -65,6 +68,7 @@ class LipreadEvaluation:
     truth_ms: Annotated[float, tyro.conf.arg(aliases=["--corpus-offset-ms"])] = 0.0
     unknown: Literal["refuse", "count"] = "refuse"
     json: Path | None = None
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
 
     def __post_init__(self) -> None:
         if self.streams not in READER_INPUTS:
@@ -87,12 +91,14 @@ def evaluate_lipread(evaluation: LipreadEvaluation) -> dict[str, Any]:
             any clip is read.
         RuntimeError: the weights cannot be read or are of another model.
     """
+    require_extra("evaluate", "avsync evaluate lipread", ("jiwer",))
+    inputs = [path for path in (evaluation.weights, evaluation.splits) if path is not None]
+    if evaluation.json is not None:
+        check_output(evaluation.json, LIPREAD_JSON, inputs, overwrite=evaluation.overwrite)
     store = Store(evaluation.data)
     indices = clips_of_split(store, evaluation.splits, evaluation.split)
     if not indices:
         raise ValueError(f"store {store.path} holds no clips")
-    # A missing jiwer is reported here, not after an hour of reading.
-    count_word_errors("", "")
     transcripts = {index: _transcript_of(evaluation, store, index) for index in indices}
     spoken = {index: transcript for index, transcript in transcripts.items() if transcript.words}
     if not spoken:
@@ -116,7 +122,8 @@ def evaluate_lipread(evaluation: LipreadEvaluation) -> dict[str, Any]:
         "per_clip": rows,
     }
     if evaluation.json is not None:
-        write_text(evaluation.json, json.dumps(figures, indent=2, allow_nan=False) + "\n")
+        text = json.dumps(figures, indent=2, allow_nan=False) + "\n"
+        write_output(evaluation.json, text, LIPREAD_JSON, inputs, overwrite=evaluation.overwrite)
     return figures
 
 

@@ -10,18 +10,22 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+import tyro
 
-from avsync.atomic import write_text
 from avsync.data.corpora.audio_files import AUDIO_SUFFIXES
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia
 from avsync.media.probe import header_sample_rate
 from avsync.metrics.bss_eval import FILTER_LENGTH
 from avsync.metrics.separation import BssOptions, SeparationScores, score_sources
+from avsync.outputs import check_output, json_kind, write_output
 from avsync.pipelines.check.messages import UNREADABLE, printable
 from avsync.pipelines.progress import progress_bar
 
 SCHEMA = 1
+SEPARATION_JSON = json_kind(
+    "the JSON of an avsync evaluate separation", "schema", "references", "bss_eval"
+)
 # Name of the mixture among the references, and key of the estimate among the waveforms.
 MIXTURE, ESTIMATE = "mixture", ""
 VOICES = ("voice*", "target*", "second*", "vocals*", "singer*", "speaker*")
@@ -55,6 +59,7 @@ class SeparationEvaluation:
         bss: version of BSS Eval: v3 scores the whole audio, v4 takes the median over windows.
         window_s: length and hop of the windows of v4, in seconds.
         json: write the figures to this file.
+        overwrite: let `json` replace a file that avsync did not write.
     """
 
     references: Path
@@ -63,6 +68,7 @@ class SeparationEvaluation:
     bss: Literal["v3", "v4"] = "v3"
     window_s: float = WINDOW_S
     json: Path | None = None
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
 
     def __post_init__(self) -> None:
         for name, folder in (("references", self.references), ("estimates", self.estimates)):
@@ -108,11 +114,14 @@ def evaluate_separation(evaluation: SeparationEvaluation) -> list[SourceScores]:
         ValueError: there is nothing to score.
     """
     mixtures = _find_mixtures(evaluation.references)
+    folders = {name: _audio_files(evaluation.estimates / name) for name in mixtures}
+    inputs = [path for files in (*mixtures.values(), *folders.values()) for path in files.values()]
+    if evaluation.json is not None:
+        check_output(evaluation.json, SEPARATION_JSON, inputs, overwrite=evaluation.overwrite)
     rows: list[SourceScores] = []
     with progress_bar("evaluating") as report:
         for number, (name, references) in enumerate(mixtures.items(), start=1):
-            estimates = _audio_files(evaluation.estimates / name)
-            rows += _score_mixture(name, references, estimates, evaluation)
+            rows += _score_mixture(name, references, folders[name], evaluation)
             report(number / len(mixtures))
     if not rows:
         raise ValueError(
@@ -121,7 +130,7 @@ def evaluate_separation(evaluation: SeparationEvaluation) -> list[SourceScores]:
         )
     if evaluation.json is not None:
         text = json.dumps(evaluation_json(evaluation, rows), indent=2, allow_nan=False) + "\n"
-        write_text(evaluation.json, text)
+        write_output(evaluation.json, text, SEPARATION_JSON, inputs, overwrite=evaluation.overwrite)
     return rows
 
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
-from avsync.atomic import write_text
 from avsync.data.store.reader import PreparedClip, Store
 from avsync.data.store.splits import clips_of_split
 from avsync.evaluation.published_protocols import (
@@ -26,12 +25,14 @@ from avsync.evaluation.sync_accuracy import (
     measure_clips,
 )
 from avsync.metrics.sync_accuracy import CANDIDATES
+from avsync.outputs import check_output, json_kind, write_output
 from avsync.pipelines.check.check_file import resolve_sync_model
 from avsync.pipelines.evaluate.lip_reader_runner import join_names
 from avsync.pipelines.progress import ProgressCallback, progress_bar
 from avsync.scoring.embeddings import SyncModel
 from avsync.tasks.calibration import calibration_of
 
+SYNC_JSON = json_kind("the JSON of an avsync evaluate sync", "model", "data", "protocol")
 CONTEXTS = (5, 9, 15, 25)
 TOLERANCES = (1, 5)
 # GRID's alignments count 25000 units a second.
@@ -58,6 +59,7 @@ class SyncEvaluation:
             leads.
         contexts: numbers of frames over which protocol `clips` averages scores.
         json: write the figures to this file.
+        overwrite: let `json` replace a file that avsync did not write.
     """
 
     data: Annotated[Path, tyro.conf.arg(metavar="STORE")]
@@ -70,6 +72,7 @@ class SyncEvaluation:
     truth_ms: Annotated[float, tyro.conf.arg(aliases=["--corpus-offset-ms"])] = 0.0
     contexts: tuple[int, ...] = CONTEXTS
     json: Path | None = None
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
 
     def __post_init__(self) -> None:
         if self.protocol != "clips" and self.protocol not in PUBLISHED_PROTOCOLS:
@@ -96,6 +99,9 @@ def evaluate_sync(evaluation: SyncEvaluation, model: SyncModel | None = None) ->
     Raises:
         ValueError: the store has no clips, or none that is long enough.
     """
+    inputs = [path for path in (evaluation.weights, evaluation.splits) if path is not None]
+    if evaluation.json is not None:
+        check_output(evaluation.json, SYNC_JSON, inputs, overwrite=evaluation.overwrite)
     store = Store(evaluation.data)
     indices = clips_of_split(store, evaluation.splits, evaluation.split)
     if not indices:
@@ -106,7 +112,8 @@ def evaluate_sync(evaluation: SyncEvaluation, model: SyncModel | None = None) ->
         clips = _with_progress(store, indices, report)
         figures = _measure(evaluation, name, sync_model, clips)
     if evaluation.json is not None:
-        write_text(evaluation.json, json.dumps(figures, indent=2) + "\n")
+        text = json.dumps(figures, indent=2) + "\n"
+        write_output(evaluation.json, text, SYNC_JSON, inputs, overwrite=evaluation.overwrite)
     return figures
 
 

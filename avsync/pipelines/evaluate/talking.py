@@ -3,18 +3,20 @@
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from avsync.atomic import write_text
 from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
+from avsync.extras import require_extra
 from avsync.faces.detector import find_detector
 from avsync.media.container import UnreadableMedia
 from avsync.metrics.word_error_rate import count_word_errors
+from avsync.outputs import OutputFile, check_outputs, json_kind, write_output
 from avsync.pipelines.check.batch import find_videos
 from avsync.pipelines.check.check_file import load_model
 from avsync.pipelines.check.messages import UNREADABLE, printable
@@ -26,6 +28,7 @@ from avsync.pipelines.evaluate.lip_reader_runner import (
     transcript_between,
 )
 from avsync.pipelines.evaluate.talking_metrics import (
+    SHEET,
     ClipRow,
     TalkingSheet,
     sync_figures,
@@ -38,6 +41,7 @@ from avsync.pipelines.talk.talk_file import load_talking_face
 from avsync.tasks.registry import model_card
 
 SCHEMA = 1
+TALKING_JSON = json_kind("the JSON of an avsync evaluate talking", "schema", "judges")
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class TalkingEvaluation:
         json: write the figures to this file, with those of each clip.
         sheet: write an image of the faces of the first clips, .png or .jpg: the true ones, and the
             generated ones below them.
+        overwrite: let `json` and `sheet` replace files that avsync did not write.
     """
 
     made: Annotated[Path | None, tyro.conf.arg(metavar="FILE|DIR")] = None
@@ -92,6 +97,7 @@ class TalkingEvaluation:
     detector: Literal["best", "yunet", "haar"] = "best"
     json: Path | None = None
     sheet: Path | None = None
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
 
     def __post_init__(self) -> None:
         if (self.made is None) == (self.data is None):
@@ -128,6 +134,10 @@ def evaluate_talking(evaluation: TalkingEvaluation) -> dict[str, Any]:
             reader cannot write; raised before any clip is judged.
         RuntimeError: weights are of another model.
     """
+    needed = ["torchmetrics"] if evaluation.data or evaluation.references else []
+    needed += ["jiwer"] if evaluation.reader else []
+    require_extra("evaluate", "avsync evaluate talking", needed)
+    inputs = _check_outputs(evaluation)
     judges = _Judges(evaluation)
     with progress_bar("judging") as report:
         rows = _judge_store(judges, report) if evaluation.data else _judge_videos(judges, report)
@@ -139,9 +149,10 @@ def evaluate_talking(evaluation: TalkingEvaluation) -> dict[str, Any]:
         **talking_figures(rows),
     }
     if judges.sheet is not None:
-        judges.sheet.write()
+        judges.sheet.write(inputs, overwrite=evaluation.overwrite)
     if evaluation.json is not None:
-        write_text(evaluation.json, json.dumps(figures, indent=2, allow_nan=False) + "\n")
+        text = json.dumps(figures, indent=2, allow_nan=False) + "\n"
+        write_output(evaluation.json, text, TALKING_JSON, inputs, overwrite=evaluation.overwrite)
     return figures
 
 
@@ -164,6 +175,21 @@ def talking_table(figures: dict[str, Any]) -> str:
 def talking_exit_code(figures: dict[str, Any]) -> int:
     """Return 12 if a video could not be read or did not match the true one, else 0."""
     return UNREADABLE if figures["unreadable"] else 0
+
+
+def _check_outputs(evaluation: TalkingEvaluation) -> list[Path]:
+    """Check that the outputs may be written, and return the inputs, which they must not replace."""
+    given = (evaluation.weights, evaluation.sync_weights, evaluation.reader, evaluation.splits)
+    inputs = [path for path in given if path is not None]
+    for videos in (evaluation.made, evaluation.references):
+        with suppress(ValueError):  # A folder without videos is refused where they are paired.
+            inputs += find_videos([videos]) if videos is not None else []
+    outputs = [
+        OutputFile("--json", evaluation.json, TALKING_JSON),
+        OutputFile("--sheet", evaluation.sheet, SHEET),
+    ]
+    check_outputs(outputs, inputs, overwrite=evaluation.overwrite)
+    return inputs
 
 
 class _Judges:

@@ -1,10 +1,11 @@
 """Figures of talking faces: per clip, over all clips, as plain text and as a contact sheet."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from zlib import crc32
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from avsync.evaluation.score_matrix import score_clip_band, window_count
 from avsync.evaluation.sync_accuracy import bootstrap_interval
 from avsync.metrics.sync_accuracy import CANDIDATES, MAX_SHIFT, best_offsets, candidate_windows
 from avsync.metrics.sync_embeddings import chance_primacy_index, lip_sync_error, primacy_index
+from avsync.outputs import OutputKind, check_output
 from avsync.pipelines.check.messages import printable
 from avsync.pipelines.evaluate.lip_reader_runner import join_names, word_error_figures
 from avsync.pipelines.evaluate.video_pairs import JudgedClip, Likeness
@@ -30,6 +32,9 @@ SYNC = {"lse_d": ("LSE-D", 3, ""), "lse_c": ("LSE-C", 3, ""), "pri": ("PRI", 3, 
 # Clips on a contact sheet, frames of each, and its formats.
 SHEET_CLIPS, SHEET_FRAMES = 8, 12
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
+# A comment in the image, and where a PNG takes one.
+SIGNATURE, PNG_START = b"Software\0avsync evaluate talking", 33
+SHEET = OutputKind("a sheet of an avsync evaluate talking", lambda head: SIGNATURE in head)
 
 
 class SyncFigures(NamedTuple):
@@ -207,14 +212,31 @@ class TalkingSheet:
         text = clip.name if said is None else f'{clip.name}: should say "{said}", reads "{read}"'
         self._strips.append(np.concatenate([caption(text, rows[0].shape[1]), *rows]))
 
-    def write(self) -> None:
-        """Write the sheet atomically; write nothing if no clip was added."""
+    def write(self, inputs: Iterable[Path] = (), *, overwrite: bool = False) -> None:
+        """Write the sheet atomically; write nothing if no clip was added.
+
+        It replaces an earlier sheet, another file with `overwrite` only, and none of `inputs`.
+        """
         if not self._strips:
             return
         gap = np.full((GAP_PX, self._strips[0].shape[1], 3), PAPER, np.uint8)
         sheet = np.concatenate([part for strip in self._strips for part in (strip, gap)])
+        _, encoded = cv2.imencode(self.path.suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        check_output(self.path, SHEET, inputs, overwrite=overwrite)
         with replacing(self.path) as temporary:
-            cv2.imwrite(str(temporary), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+            temporary.write_bytes(_signed(encoded.tobytes()))
+
+
+def _signed(image: bytes) -> bytes:
+    """Return a PNG or JPEG with the comment by which an earlier sheet is recognised."""
+    if image.startswith(b"\xff\xd8"):
+        # The segment COM, after the marker that begins the image: ISO/IEC 10918-1, B.2.4.5.
+        size = (2 + len(SIGNATURE)).to_bytes(2, "big")
+        return image[:2] + b"\xff\xfe" + size + SIGNATURE + image[2:]
+    # The chunk tEXt, after the signature and IHDR of 25 bytes: the PNG specification, 11.3.3.2.
+    text = b"tEXt" + SIGNATURE
+    chunk = len(SIGNATURE).to_bytes(4, "big") + text + crc32(text).to_bytes(4, "big")
+    return image[:PNG_START] + chunk + image[PNG_START:]
 
 
 def _sync_counts(rows: Sequence[dict[str, Any]]) -> dict[str, int]:

@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from avsync.atomic import replacing, write_text
+from avsync.atomic import partial_path, replacing, write_text
 from avsync.data.store.reader import CLIPS_TABLE, PreparedClip, Store
 from avsync.faces.detector import FaceDetector, find_detector
+from avsync.locks import locked
 from avsync.media.container import UnreadableMedia
+from avsync.outputs import OutputKind, check_output, json_kind
 from avsync.pipelines.check.batch import find_videos
 from avsync.pipelines.features.frozen import FrozenFeatures, Stream
 from avsync.pipelines.features.stream import FeatureBlock, clip_features, video_features
@@ -27,6 +29,12 @@ from avsync.weights import sha256_of, sha256_of_state
 SETTINGS_FILE, INDEX_FILE = "features.json", "index.jsonl"
 # Names of the tensors in a file.
 FEATURES, TIMES = "features", "times_s"
+# By their beginnings our files are recognised: an earlier one may be replaced.
+ABOUT = json_kind("the settings of an avsync features", "model", "stream", "layer")
+FEATURES_KIND = OutputKind(
+    "a file of features of avsync",
+    lambda head: head[8:9] == b"{" and b'"times_s"' in head and b'"stream"' in head,
+)
 TOO_SHORT = {
     "video": "no face stays in the frame for as long as a window of the model",
     "audio": "the audio is shorter than a window of the model",
@@ -77,6 +85,8 @@ def extract_features(
 
     Raises:
         ValueError: the output holds features of another model, stream or layer.
+        InUseError: another process writes to the output.
+        OSError: the output has files that avsync did not write, or cannot be written to.
     """
     output = Path(output)
     name, sync_model = resolve_model(model, weights, _load, SYNC_CONTRACT)
@@ -85,7 +95,6 @@ def extract_features(
     about["weights"] = "released" if weights is None else sha256_of(Path(weights))
     if isinstance(model, nn.Module):
         about["weights"] = sha256_of_state(model.state_dict())
-    done = _resume(output, about)
 
     @cache
     def face_detector() -> FaceDetector:
@@ -93,20 +102,22 @@ def extract_features(
         return find_detector(detector) if named else detector  # type: ignore[arg-type,return-value]
 
     results = []
-    for source in _list(sources):
-        if source.key in done:
-            continue
-        done.add(source.key)
-        if isinstance(source.media, PreparedClip):
-            blocks: Iterator[FeatureBlock] = iter([clip_features(frozen, source.media)])
-        else:
-            blocks = video_features(
-                frozen, source.media, face_detector() if stream == "video" else None
-            )
-        results.append(_write(blocks, source.name, output, about))
-        _append_to_index(output, source.key, results[-1])
-        if say is not None:
-            say(results[-1])
+    with locked(output / SETTINGS_FILE):
+        done = _resume(output, about)
+        for source in _list(sources):
+            if source.key in done:
+                continue
+            done.add(source.key)
+            if isinstance(source.media, PreparedClip):
+                blocks: Iterator[FeatureBlock] = iter([clip_features(frozen, source.media)])
+            else:
+                blocks = video_features(
+                    frozen, source.media, face_detector() if stream == "video" else None
+                )
+            results.append(_write(blocks, source.name, output, about))
+            _append_to_index(output, source.key, results[-1])
+            if say is not None:
+                say(results[-1])
     return results
 
 
@@ -163,6 +174,9 @@ def _resume(output: Path, about: dict[str, str]) -> set[str]:
     """Return the keys of finished sources; ValueError if they have other features."""
     settings, index = output / SETTINGS_FILE, output / INDEX_FILE
     if not settings.is_file():
+        check_output(settings, ABOUT, overwrite=None)
+        if index.exists():
+            raise FileExistsError(f"{index} exists, but {settings} does not: choose another output")
         write_text(settings, json.dumps(about, indent=1) + "\n")
     try:
         found = json.loads(settings.read_text(encoding="utf-8"))
@@ -170,8 +184,12 @@ def _resume(output: Path, about: dict[str, str]) -> set[str]:
         # The line that a killed run was writing last is incomplete: its source is done again.
         whole = [line for line in lines if line.endswith("}")]
         done = {json.loads(line)["key"] for line in whole}
-    except (ValueError, KeyError, TypeError) as error:
-        raise RuntimeError(f"{output} is damaged: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RuntimeError(
+            f"{output} must hold features.json and index.jsonl of avsync features, got: {error!r}"
+        ) from error
+    if not isinstance(found, dict):
+        raise RuntimeError(f"{settings} must be a JSON object, got {type(found).__name__}")
     if found != about:
         there, asked = (", ".join(f"{k} {v}" for k, v in e.items() if v) for e in (found, about))
         raise ValueError(f"output {output} holds features of {there}, not of {asked}")
@@ -205,11 +223,13 @@ class FeatureFile:
     """
 
     def __init__(self, path: Path, about: Mapping[str, str]) -> None:
+        check_output(path, FEATURES_KIND, overwrite=None)
         self.path, self.about = path, dict(about)
         self.times: list[np.ndarray] = []
         self.dim = 0
-        self._buffer = path.with_name(f".{path.name}.rows")
         path.parent.mkdir(parents=True, exist_ok=True)
+        # Its name is that of a partial file, which the next run removes if this one is killed.
+        self._buffer = partial_path(path)
         self._buffer.write_bytes(b"")
 
     def __enter__(self) -> "FeatureFile":

@@ -1,22 +1,31 @@
 """Prepare a folder of videos as a store of clips: resumable, and no bad file stops it."""
 
-import errno
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import cv2
 
-from avsync.data.store.reader import OPTIONAL
+from avsync.data.store.reader import CLIPS_TABLE, OPTIONAL
 from avsync.data.store.records import Rejection, SourceRecord
 from avsync.data.store.splits import update_splits
-from avsync.data.store.writer import SourceWriter, finished_sources, forget_source, write_tables
+from avsync.data.store.writer import (
+    SourceWriter,
+    StoreWriteError,
+    check_store_folder,
+    finished_sources,
+    forget_source,
+    remove_unfinished,
+    write_tables,
+)
 from avsync.faces.detector import FaceDetector, find_detector
+from avsync.locks import locked
 from avsync.media.container import UnreadableMedia
 from avsync.pipelines.prepare.prepare_file import PrepareRules, prepare_file
 from avsync.pipelines.prepare.sources import Layout, VideoSource, plan_sources
@@ -82,6 +91,11 @@ def prepare(
         workers: processes.
         min_face_px: narrower faces are rejected, in pixels of the source.
         min_duration_s: shorter tracks are rejected.
+
+    Raises:
+        ValueError: an argument is wrong.
+        InUseError: another `prepare` writes to the store.
+        OSError: the store cannot be written, or has files that avsync did not write.
     """
     folder, store = Path(folder).resolve(), Path(store)
     if workers < 1:
@@ -92,21 +106,23 @@ def prepare(
         raise ValueError(f"folder must be a folder with videos, got {folder}")
     if unknown := set(crops) - set(OPTIONAL):
         raise ValueError(f"crops must be {', '.join(OPTIONAL)}, got {', '.join(sorted(unknown))}")
+    check_store_folder(store)
     found = find_detector(detector) if detector is None or isinstance(detector, str) else detector
     rules = PrepareRules(found.name, float(min_face_px), float(min_duration_s), "head" in crops)
     sources, splits = plan_sources(folder, layout, lists, rules)
-    records = finished_sources(store)
-    todo = _todo(sources, records)
-    store.mkdir(parents=True, exist_ok=True)
-    if splits:
-        update_splits(store, splits)
-    work: Iterator[tuple[VideoSource, SourceRecord]]
-    if workers == 1:
-        work = ((source, _prepare_source(source, store, found, rules)) for source in todo)
-    else:
-        work = _in_processes(todo, store, rules, workers)
-    with progress_bar(f"preparing {folder.name}") as report:
-        _collect(work, records, store, lambda done: report(done / len(todo)))
+    with locked(store / CLIPS_TABLE):
+        remove_unfinished(store)
+        records = finished_sources(store)
+        todo = _todo(sources, records)
+        if splits:
+            update_splits(store, splits)
+        work: Iterator[tuple[VideoSource, SourceRecord]]
+        if workers == 1:
+            work = ((source, _prepare_source(source, store, found, rules)) for source in todo)
+        else:
+            work = _in_processes(todo, store, rules, workers)
+        with progress_bar(f"preparing {folder.name}") as report:
+            _collect(work, records, store, lambda done: report(done / len(todo)))
     return _summary(sources, todo, records)
 
 
@@ -136,8 +152,14 @@ def _collect(
             if time.monotonic() - written_s > TABLE_EVERY_S:
                 write_tables(store, records)
                 written_s = time.monotonic()
-    finally:
-        write_tables(store, records)
+    except BaseException as error:
+        with suppress(OSError):  # On a full disk there may be space for these.
+            write_tables(store, records)
+        if isinstance(error, StoreWriteError):
+            advice = "what is prepared stays, and the same command continues when there is space"
+            raise StoreWriteError(f"{error}; {advice}") from error
+        raise
+    write_tables(store, records)
 
 
 def _prepare_source(
@@ -155,9 +177,9 @@ def _prepare_source(
         except UnreadableMedia as error:
             writer.clear()
             record = _rejected(source, error.reason, str(error))
+        except StoreWriteError:
+            raise  # Not the fault of the file, which is prepared by a later run.
         except Exception as error:  # a damaged file may fail anywhere in a decoder
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise  # the disk is full: that is not the file's fault
             writer.clear()
             record = _rejected(source, "damaged", f"{type(error).__name__}: {error}")
         writer.finish(record)

@@ -13,8 +13,9 @@ import numpy as np
 from avsync.media.audio_reader import read_audio
 from avsync.media.probe import MediaInfo, probe_audio
 from avsync.media.writers.wav_writer import WavWriter
+from avsync.outputs import check_output
 from avsync.pipelines.separate.overlap_add import SeparatedBlock
-from avsync.pipelines.separate.result import RECORD, REST
+from avsync.pipelines.separate.result import RECORD, SEPARATION_JSON
 
 OUTPUT_STEM = re.compile(r"voice_\d+|rest")
 
@@ -107,22 +108,40 @@ def write_audio_files(
     return WrittenAudio(samples, writers[0].channels, energies)
 
 
-def earlier_files(folder: Path, source: Path, overwrite: bool) -> list[Path]:
+def earlier_files(
+    folder: Path, source: Path, overwrite: bool, inputs: Iterable[Path] = ()
+) -> list[Path]:
     """Return the files of an earlier separation in a folder, which a new one replaces.
 
     Raises:
-        FileExistsError: if there are any and `overwrite` is not set.
+        FileExistsError: if there are any, or others of their names, and `overwrite` is not set.
         NotADirectoryError: if the folder is a file.
-        ValueError: if `source` itself might be replaced.
+        ValueError: if `source` itself, under any name, or an input might be replaced.
     """
     if OUTPUT_STEM.fullmatch(source.stem) and source.resolve().parent == folder.resolve():
         raise ValueError(f"output must be another folder than that of {source.name} itself")
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"output must be a folder, but {folder} is a file")
-    existing = [path for path in (folder / RECORD, folder / REST) if path.exists()]
+    suffixes = {".wav", source.suffix.lower()}
+    existing = [
+        path
+        for path in (sorted(folder.iterdir()) if folder.exists() else ())
+        if path.name == RECORD
+        or (OUTPUT_STEM.fullmatch(path.stem) and path.suffix.lower() in suffixes)
+    ]
     if existing and not overwrite:
-        raise FileExistsError(f"{existing[0]} exists already and is not overwritten")
+        named = next((path for path in existing if path.name == RECORD), existing[0])
+        raise FileExistsError(f"{named} exists already and is not overwritten")
+    for path in existing:
+        check_output(path, SEPARATION_JSON, [source, *inputs], overwrite=True)
     return [folder / name for name in _recorded(folder / RECORD) if (folder / name).is_file()]
+
+
+def check_unchanged(paths: Iterable[Path], overwrite: bool) -> None:
+    """Raise FileExistsError if a file has appeared where `earlier_files` found none."""
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{path} has appeared meanwhile and is not overwritten")
 
 
 def _recorded(record: Path) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avsync.atomic import write_text
+from avsync.outputs import json_kind
 from avsync.pipelines.check.messages import CANNOT_TELL, UNREADABLE, printable
 from avsync.scoring.result import Interval, Reason, Status
 
@@ -16,6 +17,7 @@ SCHEMA = 1
 # Names of files in the output folder: the JSON, and the audio without the voices.
 RECORD = "separation.json"
 REST = "rest.wav"
+SEPARATION_JSON = json_kind("the JSON of an avsync separate", "schema", "output", "voices")
 SeparationReason = Reason | Literal["no_such_face"]
 
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from avsync.pipelines.progress import ProgressCallback
 from avsync.pipelines.separate.output_files import (
     SourceAudio,
     WrittenAudio,
+    check_unchanged,
     earlier_files,
     write_audio_files,
 )
@@ -110,7 +111,8 @@ def separate(
     if references is not None and not Path(references).is_dir():
         raise ValueError(f"references must be a folder, got {references}")
     name, task = load_separator(model, weights)
-    earlier = earlier_files(Path(output), Path(path), overwrite)
+    true = [] if references is None else [p for p in Path(references).iterdir() if p.is_file()]
+    earlier = earlier_files(Path(output), Path(path), overwrite, true)
     face_detector = _face_detector(detector) if task.spec.uses_video else None
     blank = SeparationResult(str(path), str(output), "unreadable", None, "", who, name)
     try:
@@ -119,7 +121,13 @@ def separate(
             forecast_copy(Path(path), _video_path(blank, 0, info), encode=True)
         with _landmark_cut(task, landmarker) as cut:
             result = _separate_media(
-                blank, info, task, face_detector, cut, mux, progress or _no_progress
+                blank,
+                info,
+                task,
+                face_detector,
+                cut,
+                _Writing(mux, overwrite),
+                progress or _no_progress,
             )
     except UnreadableMedia as error:
         return replace(blank, reason=error.reason, detail=str(error))
@@ -162,6 +170,13 @@ def _loaded(name: str, weights: str | None) -> Separator:
     return cast(Separator, task)
 
 
+class _Writing(NamedTuple):
+    """The arguments of `separate` about files."""
+
+    mux: bool
+    overwrite: bool
+
+
 class _SilentAudio(Exception):
     """The audio is silent throughout; the files begun are discarded."""
 
@@ -195,14 +210,14 @@ def _separate_media(
     model: Separator,
     detector: FaceDetector | None,
     cut: Cut | None,
-    mux: bool,
+    writing: _Writing,
     report: ProgressCallback,
 ) -> SeparationResult:
     """Separate a file that can be opened; `blank` is the result with the request filled in."""
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no audio")
     if detector is None:
-        return _write_output(blank, info, model, NoFaces(), [], mux, report)
+        return _write_output(blank, info, model, NoFaces(), [], writing, report)
     tracking = CropStream(info, model.spec, detector, wanted=())
     for tick in tracking:
         if info.duration_s and tick.number % FPS == 0:
@@ -219,7 +234,7 @@ def _separate_media(
     ticks = cast(Any, iter(CropStream(info, model.spec, detector, chosen_tracks, cut)))
     with closing(ticks):
         faces = CroppedFaces(people, ticks, tracking.ticks / FPS)
-        return _write_output(blank, info, model, faces, people, mux, report)
+        return _write_output(blank, info, model, faces, people, writing, report)
 
 
 def _write_output(
@@ -228,9 +243,10 @@ def _write_output(
     model: Separator,
     faces: FaceStream,
     people: Sequence[PersonTracks],
-    mux: bool,
+    writing: _Writing,
     report: ProgressCallback,
 ) -> SeparationResult:
+    mux, overwrite = writing
     audio, folder = SourceAudio.from_media(info), Path(blank.output)
     numbers = [person.number for person in people] or [0]
     names = [f"voice_{number}.wav" for number in numbers]
@@ -248,6 +264,7 @@ def _write_output(
             write_replaced_audio(
                 Path(info.path), unfinished, video, voice, info.video_start_s + audio.start_s
             )
+        check_unchanged([folder / REST, *(folder / name for name in names), *videos], overwrite)
     return replace(
         blank,
         status="ok",

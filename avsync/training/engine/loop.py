@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from avsync.extras import require_extra
 from avsync.training.engine.batches import (
     BatchDataset,
     Curriculum,
@@ -103,6 +104,7 @@ class _TrainingRun:
     def __init__(
         self, task: nn.Module, settings: LoopSettings, chance: float, watch: Watch | None
     ) -> None:
+        require_extra("train", "training", ("lightning_fabric", "timm"))
         # Slow to import, and not needed to print the options.
         from timm.utils.model_ema import ModelEmaV3
 

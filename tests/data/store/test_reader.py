@@ -2,11 +2,14 @@ import io
 import json
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from avsync.atomic import partial_path
 from avsync.data.store.npy_items import ArrayFiles
 from avsync.data.store.reader import CLIPS_TABLE, Store, StoreClips, clip_folder, samples_in
 from avsync.data.store.records import ClipInfo, Rejection, SourceRecord
@@ -15,6 +18,7 @@ from avsync.data.store.writer import (
     SourceWriter,
     finished_sources,
     forget_source,
+    remove_unfinished,
     write_tables,
 )
 
@@ -89,14 +93,20 @@ def test_nothing_is_stored_before_a_source_is_finished(folder):
     assert sorted(p.name for p in (folder / "clips").iterdir()) == ["a", "b"]
 
 
-def test_files_of_a_killed_writer_are_ignored_and_overwritten(folder):
-    left = folder / "clips" / ".c.part"
+def test_files_of_a_killed_writer_are_ignored_and_removed(folder):
+    code = "import os; print(os.getpid())"
+    dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    mine = partial_path(folder / "clips" / "c")
+    left = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{dead.strip()}-"))
     (left / "0").mkdir(parents=True)
     (left / "0" / "old.npy").touch()
+    mine.mkdir()
     (left / "source.json").write_text('{"source": "c", "clips": [], "rejected": []}')
     assert sorted(finished_sources(folder)) == ["a", "b"]
-    write_source(folder, "c")
+    remove_unfinished(folder)
     assert not left.exists()
+    assert mine.exists()
+    write_source(folder, "c")
     assert not (folder / "clips" / "c" / "0" / "old.npy").exists()
 
 
@@ -146,7 +156,7 @@ def test_rejections_are_a_table_with_reasons(tmp_path):
     write_tables(tmp_path, {"k": SourceRecord("x", rejected=(rejected,))})
     text = (tmp_path / "rejected.csv").read_text()
     assert text.startswith("source,track,start_s,duration_s,reason,detail\n")
-    assert '"odd,""name"".mp4",,,,no_face,"none\nfound"' in text
+    assert '"odd,""name"".mp4",,,,no_face,none\\nfound\n' in text
     assert len(Store(tmp_path)) == 0
 
 

@@ -1,6 +1,8 @@
 import csv
+import errno
 import hashlib
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,9 @@ import pytest
 from pipelines.red_detector import RedDetector
 
 from avsync.data.store.reader import Store
+from avsync.data.store.writer import StoreWriteError
 from avsync.faces.crops import Face
+from avsync.locks import InUseError
 from avsync.pipelines.prepare.prepare_file import MAX_SIDE, PrepareRules
 from avsync.pipelines.prepare.prepare_store import PrepareSummary, _in_processes, prepare
 from avsync.pipelines.prepare.sources import VideoSource, plan_sources
@@ -103,6 +107,66 @@ def test_a_stopped_run_is_resumed(videos, tmp_path):
         prepare(videos, store, detector=Stopping())
     assert [clip.source for clip in Store(store)] == ["anna/one.mp4"]
     assert prepare(videos, store, detector=RedDetector())[:3] == (1, 1, 2)
+
+
+@pytest.mark.parametrize("limit_kb", [20, 100, 1000])
+def test_a_limit_on_file_sizes_rejects_nothing_and_a_later_run_continues(
+    videos, tmp_path, limit_kb
+):
+    store = tmp_path / "store"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_kb * 1024, hard))
+    said = r"cannot be written: a file would exceed the limit on its size; what is prepared stays"
+    try:
+        with pytest.raises(StoreWriteError, match=said):
+            prepare(videos, store, detector=RedDetector())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not rejections(store) and len(Store(store)) == 0
+    assert list((store / "clips").iterdir()) == []
+    assert prepare(videos, store, detector=RedDetector())[:4] == (2, 0, 2, 0)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_named_and_no_record_is_written(videos, tmp_path, number, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("avsync.data.store.writer.write_text", full)
+    with pytest.raises(StoreWriteError, match=r"cannot be written: (there is no space|the quota)"):
+        prepare(videos, tmp_path / "store", detector="haar")
+    assert not list((tmp_path / "store").rglob("*.json"))
+
+
+def test_a_second_run_on_the_store_is_refused_while_the_first_one_works(videos, tmp_path):
+    store = tmp_path / "store"
+
+    class Second(RedDetector):
+        def __call__(self, image: np.ndarray) -> list[Face]:
+            with pytest.raises(InUseError, match=r"clips.jsonl is being written by process"):
+                prepare(videos, store, detector=RedDetector())
+            return super().__call__(image)
+
+    assert prepare(videos, store, detector=Second())[:3] == (2, 0, 2)
+    assert not list(store.glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["clips.jsonl", "rejected.csv"])
+def test_a_file_that_avsync_did_not_write_is_not_replaced(videos, tmp_path, name):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / name).write_text('{"clip": "mine"}\n')
+    with pytest.raises(FileExistsError, match=f"{name} exists and is not the table of a store"):
+        prepare(videos, tmp_path / "store", detector=RedDetector())
+    assert (tmp_path / "store" / name).read_text() == '{"clip": "mine"}\n'
+
+
+def test_names_in_the_table_of_rejections_are_one_cell_and_no_formula(videos, tmp_path):
+    videos.rename(tmp_path / "=anna")
+    (tmp_path / "=anna" / "one.mp4").rename(tmp_path / "=anna" / "a\rb\n.mp4")
+    prepare(tmp_path / "=anna", tmp_path / "store", detector="haar")
+    text = (tmp_path / "store" / "rejected.csv").read_bytes()
+    assert text.count(b"\n") == 3 and b"\r" not in text
+    assert set(rejections(tmp_path / "store")) == {"'=anna/a\\rb\\n.mp4", "'=anna/two.mkv"}
 
 
 def test_a_bad_file_is_a_rejection_and_stops_nothing(videos, tmp_path, make_clip):

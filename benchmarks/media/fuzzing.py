@@ -28,6 +28,7 @@ import torch
 
 from avsync.faces.detector import find_detector
 from avsync.pipelines.check.check_file import check, load_model
+from avsync.pipelines.check.messages import exit_code
 from avsync.scoring.result import CheckResult, Reason, Status
 from avsync.scoring.result_json import to_json
 from benchmarks.media.mutations import mutate
@@ -93,7 +94,13 @@ def check_to_pipe(path: Path, pipe: int) -> None:
         result = check(path)
         invalid = invalidity(result)
         kind = "unlabelled" if invalid else result.status
-        found = {"outcome": kind, "detail": invalid or result.reason or "", "words": result.detail}
+        found: dict[str, Any] = {
+            "outcome": kind,
+            "detail": invalid or result.reason or "",
+            "words": result.detail,
+        }
+        found |= {"offset_ms": result.offset_ms, "confidence": round(result.confidence, 3)}
+        found["exit_code"] = exit_code(result)
     except Exception:
         found = {"outcome": "exception", "detail": traceback.format_exc(limit=-6)}
     os.write(pipe, json.dumps(found).encode()[:60_000])
@@ -141,6 +148,7 @@ def run_worker(path: Path, max_s: float, max_mib: float) -> dict[str, Any]:
     found["wall_s"] = round(time.monotonic() - started, 3)
     found["cpu_s"] = round(usage.ru_utime + usage.ru_stime, 3)
     found["more_mib"] = round(usage.ru_maxrss / 1024 - before_mib, 1)
+    found["peak_mib"] = round(usage.ru_maxrss / 1024, 1)
     if not outcome and found["more_mib"] > max_mib:
         found |= {"outcome": "memory", "detail": found["outcome"]}
     return found

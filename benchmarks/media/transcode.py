@@ -86,13 +86,15 @@ def load(path: Path) -> Clip:
     return Clip(frames, times_s, end_s, wav, rate, start_s)
 
 
-def write(clip: Clip, path: Path, variant: Variant) -> None:
+def write(
+    clip: Clip, path: Path, variant: Variant, muxer_options: dict[str, str] | None = None
+) -> None:
     """Write a clip as a variant."""
     shown = [(t, k) for t, k in _schedule(clip, variant) if t >= variant.video_from_s - 1e-6]
     wav, rate = _resampled(clip, variant.sample_rate or clip.rate)
     skip = max(0, round((variant.audio_from_s - clip.wav_start_s) * rate))
     start_s = clip.wav_start_s + skip / rate
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", container_options=muxer_options or {}) as container:
         fps = variant.fps or Fraction(25)
         video = container.add_stream(variant.video, rate=fps, options=ENCODERS[variant.video])
         first = _stored(clip.frames[0], variant)

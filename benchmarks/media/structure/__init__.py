@@ -1,0 +1,1 @@
+"""Parse media files into elements, mutate the elements, and write them again."""

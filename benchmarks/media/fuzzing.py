@@ -100,7 +100,7 @@ def check_to_pipe(path: Path, pipe: int) -> None:
             "words": result.detail,
         }
         found |= {"offset_ms": result.offset_ms, "confidence": round(result.confidence, 3)}
-        found["exit_code"] = exit_code(result)
+        found |= {"interval_ms": result.interval_ms, "exit_code": exit_code(result)}
     except Exception:
         found = {"outcome": "exception", "detail": traceback.format_exc(limit=-6)}
     os.write(pipe, json.dumps(found).encode()[:60_000])

@@ -24,7 +24,7 @@ needs_ffprobe = pytest.mark.skipif(shutil.which("ffprobe") is None, reason="ffpr
 STEADY = {f"p{k}": 0.04 * k for k in range(50)}
 SOURCE = Source("mp4", Path("a.mp4"), 120.0, PacketTimes(STEADY, STEADY))
 ANSWER = {"number": 0, "source": "mp4", "kinds": ["field"], "outcome": "ok", "offset_ms": 112.0}
-ANSWER["interval_ms"] = (100.0, 135.0)
+ANSWER["interval_ms"] = [100.0, 135.0]
 COSTS = {"spent_s": 1.0, "cpu_s": 1.0, "wall_s": 2.0, "peak_mib": 500.0}
 
 

@@ -1,0 +1,295 @@
+"""Kill every command that writes at random moments, and check what it leaves behind.
+
+    python benchmarks/media/kill_writers.py [--kills 100] [--seed 1]
+
+Each command runs once undisturbed. Then it is started again and killed by SIGKILL: at a random
+time, or before a random one of the events in which it creates, renames or removes a file. After
+each kill the inputs must be unchanged, and files of an earlier run must be whole: the earlier ones
+or the new ones, of one run where they belong together. Started again, the command must finish with
+the same exit code and results as the undisturbed run, and leave no further files. All counts of
+violations must be 0.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from benchmarks.media.written_files import Contents, read_folder
+from benchmarks.record import machine, write_record
+
+VIOLATIONS = (
+    "input changed",
+    "earlier file torn",
+    "files of two runs",
+    "second run fails",
+    "result differs",
+    "files left",
+)
+EARLIER = b"a file of an earlier run"
+EVENTS = ("os.rename", "os.remove", "os.mkdir", "open")
+MAX_S = 300.0
+
+
+class Command(NamedTuple):
+    """A command that writes.
+
+    Args:
+        name: its name in tables.
+        run: runs it and returns its exit code; takes the folder of the inputs, which it must not
+            change, and that of the outputs.
+        earlier: whether it replaces the outputs of an earlier run; otherwise it starts without or
+            resumes.
+        together: suffixes of outputs that are of use only if they are of the same run.
+    """
+
+    name: str
+    run: Callable[[Path, Path], int]
+    earlier: bool = False
+    together: tuple[str, ...] = ()
+
+
+class Finished(NamedTuple):
+    """A run that ended: its exit code, None if it was killed, its file events, and its time."""
+
+    code: int | None
+    events: int
+    seconds: float
+
+
+class Reference(NamedTuple):
+    """What an undisturbed run did and wrote."""
+
+    finished: Finished
+    contents: Contents
+
+
+def start(
+    command: Command, inputs: Path, output: Path, kill_at: int | None = None
+) -> tuple[int, int]:
+    """Run a command in a forked process; return its id and a pipe for its count of file events.
+
+    Args:
+        command: the command.
+        inputs: folder of the inputs.
+        output: folder of the outputs.
+        kill_at: number of the file event in the output folder before which it kills itself.
+    """
+    reading, writing = os.pipe()
+    process = os.fork()
+    if process:
+        os.close(writing)
+        return process, reading
+    os.close(reading)
+    events = 0
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal events
+        if event not in EVENTS or not _below(arguments[0], output):
+            return
+        if event == "open" and not (
+            len(arguments) > 2 and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        ):
+            return
+        if events == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        events += 1
+
+    code = 70  # An exception that the command does not catch.
+    # Whatever happens, the process must end here.
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        sys.addaudithook(count)
+        code = command.run(inputs, output)
+    finally:
+        os.write(writing, str(events).encode())
+        os._exit(code)
+
+
+def _below(path: object, folder: Path) -> bool:
+    return isinstance(path, str | os.PathLike) and os.fspath(path).startswith(f"{folder}{os.sep}")
+
+
+def finish(process: int, pipe: int, kill_after_s: float | None = None) -> Finished:
+    """Wait for a run, and kill it after a time if it has not ended before."""
+    started, killed = time.monotonic(), False
+    while True:
+        done, status = os.waitpid(process, os.WNOHANG)
+        passed_s = time.monotonic() - started
+        if done:
+            break
+        late = passed_s > (MAX_S if kill_after_s is None else kill_after_s)
+        if late and not killed:
+            os.kill(process, signal.SIGKILL)
+            killed = True
+        time.sleep(0.002)
+    with os.fdopen(pipe, "rb") as reading:
+        events = reading.read()
+    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+    return Finished(code, int(events or 0), passed_s)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Return the hash of every file below a folder by its path."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def run_undisturbed(command: Command, inputs: Path, output: Path) -> Reference:
+    """Run a command in an empty output folder."""
+    _empty(output)
+    finished = finish(*start(command, inputs, output))
+    if finished.code is None or not read_folder(output):
+        raise RuntimeError(f"{command.name} does not finish, or writes nothing: {finished}")
+    return Reference(finished, read_folder(output))
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def kill_once(
+    command: Command, inputs: Path, output: Path, reference: Reference, rng: random.Random
+) -> tuple[str, list[str]]:
+    """Kill a command once, start it again, and return the moment and the violations."""
+    _empty(output)
+    if command.earlier:
+        for name in reference.contents:
+            (output / name).parent.mkdir(parents=True, exist_ok=True)
+            (output / name).write_bytes(EARLIER)
+    before, found = hashes(inputs), []
+    events = reference.finished.events
+    if events and rng.random() < 0.5:
+        number = rng.randrange(events)
+        moment = f"event {number} of {events}"
+        killed = finish(*start(command, inputs, output, kill_at=number))
+    else:
+        after_s = rng.uniform(0, reference.finished.seconds)
+        moment = f"{after_s:.2f} of {reference.finished.seconds:.2f} s"
+        killed = finish(*start(command, inputs, output), kill_after_s=after_s)
+    if killed.code is not None:
+        moment += ", had ended"
+    if hashes(inputs) != before:
+        found.append("input changed")
+    found += _damage(command, output, reference.contents)
+    again = finish(*start(command, inputs, output))
+    if hashes(inputs) != before and "input changed" not in found:
+        found.append("input changed")
+    if again.code != reference.finished.code:
+        found.append("second run fails")
+    after = read_folder(output)
+    if any(after.get(name) != content for name, content in reference.contents.items()):
+        found.append("result differs")
+    if set(after) - set(reference.contents):
+        found.append("files left")
+    return moment, found
+
+
+def _damage(command: Command, output: Path, new: Contents) -> list[str]:
+    """Return what is wrong with the files of an earlier run after a kill."""
+    if not command.earlier:
+        return []
+    found, states = [], set()
+    present = read_folder(output)
+    for name, content in new.items():
+        path = output / name
+        earlier = path.is_file() and path.read_bytes() == EARLIER
+        if not earlier and present.get(name) != content:
+            found.append("earlier file torn")
+        if path.suffix in command.together:
+            states.add(earlier)
+    return sorted({*found, *(["files of two runs"] if len(states) > 1 else [])})
+
+
+def run(
+    commands: list[Command], inputs: Path, work: Path, kills: int, seed: int
+) -> list[dict[str, Any]]:
+    """Kill the commands in turn and return one row for each kill.
+
+    Args:
+        commands: the commands.
+        inputs: folder of the inputs.
+        work: folder for the outputs.
+        kills: number of kills over all commands.
+        seed: seed of the moments.
+    """
+    rng = random.Random(seed)
+    references: dict[str, Reference] = {}
+    rows = []
+    for number in range(kills):
+        command = commands[number % len(commands)]
+        output = work / command.name.replace(" ", "_") / "out"
+        if command.name not in references:
+            references[command.name] = run_undisturbed(command, inputs, output)
+            print(f"{command.name}: {references[command.name].finished}", flush=True)
+        moment, found = kill_once(command, inputs, output, references[command.name], rng)
+        rows.append({"command": command.name, "moment": moment, "violations": found})
+        if found:
+            left = sorted(set(read_folder(output)) - set(references[command.name].contents))
+            rows[-1]["left"] = left[:5]
+            print(rows[-1], flush=True)
+    return rows
+
+
+def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Count the violations, over all and for each command."""
+    total = Counter(name for row in rows for name in row["violations"])
+    commands: dict[str, Counter[str]] = {}
+    for row in rows:
+        commands.setdefault(row["command"], Counter()).update(["kills", *row["violations"]])
+    return {
+        "kills": len(rows),
+        "before_the_end": sum("ended" not in row["moment"] for row in rows),
+        "at_file_events": sum("event" in row["moment"] for row in rows),
+        "violations": {name: total[name] for name in VIOLATIONS},
+        "commands": {name: dict(counts) for name, counts in commands.items()},
+        "rows": [row for row in rows if row["violations"]],
+    }
+
+
+def main() -> None:
+    # Builds inputs with models, stores and clips, which tests of the rest do not need.
+    from benchmarks.media.writing_commands import make_commands
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", nargs="*", help="names of commands")
+    arguments = parser.parse_args()
+    # Thread pools do not survive a fork.
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = Path(folder) / "in"
+        commands = make_commands(inputs)
+        if arguments.only:
+            commands = [command for command in commands if command.name in arguments.only]
+        rows = run(commands, inputs, Path(folder), arguments.kills, arguments.seed)
+    found = {"seed": arguments.seed, **figures(rows)}
+    print(json.dumps({key: value for key, value in found.items() if key != "rows"}, indent=2))
+    print(machine())
+    if arguments.kills >= 100:
+        write_record("media/kill_writers", found)
+
+
+if __name__ == "__main__":
+    main()

@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,10 +38,14 @@ VIOLATIONS = (
     "second run fails",
     "result differs",
     "files left",
+    "temporary files left",
+    "processes left",
 )
 EARLIER = b"a file of an earlier run"
 EVENTS = ("os.rename", "os.remove", "os.mkdir", "open")
 MAX_S = 300.0
+# Workers whose parent was killed may finish what they are doing.
+MAX_ORPHANED_S = 60.0
 
 
 class Command(NamedTuple):
@@ -85,7 +90,8 @@ def start(
         command: the command.
         inputs: folder of the inputs.
         output: folder of the outputs.
-        kill_at: number of the file event in the output folder before which it kills itself.
+        kill_at: number of the file event, in the output folder or that for temporary files, before
+            which it kills itself.
     """
     reading, writing = os.pipe()
     process = os.fork()
@@ -97,7 +103,7 @@ def start(
 
     def count(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal events
-        if event not in EVENTS or not _below(arguments[0], output):
+        if event not in EVENTS or not _below(arguments[0], output.parent):
             return
         if event == "open" and not (
             len(arguments) > 2 and arguments[2] & (os.O_WRONLY | os.O_RDWR)
@@ -110,6 +116,9 @@ def start(
     code = 70  # An exception that the command does not catch.
     # Whatever happens, the process must end here.
     try:
+        os.setsid()
+        tempfile.tempdir = None
+        os.environ["TMPDIR"] = str(temporary_of(output))
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
@@ -118,6 +127,35 @@ def start(
     finally:
         os.write(writing, str(events).encode())
         os._exit(code)
+
+
+def temporary_of(output: Path) -> Path:
+    """Return the folder for temporary files of a command by that of its outputs."""
+    return output.with_name("temporary")
+
+
+def session_ends(process: int) -> bool:
+    """Wait for the processes that a command has started; kill those that stay."""
+    until = time.monotonic() + MAX_ORPHANED_S
+    while members := [pid for pid in _processes() if _session(pid) == process]:
+        if time.monotonic() > until:
+            for pid in members:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
 
 
 def _below(path: object, folder: Path) -> bool:
@@ -155,6 +193,7 @@ def hashes(folder: Path) -> dict[str, str]:
 def run_undisturbed(command: Command, inputs: Path, output: Path) -> Reference:
     """Run a command in an empty output folder."""
     _empty(output)
+    _empty(temporary_of(output))
     finished = finish(*start(command, inputs, output))
     if finished.code is None or not read_folder(output):
         raise RuntimeError(f"{command.name} does not finish, or writes nothing: {finished}")
@@ -171,6 +210,7 @@ def kill_once(
 ) -> tuple[str, list[str]]:
     """Kill a command once, start it again, and return the moment and the violations."""
     _empty(output)
+    _empty(temporary_of(output))
     if command.earlier:
         for name in reference.contents:
             (output / name).parent.mkdir(parents=True, exist_ok=True)
@@ -180,11 +220,15 @@ def kill_once(
     if events and rng.random() < 0.5:
         number = rng.randrange(events)
         moment = f"event {number} of {events}"
-        killed = finish(*start(command, inputs, output, kill_at=number))
+        process, pipe = start(command, inputs, output, kill_at=number)
+        killed = finish(process, pipe)
     else:
         after_s = rng.uniform(0, reference.finished.seconds)
         moment = f"{after_s:.2f} of {reference.finished.seconds:.2f} s"
-        killed = finish(*start(command, inputs, output), kill_after_s=after_s)
+        process, pipe = start(command, inputs, output)
+        killed = finish(process, pipe, kill_after_s=after_s)
+    if not session_ends(process):
+        found.append("processes left")
     if killed.code is not None:
         moment += ", had ended"
     if hashes(inputs) != before:
@@ -200,6 +244,8 @@ def kill_once(
         found.append("result differs")
     if set(after) - set(reference.contents):
         found.append("files left")
+    if any(temporary_of(output).iterdir()):
+        found.append("temporary files left")
     return moment, found
 
 

@@ -6,10 +6,9 @@ A rendered clip with a known offset is written in every container, parsed into i
 written again with some of them deleted, moved, resized or changed (`structure/`, seeded). Each file
 is checked in a worker process. Counts crashes, hangs, memory over 1.5 GiB, exceptions, results
 without a valid status or exit code, and wrong answers: an offset that differs from the true one by
-more than 20 ms, with an interval that does not contain it. The truth is the clip's, plus what
-FFprobe's packet times say that the mutation moved; where they say that it changes within the file,
-the answer is not judged. All counts of failures must be 0. Outcomes are appended to a log in
-FOLDER: run the command again to continue.
+more than 45 ms. The truth is the clip's, plus what FFprobe's packet times say that the mutation
+moved; where they say that it changes within the file, the answer is not judged. All counts of
+failures must be 0. Outcomes are appended to a log in FOLDER: run the command again to continue.
 """
 
 import argparse
@@ -38,7 +37,10 @@ from benchmarks.media.structure.packet_times import (
 from benchmarks.media.transcode import Variant, load, write
 from benchmarks.record import machine, write_record
 
-MAX_S, MAX_MIB, MAX_ERROR_MS = 30.0, 1536.0, 20.0
+MAX_S, MAX_MIB = 30.0, 1536.0
+# Beyond what viewers detect when audio leads (ITU-R BT.1359). Where frames are lost, estimates are
+# less accurate: errors over `LARGE_ERROR_MS` are counted, not failures.
+MAX_ERROR_MS, LARGE_ERROR_MS, MOVED_S = 45.0, 20.0, 0.01
 EXIT_CODES = (0, 10, 11, 12)
 FAILURES = ("crash", "hang", "memory", "exception", "unlabelled", "wrong answer")
 # Offsets of the sources, positive = the audio leads: in tolerance, and on either side of it.
@@ -121,14 +123,11 @@ def judge(row: dict[str, Any], source: Source, times: PacketTimes | None) -> dic
     true_ms = source.lead_ms - 1000 * delay_s
     error_ms = row["offset_ms"] - true_ms
     judged = {
-        "truth": "moved" if abs(delay_s) > MAX_ERROR_MS / 2000 else "kept",
+        "truth": "moved" if abs(delay_s) > MOVED_S else "kept",
         "true_ms": round(true_ms, 1),
         "error_ms": round(error_ms, 1),
     }
-    low_ms, high_ms = row["interval_ms"]
-    # Of a file with many lost frames, an uncertain answer may say so by its interval.
-    wrong = abs(error_ms) > MAX_ERROR_MS and not low_ms <= true_ms <= high_ms
-    return {**judged, "outcome": "wrong answer"} if wrong else judged
+    return {**judged, "outcome": "wrong answer"} if abs(error_ms) > MAX_ERROR_MS else judged
 
 
 def check_file(path: Path, source: Source) -> dict[str, Any]:
@@ -189,7 +188,7 @@ def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "answers": {kind: outcomes[kind] for kind in get_args(Status)},
         "truth": {kind: truths[kind] for kind in ("kept", "moved", "not judged")},
         "largest_error_ms": max(errors_ms, default=None),
-        "errors_over_limit": sum(error_ms > MAX_ERROR_MS for error_ms in errors_ms),
+        "errors_over_20_ms": sum(error_ms > LARGE_ERROR_MS for error_ms in errors_ms),
         "sources": _by(rows, lambda row: [row["source"]]),
         "mutations": _by(rows, lambda row: sorted(set(row["kinds"]))),
         "longest_s": max(row["spent_s"] for row in rows),

@@ -9,7 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import av
+import torch
 
 from benchmarks.media.stream_diff import describe, payloads
 
@@ -43,9 +43,12 @@ def content(path: Path) -> Hashable:
         if path.suffix == ".csv":
             rows = list(csv.DictReader(StringIO(data.decode())))
             return json.dumps([_steady(row) for row in rows], sort_keys=True)
+        if path.suffix == ".pt":
+            state = torch.load(path, weights_only=True)
+            return hash(repr(_steady({**state, "log": None})))
         if path.suffix == ".html":
             return DATES.sub("", data.decode())
-    except (ValueError, av.error.FFmpegError):
+    except (ValueError, RuntimeError, OSError):
         pass
     return hashlib.sha256(data).hexdigest()
 

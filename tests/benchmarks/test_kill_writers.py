@@ -70,7 +70,7 @@ def adding(inputs: Path, output: Path) -> int:
 
 
 def temporary(inputs: Path, output: Path) -> int:
-    scratch = Path(os.environ["TMPDIR"]) / "scratch"
+    scratch = Path(os.environ["TMPDIR"]) / f"scratch{os.getpid()}"
     scratch.write_text("new")
     code = atomic(inputs, output)
     scratch.unlink()

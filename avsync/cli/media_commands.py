@@ -110,9 +110,7 @@ def check(
             # Tracks are large: of a long batch they are kept only if they are written at the end.
             results.append(result if json or html else without_tracks(result))
             if json != "-":
-                say(words.describe_result(result))
-                for line in words.describe_streams(result):
-                    say(f"  {line}")
+                say(*words.describe_all(result))
     except KeyboardInterrupt:
         if jsonl is not None:
             complain(f"finished results are in {jsonl}; --resume continues")
@@ -141,14 +139,17 @@ def fix(
     weights: OutputPath = None,
     search: float = 1.0,
     detector: Detector = "best",
+    audio: str = "own",
     min_confidence: float | None = None,
     force: Flag = False,
+    allow_loss: Flag = False,
     dry_run: Flag = False,
     overwrite: Flag = False,
 ) -> int:
     """Shift the audio into sync and measure the result.
 
-    A constant offset is repaired without re-encoding. Drifting audio is resampled, audio that jumps
+    Each audio track is moved by its own offset; one whose offset is not known stays. A constant
+    offset is repaired without re-encoding. Drifting audio is resampled, audio that jumps
     is shifted segment by segment; both are re-encoded with their codec. Refuses if the offset is
     uncertain or intermittent, or would not get smaller. The input is never overwritten.
 
@@ -160,8 +161,12 @@ def fix(
         weights: a checkpoint of that model instead of the released one.
         search: largest offset searched for, in seconds, either way.
         detector: the face detector; `best` is YuNet.
+        audio: audio streams to repair, each by its own offset: `own` is every one that has one, a
+            position from 0 or a language such as eng is that one; `all` also moves those whose
+            offset is not known, by that of the file.
         min_confidence: refuse below this confidence; default 0.8.
         force: write even if the repair would be refused.
+        allow_loss: write even if the container cannot hold all that matters.
         dry_run: print the repair, write nothing.
         overwrite: replace an existing file.
     """
@@ -182,22 +187,24 @@ def fix(
                 profile=profile,
                 search_s=search,
                 detector=detector_name(detector),
+                audio=None if audio == "own" else audio,
                 min_confidence=min_confidence,
                 force=force,
+                allow_loss=allow_loss,
                 dry_run=dry_run,
                 overwrite=overwrite,
                 progress=progress,
             )
         except FixRefused as refusal:
-            say(f"before  {words.describe_result(refusal.before)}")
+            say(*words.describe_all(refusal.before, "before"))
             if refusal.after is not None:
-                say(f"after   {words.describe_result(refusal.after)}")
+                say(*words.describe_all(refusal.after, "after"))
             complain(refusal)
             return max(words.CANNOT_TELL, words.exit_code(refusal.before))
-    say(f"before  {words.describe_result(done.before)}")
-    say(done.repair.describe(would=dry_run))
+    say(*words.describe_all(done.before, "before"))
+    say(*done.describe())
     if done.after is not None:
-        say(f"after   {words.describe_result(done.after)}")
+        say(*words.describe_all(done.after, "after"))
     return words.exit_code(done.after or done.before)
 
 

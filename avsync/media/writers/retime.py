@@ -84,10 +84,14 @@ def write_retimed(
     segments: Segments,
     *,
     shifts_ms: Mapping[int, float] | None = None,
+    video: int = 0,
     allow_loss: bool = False,
 ) -> CopyForecast:
-    """Write the file of `retime_audio` to `partial`; errors name `destination`."""
-    video_s = probe_media(source).video_start_s
+    """Write the file of `retime_audio` to `partial`; errors name `destination`.
+
+    Segments count from the first frame of the video stream at position `video`.
+    """
+    video_s = probe_media(source, video).video_start_s
     with open_media(source) as reading:
         audio = reading.streams.audio
         maps = _segments_by_position(segments, shifts_ms or {}, len(audio))
@@ -182,23 +186,27 @@ WINDOW_S = 0.03
 
 
 def cut_at_silence(
-    path: str | os.PathLike[str], origin_s: float, segments: Sequence[AudioSegment]
+    path: str | os.PathLike[str],
+    origin_s: float,
+    segments: Sequence[AudioSegment],
+    stream: int = 0,
 ) -> list[AudioSegment]:
     """Move the cut points between segments, by 0.3 s at most, to where the audio is silent.
 
     At a cut two parts of the audio meet: the point with the lowest sum of their levels is chosen.
 
     Args:
-        path: a media file; its first audio stream is used.
+        path: a media file.
         origin_s: time of the first frame, from which segments count.
         segments: as for `retime_audio`, of constant offsets.
+        stream: position among the audio streams.
 
     Returns:
         The segments with new boundaries.
     """
     moved = list(segments)
     keep_s = 10 + max(abs(part.offset_ms) for part in segments) / 500
-    with closing(AudioClock(path, origin_s, keep_s=keep_s)) as audio:
+    with closing(AudioClock(path, origin_s, keep_s=keep_s, stream=stream)) as audio:
         for index in range(1, len(moved)):
             before, after = moved[index - 1], moved[index]
             moments = after.start_s + np.arange(-NEAR_S, NEAR_S + STEP_S / 2, STEP_S)

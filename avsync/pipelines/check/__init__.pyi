@@ -21,6 +21,7 @@ from .export import write_csv as write_csv
 from .export import write_json as write_json
 from .jsonl import ResultsFile as ResultsFile
 from .jsonl import file_fingerprint as file_fingerprint
+from .messages import describe_all as describe_all
 from .messages import describe_fault as describe_fault
 from .messages import describe_outcome as describe_outcome
 from .messages import describe_result as describe_result

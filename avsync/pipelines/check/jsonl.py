@@ -143,7 +143,8 @@ class ResultsFile:
                     continue  # Of an earlier release: the file is checked again.
                 try:
                     result = _result(document or {})
-                    self.lines[result.file] = _Line(end - len(text), len(text), (document or {})["made_of"])
+                    made_of = (document or {})["made_of"]
+                    self.lines[result.file] = _Line(end - len(text), len(text), made_of)
                 except (KeyError, TypeError, ValueError):
                     bad.append(text)
         if (bad and not ours) or len(cut) >= MAX_LINE_BYTES or not (ours or _may_be_cut(cut)):

@@ -23,6 +23,18 @@ def describe_result(result: CheckResult) -> str:
     return f"{printable(result.file)}: {printable(named + describe_outcome(result))}"
 
 
+def describe_all(result: CheckResult, when: str = "") -> list[str]:
+    """Describe the result for a file in one line, and each of several audio streams below it.
+
+    Args:
+        result: the result.
+        when: put before the line: `before`, `after`.
+    """
+    start = f"{when:7} " if when else ""
+    streams = [f"{' ' * len(start)}  {line}" for line in describe_streams(result)]
+    return [f"{start}{describe_result(result)}", *streams]
+
+
 def describe_streams(result: CheckResult) -> list[str]:
     """Describe each audio stream of a file in one line; none if there is only one."""
     if len(result.streams) < 2:

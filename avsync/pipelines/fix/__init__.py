@@ -1,13 +1,13 @@
 """Repair files: shift or resample the audio into sync, and check the result before it is kept.
 
-`fix` (`fix_file.py`) checks, plans (`plan.py`), writes and checks again; `repair_doubt` says why an
-offset should not be repaired.
+`fix` (`fix_file.py`) checks, plans each audio stream (`plan.py`) and the file (`file_plan.py`),
+writes and checks again; `repair_doubt` says why an offset should not be repaired.
 
     from avsync.pipelines.fix import FixRefused, fix
 
     try:
         done = fix("video.mp4", "fixed.mp4")
-        print(done.repair.describe(), done.after.offset_ms)
+        print(*done.describe(), done.after.offset_ms)
     except FixRefused as refusal:
         print(refusal)
 """

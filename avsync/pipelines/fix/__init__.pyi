@@ -1,9 +1,10 @@
+from .file_plan import complete_repairs as complete_repairs
+from .file_plan import plan_repairs as plan_repairs
+from .file_plan import write_repaired as write_repaired
 from .fix_file import FixRefused as FixRefused
 from .fix_file import FixResult as FixResult
 from .fix_file import fix as fix
 from .plan import Repair as Repair
-from .plan import complete_repair as complete_repair
 from .plan import largest_offset_ms as largest_offset_ms
 from .plan import plan_repair as plan_repair
 from .plan import repair_doubt as repair_doubt
-from .plan import write_repaired as write_repaired

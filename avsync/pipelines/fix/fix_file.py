@@ -1,24 +1,23 @@
-"""Repair the audio-video offset of one file, and check the result before it is kept."""
+"""Repair the audio-video offsets of one file, and check the result before it is kept."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from avsync.faces.detector import FaceDetector
+from avsync.media.container import open_media
 from avsync.media.writers.atomic_output import atomic_output, check_destination
 from avsync.pipelines.check.check_file import check
+from avsync.pipelines.fix.file_plan import complete_repairs, plan_repairs, write_repaired
 from avsync.pipelines.fix.plan import (
     MIN_CONFIDENCE,
     Repair,
-    complete_repair,
     largest_offset_ms,
-    plan_repair,
     repair_doubt,
-    write_repaired,
 )
 from avsync.pipelines.progress import ProgressCallback
 from avsync.scoring.embeddings import SyncModel
-from avsync.scoring.result import CheckResult
+from avsync.scoring.result import CheckResult, StreamResult
 from avsync.timing import DEFAULT_PROFILE
 
 # A repaired file in tolerance is kept even if its offset is larger than before by this at most.
@@ -51,7 +50,8 @@ class FixResult:
         shift_ms: shift of the audio, positive = later; at the beginning, if it changes over the
             file.
         output: the repaired file.
-        repair: the whole repair.
+        repair: the repair of the stream by which the file is judged.
+        repairs: the repairs of all streams that are moved, by position among the audio streams.
     """
 
     before: CheckResult
@@ -59,6 +59,20 @@ class FixResult:
     shift_ms: float
     output: Path
     repair: Repair
+    repairs: Mapping[int, Repair] = field(default_factory=dict)
+
+    def describe(self) -> list[str]:
+        """Describe what was done, or would be: one line, or one for each audio stream."""
+        streams = {stream.audio: stream for stream in self.before.streams}
+        would = self.after is None
+        if len(streams) < 2:
+            return [self.repair.describe(would=would)]
+        lines = []
+        for at, repair in self.repairs.items():
+            name = streams[at].name if at in streams else f"audio {at}"
+            lines.append(f"{name}: {repair.describe(would=would)}")
+        kept = [stream for at, stream in streams.items() if at not in self.repairs]
+        return [*lines, *(f"{stream.name}: {_kept_words(stream)}" for stream in kept)]
 
 
 def fix(
@@ -70,8 +84,10 @@ def fix(
     profile: str = DEFAULT_PROFILE,
     search_s: float = 1.0,
     detector: str | FaceDetector | None = None,
+    audio: str | int | None = None,
     min_confidence: float | None = None,
     force: bool = False,
+    allow_loss: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
@@ -79,9 +95,11 @@ def fix(
 ) -> FixResult:
     """Write a copy of a video with its audio shifted into sync, and check it.
 
-    A constant offset is repaired without re-encoding. For a drift the audio is resampled, for jumps
-    it is shifted segment by segment; both are re-encoded with their codec. The output only appears
-    once it is checked. The input is never written to. A file in tolerance is shifted too.
+    Each audio stream is shifted by its own offset. One whose offset is not known stays as it is, as
+    does one in tolerance if another is out of it; a file in tolerance is shifted too. A constant
+    offset is repaired without re-encoding. For a drift the audio is resampled, for jumps it is
+    shifted segment by segment; both are re-encoded with their codec. The output only appears once
+    it is checked. The input is never written to.
 
     Args:
         path: a video.
@@ -92,8 +110,13 @@ def fix(
         profile: tolerance profile, as in `check`.
         search_s: seconds searched to either side.
         detector: the face detector, as in `check`.
+        audio: the audio streams to check and repair: a position from 0, a language tag, or None
+            for each by its own offset; `all` also moves those whose offset is not known, with that
+            of the file.
         min_confidence: refuse below this confidence, None for 0.8.
-        force: write even if the repair would be refused; an offset is needed in any case.
+        force: write even if the repair would be refused; an offset is needed in any case. Streams
+            whose offset is not known move too.
+        allow_loss: write even if the container of the output cannot hold all that matters.
         dry_run: check and plan the repair, write nothing.
         overwrite: replace an existing output.
         progress: called with the share that is done, 0 to 1.
@@ -103,6 +126,7 @@ def fix(
     Raises:
         FixRefused: if there is no offset; unless forced, if it is uncertain or intermittent, or
             would not be smaller afterwards.
+        RuntimeError: if the output cannot be written, or would lose what matters, unless allowed.
         FileExistsError: if `output` exists, without `overwrite`.
     """
     source, target = Path(path), Path(output)
@@ -121,6 +145,7 @@ def fix(
             profile=profile,
             search_s=search_s,
             detector=detector,
+            audio=audio,
             progress=report,
         )
 
@@ -130,28 +155,68 @@ def fix(
     cause = repair_doubt(before, threshold)
     if cause is not None and not force:
         raise FixRefused(f"{cause}; nothing was written (use force to write it)", before)
-    repair = complete_repair(source, target, plan_repair(before))
+    with open_media(source) as reading:
+        streams = len(reading.streams.audio)
+    planned = plan_repairs(
+        before,
+        streams,
+        together=force or audio == "all",
+        min_confidence=threshold,
+        force=force,
+    )
+    repairs = complete_repairs(source, target, planned, video=before.video, allow_loss=allow_loss)
+    repair = next(iter(repairs.values()))
     shift_ms = repair.pieces[0].offset_ms
     if dry_run:
-        return FixResult(before, None, shift_ms, target, repair)
+        return FixResult(before, None, shift_ms, target, repair, repairs)
     with atomic_output(target, overwrite=overwrite) as partial:
-        write_repaired(source, partial, target, repair)
+        left_out = write_repaired(
+            source, partial, target, repairs, video=before.video, allow_loss=allow_loss
+        )
+        repairs = {at: replace(done, left_out=left_out) for at, done in repairs.items()}
         measured = check_file(partial, _part(progress, 0.5, 1.0))
         after = replace(measured, file=str(target))
         cause = _worse_cause(before, after)
         if cause is not None and not force:
             raise FixRefused(f"{cause}; it was not kept (use force to keep it)", before, after)
-    return FixResult(before, after, shift_ms, target, repair)
+    repair = next(iter(repairs.values()))
+    return FixResult(before, after, shift_ms, target, repair, repairs)
+
+
+def _kept_words(stream: StreamResult) -> str:
+    if stream.status == "ok":
+        return "not moved, in tolerance" if stream.verdict == "in_sync" else "not moved, uncertain"
+    cause = stream.detail or (stream.reason or "no reason is known").replace("_", " ")
+    return f"not moved, its offset is not known: {cause}"
 
 
 def _worse_cause(before: CheckResult, after: CheckResult) -> str | None:
     """Return why a repaired file should not be kept; None if it should."""
     if after.status != "ok":
-        cause = after.detail or (after.reason or "no reason is known").replace("_", " ")
-        return f"the repaired file cannot be measured again: {cause}"
+        why = after.detail or (after.reason or "no reason is known").replace("_", " ")
+        return f"the repaired file cannot be measured again: {why}"
+    cause = _worse(before, after, "the repaired file")
+    if cause is not None:
+        return cause
+    was = {stream.audio: stream for stream in before.streams if stream.status == "ok"}
+    for stream in after.streams if len(after.streams) > 1 else ():
+        if stream.audio not in was:
+            continue
+        if stream.status != "ok":
+            return f"{stream.name} cannot be measured again in the repaired file: {stream.detail}"
+        cause = _worse(was[stream.audio], stream, f"{stream.name} of the repaired file")
+        if cause is not None:
+            return cause
+    return None
+
+
+def _worse(
+    before: CheckResult | StreamResult, after: CheckResult | StreamResult, name: str
+) -> str | None:
+    """Return that an offset is larger than before, in words; None if it is not."""
     was_ms, is_ms = largest_offset_ms(before), largest_offset_ms(after)
     if is_ms > was_ms and (after.verdict != "in_sync" or is_ms > was_ms + NOISE_MS):
-        return f"the repaired file would be off by {is_ms:.0f} ms, and was by {was_ms:.0f} ms"
+        return f"{name} would be off by {is_ms:.0f} ms, and was by {was_ms:.0f} ms"
     return None
 
 

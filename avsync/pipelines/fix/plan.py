@@ -1,15 +1,10 @@
-"""Plan the repair of a file from its check: the shifts of its audio, and reasons not to repair."""
+"""Plan the repair of an audio stream from its check: its shifts, and reasons not to repair it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Literal
 
-from avsync.media.probe import probe_media
-from avsync.media.writers.remux import write_shifted
-from avsync.media.writers.retime import cut_at_silence, forecast_copy, write_retimed
-from avsync.media.writers.time_map import AudioSegment
-from avsync.scoring.result import CheckResult, OffsetSegment, TimelinePoint
+from avsync.scoring.result import CheckResult, OffsetSegment, StreamResult, TimelinePoint
 
 # Below this confidence an offset is not repaired.
 MIN_CONFIDENCE = 0.8
@@ -32,7 +27,7 @@ RepairKind = Literal["constant", "drift", "jumps"]
 
 @dataclass(frozen=True)
 class Repair:
-    """Repair of the audio of a file; all other streams are copied.
+    """Repair of an audio stream; all other streams are copied.
 
     `pieces` holds the segments in which the audio is early, and by how much it is therefore
     delayed.
@@ -41,8 +36,8 @@ class Repair:
         kind: `constant`: one shift, without re-encoding. `drift`: the audio is resampled. `jumps`:
             it is shifted segment by segment.
         ppm: by how much the audio of a drift is slowed down.
-        encoded: how each audio stream is re-encoded, in words; empty if it is copied.
-        left_out: streams that the new container cannot hold, in words.
+        encoded: how the stream is re-encoded, in words; empty if it is copied.
+        left_out: what the new container cannot hold, in words.
     """
 
     kind: RepairKind
@@ -79,8 +74,13 @@ class Repair:
         return f"would {text}" if would else text
 
 
-def plan_repair(result: CheckResult) -> Repair:
-    """Plan the repair of a file from the result of its check.
+def plan_repair(result: CheckResult | StreamResult, duration_s: float | None = None) -> Repair:
+    """Plan the repair of an audio stream from the result of its check.
+
+    Args:
+        result: result of the stream, or of a file, which is that of the stream by which it is
+            judged.
+        duration_s: length of the video; by default that of the file's result.
 
     Raises:
         ValueError: if the result has no offset.
@@ -97,37 +97,14 @@ def plan_repair(result: CheckResult) -> Repair:
     if fault is not None and fault.kind == "jumps" and len(fault.pieces) > 1:
         return Repair("jumps", tuple(segment._replace(ppm=0.0) for segment in fault.pieces))
     # An intermittent fault, if forced, is shifted by the offset of most of the file.
-    return Repair(
-        "constant", (OffsetSegment(0.0, result.duration_s or 0.0, result.offset_ms, 0.0),)
-    )
+    if duration_s is None and isinstance(result, CheckResult):
+        duration_s = result.duration_s
+    return Repair("constant", (OffsetSegment(0.0, duration_s or 0.0, result.offset_ms, 0.0),))
 
 
-def complete_repair(source: Path, destination: Path, repair: Repair) -> Repair:
-    """Fill in what is re-encoded and left out, and move the cuts between segments to silence.
-
-    Raises:
-        RuntimeError: if the repaired file cannot be written.
-    """
-    forecast = forecast_copy(source, destination, encode=repair.kind != "constant")
-    pieces = repair.pieces
-    if repair.kind == "jumps":
-        segments = [AudioSegment(*segment) for segment in pieces]
-        moved = cut_at_silence(source, probe_media(source).video_start_s, segments)
-        pieces = tuple(OffsetSegment(*segment) for segment in moved)
-    return replace(repair, pieces=pieces, encoded=forecast.encoded, left_out=forecast.left_out)
-
-
-def write_repaired(source: Path, partial: Path, destination: Path, repair: Repair) -> None:
-    """Write the repaired file to `partial`; errors name `destination`."""
-    if repair.kind == "constant":
-        # Audio that leads is delayed by its offset.
-        write_shifted(source, partial, destination, repair.pieces[0].offset_ms)
-    else:
-        segments = [AudioSegment(*segment) for segment in repair.pieces]
-        write_retimed(source, partial, destination, segments)
-
-
-def repair_doubt(result: CheckResult, min_confidence: float = MIN_CONFIDENCE) -> str | None:
+def repair_doubt(
+    result: CheckResult | StreamResult, min_confidence: float = MIN_CONFIDENCE
+) -> str | None:
     """Return why an offset should not be repaired, in words; None if it may be."""
     if result.offset_ms is None:
         raise ValueError("result must have an offset, got offset_ms None")
@@ -153,14 +130,14 @@ def repair_doubt(result: CheckResult, min_confidence: float = MIN_CONFIDENCE) ->
     return None
 
 
-def largest_offset_ms(result: CheckResult) -> float:
-    """Return the largest absolute offset over a file, in ms."""
+def largest_offset_ms(result: CheckResult | StreamResult) -> float:
+    """Return the largest absolute offset over a stream or file, in ms."""
     segments = result.fault.pieces if result.fault is not None else ()
     ends = [segment.at(t_s) for segment in segments for t_s in (segment.start_s, segment.end_s)]
     return max((abs(end) for end in ends), default=abs(result.offset_ms or 0.0))
 
 
-def _not_constant(result: CheckResult) -> str | None:
+def _not_constant(result: CheckResult | StreamResult) -> str | None:
     """Return what the timelines of a result without a fault say against a single shift."""
     for track in result.tracks:
         points = [point for point in track.timeline if point.offset_ms is not None]

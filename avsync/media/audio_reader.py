@@ -12,28 +12,27 @@ from typing import NamedTuple
 
 import numpy as np
 from av.audio.frame import AudioFrame
-from av.audio.layout import AudioLayout
-from av.audio.resampler import AudioResampler
 
+from avsync.media.audio_runs import JUMP_S, AudioRun, ResampledBlock, check_channel, is_valid_audio
+from avsync.media.clock import ContinuousClock
 from avsync.media.container import (
-    AUDIO_RATES,
-    MAX_CHANNELS,
-    MAX_GAP_S,
+    MAX_LENGTH_S,
     UnreadableMedia,
     audio_stream,
     decoded,
     open_media,
 )
-from avsync.media.read_log import ReadLog
+from avsync.media.read_log import ReadLog, add_jumps
 from avsync.timing import SAMPLE_RATE
 
-# Containers round timestamps (Matroska to 1 ms) and recorders jitter: audio is taken as continuous
-# until timestamps are off by more than JUMP_S at once, or by more than DRIFT_S in a running mean.
-JUMP_S = 0.02
-DRIFT_S = 0.003
-DRIFT_MEMORY = 0.05
 # Gaps are filled with silent blocks of at most this.
 BLOCK_S = 1.0
+# Crafted timestamps must not turn kilobytes into hours of silence: it may last for a quarter of an
+# hour, for a multiple of the audio, and for as long as a file of this size can have video, which
+# takes more than a kilobyte per second. So a microphone that is opened hours later is read.
+SPARE_SILENCE_S = 900.0
+SILENCE_PER_AUDIO = 60.0
+MIN_BYTES_PER_S = 1000
 
 
 def read_audio(
@@ -67,8 +66,9 @@ def read_audio(
         raise ValueError(f"sample_rate must be positive, got {sample_rate}")
     if not np.isfinite(origin_s):
         raise ValueError(f"origin_s must be a finite time in seconds, got {origin_s}")
-    blocks = _resampled_blocks(path, sample_rate, stream, mono, channel)
-    return _on_clock(blocks, origin_s, mono)
+    log = ReadLog() if log is None else log
+    source = _Source(path, sample_rate, stream, mono, channel, origin_s, log)
+    return _on_clock(_resampled_blocks(source), source)
 
 
 class AudioClock:
@@ -156,49 +156,82 @@ class _HeldBlock(NamedTuple):
     block: np.ndarray
 
 
-class _Block(NamedTuple):
-    """Resampled audio `(C, n)` that starts `at` samples after `run_s` on the file's clock."""
+class _Source(NamedTuple):
+    """What is read: the arguments of `read_audio`."""
 
-    run_s: float
-    at: int
-    rate: int
-    block: np.ndarray
+    path: str | os.PathLike[str]
+    rate: int | None
+    stream: int
+    mono: bool
+    channel: int | None
+    origin_s: float
+    log: ReadLog
 
 
-def _on_clock(blocks: Iterator[_Block], origin_s: float, mono: bool) -> Generator[np.ndarray]:
-    cursor = 0
+def _on_clock(blocks: Iterator[ResampledBlock], source: _Source) -> Generator[np.ndarray]:
+    """Yield blocks one after the other, with silence where audio is missing."""
+    cursor, filled, rate = 0, 0, 1
+    selected = 0 if source.mono else slice(None)
+    spare_s = SPARE_SILENCE_S + os.stat(source.path).st_size / MIN_BYTES_PER_S
     for run_s, at, rate, block in blocks:
-        start = round((run_s - origin_s) * rate) + at
+        start = round((run_s - source.origin_s) * rate) + at
+        if start > cursor:
+            filled += start - cursor
+            _check_silence(filled / rate, (start - filled) / rate, spare_s)
         while cursor < start:
             silence = min(start - cursor, round(BLOCK_S * rate))
-            yield np.zeros((len(block), silence), np.float32)[0 if mono else slice(None)]
+            yield np.zeros((len(block), silence), np.float32)[selected]
             cursor += silence
         if start < cursor:
             block = block[:, cursor - start :]
         if block.shape[1]:
             cursor += block.shape[1]
-            yield block[0] if mono else block
+            yield block[selected]
+        if cursor > MAX_LENGTH_S * rate:
+            break
+    source.log.audio_end_s = cursor / rate
 
 
-def _resampled_blocks(
-    path: str | os.PathLike[str], rate: int | None, index: int, mono: bool, channel: int | None
-) -> Iterator[_Block]:
+def _check_silence(filled_s: float, decoded_s: float, spare_s: float) -> None:
+    if filled_s > spare_s + SILENCE_PER_AUDIO * decoded_s:
+        cause = f"the timestamps of its audio put {filled_s / 60:.0f} minutes of silence around"
+        raise UnreadableMedia("damaged", f"{cause} {max(decoded_s, 0.0):.1f} s of audio")
+
+
+def _resampled_blocks(source: _Source) -> Iterator[ResampledBlock]:
     """Yield audio in runs without gaps; each run is resampled on its own."""
-    with open_media(path) as container:
-        stream = audio_stream(container, index)
-        run: _Run | None = None
-        for time_s, frame in _audio_with_times(filter(is_valid_audio, decoded(container, stream))):
+    with open_media(source.path) as container:
+        stream = audio_stream(container, source.stream)
+        run: AudioRun | None = None
+        clock, jumps = ContinuousClock(container, stream), 0
+        frames = filter(is_valid_audio, decoded(clock.packets(), stream))
+        for time_s, frame in _audio_with_times(frames):
+            start_s = None
+            while time_s is not None and jumps < len(clock.jumps):
+                if time_s < clock.jumps[jumps].time_s - JUMP_S / 1000:
+                    break
+                # Runs follow the new clock exactly: smaller steps are taken for jitter.
+                start_s, jumps = time_s, jumps + 1
             if run is None:
-                check_channel(channel, frame.layout)
-                layout = "mono" if mono and channel is None else frame.layout.name
-                run = _Run(frame, time_s or 0.0, rate or frame.sample_rate, layout, channel)
-            elif (start_s := run.broken_by(frame, time_s)) is not None:
-                yield from run.push(None)
-                run = _Run(frame, start_s, run.rate, run.layout, channel)
+                run = _first_run(source, frame, time_s or 0.0)
+            else:
+                start_s = run.broken_by(frame, time_s) if start_s is None else start_s
+                if start_s is not None:
+                    yield from run.push(None)
+                    run = run.next(frame, start_s)
             yield from run.push(frame)
+            add_jumps(source.log, clock.jumps, source.origin_s)
         if run is None:
             raise UnreadableMedia("damaged", "no audio of the audio stream could be decoded")
         yield from run.push(None)
+
+
+def _first_run(source: _Source, frame: AudioFrame, start_s: float) -> AudioRun:
+    check_channel(source.channel, frame.layout)
+    mix = source.mono and source.channel is None
+    layout = "mono" if mix else frame.layout.name
+    rate = source.rate or frame.sample_rate
+    return AudioRun(frame, start_s, rate, layout, source.channel, source.log)
 
 
 def _audio_with_times(frames: Iterator[AudioFrame]) -> Iterator[tuple[float | None, AudioFrame]]:
@@ -217,68 +250,3 @@ def _audio_with_times(frames: Iterator[AudioFrame]) -> Iterator[tuple[float | No
         held = time_s, frame
     if held is not None:
         yield held
-
-
-class _Run:
-    """A run of audio without gaps, of one format: resampled to `rate` and mixed to `layout`."""
-
-    def __init__(
-        self, first: AudioFrame, start_s: float, rate: int, layout: str, channel: int | None
-    ) -> None:
-        self.start_s, self.rate, self.layout, self.channel = start_s, rate, layout, channel
-        self.source = _format(first)
-        self.taken = 0
-        self.given = 0
-        self.drift_s = 0.0
-        # Channels without positions ("3 channels") cannot be mixed by position: take their mean.
-        self.by_mean = layout == "mono" and "channels" in first.layout.name
-        self.resampler = AudioResampler(
-            # Packed format: PyAV 18 crashes on frames with more than seven planes.
-            "flt",
-            None if self.by_mean else layout,
-            rate,
-            # Otherwise the mix of float samples is 3 dB too loud for stereo.
-            options={"rematrix_maxval": "1.0"},
-        )
-
-    def broken_by(self, frame: AudioFrame, time_s: float | None) -> float | None:
-        """Return when a new run starts with this frame, in seconds; None if it continues."""
-        end_s = self.start_s + self.taken / self.source[0]
-        late_s = 0.0 if time_s is None or time_s - end_s > MAX_GAP_S else time_s - end_s
-        self.drift_s += DRIFT_MEMORY * (late_s - self.drift_s)
-        if abs(late_s) > JUMP_S:
-            return end_s + late_s
-        if abs(self.drift_s) > DRIFT_S or _format(frame) != self.source:
-            return end_s + self.drift_s
-        return None
-
-    def push(self, frame: AudioFrame | None) -> Iterator[_Block]:
-        if frame is not None:
-            self.taken += frame.samples
-        for out in self.resampler.resample(frame):
-            if out is None:
-                continue  # The reply of an idle resampler when it is flushed.
-            block = out.to_ndarray().reshape(-1, out.layout.nb_channels).T
-            if self.by_mean:
-                block = block.mean(0, keepdims=True)
-            if self.channel is not None:
-                block = block[self.channel : self.channel + 1]
-            yield _Block(self.start_s, self.given, self.rate, block)
-            self.given += block.shape[1]
-
-
-def is_valid_audio(frame: AudioFrame) -> bool:
-    """Return whether a frame has plausible properties, not those of a damaged header."""
-    low, high = AUDIO_RATES
-    return low <= frame.sample_rate <= high and frame.layout.nb_channels <= MAX_CHANNELS
-
-
-def check_channel(channel: int | None, layout: AudioLayout) -> None:
-    """Raise ValueError if a channel is not one of a layout's."""
-    if channel is not None and not 0 <= channel < layout.nb_channels:
-        count = layout.nb_channels
-        raise ValueError(f"channel must be one of the stream's {count} from 0, got {channel}")
-
-
-def _format(frame: AudioFrame) -> tuple[int, str, str]:
-    return frame.sample_rate, frame.layout.name, frame.format.name

@@ -30,6 +30,8 @@ AUDIO_RATES = (1000, 768_000)
 MAX_CHANNELS = 64
 # A timestamp this far after the previous one is damaged, not an hour of silence.
 MAX_GAP_S = 3600.0
+# Frames and audio later than this after the first frame have damaged timestamps.
+MAX_LENGTH_S = 100 * 3600.0
 # Consecutive read errors that are tolerated; a file that is cut off gives one.
 READ_ERRORS = 16
 
@@ -65,7 +67,12 @@ def open_media(path: str | os.PathLike[str]) -> InputContainer:
             # With an explicit protocol, no name is taken for an address or a device.
             f"file:{name}",
             options={"max_pixels": str(MAX_PIXELS)},
-            container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
+            container_options={
+                "format_whitelist": CONTAINERS,
+                "protocol_whitelist": "file",
+                # Streams of an MPEG-TS go on where their PIDs change, as at a join.
+                "merge_pmt_versions": "1",
+            },
             metadata_errors="surrogateescape",
         )
     except PermissionError:
@@ -109,7 +116,7 @@ def video_stream(container: InputContainer, index: int = 0) -> av.VideoStream:
     stream.thread_type = "AUTO"
     if context.width * context.height > LARGE_PIXELS:
         context.thread_count = min(LARGE_THREADS, os.cpu_count() or 1)
-    _read_only(container, stream)
+    read_only(container, stream)
     return stream
 
 
@@ -132,13 +139,13 @@ def audio_stream(container: InputContainer, index: int = 0) -> av.AudioStream:
     stream = streams[index]
     if stream.codec_context is None:
         raise UnreadableMedia("damaged", "there is no decoder for the codec of the audio")
-    _read_only(container, stream)
+    read_only(container, stream)
     return stream
 
 
-def decoded(container: InputContainer, stream: AnyStream) -> Iterator[AnyFrame]:
-    """Yield the decoded frames of a stream, skipping damaged packets."""
-    for packet in packets(container, stream):
+def decoded(source: Iterator[av.Packet | None], stream: AnyStream) -> Iterator[AnyFrame]:
+    """Yield the decoded frames of a stream from its packets, skipping damaged ones."""
+    for packet in source:
         try:
             yield from stream.decode(packet)
         except BlockingIOError:
@@ -168,10 +175,10 @@ def packets(container: InputContainer, *streams: Stream) -> Iterator[av.Packet |
     yield None
 
 
-def _read_only(container: InputContainer, wanted: Stream) -> None:
-    # The demuxer skips the packets of other streams, where possible without reading them.
+def read_only(container: InputContainer, *wanted: Stream) -> None:
+    """Let the demuxer skip all other streams, where possible without reading them."""
     for stream in container.streams:
-        stream.discard = Discard.default if stream is wanted else Discard.all
+        stream.discard = Discard.default if stream in wanted else Discard.all
 
 
 def ffmpeg_message(error: Exception) -> str:

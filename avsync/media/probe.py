@@ -8,9 +8,10 @@ import av
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
-from avsync.media.audio_reader import is_valid_audio
-from avsync.media.container import UnreadableMedia as UnreadableMedia
+from avsync.media.audio_runs import is_valid_audio
+from avsync.media.clock import ContinuousClock
 from avsync.media.container import (
+    MAX_LENGTH_S,
     audio_stream,
     decoded,
     motion_video_streams,
@@ -18,7 +19,9 @@ from avsync.media.container import (
     packets,
     video_stream,
 )
-from avsync.media.video_reader import MAX_LENGTH_S, Rotation, decode_video_frames, pixel_ratio
+from avsync.media.container import UnreadableMedia as UnreadableMedia
+from avsync.media.rgb_converter import Rotation, pixel_ratio
+from avsync.media.video_reader import decode_video_frames
 from avsync.media.writers.audio_encoder import channel_layout
 
 # Packets read for the mean frame rate, about ten seconds of video.
@@ -216,7 +219,7 @@ def last_audio_packet_end_s(path: str | os.PathLike[str]) -> float:
     """Return the end time of the last audio packet, on the file's clock: headers may lack it."""
     end_s = 0.0
     with open_media(path) as container:
-        for packet in packets(container, audio_stream(container)):
+        for packet in ContinuousClock(container, audio_stream(container)).packets():
             if packet is not None and packet.pts is not None and packet.time_base is not None:
                 end = (packet.pts + (packet.duration or 0)) * packet.time_base
                 end_s = max(end_s, float(end))
@@ -224,7 +227,7 @@ def last_audio_packet_end_s(path: str | os.PathLike[str]) -> float:
 
 
 def _first_audio(container: InputContainer, stream: av.AudioStream) -> av.AudioFrame:
-    first = next(filter(is_valid_audio, decoded(container, stream)), None)
+    first = next(filter(is_valid_audio, decoded(packets(container, stream), stream)), None)
     if first is None:
         raise UnreadableMedia("damaged", "no audio of the audio stream could be decoded")
     return first
@@ -271,7 +274,7 @@ def _mean_rate(path: str | os.PathLike[str], video: int) -> float | None:
     times = []
     with open_media(path) as container:
         stream = video_stream(container, video)
-        for packet in islice(packets(container, stream), RATE_PACKETS):
+        for packet in islice(ContinuousClock(container, stream).packets(), RATE_PACKETS):
             if packet is None or not packet.size or packet.is_discard:
                 continue
             stamp = packet.pts if packet.pts is not None else packet.dts

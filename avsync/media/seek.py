@@ -1,30 +1,43 @@
-"""Read the frames and the audio around given times of a file, by seeking."""
+"""Read the frames and the audio around given times of a file, by seeking.
+
+Times are those of the other readers. A file whose clock has discontinuities cannot be sought by
+its own times: it is read through once for an index of its packets (`_ClockIndex`).
+"""
 
 import os
 import time
+from bisect import bisect
 from collections.abc import Iterator
+from fractions import Fraction
+from functools import lru_cache
+from itertools import islice
 from math import inf
+from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Stream
 
-from avsync.media.audio_reader import check_channel, is_valid_audio
+from avsync.media.audio_runs import check_channel, is_valid_audio
+from avsync.media.clock import ContinuousClock, can_leap
 from avsync.media.container import (
     UnreadableMedia,
     audio_stream,
     decoded,
     ffmpeg_message,
+    motion_video_streams,
     open_media,
+    packets,
+    read_only,
     video_stream,
 )
-from avsync.media.video_reader import (
-    HELD_S,
-    RgbConverter,
-    VideoFrame,
-    decode_video_frames,
-    pixel_ratio,
-)
+from avsync.media.packet_times import decoding_stamp, move, presentation_stamp
+from avsync.media.read_log import ReadLog
+from avsync.media.rgb_converter import RgbConverter, pixel_ratio
+from avsync.media.valid_samples import replace_invalid
+from avsync.media.video_reader import HELD_S, VideoFrame, decode_video_frames
 
 # Some containers seek past the requested time: then retry, this much earlier.
 LEADS_S = (0.0, 1.0, 4.0, 12.0)
@@ -34,6 +47,13 @@ CLOSE_S = 0.005
 LATE_S = 0.1
 # Audio is read from this much earlier: after a seek the first packet may be incomplete.
 AUDIO_LEAD_S = 0.3
+# Containers in which reading can start at any byte. Others are read from their beginning to the
+# sought packet if their clock has discontinuities, without decoding.
+BYTE_SEEKABLE = ("mpegts", "mpeg")
+# Packets to seek to are at least this far apart.
+POINT_STEP_S = 0.5
+# A stream may have no packets in the segments between.
+NEXT_SEGMENTS = 8
 
 
 class VideoSeeker:
@@ -58,6 +78,7 @@ class VideoSeeker:
         try:
             self._stream = video_stream(self._container, stream)
             self.first_s, _ = next(decode_video_frames(self._container, self._stream))
+            self._clock = _clock_index(path)
         except BaseException:
             self._container.close()
             raise
@@ -76,8 +97,8 @@ class VideoSeeker:
         for lead_s in LEADS_S:
             shown = None
             try:
-                _seek(self._container, time_s - lead_s)
-                for shown_s, frame in decode_video_frames(self._container, self._stream):
+                source = self._clock.packets_from(self._container, self._stream, time_s - lead_s)
+                for shown_s, frame in decode_video_frames(self._container, self._stream, source):
                     if time.monotonic() > self.deadline_s:
                         return None
                     if shown_s > time_s + CLOSE_S:
@@ -108,9 +129,9 @@ class VideoSeeker:
             with open_media(self.path) as container:
                 stream = video_stream(container, self.stream)
                 to_rgb = RgbConverter(pixel_ratio(stream))
-                _seek(container, start_s - lead_s)
+                source = self._clock.packets_from(container, stream, start_s - lead_s)
                 begun, given_s = False, -inf
-                for time_s, frame in decode_video_frames(container, stream):
+                for time_s, frame in decode_video_frames(container, stream, source):
                     late = not begun and time_s > max(start_s, 0) + LATE_S
                     if late and lead_s != LEADS_S[-1]:
                         break
@@ -147,6 +168,7 @@ class AudioSeeker:
         try:
             self._stream = audio_stream(self._container, stream)
             check_channel(channel, self._stream.layout)
+            self._clock = _clock_index(path)
         except BaseException:
             self._container.close()
             raise
@@ -169,23 +191,123 @@ class AudioSeeker:
             start_s: seconds on the file's clock.
             rate: sample rate; by default the file's own.
         """
-        _seek(self._container, max(start_s - AUDIO_LEAD_S, 0))
-        layout = "mono" if self.channel is None else self._stream.layout.name
+        lead_s = max(start_s - AUDIO_LEAD_S, 0)
+        source = self._clock.packets_from(self._container, self._stream, lead_s)
         # Packed format: PyAV 18 crashes on frames with more than seven planes.
-        resampler = av.AudioResampler(format="flt", layout=layout, rate=rate or self.rate)
-        for frame in filter(is_valid_audio, decoded(self._container, self._stream)):
+        sample_format, layout = "fltp", "mono"
+        if self.channel is not None:
+            sample_format, layout = "flt", self._stream.layout.name
+        resampler = av.AudioResampler(format=sample_format, layout=layout, rate=rate or self.rate)
+        for frame in filter(is_valid_audio, decoded(source, self._stream)):
             if frame.pts is None or frame.time_base is None:
                 return
+            replace_invalid(frame, ReadLog())
             for mono in resampler.resample(frame):
                 if mono.pts is not None and mono.time_base is not None:
                     wav = mono.to_ndarray().reshape(-1, mono.layout.nb_channels)
                     yield float(mono.pts * mono.time_base), wav[:, self.channel or 0]
 
 
-def _seek(container: InputContainer, time_s: float) -> None:
-    """Seek to the key frame at or before a time, as far as the container supports it."""
+class _SeekPoint(NamedTuple):
+    """A packet from which decoding can start, at a time on the continuous clock.
+
+    Args:
+        time_s: presentation time.
+        segment: segment of the clock.
+        position: byte position in the file; None if the container does not say.
+        number: number of the packet in its stream.
+    """
+
+    time_s: float
+    segment: int
+    position: int | None
+    number: int
+
+
+class _ClockIndex:
+    """Where to start reading in a file whose clock has discontinuities; empty if it has none.
+
+    Args:
+        path: the file.
+        offsets: in each segment, the offset of the continuous clock from the file's.
+        points: the packets that can be sought, by index of their stream, in order of time.
+    """
+
+    def __init__(
+        self, path: str, offsets: list[Fraction], points: dict[int, list[_SeekPoint]]
+    ) -> None:
+        self.path, self.offsets, self.points = path, offsets, points
+
+    def packets_from(
+        self, container: InputContainer, stream: Stream, time_s: float
+    ) -> Iterator[av.Packet | None]:
+        """Seek, and return the packets of a stream from about a time on its continuous clock."""
+        read_only(container, stream)
+        points = self.points.get(stream.index, []) if len(self.offsets) > 1 else []
+        if not points:
+            _seek(container, int(time_s * av.time_base))
+            return packets(container, stream)
+        point = points[max(bisect(points, time_s, key=lambda point: point.time_s) - 1, 0)]
+        if container.format.name in BYTE_SEEKABLE and point.position is not None:
+            _seek(container, point.position, by_bytes=True)
+            return self._on_clock(packets(container, stream), stream, point)
+        stream.codec_context.flush_buffers()
+        return self._from_start(stream, point)
+
+    def _on_clock(
+        self, source: Iterator[av.Packet | None], stream: Stream, point: _SeekPoint
+    ) -> Iterator[av.Packet | None]:
+        base, segment, last_s = stream.time_base or Fraction(1), point.segment, point.time_s
+        for packet in source:
+            stamp = None if packet is None else decoding_stamp(packet)
+            if packet is not None and stamp is not None:
+                near = enumerate(self.offsets[segment : segment + NEXT_SEGMENTS], segment)
+                away = {n: abs(float(stamp * base + offset) - last_s) for n, offset in near}
+                segment = min(away, key=away.__getitem__)
+                last_s = float(stamp * base + self.offsets[segment])
+                move(packet, self.offsets[segment], base)
+            yield packet
+
+    def _from_start(self, stream: Stream, point: _SeekPoint) -> Iterator[av.Packet | None]:
+        with open_media(self.path) as again:
+            clock = ContinuousClock(again, again.streams[stream.index])
+            yield from islice(clock.packets(), point.number, None)
+
+
+def _clock_index(path: str | os.PathLike[str]) -> _ClockIndex:
+    """Return the index of a file, which is read through once if its clock can leap."""
+    state = Path(path).stat()
+    return _read_clock_index(os.fspath(path), state.st_size, state.st_mtime_ns)
+
+
+# Reports seek in one file several times; size and time of change tell its versions apart.
+@lru_cache(maxsize=16)
+def _read_clock_index(path: str, size: int, modified_ns: int) -> _ClockIndex:
+    with open_media(path) as container:
+        if not can_leap(container):
+            return _ClockIndex(path, [Fraction(0)], {})
+        streams = [*motion_video_streams(container), *container.streams.audio]
+        clock = ContinuousClock(container, *streams)
+        points: dict[int, list[_SeekPoint]] = {stream.index: [] for stream in streams}
+        numbers = dict.fromkeys(points, -1)
+        for packet in clock.packets():
+            if packet is None:
+                continue
+            index, found = packet.stream.index, points[packet.stream.index]
+            numbers[index] += 1
+            if decoding_stamp(packet) is None:
+                continue
+            time_s = float(presentation_stamp(packet) * packet.time_base)
+            if packet.is_keyframe and (not found or time_s >= found[-1].time_s + POINT_STEP_S):
+                segment = clock.segment_of(packet.stream)
+                found.append(_SeekPoint(time_s, segment, packet.pos, numbers[index]))
+        return _ClockIndex(path, clock.offsets, points if clock.jumps else {})
+
+
+def _seek(container: InputContainer, target: int, by_bytes: bool = False) -> None:
+    """Seek to the key frame at or before a time in microseconds, or to a byte position."""
     try:
-        container.seek(int(time_s * av.time_base), backward=True)
+        container.seek(target, backward=True, unsupported_byte_offset=by_bytes)
     except (av.error.FFmpegError, OSError, OverflowError) as error:
         raise UnreadableMedia(
             "damaged", f"seeking in the file failed: {ffmpeg_message(error)}"

@@ -2,7 +2,7 @@
 
 Timestamp quirks handled here: AVI, whose packets have decoding times only (`_frames_with_times`);
 frames without or with damaged timestamps (`decode_video_frames`); variable frame rates and gaps
-(`at_rate`); display matrices (`Rotation`) and non-square pixels.
+(`at_rate`). `clock.py` follows discontinuities of the clock, `rgb_converter.py` display matrices.
 """
 
 import os
@@ -12,19 +12,29 @@ from contextlib import closing
 from heapq import heappop, heappush
 from itertools import chain
 from math import floor, inf
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import av
 import cv2
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame as DecodedFrame
-from av.video.reformatter import Interpolation, VideoReformatter
 
-from avsync.media.container import MAX_GAP_S, MAX_PIXELS, decoded, open_media, video_stream
+from avsync.media.clock import ContinuousClock
+from avsync.media.container import (
+    MAX_GAP_S,
+    MAX_LENGTH_S,
+    MAX_PIXELS,
+    decoded,
+    open_media,
+    video_stream,
+)
 from avsync.media.container import UnreadableMedia as UnreadableMedia
 from avsync.media.prefetch import prefetch
-from avsync.media.read_log import ReadLog
+from avsync.media.read_log import ReadLog, VideoProgress
+from avsync.media.rgb_converter import RgbConverter as RgbConverter
+from avsync.media.rgb_converter import Rotation as Rotation
+from avsync.media.rgb_converter import pixel_ratio as pixel_ratio
 from avsync.timing import FPS
 
 # Frames decoded before the caller asks for them.
@@ -39,10 +49,6 @@ RECENT_GAPS = 15
 HELD_S = 0.5
 # Largest reordering of AVI frames between decoding and presentation.
 MAX_REORDER = 4
-# Anamorphic video has pixels twice as wide as high.
-MAX_PIXEL_RATIO = 4.0
-# Frames later than this after the first have broken timestamps.
-MAX_LENGTH_S = 100 * 3600.0
 
 
 class VideoFrame(NamedTuple):
@@ -154,47 +160,25 @@ def _blend(before: np.ndarray | None, image: np.ndarray, share: float) -> np.nda
     return cv2.addWeighted(before, 1 - share, image, share, 0)
 
 
-class Rotation(NamedTuple):
-    """Display orientation: a vertical flip, then a clockwise rotation by right angles."""
-
-    rotation: int = 0
-    flip: bool = False
-
-    @classmethod
-    def of(cls, frame: DecodedFrame) -> "Rotation":
-        """Read a frame's display matrix, rounded to right angles."""
-        try:
-            matrix = np.frombuffer(cast(Any, frame.side_data)["DISPLAYMATRIX"], np.int32)[:5]
-        except KeyError:
-            return cls()
-        a, b, _, c, d = (float(value) for value in matrix)
-        flip = a * d - b * c < 0
-        # The matrix maps the x axis to (a, b), with y pointing down: a clockwise angle.
-        angle = np.degrees(np.arctan2(b, a))
-        return cls(round(angle / 90) % 4 * 90, flip)
-
-    def size(self, width: int, height: int) -> tuple[int, int]:
-        """Return width and height of the upright frame."""
-        return (height, width) if self.rotation in (90, 270) else (width, height)
-
-    def apply(self, image: np.ndarray) -> np.ndarray:
-        """Map a stored image `(H, W, 3)` to the upright one, contiguous."""
-        if self.flip:
-            image = image[::-1]
-        return np.ascontiguousarray(np.rot90(image, -self.rotation // 90))
-
-
 def decode_video_frames(
-    container: InputContainer, stream: av.VideoStream
+    container: InputContainer,
+    stream: av.VideoStream,
+    source: Iterator[av.Packet | None] | None = None,
 ) -> Iterator[tuple[float, DecodedFrame]]:
     """Yield decoded frames with their times, increasing, in seconds on the file's clock.
+
+    Args:
+        container: the file.
+        stream: one of its video streams.
+        source: the stream's packets; by default all of them, on a continuous clock.
 
     Raises:
         UnreadableMedia: if no frame can be decoded.
     """
     given_s, last_s = -inf, inf
     held: tuple[float, DecodedFrame] | None = None
-    for time_s, frame in _frames_with_times(container, stream):
+    source = ContinuousClock(container, stream).packets() if source is None else source
+    for time_s, frame in _frames_with_times(container, stream, source):
         if not given_s < time_s < last_s:
             continue
         if held is not None and time_s > held[0] + MAX_GAP_S:
@@ -216,26 +200,20 @@ def decode_video_frames(
         raise UnreadableMedia("damaged", cause)
 
 
-def pixel_ratio(stream: av.VideoStream) -> float:
-    """Return the pixel aspect ratio (width over height); 1 if it is missing or implausible."""
-    ratio = float(stream.sample_aspect_ratio or 1)
-    return ratio if 1 / MAX_PIXEL_RATIO <= ratio <= MAX_PIXEL_RATIO else 1.0
-
-
 def _frames_with_times(
-    container: InputContainer, stream: av.VideoStream
+    container: InputContainer, stream: av.VideoStream, source: Iterator[av.Packet | None]
 ) -> Iterator[tuple[float, DecodedFrame]]:
     """Yield frames in order with their times in seconds.
 
     AVI packets have decoding timestamps only: the n-th frame gets the n-th smallest of those.
     Frames without any timestamp follow the previous one at the stream's rate.
     """
-    pace_s = float(1 / (stream.guessed_rate or stream.average_rate or FPS))
+    pace_s = usual_interval_s(stream)
     reorder = MAX_REORDER if container.format.name == "avi" else 0
     waiting: deque[DecodedFrame] = deque()
     stamps: list[float] = []
     last_s = -pace_s
-    for frame in chain(decoded(container, stream), [None]):
+    for frame in chain(decoded(source, stream), [None]):
         if frame is not None:
             waiting.append(frame)
             stamp = frame.pts if frame.pts is not None else frame.dts
@@ -245,6 +223,11 @@ def _frames_with_times(
         while len(waiting) > (0 if frame is None else reorder):
             last_s = heappop(stamps) if len(stamps) >= len(waiting) else last_s + pace_s
             yield last_s, waiting.popleft()
+
+
+def usual_interval_s(stream: av.VideoStream) -> float:
+    """Return the time between two frames by the header, in seconds."""
+    return float(1 / (stream.guessed_rate or stream.average_rate or FPS))
 
 
 def read_decoded_frames(
@@ -261,8 +244,13 @@ def read_decoded_frames(
     with open_media(path) as container:
         video = video_stream(container, stream)
         to_rgb = RgbConverter(pixel_ratio(video), max_side)
-        for time_s, frame in decode_video_frames(container, video):
+        clock = ContinuousClock(container, video)
+        progress = VideoProgress(log or ReadLog(), clock.jumps, usual_interval_s(video))
+        source = progress.watch(clock.packets()) if log is not None else clock.packets()
+        for time_s, frame in decode_video_frames(container, video, source):
+            progress.on_frame(time_s)
             yield DecodedVideoFrame(time_s, frame, to_rgb)
+        progress.on_end(clock.expected_end_s(video))
 
 
 def _frames(
@@ -283,40 +271,3 @@ class DecodedVideoFrame(NamedTuple):
     def rgb(self) -> np.ndarray:
         """Return the upright image `(H, W, 3)` RGB uint8, of the first converted size."""
         return self.to_rgb(self.frame)
-
-
-class RgbConverter:
-    """Convert decoded frames to upright RGB of one shape: size and rotation of the first frame.
-
-    Args:
-        ratio: pixel aspect ratio, width over height.
-        max_side: largest longer side, in pixels.
-    """
-
-    def __init__(self, ratio: float = 1.0, max_side: int | None = None) -> None:
-        self.ratio = ratio
-        self.max_side = max_side
-        self.scaler = VideoReformatter()
-        self.size: tuple[int, int] | None = None
-        self.rotation = Rotation()
-
-    def __call__(self, frame: DecodedFrame) -> np.ndarray:
-        if self.size is None:
-            self.rotation = Rotation.of(frame)
-            self.size = _fit(round(self.ratio * frame.width), frame.height, self.max_side)
-        width, height = self.size
-        # The fast scaler interpolates two pixels: below half the size it would skip pixels.
-        fast = 2 * width >= frame.width
-        how = Interpolation.FAST_BILINEAR if fast else Interpolation.AREA
-        # One thread: the decoder's threads already use all cores.
-        try:
-            rgb = self.scaler.reformat(frame, width, height, "rgb24", interpolation=how, threads=1)
-        except (av.error.FFmpegError, ValueError) as error:
-            cause = f"frames of format {frame.format.name} cannot be converted"
-            raise UnreadableMedia("damaged", cause) from error
-        return self.rotation.apply(rgb.to_ndarray())
-
-
-def _fit(width: int, height: int, max_side: int | None) -> tuple[int, int]:
-    scale = min(1.0, (max_side or max(width, height)) / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))

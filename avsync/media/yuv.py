@@ -7,7 +7,7 @@ import numpy as np
 from av.video.frame import VideoFrame as DecodedFrame
 from av.video.reformatter import VideoReformatter
 
-from avsync.media.video_reader import Rotation
+from avsync.media.rgb_converter import Rotation
 
 # Formats that are copied without conversion: bits per sample, and horizontal and vertical chroma
 # subsampling. All others are converted to the first.

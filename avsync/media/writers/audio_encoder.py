@@ -18,6 +18,7 @@ from avsync.media.container import open_media
 ENCODERS = {"mp3": "libmp3lame", "opus": "libopus", "vorbis": "libopus"}
 # Codecs used in a container if the source's codec has no encoder.
 FALLBACKS = {"matroska": "flac", "webm": "libopus", "avi": "libmp3lame", "mpeg": "mp2"}
+MXF_ENCODERS = ("pcm_s16le", "pcm_s24le")
 LOSSLESS = ("flac", "alac", "pcm_")
 OPUS_RATE = 48000
 # Matroska does not store the channel layout of PCM, and mp4 requires it.
@@ -66,10 +67,15 @@ def plan_audio_streams(
             if positions is None or position in positions
         ]
         for audio in streams:
-            if audio.codec_context is None or not audio.codec_context.sample_rate:
+            if not is_decodable(audio):
                 raise ValueError(f"its audio (stream {audio.index}) cannot be decoded")
         measured = _bit_rates(reading, streams)
         return {audio.index: _plan(audio, writing, measured[audio.index]) for audio in streams}
+
+
+def is_decodable(audio: av.AudioStream) -> bool:
+    """Whether FFmpeg knows the codec and the sample rate of an audio stream."""
+    return audio.codec_context is not None and bool(audio.codec_context.sample_rate)
 
 
 def add_encoder(writing: OutputContainer, plan: AudioPlan) -> av.AudioStream:
@@ -126,6 +132,8 @@ def channel_layout(context: av.AudioCodecContext) -> str:
 
 def _encodes(encoder: str, writing: OutputContainer) -> bool:
     """Whether audio of an encoder is found again in a container: some write what none reads."""
+    if writing.format.name == "mxf":
+        return encoder in MXF_ENCODERS
     held = BytesIO()
     try:
         codec = Codec(encoder, "w")

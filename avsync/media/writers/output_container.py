@@ -4,7 +4,7 @@ Container quirks handled here: edit-list resolution of MP4 and MOV, frame clock 
 AVI, subtitles and attachments that MPEG-TS cannot hold, H.264 and H.265 in AVI.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from io import BytesIO
@@ -77,18 +77,28 @@ def container_format(destination: Path) -> str:
 
 
 def supported_streams(
-    reading: InputContainer, kind: str, plans: AudioPlans | None
+    reading: InputContainer,
+    kind: str,
+    plans: AudioPlans | None,
+    excluded: Mapping[int, str] | None = None,
 ) -> tuple[list[int], dict[int, str]]:
-    """Return the indices of the streams that a container can hold, and why not the others."""
-    everything = [stream.index for stream in reading.streams]
-    if not (cause := _cause(reading, kind, everything, plans)):
-        return everything, {}
+    """Return the indices of the streams that a container can hold, and why not the others.
+
+    Args:
+        reading: the source.
+        kind: FFmpeg's name of the container.
+        plans: how audio is re-encoded; None to copy it.
+        excluded: why streams are left out in any case, by index.
+    """
+    causes = dict(excluded or {})
+    streams = [stream for stream in reading.streams if stream.index not in causes]
+    everything = [stream.index for stream in streams]
+    if not _cause(reading, kind, everything, plans):
+        return everything, causes
     kept: list[int] = []
-    causes: dict[int, str] = {}
     # Video and audio first: a header of data alone may be refused.
-    for stream in sorted(
-        reading.streams, key=lambda s: (s.type not in ("video", "audio"), s.index)
-    ):
+    shown = [stream for stream in streams if stream.type in ("video", "audio")]
+    for stream in (*shown, *(s for s in streams if s not in shown)):
         cause = _cause(reading, kind, sorted([*kept, stream.index]), plans)
         if cause:
             causes[stream.index] = cause
@@ -168,7 +178,7 @@ def open_output(
             made.metadata.update(stream.metadata)
             if restored or kind == reading.format.name == "mpegts":
                 made.id = stream.id
-        writing.metadata.update(_metadata(reading))
+        writing.metadata.update(_metadata(reading) if not restored else reading.metadata)
         if not restored:  # The index of the source names its own chapters.
             writing.set_chapters(reading.chapters())
         writing.start_encoding()
@@ -198,7 +208,11 @@ def _options(kind: str, restored: bool, spread_s: Fraction) -> dict[str, str]:
 
 
 def _metadata(reading: InputContainer) -> dict[str, str]:
-    return {k: v for k, v in reading.metadata.items() if k.lower() not in BRANDS}
+    """Return the metadata of a file, with the timecode of a track that may be left out."""
+    streams = sorted(reading.streams, key=lambda stream: stream.type == "data")
+    timecodes = [s.metadata["timecode"] for s in streams if "timecode" in s.metadata]
+    held = {k: v for k, v in reading.metadata.items() if k.lower() not in BRANDS}
+    return {"timecode": timecodes[0], **held} if timecodes else held
 
 
 def _is_opaque(stream: Stream) -> bool:

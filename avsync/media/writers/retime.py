@@ -1,9 +1,10 @@
 """Retime the audio of a file by a time map and re-encode it; everything else is copied."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from fractions import Fraction
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,10 @@ from avsync.media.writers.atomic_output import (
     check_destination,
     explain_write_errors,
 )
-from avsync.media.writers.audio_encoder import AudioPlan
+from avsync.media.writers.audio_encoder import AudioPlan, is_decodable
 from avsync.media.writers.comparison.differences import compare_streams
+from avsync.media.writers.comparison.forecast import UNDECODABLE, check_positions, plan_copy
 from avsync.media.writers.comparison.forecast import CopyForecast as CopyForecast
-from avsync.media.writers.comparison.forecast import check_positions, plan_copy
 from avsync.media.writers.comparison.forecast import forecast_copy as forecast_copy
 from avsync.media.writers.comparison.refusal import refuse_loss
 from avsync.media.writers.copied_packets import copied_packets
@@ -31,6 +32,7 @@ from avsync.media.writers.output_container import (
     output_file,
     supported_streams,
 )
+from avsync.media.writers.patching.mxf_samples import replace_samples
 from avsync.media.writers.remux import shifts_by_index
 from avsync.media.writers.time_map import AudioSegment, apply_time_map, played_segments
 from avsync.timing import SAMPLE_RATE
@@ -97,22 +99,46 @@ def write_retimed(
         maps = _segments_by_position(segments, shifts_ms or {}, len(audio))
         shifts_s = shifts_by_index(reading, shifts_ms or {})
         # Refused before the whole file is copied.
-        forecast_copy(source, destination, encode=tuple(maps), allow_loss=allow_loss)
+        forecast = forecast_copy(source, destination, encode=tuple(maps), allow_loss=allow_loss)
+        unheard = [at for at in maps if not is_decodable(audio[at])]
+        indices = {at: audio[at].index for at in maps if at not in unheard}
         with explain_write_errors(source, destination):
             kind = container_format(partial)
-            plans = plan_copy(source, partial, kind, maps)
-            wanted, _ = supported_streams(reading, kind, plans)
+            plans = plan_copy(source, partial, kind, indices)
+            if kind == "mxf":
+                moved = {at: [AudioSegment(0, inf, ms, 0)] for at, ms in (shifts_ms or {}).items()}
+                maps = {**maps, **moved}
+                _replace_samples(reading, source, partial, maps, video_s)
+                return forecast
+            excluded = {audio[at].index: UNDECODABLE for at in unheard}
+            wanted, _ = supported_streams(reading, kind, plans, excluded)
             spread_s = max(map(abs, shifts_s.values()), default=Fraction(0))
             with output_file(reading, partial, kind, wanted, plans, spread_s) as new:
                 made = [
-                    _retimed_stream(source, at, new, index, plans[index], maps[at], video_s)
-                    for at, index in ((at, audio[at].index) for at in maps)
+                    _encoder(source, at, new, index, plans[index], maps[at], video_s)
+                    for at, index in indices.items()
                     if index in wanted
                 ]
                 _interleave(reading, new, made, shifts_s)
         found = compare_streams(source, partial, encoded=plans, shifts_s=shifts_s)
     left_out = refuse_loss(source, destination, found, allow_loss=allow_loss)
-    return CopyForecast(tuple(plan.describe() for plan in plans.values()), left_out)
+    return CopyForecast(forecast.encoded, left_out)
+
+
+def _replace_samples(
+    reading: InputContainer,
+    source: Path,
+    partial: Path,
+    maps: Mapping[int, Sequence[AudioSegment]],
+    video_s: float,
+) -> None:
+    """Write an MXF file with retimed samples."""
+    audio = {}
+    for at, segments in maps.items():
+        stream = reading.streams.audio[at]
+        rate = stream.codec_context.sample_rate
+        audio[stream.index] = _retimed(source, at, rate, segments, 0.0, video_s)
+    replace_samples(reading, source, partial, audio)
 
 
 def _interleave(
@@ -147,7 +173,7 @@ def _segments_by_position(
     return maps
 
 
-def _retimed_stream(
+def _encoder(
     source: Path,
     number: int,
     new: OutputFile,
@@ -158,15 +184,26 @@ def _retimed_stream(
 ) -> EncodedAudio:
     """Return the encoder of one retimed audio stream of the source."""
     start_s = _start_s(source, number, video_s)
+    blocks = _retimed(source, number, plan.rate, segments, start_s, video_s)
+    return EncodedAudio(new, index, plan, blocks, start_s)
+
+
+def _retimed(
+    source: Path,
+    number: int,
+    rate: int,
+    segments: Sequence[AudioSegment],
+    start_s: float,
+    video_s: float,
+) -> Iterator[np.ndarray]:
+    """Yield the retimed audio of a stream from a time of the source on."""
     # Samples count from the start of the file, segments from the first frame.
     lead_s = video_s - start_s
     moved = [
         part._replace(start_s=part.start_s + lead_s, end_s=part.end_s + lead_s) for part in segments
     ]
-    blocks = read_audio(source, start_s, plan.rate, number, mono=False)
-    return EncodedAudio(
-        new, index, plan, apply_time_map(blocks, played_segments(moved, plan.rate)), start_s
-    )
+    blocks = read_audio(source, start_s, rate, number, mono=False)
+    return apply_time_map(blocks, played_segments(moved, rate))
 
 
 def _start_s(source: Path, number: int, video_s: float) -> float:

@@ -11,7 +11,7 @@ from av.container import InputContainer
 
 from avsync.media.container import open_media
 from avsync.media.writers.atomic_output import explain_write_errors
-from avsync.media.writers.audio_encoder import AudioPlan, plan_audio_streams
+from avsync.media.writers.audio_encoder import AudioPlan, is_decodable, plan_audio_streams
 from avsync.media.writers.comparison.differences import Difference, compare_streams
 from avsync.media.writers.comparison.file_facts import read_facts
 from avsync.media.writers.comparison.refusal import refuse_loss
@@ -26,6 +26,7 @@ from avsync.media.writers.output_container import (
 )
 from avsync.media.writers.patching.shift import can_be_patched
 
+UNDECODABLE = "it cannot be decoded, and so not be re-encoded"
 # Packets copied of each stream, if the file has them among its first.
 TRIAL_PACKETS, MOST_PACKETS, MOST_BYTES = 8, 20_000, 1 << 26
 TRIAL_AUDIO_S = 0.25
@@ -65,15 +66,31 @@ def forecast_copy(
         check_positions("encode", positions, len(audio))
         with explain_write_errors(source, destination):
             kind = container_format(destination)
-            if not positions and can_be_patched(reading, source, destination, kind):
-                return CopyForecast((), ())
-            plans = plan_copy(source, destination, kind, positions)
-            wanted, causes = supported_streams(reading, kind, plans)
-            with TemporaryDirectory(prefix="avsync-") as folder:
-                trial = Path(folder) / f"trial{destination.suffix}"
-                found = _compare_trial(reading, source, trial, kind, wanted, plans)
+            decodable = [at for at in positions if is_decodable(audio[at])]
+            unheard = {audio[at].index: UNDECODABLE for at in set(positions) - set(decodable)}
+            plans = plan_copy(source, destination, kind, decodable)
+            found: tuple[Difference, ...] = ()
+            causes: dict[int, str] = {}
+            if not _is_patched(reading, source, destination, kind, encode=bool(positions)):
+                wanted, causes = supported_streams(reading, kind, plans, unheard)
+                with TemporaryDirectory(prefix="avsync-") as folder:
+                    trial = Path(folder) / f"trial{destination.suffix}"
+                    found = _compare_trial(reading, source, trial, kind, wanted, plans)
     left_out = refuse_loss(source, destination, found, allow_loss=allow_loss, causes=causes)
     return CopyForecast(tuple(plan.describe() for plan in plans.values()), left_out)
+
+
+def _is_patched(
+    reading: InputContainer, source: Path, destination: Path, kind: str, *, encode: bool
+) -> bool:
+    """Whether a copy is made by patching, so that nothing is lost."""
+    patched = can_be_patched(reading, source, destination, kind)
+    if kind == "mxf" and not patched:
+        raise ValueError(
+            "an MXF has no offset per stream, and the audio is no PCM of an MXF that could be "
+            "moved within it; write .mov or .mkv"
+        )
+    return patched and (not encode or kind == "mxf")
 
 
 def plan_copy(source: Path, destination: Path, kind: str, positions: Collection[int]) -> AudioPlans:

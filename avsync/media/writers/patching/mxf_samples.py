@@ -1,11 +1,12 @@
-"""Shift the PCM audio of an MXF file by moving its samples; everything else stays as it is.
+"""Move or replace the PCM samples of an MXF file; everything else stays as it is.
 
 An MXF has no offset per track that players agree on: audio and video of one edit unit are stored
 together. So the samples are moved within the audio elements of a copy, whose structure, timecode,
 index tables and metadata are unchanged. Source: SMPTE ST 377-1, ST 379-1.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,7 @@ from avsync.media.container import packets
 from avsync.media.writers.patching.boxes import UnknownStructure
 from avsync.media.writers.patching.patched_copy import copy_with_patches
 
+PCM = re.compile(r"pcm_s(16|24|32)le")
 KEY_BYTES = 16
 UNIVERSAL_LABEL = bytes.fromhex("060e2b34")
 
@@ -51,6 +53,48 @@ def shift_samples(
             _move(original, copy, elements[index], samples * widths[index])
 
 
+def replace_samples(
+    reading: InputContainer,
+    source: Path,
+    partial: Path,
+    audio: Mapping[int, Iterable[np.ndarray]],
+) -> None:
+    """Write a copy of an MXF file with other PCM in its audio streams.
+
+    Args:
+        reading: the file, opened.
+        source: its path.
+        partial: the new file.
+        audio: the samples from the start of the file by stream index, blocks `(C, n)` float32; cut
+            off or filled with silence to the length of the stream.
+
+    Raises:
+        UnknownStructure: if the audio is not stored as plain PCM.
+    """
+    streams = {stream.index: stream for stream in reading.streams.audio if stream.index in audio}
+    packed = {index: _packed(audio[index], _bits(stream)) for index, stream in streams.items()}
+    elements = _elements(reading, source, list(streams.values()))
+    copy_with_patches(source, partial, ())
+    with partial.open("r+b") as copy:
+        for index, content in packed.items():
+            held = b""
+            for at, size in elements[index].tolist():
+                while len(held) < size and (more := next(content, b"")):
+                    held += more
+                copy.seek(at)
+                copy.write(held[:size].ljust(size, b"\0"))
+                held = held[size:]
+
+
+def _packed(blocks: Iterable[np.ndarray], bits: int) -> Iterator[bytes]:
+    """Yield blocks `(C, n)` as little-endian integers of a number of bits."""
+    top = 2 ** (bits - 1)
+    for block in blocks:
+        scaled = np.clip(np.round(block.T.astype(np.float64) * top), -top, top - 1)
+        octets = scaled.astype("<i4").reshape(-1, 1).view(np.uint8)
+        yield octets[:, : bits // 8].tobytes()
+
+
 def check_samples(reading: InputContainer, source: Path) -> None:
     """Check that the audio of an MXF file can be shifted, by its first packets.
 
@@ -68,11 +112,15 @@ def check_samples(reading: InputContainer, source: Path) -> None:
 
 def _frame_bytes(stream: av.AudioStream) -> int:
     """Return the bytes of one sample of all channels."""
+    return _bits(stream) // 8 * stream.codec_context.channels
+
+
+def _bits(stream: av.AudioStream) -> int:
     context = stream.codec_context
-    if context is None or not context.name.startswith("pcm_s"):
-        raise UnknownStructure("its audio is not linear PCM")
-    bits = int("".join(filter(str.isdigit, context.name)))
-    return context.channels * bits // 8
+    found = PCM.fullmatch(context.name) if context else None
+    if found is None:
+        raise UnknownStructure("its audio is not linear PCM of 16 to 32 bits")
+    return int(found[1])
 
 
 def _elements(

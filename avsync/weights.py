@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.request import urlopen
 
 from avsync.atomic import replacing, write_text
+from avsync.json_files import read_json
 from avsync.outputs import OutputKind, check_output
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ def _json_text(config: Mapping[str, Any]) -> str:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
     except FileNotFoundError as error:
         raise RuntimeError(f"there is no config {path} beside the weights") from error
     except (OSError, ValueError) as error:

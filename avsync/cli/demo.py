@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from avsync.atomic import replacing, write_text
+from avsync.json_files import read_json
 from avsync.media.writers.remux import shift_audio
 from avsync.outputs import HTML_REPORT, check_output, is_earlier_output, json_kind
 from avsync.pipelines.check.check_file import check
@@ -114,7 +115,7 @@ def _read_record(record: Path) -> dict[str, str]:
     if not record.is_file() or not is_earlier_output(record, DEMO_RECORD):
         return {}
     try:
-        return dict(json.loads(record.read_text("utf-8"))["files"])
+        return dict(read_json(record)["files"])
     except (ValueError, KeyError, TypeError):
         return {}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from avsync import weights as checkpoints
 from avsync.tasks.calibration import read_calibration
@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from torch import nn
 
 Model = TypeVar("Model")
+# Limits on the models of foreign configs: numbers beyond those in the weights, and what a tensor
+# counts for, so that a million layers are too many.
+SPARE_NUMBERS, NUMBERS_PER_TENSOR = 50_000_000, 1000
+FACTORIES = ("empty", "zeros", "ones", "full", "randn", "rand", "arange", "linspace")
+# What a config with other keys, types or values raises where the model is built.
+UNBUILDABLE = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
+)
+# Letters of an error of torch that are shown: it lists all tensors that do not fit.
+MAX_CAUSE = 400
 
 
 def list_models() -> tuple[ModelCard, ...]:
@@ -63,11 +74,13 @@ def create_model(
     if weights is None and not pretrained:
         return card.build(config or {})
     checkpoint = load_checkpoint(name, weights)
-    model = card.build({**checkpoint.config, **(config or {})})
+    model = _build_for(card, {**checkpoint.config, **(config or {})}, checkpoint, weights)
     try:
         model.load_state_dict(checkpoint.state_dict, strict=True)
     except RuntimeError as error:
-        raise RuntimeError(f"the weights do not fit model {name}: {error}") from error
+        cause = " ".join(str(error).split())[:MAX_CAUSE]
+        which = "the weights" if weights is None else f"the weights {weights}"
+        raise RuntimeError(f"{which} do not fit model {name}: {cause}") from error
     if checkpoint.calibration is not None:
         model.calibration = read_calibration(checkpoint.calibration)  # type: ignore[assignment]
     return model.eval()
@@ -100,6 +113,41 @@ def load_checkpoint(name: str, weights: str | Path | None = None) -> checkpoints
         )
     path = PRETRAINED / card.file
     return checkpoints.load(path, card.sha256, as_float32=True, config_sha256=card.config_sha256)
+
+
+def _build_for(
+    card: ModelCard,
+    config: Config,
+    checkpoint: "checkpoints.Checkpoint",
+    weights: str | Path | None,
+) -> "nn.Module":
+    """Build the model of a checkpoint, whose config may hold anything."""
+    from torch import Tensor
+    from torch.overrides import TorchFunctionMode
+
+    numbers = sum(tensor.numel() for tensor in checkpoint.state_dict.values())
+    left = [SPARE_NUMBERS + 4 * numbers]
+
+    class Bounded(TorchFunctionMode):
+        """Stop a config that builds far more than the weights hold, before it is filled."""
+
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            made = func(*args, **(kwargs or {}))
+            if isinstance(made, Tensor) and getattr(func, "__name__", "") in FACTORIES:
+                left[0] -= made.numel() + NUMBERS_PER_TENSOR
+                if left[0] < 0:
+                    raise ValueError("it describes a far larger model than the weights hold")
+            return made
+
+    try:
+        with Bounded():
+            return card.build(config)
+    except UNBUILDABLE as error:
+        beside = "" if weights is None else f" {Path(weights).with_suffix('.json')}"
+        cause = " ".join(str(error).split())[:MAX_CAUSE]
+        raise RuntimeError(f"the config{beside} does not fit model {card.name}: {cause}") from error
 
 
 def resolve_model(

@@ -10,7 +10,7 @@ import torch
 from avsync.atomic import replacing
 from avsync.audio.resampling import resample
 from avsync.data.corpora.audio_files import AudioFile
-from avsync.data.store.npy_items import ArrayFiles, read_header
+from avsync.data.store.npy_items import ArrayFiles, map_items, read_header
 from avsync.media.audio_reader import read_audio
 from avsync.media.probe import header_sample_rate
 from avsync.weights import sha256_of
@@ -45,7 +45,7 @@ class AudioCache:
 
     def add_array(self, path: str, sample_rate: int) -> str:
         """Return the .npy file `(N,)` of samples that another .npy file holds at `sample_rate`."""
-        return self._add(path, None, lambda: (np.load(path, allow_pickle=False), sample_rate))
+        return self._add(path, None, lambda: (np.array(map_items(path)), sample_rate))
 
     def read(self, cached: str, start: int, count: int) -> np.ndarray:
         """Read samples `(count,)` of a file that was added, zeros beyond its ends."""

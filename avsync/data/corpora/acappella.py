@@ -6,13 +6,13 @@ acappella_info: `train.csv` and the other splits, `splits.json`, `acapella_times
 """
 
 import csv
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from avsync.data.corpora.listing import ListedVideo, TimeRange, find_lists
+from avsync.json_files import read_json
 from avsync.timing import FPS
 
 SPLITS = ("train", "val_seen", "test_seen", "test_unseen")
@@ -133,8 +133,8 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        table = read_json(path)
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} must be {EXPECTED}: {error}") from error
     if not isinstance(table, dict) or not table:
         raise ValueError(f"{path} must be {EXPECTED}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from avsync.data.store.splits import source_name
+from avsync.json_files import read_text
 
 # GRID counts time in 25000ths of a second, and marks silence and short pauses like words.
 GRID_UNITS = 25000
@@ -58,8 +59,8 @@ def read_transcript(folder: Path, source: str) -> Transcript:
 
 def _read(path: Path, parse: Callable[[list[str]], Transcript]) -> Transcript:
     try:
-        transcript = parse(path.read_text(encoding="utf-8").splitlines())
-    except (ValueError, IndexError) as error:
+        transcript = parse(read_text(path).splitlines())
+    except (OSError, ValueError, IndexError) as error:
         raise ValueError(f"{path} is no transcript: {error}") from error
     if not transcript.words:
         raise ValueError(f"{path} is no transcript: it has no words")

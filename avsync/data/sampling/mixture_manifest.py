@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from avsync.data.sampling.mixtures import MixtureRow, Mixtures
+from avsync.json_files import parse_json, read_text
 from avsync.outputs import json_kind, write_output
 from avsync.tasks.separation.input_spec import SeparationSpec
 
 KIND = "avsync mixtures 1"
+MAX_NUMBER = 2**53
 MANIFEST = json_kind("a manifest of mixtures of avsync", "kind", "sample_rate", "samples")
 TYPES: dict[str, tuple[type, ...]] = {
     "target": (str,),
@@ -52,7 +54,10 @@ def read_manifest(path: str | Path, spec: SeparationSpec) -> list[MixtureRow]:
     Raises:
         ValueError: the file is damaged, or was made for another rate or length.
     """
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    try:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} must be a manifest of mixtures: {error}") from error
     header = _parse(path, lines[0] if lines else "", 1)
     if header != _header(spec):
         raise ValueError(f"{path} must begin with {_header(spec)}, got {header}")
@@ -71,14 +76,16 @@ def _header(spec: SeparationSpec) -> dict[str, Any]:
 
 def _row(path: str | Path, line: str, number: int) -> MixtureRow:
     given = _parse(path, line, number)
-    if set(given) != set(TYPES) or not all(isinstance(given[k], TYPES[k]) for k in TYPES):
+    valid = set(given) == set(TYPES) and all(isinstance(given[k], TYPES[k]) for k in TYPES)
+    numbers = [value for value in given.values() if isinstance(value, int | float)]
+    if not valid or not all(abs(value) < MAX_NUMBER for value in numbers):
         raise ValueError(f"{path} is damaged in line {number}: expected {', '.join(TYPES)}")
     return MixtureRow(**given)
 
 
 def _parse(path: str | Path, line: str, number: int) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        found = parse_json(line)
     except ValueError as error:
         raise ValueError(f"{path} is damaged in line {number}: {error}") from error
     return found if isinstance(found, dict) else {}

@@ -1,6 +1,8 @@
 """Targets of separation: faces and their voices, out of prepared stores."""
 
+import math
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +16,12 @@ from avsync.encoders.st_gcn import POINTS
 from avsync.tasks.input_spec import ClipSpec
 from avsync.tasks.separation.input_spec import SeparationSpec
 from avsync.timing import FPS
+
+# What reading a damaged or foreign .npz file raises.
+DAMAGED = (
+    *(OSError, ValueError, KeyError, EOFError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 class FaceSource(NamedTuple):
@@ -83,12 +91,17 @@ class SeparationTargets:
         """
         path, shape = self.landmark_files[clip], (self.lengths[clip], POINTS, 2)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                found = arrays["landmarks"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            found = _read_landmarks(path, shape)
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            NotImplementedError,
+            EOFError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
             raise RuntimeError(f"{path} is missing or damaged: {error}") from error
-        if found.shape != shape:
-            raise RuntimeError(f"landmarks in {path} must be {shape}, got {found.shape}")
         if not np.isfinite(found).all():
             raise RuntimeError(f"landmarks in {path} must be zeros where none was found, not NaN")
         return found[start : start + count].astype(np.float32)
@@ -126,3 +139,18 @@ def _windows(source: FaceSource, spec: SeparationSpec) -> ClipWindows | None:
         audio_until_s=0.0,
     )
     return ClipWindows(source.store, source.indices, clip_spec)
+
+
+def _read_landmarks(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Read the array of a .npz file, after its header: it may claim, or unpack to, terabytes."""
+    with zipfile.ZipFile(path) as archive, archive.open("landmarks.npy") as member:
+        version = np.lib.format.read_magic(member)
+        if version != (1, 0):
+            raise ValueError(f"landmarks.npy must be of format 1.0, got {version}")
+        found, in_columns, dtype = np.lib.format.read_array_header_1_0(member)
+        if found != shape:
+            raise RuntimeError(f"landmarks in {path} must be {shape}, got {found}")
+        if in_columns or dtype.kind != "f":
+            raise ValueError(f"landmarks.npy must hold floats, got {dtype}")
+        data = member.read(math.prod(shape) * dtype.itemsize)
+        return np.frombuffer(data, dtype).reshape(shape)

@@ -61,8 +61,11 @@ def read_clean_lists(paths: Sequence[str | Path]) -> CleanList:
     for path in paths:
         try:
             with open(path, newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-        except (OSError, UnicodeDecodeError) as error:
+                table = csv.DictReader(file)
+                rows = list(table)
+                if not {"clip", "action"} <= set(table.fieldnames or ()):
+                    raise ValueError("it has no columns clip and action")
+        except (OSError, ValueError, csv.Error) as error:
             raise ValueError(f"clean must name a table of clips, got {path}: {error}") from error
         for number, row in enumerate(rows, start=2):
             clip, action = row.get("clip"), row.get("action")

@@ -5,6 +5,7 @@ process may hold handles. What is mapped once stays so: nothing is opened twice,
 clips are drawn.
 """
 
+import io
 import math
 from functools import lru_cache
 from io import FileIO
@@ -99,7 +100,10 @@ def read_header(path: str) -> NpyHeader:
             raise RuntimeError(f"{path} is damaged: {error}") from error
         if in_columns or dtype.hasobject or not shape:
             raise RuntimeError(f"{path} is damaged: no plain array of items")
-        return NpyHeader(shape, dtype, file.tell(), dtype.itemsize * math.prod(shape[1:]))
+        item_bytes, offset = dtype.itemsize * math.prod(shape[1:]), file.tell()
+        if offset + shape[0] * item_bytes > file.seek(0, io.SEEK_END):
+            raise RuntimeError(f"{path} is cut short: its header claims {shape} items")
+        return NpyHeader(shape, dtype, offset, item_bytes)
 
 
 def max_open_files() -> int:

@@ -6,7 +6,6 @@ STORE/clips/SOURCE/source.json    record of one source file; its folder is writt
 STORE/clips/SOURCE/TRACK/*.npy    the arrays of a clip
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from avsync.data.store.records import ClipInfo
+from avsync.json_files import parse_json, read_text
 from avsync.timing import FPS, SAMPLES_PER_FRAME
 
 CROP_SIZE = 96
@@ -167,9 +167,13 @@ def samples_in(frames: int, sample_rate: int) -> int:
 
 def _read_rows(table: Path) -> list[ClipInfo]:
     rows = []
-    for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = read_text(table).splitlines()
+    except (OSError, ValueError) as error:
+        raise RuntimeError(f"{table} is damaged: {error}") from error
+    for number, line in enumerate(lines, start=1):
         try:
-            row = ClipInfo.from_json(json.loads(line))
+            row = ClipInfo.from_json(parse_json(line))
         except ValueError as error:
             raise RuntimeError(f"{table} is damaged in line {number}") from error
         safe = SAFE_NAME.fullmatch(row.id) and row.id.rpartition(".")[2].isdigit()
@@ -182,7 +186,8 @@ def _read_rows(table: Path) -> list[ClipInfo]:
 def _map(path: Path, name: str) -> np.ndarray:
     item_shape, dtype = ARRAYS[name]
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        # Of a zip archive np.load returns the members, whatever the name of the file.
+        array = np.lib.format.open_memmap(path, mode="r")
     except (FileNotFoundError, EOFError, ValueError) as error:
         raise RuntimeError(f"{path} is missing or damaged: {error}") from error
     except OSError as error:

@@ -7,6 +7,7 @@ from avsync.timing import FPS
 # Keys that a row of `clips.jsonl` must have, with their types; others are ignored.
 CLIP_INFO_TYPES = {"id": str, "source": str, "speaker": str, "track": int, "frames": int}
 CLIP_INFO_TYPES |= {"start_s": float, "face_px": float, "score": float, "sample_rate": int}
+MAX_NUMBER = 2**53
 REJECTED_COLUMNS = ("source", "track", "start_s", "duration_s", "reason", "detail")
 
 
@@ -115,6 +116,9 @@ def _checked(document: Any, types: dict[str, type]) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError(f"expected {', '.join(types)}, got {type(document).__name__}")
     for name, kind in types.items():
-        if not isinstance(document.get(name), kind):
-            raise ValueError(f"{name} must be {kind.__name__}, got {document.get(name)!r}")
+        value = document.get(name)
+        # True is an int for Python, and NaN and 1e999 are numbers of its JSON.
+        finite = not isinstance(value, int | float) or abs(value) < MAX_NUMBER
+        if not isinstance(value, kind) or isinstance(value, bool) or not finite:
+            raise ValueError(f"{name} must be {kind.__name__}, got {value!r}")
     return {name: document[name] for name in types}

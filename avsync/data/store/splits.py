@@ -6,6 +6,7 @@ from typing import Any
 
 from avsync.atomic import write_text
 from avsync.data.store.reader import Store
+from avsync.json_files import read_json
 
 SPLITS_FILE = "splits.json"
 
@@ -28,6 +29,8 @@ def clips_of_split(store: Store, splits: str | Path | None, split: str) -> list[
     if not isinstance(names.get(split), list):
         known = ", ".join(names) or "none"
         raise ValueError(f"split must be one of {known} of {splits}, got {split!r}")
+    if not all(isinstance(name, str) for name in names[split]):
+        raise ValueError(f"split {split!r} of {splits} must be a list of names")
     wanted = set(names[split])
     indices = [i for i, row in enumerate(store.rows) if not wanted.isdisjoint(_names(row.source))]
     if not indices:
@@ -57,7 +60,7 @@ def update_splits(store: Path, names: dict[str, list[str]]) -> Path:
     known: dict[str, list[str]] = {}
     if path.exists():
         try:
-            known = dict(json.loads(path.read_text(encoding="utf-8")))
+            known = dict(read_json(path))
         except (OSError, ValueError, TypeError) as error:
             raise RuntimeError(f"{path} is damaged: {error}") from error
     write_text(path, json.dumps(known | names, indent=1) + "\n")
@@ -77,7 +80,7 @@ def _names(source: str) -> set[str]:
 
 def _read(splits: str | Path) -> dict[str, Any]:
     try:
-        names = json.loads(Path(splits).read_text(encoding="utf-8"))
+        names = read_json(splits)
     except (OSError, ValueError) as error:
         raise ValueError(f"splits must be a JSON file of names, got {splits}: {error}") from error
     return names if isinstance(names, dict) else {}

@@ -28,6 +28,7 @@ from avsync.data.store.reader import (
 )
 from avsync.data.store.records import REJECTED_COLUMNS, SourceRecord
 from avsync.escaping import csv_cell
+from avsync.json_files import read_json
 from avsync.outputs import check_output, csv_kind, json_kind
 
 NPY_HEADER_BYTES = 128
@@ -230,6 +231,6 @@ def _records(store: Path) -> Iterator[tuple[str, SourceRecord]]:
         if path.parent.name.startswith("."):
             continue
         try:
-            yield path.parent.name, SourceRecord.from_json(json.loads(path.read_text("utf-8")))
+            yield path.parent.name, SourceRecord.from_json(read_json(path))
         except (OSError, ValueError):
             continue

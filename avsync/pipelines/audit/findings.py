@@ -1,6 +1,7 @@
 """Findings of an audit: what in a set of clips will affect training, one line each."""
 
 import csv
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -164,5 +165,12 @@ def _read_rejected(folder: Path) -> list[dict[str, str]]:
     table = folder / REJECTED_TABLE
     if not table.is_file():
         return []
-    with open(table, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        with open(table, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        lengths_s = [float(row["duration_s"] or 0) for row in rows]
+        if not all(row["reason"] for row in rows) or not all(map(math.isfinite, lengths_s)):
+            raise ValueError("a row has no reason or no duration")
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise RuntimeError(f"{table} must be the table of a store: {error!r}") from error
+    return rows

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from avsync.atomic import replacing
+from avsync.json_files import parse_json
 from avsync.locks import locked
 from avsync.outputs import OutputKind
 from avsync.scoring.result import (
@@ -181,8 +182,8 @@ def file_fingerprint(path: Path) -> Fingerprint:
 def _parsed(text: bytes) -> dict[str, Any] | None:
     """Return the object of a line if it has the keys of a result, else None."""
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
+        document = parse_json(text.decode("utf-8"))
+    except ValueError:
         return None
     keys = ("file", "status", "made_of", "schema")
     if not isinstance(document, dict) or not all(key in document for key in keys):
@@ -196,8 +197,8 @@ def _may_be_cut(text: bytes) -> bool:
     if not text.startswith(BEGINNING[: len(text)]):
         return False
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):
+        parse_json(text.decode("utf-8"))
+    except ValueError:
         return True
     return _parsed(text) is not None
 

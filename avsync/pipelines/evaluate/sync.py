@@ -24,6 +24,7 @@ from avsync.evaluation.sync_accuracy import (
     bootstrap_interval,
     measure_clips,
 )
+from avsync.json_files import read_text
 from avsync.metrics.sync_accuracy import CANDIDATES
 from avsync.outputs import check_output, json_kind, write_output
 from avsync.pipelines.check.check_file import resolve_sync_model
@@ -149,11 +150,14 @@ def read_words(folder: str | Path) -> Words:
         raise ValueError(f"alignments must be a folder of .align files, got {folder}")
     words = {}
     for path in paths:
-        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
-        spoken = [row for row in rows if len(row) == 3 and row[2] not in SILENT_WORDS]
-        if spoken:
-            first_s, last_s = int(spoken[0][0]), int(spoken[-1][1])
-            words[path.stem] = (first_s / ALIGNMENT_RATE, last_s / ALIGNMENT_RATE)
+        try:
+            rows = [line.split() for line in read_text(path).splitlines()]
+            spoken = [row for row in rows if len(row) == 3 and row[2] not in SILENT_WORDS]
+            if spoken:
+                first_s, last_s = int(spoken[0][0]), int(spoken[-1][1])
+                words[path.stem] = (first_s / ALIGNMENT_RATE, last_s / ALIGNMENT_RATE)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} must have lines of START END WORD: {error}") from error
     return words
 
 

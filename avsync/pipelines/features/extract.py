@@ -16,6 +16,7 @@ from torch import nn
 from avsync.atomic import partial_path, replacing, write_text
 from avsync.data.store.reader import CLIPS_TABLE, PreparedClip, Store
 from avsync.faces.detector import FaceDetector, find_detector
+from avsync.json_files import parse_json, read_json, read_text
 from avsync.locks import locked
 from avsync.media.container import UnreadableMedia
 from avsync.outputs import OutputKind, check_output, json_kind
@@ -179,17 +180,17 @@ def _resume(output: Path, about: dict[str, str]) -> set[str]:
             raise FileExistsError(f"{index} exists, but {settings} does not: choose another output")
         write_text(settings, json.dumps(about, indent=1) + "\n")
     try:
-        found = json.loads(settings.read_text(encoding="utf-8"))
-        lines = index.read_text(encoding="utf-8").splitlines() if index.is_file() else []
+        found = read_json(settings)
+        lines = read_text(index).splitlines() if index.exists() else []
         # The line that a killed run was writing last is incomplete: its source is done again.
-        whole = [line for line in lines if line.endswith("}")]
-        done = {json.loads(line)["key"] for line in whole}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        whole = lines[:-1] if lines and not lines[-1].endswith("}") else lines
+        done = {parse_json(line)["key"] for line in whole}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RuntimeError(
             f"{output} must hold features.json and index.jsonl of avsync features, got: {error!r}"
         ) from error
-    if not isinstance(found, dict):
-        raise RuntimeError(f"{settings} must be a JSON object, got {type(found).__name__}")
+    if not isinstance(found, dict) or set(found) != set(about):
+        raise RuntimeError(f"{settings} must be a JSON object with {', '.join(about)}")
     if found != about:
         there, asked = (", ".join(f"{k} {v}" for k, v in e.items() if v) for e in (found, about))
         raise ValueError(f"output {output} holds features of {there}, not of {asked}")

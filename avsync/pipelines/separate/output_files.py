@@ -1,6 +1,5 @@
 """Read the audio of the source, and write the voices and the rest as WAV files."""
 
-import json
 import re
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from avsync.json_files import read_json
 from avsync.media.audio_reader import read_audio
 from avsync.media.probe import MediaInfo, probe_audio
 from avsync.media.writers.wav_writer import WavWriter
@@ -147,7 +147,7 @@ def check_unchanged(paths: Iterable[Path], overwrite: bool) -> None:
 def _recorded(record: Path) -> list[str]:
     """Return the file names in an earlier JSON, only those of its own folder."""
     try:
-        earlier = json.loads(record.read_text("utf-8"))
+        earlier = read_json(record)
         names = [name for voice in earlier["voices"] for name in (voice["file"], voice["video"])]
     except (OSError, ValueError, KeyError, TypeError):
         return []

@@ -9,6 +9,7 @@ from torch import nn
 
 from avsync import weights as checkpoints
 from avsync.atomic import replacing
+from avsync.convert.torch_file import load_torch_file
 from avsync.tasks.card import Config
 from avsync.tasks.registry import create_model
 
@@ -53,17 +54,19 @@ class RunState:
         for unfinished in self.path.parent.glob(f".{self.path.stem}.*.part{self.path.suffix}"):
             # Left by a run that was killed while it saved.
             unfinished.unlink(missing_ok=True)
-        if not self.path.is_file():
+        if not self.path.exists():
             return 0
         try:
-            state = torch.load(self.path, weights_only=True, map_location="cpu")
+            # Nothing in it is executed, and it cannot unpack to more than it is.
+            state = load_torch_file(self.path)
             for name, component in self.components.items():
                 component.load_state_dict(state[name])
-        except (RuntimeError, KeyError, ValueError) as error:
+            return int(state["step"])
+        except (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+            cause = " ".join(str(error).split())
             raise RuntimeError(
-                f"{self.path} does not fit this run; choose another output, or remove it: {error}"
+                f"{self.path} does not fit this run; choose another output, or remove it: {cause}"
             ) from error
-        return int(state["step"])
 
 
 class InitialModel(NamedTuple):

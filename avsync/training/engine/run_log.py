@@ -156,10 +156,13 @@ def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
     """Return the lines up to a step, without one that a killed run left incomplete."""
     if not path.is_file():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    complete = [row for row in rows if row["step"].isdecimal() and row["seconds"]]
-    return [row for row in complete if int(row["step"]) <= step]
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        complete = [row for row in rows if (row["step"] or "").isdecimal() and row["seconds"]]
+        return [row for row in complete if int(row["step"]) <= step and float(row["seconds"]) >= 0]
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise RuntimeError(f"{path} must be the log of a run: {error!r}") from error
 
 
 def _tensorboard_writer(folder: Path, first: int) -> Any:

@@ -92,15 +92,7 @@ class SeparationTargets:
         path, shape = self.landmark_files[clip], (self.lengths[clip], POINTS, 2)
         try:
             found = _read_landmarks(path, shape)
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            NotImplementedError,
-            EOFError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+        except DAMAGED as error:
             raise RuntimeError(f"{path} is missing or damaged: {error}") from error
         if not np.isfinite(found).all():
             raise RuntimeError(f"landmarks in {path} must be zeros where none was found, not NaN")
@@ -150,7 +142,7 @@ def _read_landmarks(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
         found, in_columns, dtype = np.lib.format.read_array_header_1_0(member)
         if found != shape:
             raise RuntimeError(f"landmarks in {path} must be {shape}, got {found}")
-        if in_columns or dtype.kind != "f":
-            raise ValueError(f"landmarks.npy must hold floats, got {dtype}")
+        if in_columns or dtype.kind not in "fiu":
+            raise ValueError(f"landmarks.npy must hold numbers, got {dtype}")
         data = member.read(math.prod(shape) * dtype.itemsize)
         return np.frombuffer(data, dtype).reshape(shape)

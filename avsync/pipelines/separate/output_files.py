@@ -1,5 +1,6 @@
 """Read the audio of the source, and write the voices and the rest as WAV files."""
 
+import math
 import re
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack
@@ -11,12 +12,18 @@ import numpy as np
 
 from avsync.json_files import read_json
 from avsync.media.audio_reader import read_audio
+from avsync.media.container import UnreadableMedia
 from avsync.media.probe import MediaInfo, probe_audio
 from avsync.media.writers.wav_writer import WavWriter
 from avsync.outputs import check_output
 from avsync.pipelines.separate.overlap_add import SeparatedBlock
 from avsync.pipelines.separate.result import RECORD, SEPARATION_JSON
 
+# Samples of float audio beyond this (120 dB over full scale), infinite ones and NaN are damage. A
+# file of which more than this share is damaged is not separated.
+MAX_SAMPLE, MAX_INVALID_SHARE = 1e6, 0.01
+# Seconds after the last frame from which digital silence is not written.
+SILENCE_AFTER_S = 60.0
 OUTPUT_STEM = re.compile(r"voice_\d+|rest")
 
 
@@ -30,6 +37,7 @@ class SourceAudio(NamedTuple):
         origin_s: where reading starts, on the file's clock.
         lead_s: whole seconds from there to the first frame.
         skipped_samples: samples from there to the start of the track, which are not written.
+        video_s: time of the last frame, in seconds from the first one.
     """
 
     path: str
@@ -38,6 +46,7 @@ class SourceAudio(NamedTuple):
     origin_s: float
     lead_s: int
     skipped_samples: int
+    video_s: float = math.inf
 
     @staticmethod
     def from_media(info: MediaInfo) -> "SourceAudio":
@@ -57,8 +66,28 @@ class SourceAudio(NamedTuple):
         return self.skipped_samples / self.sample_rate - self.lead_s
 
     def blocks(self) -> Generator[np.ndarray]:
-        """Yield all of the audio in blocks `(C, n)`."""
-        return read_audio(self.path, self.origin_s, self.sample_rate, mono=False)
+        """Yield all of the audio in blocks `(C, n)`, invalid samples as zeros.
+
+        Silence long after the video ends it: timestamps with gaps would make hours of it.
+
+        Raises:
+            UnreadableMedia: at the end, if too many samples are invalid.
+        """
+        given = invalid = 0
+        most = (self.lead_s + self.video_s + SILENCE_AFTER_S) * self.sample_rate
+        for block in read_audio(self.path, self.origin_s, self.sample_rate, mono=False):
+            if given > most and not block.any():
+                break
+            given += block.shape[1]
+            # NaN compares as False.
+            valid = np.abs(block) < MAX_SAMPLE
+            if not valid.all():
+                invalid += int((~valid).any(0).sum())
+                block = np.where(valid, block, np.float32(0))
+            yield block
+        if invalid > MAX_INVALID_SHARE * given:
+            share = f"{100 * invalid / given:.1f} %"
+            raise UnreadableMedia("damaged", f"{share} of the audio samples are not valid numbers")
 
 
 class WrittenAudio(NamedTuple):

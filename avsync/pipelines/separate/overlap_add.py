@@ -249,6 +249,8 @@ def separate_chunk(
             tokens = model.encode_video(frames)  # type: ignore[attr-defined]
             tokens = tokens.expand(len(mixture), *tokens.shape[1:])
         estimate = model.separate(mixture * (PEAK / peak), tokens)
+        if not estimate.isfinite().all():
+            raise RuntimeError(f"{type(model).__name__} gave voices that are not finite numbers")
         voice[:] = estimate.float().cpu().numpy() * (peak / PEAK) * face.gain
     return voices
 

@@ -217,7 +217,8 @@ def _separate_media(
     if not info.audio:
         raise UnreadableMedia("no_audio_stream", "the file has no audio")
     if detector is None:
-        return _write_output(blank, info, model, NoFaces(), [], writing, report)
+        audio = SourceAudio.from_media(info)
+        return _write_output(blank, info, audio, model, NoFaces(), [], writing, report)
     tracking = CropStream(info, model.spec, detector, wanted=())
     for tick in tracking:
         if info.duration_s and tick.number % FPS == 0:
@@ -234,12 +235,14 @@ def _separate_media(
     ticks = cast(Any, iter(CropStream(info, model.spec, detector, chosen_tracks, cut)))
     with closing(ticks):
         faces = CroppedFaces(people, ticks, tracking.ticks / FPS)
-        return _write_output(blank, info, model, faces, people, writing, report)
+        audio = SourceAudio.from_media(info)._replace(video_s=tracking.ticks / FPS)
+        return _write_output(blank, info, audio, model, faces, people, writing, report)
 
 
 def _write_output(
     blank: SeparationResult,
     info: MediaInfo,
+    audio: SourceAudio,
     model: Separator,
     faces: FaceStream,
     people: Sequence[PersonTracks],
@@ -247,7 +250,7 @@ def _write_output(
     report: ProgressCallback,
 ) -> SeparationResult:
     mux, overwrite = writing
-    audio, folder = SourceAudio.from_media(info), Path(blank.output)
+    folder = Path(blank.output)
     numbers = [person.number for person in people] or [0]
     names = [f"voice_{number}.wav" for number in numbers]
     videos = [_video_path(blank, number, info) for number in numbers if mux]

@@ -319,3 +319,76 @@ def test_wrong_arguments_and_missing_models_are_refused_before_the_file_is_read(
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match=r"output must be a folder, but .*file is a file"):
         separate("none.mp4", tmp_path / "file", model=Share())
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Make the reader of the audio give these blocks after those of the file."""
+
+    def give(change=lambda block: block, tail=()):
+        def blocks(*arguments, **options):
+            yield from map(change, read_audio(*arguments, **options))
+            yield from tail
+
+        monkeypatch.setattr("avsync.pipelines.separate.output_files.read_audio", blocks)
+
+    return give
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38])
+def test_invalid_samples_are_zeros_and_no_output_has_any(duet, tmp_path, given, bad):
+    def spoil(block):
+        block = block.copy()
+        block[:, ::1000] = bad
+        return block
+
+    given(spoil)
+    result = separate(duet, tmp_path, model=Brightness(), detector=BOTH)
+    assert result.status == "ok"
+    parts = [wav(tmp_path, name) for name in ("voice_0.wav", "voice_1.wav", "rest.wav")]
+    assert np.isfinite(parts).all() and np.abs(parts).max() < 2
+    total, mixture = sum(parts), audio_of(duet, sample_rate=None)
+    assert np.mean(np.abs(total - mixture) < 1e-6) > 0.998
+
+
+def test_audio_of_mostly_invalid_samples_is_unreadable_and_nothing_is_written(
+    duet, tmp_path, given
+):
+    given(lambda block: np.where(np.arange(block.shape[1]) % 20, block, np.float32(np.nan)))
+    result = separate(duet, tmp_path / "out", model=Brightness(), detector=BOTH)
+    assert (result.status, result.reason) == ("unreadable", "damaged")
+    assert result.detail.startswith("5.0 % of the audio samples are not valid numbers")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_model_that_gives_no_numbers_is_named_and_nothing_is_written(duet, tmp_path):
+    with pytest.raises(RuntimeError, match="Share gave voices that are not finite numbers"):
+        separate(duet, tmp_path / "out", model=Share(np.nan))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_hours_of_silence_after_the_video_are_not_written(duet, tmp_path, given):
+    silence = np.zeros((2, 44100), np.float32)
+    given(tail=(silence for _ in range(300)))
+    result = separate(duet, tmp_path, model=Brightness(), detector=BOTH)
+    assert 60 < result.duration_s < 70
+
+
+def test_audio_after_the_video_is_written_however_long(duet, tmp_path, given):
+    tone = np.full((2, 44100), 0.1, np.float32)
+    given(tail=(tone for _ in range(80)))
+    assert separate(duet, tmp_path, model=Brightness(), detector=BOTH).duration_s == 84
+
+
+@pytest.mark.parametrize("name", ["voice_0.wav", "voice_3.mkv", "rest.wav", "separation.json"])
+def test_files_of_these_names_are_not_replaced_without_overwrite(duet, tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=f"{name} exists already and is not overwritten"):
+        separate(duet, tmp_path, model=Share())
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_link_to_the_video_in_the_output_is_not_replaced(duet, tmp_path):
+    (tmp_path / "voice_0.mkv").symlink_to(duet)
+    with pytest.raises(ValueError, match="an output must not replace an input"):
+        separate(duet, tmp_path, model=Share(), overwrite=True)

@@ -67,6 +67,22 @@ def csv_kind(name: str, *columns: str) -> OutputKind:
     return OutputKind(name, recognises)
 
 
+def any_kind(name: str, *kinds: OutputKind) -> OutputKind:
+    """Return the kind of files that are of one of these."""
+    return OutputKind(name, lambda head: any(kind.recognises(head) for kind in kinds))
+
+
+# The JSON of the commands; that of one may replace that of another.
+JSON_OUTPUT = any_kind(
+    "a JSON output of avsync",
+    json_kind("check", "schema", "files"),
+    json_kind("separate", "schema", "output", "voices"),
+    json_kind("talk", "schema", "generated", "speakers"),
+    json_kind("evaluate sync", "model", "data", "protocol"),
+    json_kind("evaluate lipread", "schema", "weights", "streams"),
+    json_kind("evaluate separation", "schema", "references", "bss_eval"),
+    json_kind("evaluate talking", "schema", "judges"),
+)
 HTML_REPORT = OutputKind("a report of avsync", lambda head: GENERATOR in head[:4096])
 
 

@@ -27,7 +27,7 @@ from avsync.cli.arguments import (
     say,
     with_config,
 )
-from avsync.outputs import HTML_REPORT, OutputFile, check_outputs, write_output
+from avsync.outputs import HTML_REPORT, JSON_OUTPUT, OutputFile, check_outputs, write_output
 from avsync.tasks.registry import model_card
 from avsync.timing import DEFAULT_PROFILE, tolerance
 
@@ -85,7 +85,7 @@ def check(
 
     videos = find_videos(files)
     outputs = [
-        OutputFile("--json", path_of(json), tables.JSON_RESULTS),
+        OutputFile("--json", path_of(json), JSON_OUTPUT),
         OutputFile("--jsonl", jsonl, JSONL_RESULTS),
         OutputFile("--csv", csv, tables.CSV_RESULTS),
         OutputFile("--html", html, HTML_REPORT),
@@ -314,7 +314,7 @@ def talk(
     from avsync.pipelines.talk.talk_file import talk as run
 
     inputs = with_config([face, audio], weights)
-    record = OutputFile("--json", path_of(json), words.TALK_JSON)
+    record = OutputFile("--json", path_of(json), JSON_OUTPUT)
     check_outputs([record], [*inputs, output], overwrite=overwrite)
     with progress_bar(face.name) as progress:
         done = run(
@@ -334,5 +334,5 @@ def talk(
         return words.exit_code(done)
     say(words.sentence(done))
     if json is not None:
-        write_output(json, text, words.TALK_JSON, [*inputs, output], overwrite=overwrite)
+        write_output(json, text, JSON_OUTPUT, [*inputs, output], overwrite=overwrite)
     return words.exit_code(done)

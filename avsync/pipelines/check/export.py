@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from avsync.escaping import csv_cell
-from avsync.outputs import csv_kind, json_kind, write_output
+from avsync.outputs import JSON_OUTPUT, csv_kind, write_output
 from avsync.pipelines.check.messages import describe_result
 from avsync.scoring.result import CheckResult
 from avsync.scoring.result_json import to_json
@@ -40,7 +40,6 @@ COLUMNS = (
 )
 
 # By these an earlier output is recognised, which may be replaced.
-JSON_RESULTS = json_kind("the JSON of an avsync check", "schema", "files")
 CSV_RESULTS = csv_kind("the table of an avsync check", "file", "status", "verdict", "offset_ms")
 
 # Names of verdicts in the summary. A fault over time is named instead of its verdict.
@@ -94,7 +93,7 @@ def write_json(
         ValueError: it is one of the checked files.
     """
     inputs = [result.file for result in results]
-    write_output(path, json_text(results), JSON_RESULTS, inputs, overwrite=overwrite)
+    write_output(path, json_text(results), JSON_OUTPUT, inputs, overwrite=overwrite)
 
 
 def write_csv(results: Sequence[CheckResult], path: str | Path, *, overwrite: bool = False) -> None:

@@ -14,7 +14,7 @@ from avsync.data.store.reader import PreparedClip, Store
 from avsync.data.store.splits import clips_of_split
 from avsync.extras import require_extra
 from avsync.metrics.word_error_rate import count_word_errors
-from avsync.outputs import check_output, json_kind, write_output
+from avsync.outputs import JSON_OUTPUT, check_output, write_output
 from avsync.pipelines.check.messages import printable
 from avsync.pipelines.evaluate.lip_reader_runner import (
     READER_INPUTS,
@@ -32,7 +32,6 @@ from avsync.pipelines.progress import progress_bar
 from avsync.tasks.lipreading.lip_reader import LipReader
 
 SCHEMA = 1
-LIPREAD_JSON = json_kind("the JSON of an avsync evaluate lipread", "schema", "weights", "streams")
 # Substitutions that the table prints.
 MAX_CONFUSED = 5
 INPUT_NAMES = {"video": "the lips alone", "audio": "the speech alone", "both": "lips and speech"}
@@ -94,7 +93,7 @@ def evaluate_lipread(evaluation: LipreadEvaluation) -> dict[str, Any]:
     require_extra("evaluate", "avsync evaluate lipread", ("jiwer",))
     inputs = [path for path in (evaluation.weights, evaluation.splits) if path is not None]
     if evaluation.json is not None:
-        check_output(evaluation.json, LIPREAD_JSON, inputs, overwrite=evaluation.overwrite)
+        check_output(evaluation.json, JSON_OUTPUT, inputs, overwrite=evaluation.overwrite)
     store = Store(evaluation.data)
     indices = clips_of_split(store, evaluation.splits, evaluation.split)
     if not indices:
@@ -123,7 +122,7 @@ def evaluate_lipread(evaluation: LipreadEvaluation) -> dict[str, Any]:
     }
     if evaluation.json is not None:
         text = json.dumps(figures, indent=2, allow_nan=False) + "\n"
-        write_output(evaluation.json, text, LIPREAD_JSON, inputs, overwrite=evaluation.overwrite)
+        write_output(evaluation.json, text, JSON_OUTPUT, inputs, overwrite=evaluation.overwrite)
     return figures
 
 

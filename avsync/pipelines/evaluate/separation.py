@@ -18,14 +18,11 @@ from avsync.media.container import UnreadableMedia
 from avsync.media.probe import header_sample_rate
 from avsync.metrics.bss_eval import FILTER_LENGTH
 from avsync.metrics.separation import BssOptions, SeparationScores, score_sources
-from avsync.outputs import check_output, json_kind, write_output
+from avsync.outputs import JSON_OUTPUT, check_output, write_output
 from avsync.pipelines.check.messages import UNREADABLE, printable
 from avsync.pipelines.progress import progress_bar
 
 SCHEMA = 1
-SEPARATION_JSON = json_kind(
-    "the JSON of an avsync evaluate separation", "schema", "references", "bss_eval"
-)
 # Name of the mixture among the references, and key of the estimate among the waveforms.
 MIXTURE, ESTIMATE = "mixture", ""
 VOICES = ("voice*", "target*", "second*", "vocals*", "singer*", "speaker*")
@@ -117,7 +114,7 @@ def evaluate_separation(evaluation: SeparationEvaluation) -> list[SourceScores]:
     folders = {name: _audio_files(evaluation.estimates / name) for name in mixtures}
     inputs = [path for files in (*mixtures.values(), *folders.values()) for path in files.values()]
     if evaluation.json is not None:
-        check_output(evaluation.json, SEPARATION_JSON, inputs, overwrite=evaluation.overwrite)
+        check_output(evaluation.json, JSON_OUTPUT, inputs, overwrite=evaluation.overwrite)
     rows: list[SourceScores] = []
     with progress_bar("evaluating") as report:
         for number, (name, references) in enumerate(mixtures.items(), start=1):
@@ -130,7 +127,7 @@ def evaluate_separation(evaluation: SeparationEvaluation) -> list[SourceScores]:
         )
     if evaluation.json is not None:
         text = json.dumps(evaluation_json(evaluation, rows), indent=2, allow_nan=False) + "\n"
-        write_output(evaluation.json, text, SEPARATION_JSON, inputs, overwrite=evaluation.overwrite)
+        write_output(evaluation.json, text, JSON_OUTPUT, inputs, overwrite=evaluation.overwrite)
     return rows
 
 

@@ -26,14 +26,13 @@ from avsync.evaluation.sync_accuracy import (
 )
 from avsync.json_files import read_text
 from avsync.metrics.sync_accuracy import CANDIDATES
-from avsync.outputs import check_output, json_kind, write_output
+from avsync.outputs import JSON_OUTPUT, check_output, write_output
 from avsync.pipelines.check.check_file import resolve_sync_model
 from avsync.pipelines.evaluate.lip_reader_runner import join_names
 from avsync.pipelines.progress import ProgressCallback, progress_bar
 from avsync.scoring.embeddings import SyncModel
 from avsync.tasks.calibration import calibration_of
 
-SYNC_JSON = json_kind("the JSON of an avsync evaluate sync", "model", "data", "protocol")
 CONTEXTS = (5, 9, 15, 25)
 TOLERANCES = (1, 5)
 # GRID's alignments count 25000 units a second.
@@ -102,7 +101,7 @@ def evaluate_sync(evaluation: SyncEvaluation, model: SyncModel | None = None) ->
     """
     inputs = [path for path in (evaluation.weights, evaluation.splits) if path is not None]
     if evaluation.json is not None:
-        check_output(evaluation.json, SYNC_JSON, inputs, overwrite=evaluation.overwrite)
+        check_output(evaluation.json, JSON_OUTPUT, inputs, overwrite=evaluation.overwrite)
     store = Store(evaluation.data)
     indices = clips_of_split(store, evaluation.splits, evaluation.split)
     if not indices:
@@ -114,7 +113,7 @@ def evaluate_sync(evaluation: SyncEvaluation, model: SyncModel | None = None) ->
         figures = _measure(evaluation, name, sync_model, clips)
     if evaluation.json is not None:
         text = json.dumps(figures, indent=2) + "\n"
-        write_output(evaluation.json, text, SYNC_JSON, inputs, overwrite=evaluation.overwrite)
+        write_output(evaluation.json, text, JSON_OUTPUT, inputs, overwrite=evaluation.overwrite)
     return figures
 
 

@@ -16,7 +16,7 @@ from avsync.extras import require_extra
 from avsync.faces.detector import find_detector
 from avsync.media.container import UnreadableMedia
 from avsync.metrics.word_error_rate import count_word_errors
-from avsync.outputs import OutputFile, check_outputs, json_kind, write_output
+from avsync.outputs import JSON_OUTPUT, OutputFile, check_outputs, write_output
 from avsync.pipelines.check.batch import find_videos
 from avsync.pipelines.check.check_file import load_model
 from avsync.pipelines.check.messages import UNREADABLE, printable
@@ -41,7 +41,6 @@ from avsync.pipelines.talk.talk_file import load_talking_face
 from avsync.tasks.registry import model_card
 
 SCHEMA = 1
-TALKING_JSON = json_kind("the JSON of an avsync evaluate talking", "schema", "judges")
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ def evaluate_talking(evaluation: TalkingEvaluation) -> dict[str, Any]:
         judges.sheet.write(inputs, overwrite=evaluation.overwrite)
     if evaluation.json is not None:
         text = json.dumps(figures, indent=2, allow_nan=False) + "\n"
-        write_output(evaluation.json, text, TALKING_JSON, inputs, overwrite=evaluation.overwrite)
+        write_output(evaluation.json, text, JSON_OUTPUT, inputs, overwrite=evaluation.overwrite)
     return figures
 
 
@@ -185,7 +184,7 @@ def _check_outputs(evaluation: TalkingEvaluation) -> list[Path]:
         with suppress(ValueError):  # A folder without videos is refused where they are paired.
             inputs += find_videos([videos]) if videos is not None else []
     outputs = [
-        OutputFile("--json", evaluation.json, TALKING_JSON),
+        OutputFile("--json", evaluation.json, JSON_OUTPUT),
         OutputFile("--sheet", evaluation.sheet, SHEET),
     ]
     check_outputs(outputs, inputs, overwrite=evaluation.overwrite)

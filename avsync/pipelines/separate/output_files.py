@@ -15,9 +15,9 @@ from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia
 from avsync.media.probe import MediaInfo, probe_audio
 from avsync.media.writers.wav_writer import WavWriter
-from avsync.outputs import check_output
+from avsync.outputs import JSON_OUTPUT, check_output
 from avsync.pipelines.separate.overlap_add import SeparatedBlock
-from avsync.pipelines.separate.result import RECORD, SEPARATION_JSON
+from avsync.pipelines.separate.result import RECORD
 
 # Samples of float audio beyond this (120 dB over full scale), infinite ones and NaN are damage. A
 # file of which more than this share is damaged is not separated.
@@ -162,7 +162,7 @@ def earlier_files(
         named = next((path for path in existing if path.name == RECORD), existing[0])
         raise FileExistsError(f"{named} exists already and is not overwritten")
     for path in existing:
-        check_output(path, SEPARATION_JSON, [source, *inputs], overwrite=True)
+        check_output(path, JSON_OUTPUT, [source, *inputs], overwrite=True)
     return [folder / name for name in _recorded(folder / RECORD) if (folder / name).is_file()]
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avsync.atomic import write_text
-from avsync.outputs import json_kind
 from avsync.pipelines.check.messages import CANNOT_TELL, UNREADABLE, printable
 from avsync.scoring.result import Interval, Reason, Status
 
@@ -17,7 +16,6 @@ SCHEMA = 1
 # Names of files in the output folder: the JSON, and the audio without the voices.
 RECORD = "separation.json"
 REST = "rest.wav"
-SEPARATION_JSON = json_kind("the JSON of an avsync separate", "schema", "output", "voices")
 SeparationReason = Reason | Literal["no_such_face"]
 
 

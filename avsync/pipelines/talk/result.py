@@ -6,7 +6,6 @@ The JSON is schema 1, see docs/how_to/talk.md.
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from avsync.outputs import json_kind
 from avsync.pipelines.check.messages import CANNOT_TELL, UNREADABLE, printable
 from avsync.scoring.result import Interval, Reason, Status
 
@@ -64,10 +63,6 @@ class TalkResult:
     pictures: int = 0
     duration_s: float | None = None
     voice_s: float | None = None
-
-
-# By these keys an earlier output is recognised, which may be replaced.
-TALK_JSON = json_kind("the JSON of an avsync talk", "schema", "generated", "speakers")
 
 
 def talk_json(result: TalkResult) -> dict[str, Any]:

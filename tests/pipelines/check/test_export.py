@@ -86,7 +86,7 @@ def test_a_table_replaces_its_own_kind_only_and_no_checked_file(results, tmp_pat
     write(results, target)
     write(results[:1], target)
     target.write_text("my notes")
-    with pytest.raises(FileExistsError, match=r"exists and is not the .* of an avsync check"):
+    with pytest.raises(FileExistsError, match=r"exists and is not .* of a"):
         write(results, target)
     assert target.read_text() == "my notes"
     write(results, target, overwrite=True)

@@ -13,6 +13,7 @@ from avsync.cli.arguments import complain, say
 from avsync.cli.dataset_commands import audit, features, landmarks, prepare
 from avsync.cli.media_commands import check, demo, fix, separate, talk
 from avsync.cli.model_commands import convert, doctor, models
+from avsync.media.open_limits import own_process
 
 DESCRIPTION = "Measure and repair the audio-video offset of talking faces."
 
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         worst of a batch); 1 for an error, 2 for wrong usage, 130 if interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        own_process()
     if given == ["--version"]:
         print(f"avsync {__version__}")
         return 0

@@ -13,6 +13,14 @@ import av
 from av.container import InputContainer
 from av.stream import Discard, Disposition, Stream
 
+from avsync.media.open_limits import (
+    MAX_OPEN_S,
+    MAX_STREAMS,
+    OpenLimitExceeded,
+    describe_refusal,
+    opening_limits,
+)
+
 Unreadable = Literal["no_video_stream", "no_audio_stream", "damaged"]
 
 # Allowed containers. FFmpeg also opens text, still images, and playlists that name other files.
@@ -20,6 +28,13 @@ CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,flv,live_flv,asf,mxf,ogg,"
     "nut,rm,dv,gxf,wtv,h264,hevc,m4v,ivf,obu,mjpeg,wav,w64,aiff,caf,au,mp3,aac,ac3,eac3,flac,amr"
 )
+CONTAINER_OPTIONS = {
+    "format_whitelist": CONTAINERS,
+    "protocol_whitelist": "file",
+    "max_streams": str(MAX_STREAMS),
+    # Streams of an MPEG-TS go on where their PIDs change, as at a join.
+    "merge_pmt_versions": "1",
+}
 # A larger frame is refused before it is allocated: a few bytes of header can request gigabytes, and
 # a decoder keeps up to 16 frames and one per thread. 8K, 8192 x 4320, is 35.4 million pixels.
 MAX_PIXELS = 36_000_000
@@ -32,6 +47,10 @@ MAX_CHANNELS = 64
 MAX_GAP_S = 3600.0
 # Frames and audio later than this after the first frame have damaged timestamps.
 MAX_LENGTH_S = 100 * 3600.0
+# A file may be read this many times over, and a little more. Edit lists and crafted indices can
+# repeat the same bytes for hours, compressed packets expand. Valid edit lists repeat a part, and
+# start at key frames, whose packets until the edit are decoded, not shown, and count less.
+MAX_REPEATS, SPARE_BYTES, PACKET_BYTES, HIDDEN_SHARE = 16, 1 << 20, 8, 0.125
 # Consecutive read errors that are tolerated; a file that is cut off gives one.
 READ_ERRORS = 16
 
@@ -62,22 +81,25 @@ def open_media(path: str | os.PathLike[str]) -> InputContainer:
         raise UnreadableMedia("damaged", f"{name} {what}")
     if Path(name).stat().st_size == 0:
         raise UnreadableMedia("damaged", "the file is empty (0 bytes)")
+    container = None
     try:
-        return av.open(
-            # With an explicit protocol, no name is taken for an address or a device.
-            f"file:{name}",
-            options={"max_pixels": str(MAX_PIXELS)},
-            container_options={
-                "format_whitelist": CONTAINERS,
-                "protocol_whitelist": "file",
-                # Streams of an MPEG-TS go on where their PIDs change, as at a join.
-                "merge_pmt_versions": "1",
-            },
-            metadata_errors="surrogateescape",
-        )
+        with opening_limits():
+            container = av.open(
+                # With an explicit protocol, no name is taken for an address or a device.
+                f"file:{name}",
+                options={"max_pixels": str(MAX_PIXELS)},
+                container_options=CONTAINER_OPTIONS,
+                metadata_errors="surrogateescape",
+                timeout=(MAX_OPEN_S, None),
+            )
+        return container
     except PermissionError:
         raise UnreadableMedia("damaged", "the file may not be read (permission denied)") from None
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+    except (av.error.FFmpegError, OSError, ValueError, MemoryError, OpenLimitExceeded) as error:
+        if container is not None:
+            container.close()
+        if refusal := describe_refusal(error):
+            raise UnreadableMedia("damaged", refusal) from error
         cause = "not a media file, or its header is damaged or missing"
         raise UnreadableMedia("damaged", f"{cause} ({ffmpeg_message(error)})") from error
 
@@ -160,11 +182,20 @@ def packets(container: InputContainer, *streams: Stream) -> Iterator[av.Packet |
     """Yield the packets of streams as far as the file can be read, then empty packets or None.
 
     Decoding the latter flushes the frames that the decoder delays.
+
+    Raises:
+        UnreadableMedia: if the same bytes are read again and again.
     """
-    errors = 0
+    errors, read = 0, 0.0
+    most = MAX_REPEATS * max(0, container.size) + SPARE_BYTES
     while errors < READ_ERRORS:
         try:
             for packet in container.demux(streams):
+                share = HIDDEN_SHARE if packet.is_discard else 1
+                read += share * (packet.size + PACKET_BYTES)
+                if read > most:
+                    cause = f"it repeats or expands its data more than {MAX_REPEATS} times"
+                    raise UnreadableMedia("damaged", cause)
                 yield packet
                 errors = 0
             return

@@ -1,5 +1,7 @@
 """Checking corrupted files of every container gives a documented result, and no exception."""
 
+from types import SimpleNamespace
+
 import pytest
 from pipelines.red_detector import RedDetector
 
@@ -54,6 +56,8 @@ def test_audio_at_an_impossible_rate_is_not_decoded(make_clip):
 class _Demuxer:
     """Behave like PyAV on a file in which a new stream appears long after its beginning."""
 
+    size = 10_000
+
     def __init__(self) -> None:
         self.left = list(range(100))
 
@@ -62,9 +66,9 @@ class _Demuxer:
             number = self.left.pop(0)
             if number % 50 >= 10:
                 raise IndexError("list index out of range")
-            yield number
+            yield SimpleNamespace(pts=number, size=100, is_discard=False)
 
 
 def test_packets_of_a_stream_that_is_not_in_the_header_are_skipped():
-    found = list(packets(_Demuxer()))
+    found = [packet.pts for packet in packets(_Demuxer())]
     assert found == [*range(10), *range(50, 60)]

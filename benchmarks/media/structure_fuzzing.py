@@ -7,8 +7,9 @@ written again with some of them deleted, moved, resized or changed (`structure/`
 is checked in a worker process. Counts crashes, hangs, memory over 1.5 GiB, exceptions, results
 without a valid status or exit code, and wrong answers: an offset that differs from the true one by
 more than 45 ms. The truth is the clip's, plus what FFprobe's packet times say that the mutation
-moved; where they say that it changes within the file, the answer is not judged. All counts of
-failures must be 0. Outcomes are appended to a log in FOLDER: run the command again to continue.
+moved: where they change within the file, the answer must lie in between, and where too few packets
+are left, it is not judged. All counts of failures must be 0. Outcomes are appended to a log in
+FOLDER: run the command again to continue.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from benchmarks.media.fuzzing import run_worker
 from benchmarks.media.structure.element_mutations import mutate
 from benchmarks.media.structure.packet_times import (
     PacketTimes,
-    audio_delay_s,
+    audio_delay,
     read_packet_times,
 )
 from benchmarks.media.transcode import Variant, load, write
@@ -117,16 +118,19 @@ def judge(row: dict[str, Any], source: Source, times: PacketTimes | None) -> dic
     """
     if row["outcome"] != "ok":
         return {}
-    delay_s = None if times is None else audio_delay_s(source.times, times)
-    if delay_s is None:
+    delay = None if times is None else audio_delay(source.times, times)
+    if delay is None:
         return {"truth": "not judged"}
-    true_ms = source.lead_ms - 1000 * delay_s
-    error_ms = row["offset_ms"] - true_ms
-    judged = {
-        "truth": "moved" if abs(delay_s) > MOVED_S else "kept",
-        "true_ms": round(true_ms, 1),
-        "error_ms": round(error_ms, 1),
-    }
+    low_ms, high_ms = (source.lead_ms - 1000 * end for end in (delay.high_s, delay.low_s))
+    # 0 within the range of true offsets, if the offset changes within the file.
+    error_ms = row["offset_ms"] - min(max(row["offset_ms"], low_ms), high_ms)
+    if delay.is_constant:
+        error_ms = row["offset_ms"] - (low_ms + high_ms) / 2
+        truth = "moved" if max(-delay.low_s, delay.high_s) > MOVED_S else "kept"
+    else:
+        truth = "changes"
+    judged = {"truth": truth, "true_ms": [round(low_ms, 1), round(high_ms, 1)]}
+    judged |= {"error_ms": round(error_ms, 1)}
     return {**judged, "outcome": "wrong answer"} if abs(error_ms) > MAX_ERROR_MS else judged
 
 
@@ -186,7 +190,7 @@ def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "files": len(rows),
         "failures": {kind: outcomes[kind] for kind in FAILURES},
         "answers": {kind: outcomes[kind] for kind in get_args(Status)},
-        "truth": {kind: truths[kind] for kind in ("kept", "moved", "not judged")},
+        "truth": {kind: truths[kind] for kind in ("kept", "moved", "changes", "not judged")},
         "largest_error_ms": max(errors_ms, default=None),
         "errors_over_20_ms": sum(error_ms > LARGE_ERROR_MS for error_ms in errors_ms),
         "sources": _by(rows, lambda row: [row["source"]]),

@@ -14,7 +14,7 @@ from benchmarks.media.structure.element_mutations import FORMATS, KINDS, mutate
 from benchmarks.media.structure.mpegts import MPEGTS
 from benchmarks.media.structure.packet_times import (
     PacketTimes,
-    audio_delay_s,
+    audio_delay,
     read_packet_times,
 )
 from benchmarks.media.structure_fuzzing import Source, figures, judge, run, tables
@@ -124,17 +124,21 @@ def test_a_sealed_section_has_the_checksum_of_the_muxer(clip):
 def test_a_shift_of_the_audio_is_measured_whatever_packets_are_lost():
     video = {key: t + 10.0 for key, t in STEADY.items() if key != "p3"}
     audio = {key: t + 10.3 for key, t in STEADY.items() if key not in ("p0", "p9")}
-    assert audio_delay_s(SOURCE.times, PacketTimes(video, audio)) == pytest.approx(0.3)
+    delay = audio_delay(SOURCE.times, PacketTimes(video, audio))
+    assert delay == pytest.approx((0.3, 0.3)) and delay.is_constant
 
 
-def test_there_is_no_truth_where_the_shift_changes_or_few_packets_are_left():
+def test_there_is_a_range_where_the_shift_changes_and_none_where_few_packets_are_left():
     late = {key: t + (0.3 if t > 1 else 0.0) for key, t in STEADY.items()}
     few = dict(list(STEADY.items())[:5])
-    assert audio_delay_s(SOURCE.times, PacketTimes(STEADY, late)) is None
-    assert audio_delay_s(SOURCE.times, PacketTimes(STEADY, few)) is None
-    assert audio_delay_s(SOURCE.times, PacketTimes(few, STEADY)) is None
+    delay = audio_delay(SOURCE.times, PacketTimes(STEADY, late))
+    assert delay == pytest.approx((0.0, 0.3)) and not delay.is_constant
+    assert audio_delay(SOURCE.times, PacketTimes(STEADY, few)) is None
+    assert audio_delay(SOURCE.times, PacketTimes(few, STEADY)) is None
+    absurd = {key: 1e8 * t for key, t in STEADY.items()}
+    assert audio_delay(SOURCE.times, PacketTimes(STEADY, absurd)) is None
     # A leap of both streams moves neither against the other.
-    assert audio_delay_s(SOURCE.times, PacketTimes(late, late)) == pytest.approx(0.0)
+    assert audio_delay(SOURCE.times, PacketTimes(late, late)) == pytest.approx((0.0, 0.0))
 
 
 def test_an_answer_is_wrong_unless_the_file_moved_as_far():
@@ -145,11 +149,15 @@ def test_an_answer_is_wrong_unless_the_file_moved_as_far():
     moved = ANSWER | {"offset_ms": -180.0}
     assert judge(moved, SOURCE, delayed) == {
         "truth": "moved",
-        "true_ms": -180.0,
+        "true_ms": [-180.0, -180.0],
         "error_ms": 0.0,
     }
     assert judge(ANSWER | {"offset_ms": 166.0}, SOURCE, SOURCE.times)["outcome"] == "wrong answer"
     assert "outcome" not in judge(ANSWER | {"offset_ms": 164.0}, SOURCE, SOURCE.times)
+    late = PacketTimes(STEADY, {key: t + (0.3 if t > 1 else 0.0) for key, t in STEADY.items()})
+    for offset_ms, outcome in ((-100.0, "ok"), (160.0, "ok"), (-230.0, "wrong answer")):
+        judged = judge(ANSWER | {"offset_ms": offset_ms}, SOURCE, late)
+        assert judged["truth"] == "changes" and judged.get("outcome", "ok") == outcome
     assert judge(ANSWER, SOURCE, None) == {"truth": "not judged"}
     assert judge(ANSWER | {"outcome": "cannot_tell"}, SOURCE, delayed) == {}
 
@@ -165,7 +173,7 @@ def test_a_wrap_moves_nothing_and_an_empty_edit_moves_the_audio(tmp_path):
     wrapped = tmp_path / "wrapped.ts"
     wrapped.write_bytes(MPEGTS.write(tree))
     before, after = read_packet_times(stream), read_packet_times(wrapped)
-    assert audio_delay_s(before, after) == pytest.approx(0.0, abs=1e-4)
+    assert audio_delay(before, after) == pytest.approx((0.0, 0.0), abs=1e-4)
     # FFprobe continues the times below 0.
     assert min(after.video.values()) < min(before.video.values()) - 1
 
@@ -180,8 +188,8 @@ def test_a_wrap_moves_nothing_and_an_empty_edit_moves_the_audio(tmp_path):
     edits.body = edits.body[:4] + (2).to_bytes(4) + row + edits.body[8:]
     shifted = tmp_path / "shifted.mp4"
     shifted.write_bytes(form.write(tree))
-    delay_s = audio_delay_s(read_packet_times(movie), read_packet_times(shifted))
-    assert delay_s == pytest.approx(0.5, abs=0.002)
+    delay = audio_delay(read_packet_times(movie), read_packet_times(shifted))
+    assert delay == pytest.approx((0.5, 0.5), abs=0.002)
 
 
 def test_a_run_continues_its_log_and_counts_each_file_once(tmp_path):

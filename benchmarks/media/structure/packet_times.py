@@ -9,19 +9,20 @@ import subprocess
 from bisect import bisect
 from collections import Counter
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 PROBE = (
     *("ffprobe", "-v", "error", "-show_packets", "-show_data_hash", "MD5", "-of", "json"),
-    *("-show_entries", "packet=codec_type,stream_index,pts_time,flags,data_hash"),
+    *("-show_entries", "packet=codec_type,stream_index,pts_time,dts_time,flags,data_hash"),
 )
 PROBE_S = 60
 MIN_PACKETS = 10
 # The nearest video packet of the source must be this near to compare an audio packet with it.
 NEAR_S = 0.2
-# The share of packets that must agree, and to how much: Matroska rounds to 1 ms.
-AGREEING, AGREE_S = 0.95, 0.005
+# The share of packets at either end that is left out; times that agree, as Matroska rounds to 1 ms.
+OUTLIERS, AGREE_S = 0.03, 0.005
+# Times further apart come from damaged fields: what a player makes of them is not defined.
+MAX_DELAY_S = 1000.0
 
 # Presentation times of the packets of a stream by the hashes of their data.
 Times = dict[str, float]
@@ -57,18 +58,34 @@ def _times(packets: list[dict[str, str]], kind: str) -> Times:
     found = [p for p in of_kind if int(p["stream_index"]) == first and "data_hash" in p]
     counts = Counter(p["data_hash"] for p in found)
     return {
-        p["data_hash"]: float(p["pts_time"])
+        # Where there is no presentation time, as in MXF without an index, frames are in order.
+        p["data_hash"]: float(p.get("pts_time", p.get("dts_time", "nan")))
         for p in found
         # An edit list marks what it does not show with D.
-        if counts[p["data_hash"]] == 1 and "pts_time" in p and "D" not in p.get("flags", "")
+        if counts[p["data_hash"]] == 1
+        and ("pts_time" in p or "dts_time" in p)
+        and "D" not in p.get("flags", "")
     }
 
 
-def audio_delay_s(source: PacketTimes, mutated: PacketTimes) -> float | None:
-    """Return by how much the audio comes later against the video than in the source, in seconds.
+class Delay(NamedTuple):
+    """By how much the audio comes later against the video than in the source, in seconds.
 
-    None if too few packets are left, or if it changes within the file: then there is no one truth.
+    Args:
+        low_s: the least delay within the file, but for a few packets.
+        high_s: the largest.
     """
+
+    low_s: float
+    high_s: float
+
+    @property
+    def is_constant(self) -> bool:
+        return self.high_s - self.low_s <= AGREE_S
+
+
+def audio_delay(source: PacketTimes, mutated: PacketTimes) -> Delay | None:
+    """Measure how far a mutation moved the audio; None if too few packets are left to tell."""
     moved = sorted(
         (source.video[key], mutated.video[key] - source.video[key])
         for key in source.video.keys() & mutated.video.keys()
@@ -85,6 +102,7 @@ def audio_delay_s(source: PacketTimes, mutated: PacketTimes) -> float | None:
             delays.append(mutated.audio[key] - time_s - near[1])
     if len(delays) < MIN_PACKETS:
         return None
-    middle = median(delays)
-    agreeing = sum(abs(delay - middle) <= AGREE_S for delay in delays)
-    return middle if agreeing >= AGREEING * len(delays) else None
+    delays.sort()
+    few = round(OUTLIERS * len(delays))
+    low_s, high_s = delays[few], delays[-1 - few]
+    return Delay(low_s, high_s) if max(-low_s, high_s) <= MAX_DELAY_S else None

@@ -192,7 +192,7 @@ def _side_data(path: str | os.PathLike[str]) -> dict[int, dict[str, bytes]]:
     for index in indices:
         with open_media(path) as reading:
             stream = reading.streams[index]
-            for frame in islice(decoded(reading, stream), 1):
+            for frame in islice(decoded(packets(reading, stream), stream), 1):
                 held = [frame.side_data[at] for at in range(len(frame.side_data))]
                 found[index] = {
                     SIDE_DATA[data.type.name]: bytes(data)

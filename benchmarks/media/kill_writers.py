@@ -36,6 +36,7 @@ VIOLATIONS = (
     "earlier file torn",
     "files of two runs",
     "second run fails",
+    # Of the second run: these three in this order, with the names of the files.
     "result differs",
     "files left",
     "temporary files left",
@@ -72,6 +73,20 @@ class Finished(NamedTuple):
     code: int | None
     events: int
     seconds: float
+
+
+class Kill(NamedTuple):
+    """What a kill and a second run did.
+
+    Args:
+        moment: when the process was killed.
+        violations: their names, of `VIOLATIONS`.
+        files: outputs that differ from the undisturbed run's, and further files.
+    """
+
+    moment: str
+    violations: list[str]
+    files: list[str]
 
 
 class Reference(NamedTuple):
@@ -207,8 +222,8 @@ def _empty(folder: Path) -> None:
 
 def kill_once(
     command: Command, inputs: Path, output: Path, reference: Reference, rng: random.Random
-) -> tuple[str, list[str]]:
-    """Kill a command once, start it again, and return the moment and the violations."""
+) -> Kill:
+    """Kill a command once, start it again, and return what was found."""
     _empty(output)
     _empty(temporary_of(output))
     if command.earlier:
@@ -240,13 +255,12 @@ def kill_once(
     if again.code != reference.finished.code:
         found.append("second run fails")
     after = read_folder(output)
-    if any(after.get(name) != content for name, content in reference.contents.items()):
-        found.append("result differs")
-    if set(after) - set(reference.contents):
-        found.append("files left")
-    if any(temporary_of(output).iterdir()):
-        found.append("temporary files left")
-    return moment, found
+    differing = [name for name, new in reference.contents.items() if after.get(name) != new]
+    left = sorted(set(after) - set(reference.contents))
+    scratch = sorted(str(path) for path in read_folder(temporary_of(output)))
+    for name, files in zip(VIOLATIONS[4:7], (differing, left, scratch), strict=True):
+        found += [name] if files else []
+    return Kill(moment, found, [*differing, *left, *scratch])
 
 
 def _damage(command: Command, output: Path, new: Contents) -> list[str]:
@@ -286,11 +300,9 @@ def run(
         if command.name not in references:
             references[command.name] = run_undisturbed(command, inputs, output)
             print(f"{command.name}: {references[command.name].finished}", flush=True)
-        moment, found = kill_once(command, inputs, output, references[command.name], rng)
-        rows.append({"command": command.name, "moment": moment, "violations": found})
-        if found:
-            left = sorted(set(read_folder(output)) - set(references[command.name].contents))
-            rows[-1]["left"] = left[:5]
+        done = kill_once(command, inputs, output, references[command.name], rng)
+        rows.append({"command": command.name, **done._asdict()})
+        if done.violations:
             print(rows[-1], flush=True)
     return rows
 

@@ -92,7 +92,7 @@ def kills(command: Command, folder: Path) -> set[str]:
     reference = run_undisturbed(command, inputs, output)
     rng, found = random.Random(0), set()
     for _ in range(KILLS):
-        found |= set(kill_once(command, inputs, output, reference, rng)[1])
+        found |= set(kill_once(command, inputs, output, reference, rng).violations)
     return found
 
 

@@ -23,9 +23,9 @@ MIN_CONFIDENCE = 0.8
 MIN_OUT_OF_RANGE_CONFIDENCE = 0.88
 MIN_FACE_PX = 32
 MIN_TRACK_S = 1.0
-# The loudest moments of recorded speech lie above `QUIET_DB`, in dB of full scale; below
+# The loudest moments of recorded speech lie above `LOW_LEVEL_DB`, in dB of full scale; below
 # `SILENCE_DB` there is only noise.
-QUIET_DB, SILENCE_DB = -60.0, -70.0
+LOW_LEVEL_DB, SILENCE_DB = -60.0, -70.0
 # In its liveliest moments a speaking mouth changes by more than this part of its contrast per tick.
 STILL_MOTION = 0.015
 # Each point of the timeline sums this many bins to either side: 4.4 s in all.
@@ -140,7 +140,7 @@ def _check_usable(face: TrackExtent, scores: TrackScores, level_db: np.ndarray) 
     levels = level_db[scores.first_tick : scores.last_tick + 1]
     levels = levels[np.isfinite(levels)]
     loudest_db = np.percentile(levels, 95) if len(levels) else -np.inf
-    if loudest_db < QUIET_DB:
+    if loudest_db < LOW_LEVEL_DB:
         return cannot_tell("silence" if loudest_db < SILENCE_DB else "too_quiet")
     if np.percentile(scores.motion, 90) < STILL_MOTION:
         return cannot_tell("still_lips")

@@ -8,9 +8,6 @@ from .check_file import MAX_SEARCH_S as MAX_SEARCH_S
 from .check_file import check as check
 from .check_file import load_model as load_model
 from .check_file import resolve_sync_model as resolve_sync_model
-from .decide_stream import DETAILS as DETAILS
-from .decide_stream import decide_file as decide_file
-from .decide_stream import decide_stream as decide_stream
 from .export import csv_text as csv_text
 from .export import json_text as json_text
 from .export import severity as severity
@@ -19,6 +16,10 @@ from .export import tolerance_share as tolerance_share
 from .export import worst_first as worst_first
 from .export import write_csv as write_csv
 from .export import write_json as write_json
+from .file_scores import AudioChoice as AudioChoice
+from .file_scores import ScoredFile as ScoredFile
+from .file_scores import choose_video as choose_video
+from .file_scores import score_file as score_file
 from .jsonl import ResultsFile as ResultsFile
 from .jsonl import file_fingerprint as file_fingerprint
 from .messages import describe_all as describe_all
@@ -29,9 +30,8 @@ from .messages import describe_streams as describe_streams
 from .messages import exit_code as exit_code
 from .messages import printable as printable
 from .messages import worst_exit_code as worst_exit_code
-from .score_file import AudioChoice as AudioChoice
-from .score_file import ScoredFile as ScoredFile
-from .score_file import choose_video as choose_video
-from .score_file import score_file as score_file
+from .stream_decision import DETAILS as DETAILS
+from .stream_decision import decide_file as decide_file
+from .stream_decision import decide_stream as decide_stream
 from .workers import JobOutcome as JobOutcome
 from .workers import run_in_processes as run_in_processes

@@ -27,14 +27,14 @@ MAX_INVALID_SHARE = 0.001
 MAX_CHANNELS = 8
 # A channel is left out if it is this much below the loudest one, or as equal to the mix or to
 # another channel as this (absolute correlation).
-QUIET_DB, SAME_CORRELATION = 30.0, 0.995
+BELOW_LOUDEST_DB, SAME_CORRELATION = 30.0, 0.995
 # The channels of a stream cancel where the mix is this much below their mean power.
 CANCELLED_DB = 15.0
-# Samples this close to the largest absolute value count as clipped, if so many share it.
+# Samples this close to the largest absolute value count as clipped, if this share of all does.
 CLIPPED_SHARE = 0.01
 # A mean this far from zero, as a share of full scale, is a DC offset.
 DC_OFFSET = 0.02
-# Flags of streams that are not the dialogue of the picture.
+# Flags of streams that are not the dialogue of the video.
 NOT_DIALOGUE = {"comment", "descriptions", "visual_impaired", "clean_effects", "karaoke", "lyrics"}
 # What is reported if no stream has an offset: the first of these reasons.
 REASONS: tuple[Reason, ...] = (
@@ -176,7 +176,7 @@ def channels_to_try(info: MediaInfo, stream: StreamResult, *, only_cancelled: bo
     order = sorted(range(len(names)), key=lambda k: (names[k] != "FC", -power[k]))
     kept: list[int] = []
     for channel in order:
-        loud = 10 * np.log10(power[channel] / power.max() + 1e-30) > -QUIET_DB
+        loud = 10 * np.log10(power[channel] / power.max() + 1e-30) > -BELOW_LOUDEST_DB
         compared = [wav[other] for other in kept] + ([] if cancelled else [mix])
         if names[channel] == "LFE" or not loud or _any_equal(wav[channel], compared):
             continue

@@ -26,14 +26,14 @@ from avsync.pipelines.check.audio_streams import (
     judging_stream,
     select_streams,
 )
-from avsync.pipelines.check.decide_stream import decide_stream
-from avsync.pipelines.check.messages import format_time
-from avsync.pipelines.check.score_file import (
+from avsync.pipelines.check.file_scores import (
     AudioChoice,
     ScoredFile,
     choose_video,
     score_file,
 )
+from avsync.pipelines.check.messages import format_time
+from avsync.pipelines.check.stream_decision import decide_stream
 from avsync.pipelines.progress import ProgressCallback
 from avsync.scoring.embeddings import SYNC_CONTRACT, SyncModel
 from avsync.scoring.result import CheckResult, Interval, Reason, StreamResult
@@ -190,8 +190,8 @@ def _better(mix: StreamResult, single: StreamResult) -> StreamResult:
     if single.status == "ok":
         sure = single.confidence >= MIN_CHANNEL_CONFIDENCE
         return single if sure and single.confidence > mix.confidence * (mix.status == "ok") else mix
-    quiet = mix.status != "ok" and mix.reason in ("silence", "too_quiet")
-    return single if quiet and single.reason not in ("silence", "too_quiet") else mix
+    inaudible = mix.status != "ok" and mix.reason in ("silence", "too_quiet")
+    return single if inaudible and single.reason not in ("silence", "too_quiet") else mix
 
 
 def _judge(

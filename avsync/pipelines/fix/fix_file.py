@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from avsync.faces.detector import FaceDetector
-from avsync.media.container import open_media
+from avsync.media.probe import probe_media
 from avsync.media.writers.atomic_output import atomic_output, check_destination
 from avsync.pipelines.check.check_file import check
 from avsync.pipelines.fix.file_plan import complete_repairs, plan_repairs, write_repaired
@@ -155,8 +155,7 @@ def fix(
     cause = repair_doubt(before, threshold)
     if cause is not None and not force:
         raise FixRefused(f"{cause}; nothing was written (use force to write it)", before)
-    with open_media(source) as reading:
-        streams = len(reading.streams.audio)
+    streams = len(probe_media(source, before.video).audio)
     planned = plan_repairs(
         before,
         streams,

@@ -19,7 +19,7 @@ from avsync.media.container import UnreadableMedia
 from avsync.media.probe import MediaInfo, probe_media
 from avsync.media.writers.replace_audio import write_replaced_audio
 from avsync.media.writers.retime import forecast_copy
-from avsync.pipelines.check.decide_stream import DETAILS
+from avsync.pipelines.check.stream_decision import DETAILS
 from avsync.pipelines.crop_stream import CropStream, Cut
 from avsync.pipelines.evaluate.separation import (
     SeparationEvaluation,

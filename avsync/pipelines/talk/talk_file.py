@@ -21,7 +21,7 @@ from avsync.media.writers.video_writer import (
     write_video,
 )
 from avsync.media.yuv import YuvConverter
-from avsync.pipelines.check.decide_stream import DETAILS
+from avsync.pipelines.check.stream_decision import DETAILS
 from avsync.pipelines.progress import ProgressCallback
 from avsync.pipelines.separate.people import (
     PersonTracks,

@@ -1,9 +1,9 @@
+from .distant_jumps import LocalOffsets as LocalOffsets
+from .distant_jumps import add_distant_segments as add_distant_segments
+from .distant_jumps import find_local_offsets as find_local_offsets
+from .distant_jumps import measure_coverage as measure_coverage
 from .evidence_map import EvidenceMap as EvidenceMap
 from .evidence_map import build_evidence_map as build_evidence_map
-from .far_jumps import LocalOffsets as LocalOffsets
-from .far_jumps import add_far_segments as add_far_segments
-from .far_jumps import find_local_offsets as find_local_offsets
-from .far_jumps import measure_coverage as measure_coverage
 from .fault import constant_fault as constant_fault
 from .fault import decide_verdict as decide_verdict
 from .fault import find_fault as find_fault

@@ -14,8 +14,8 @@ from avsync.scoring.decision import (
 from avsync.scoring.engine import FileScores
 from avsync.scoring.result import Reason, StreamResult, TrackResult
 from avsync.scoring.score_sums import sum_curves
-from avsync.scoring.trajectory.far_jumps import (
-    add_far_segments,
+from avsync.scoring.trajectory.distant_jumps import (
+    add_distant_segments,
     find_local_offsets,
     measure_coverage,
 )
@@ -78,7 +78,7 @@ def decide_stream(
     compared = [t.track for t in tracks if t.status == "ok" or t.reason in UNMATCHED]
     local = find_local_offsets([scores.tracks[number] for number in compared], calibration)
     if local is not None:
-        fault = add_far_segments(fault, local, search_s, limits)
+        fault = add_distant_segments(fault, local, search_s, limits)
     return replace(
         result,
         verdict=decide_verdict(fault, decision.offset_ms, duration_s, limits),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from avsync.scoring.score_sums import EvidenceCurve, TrackScores
-from avsync.scoring.trajectory.far_jumps import (
-    add_far_segments,
+from avsync.scoring.trajectory.distant_jumps import (
+    add_distant_segments,
     find_local_offsets,
     measure_coverage,
 )
@@ -54,7 +54,7 @@ def at(*steps):
 
 def extended(scores, length_s=40.0, offset_ms=0.0):
     local = find_local_offsets([scores], CALIBRATION)
-    fault = add_far_segments(constant_fault(offset_ms, length_s, LIMITS), local, 1.0, LIMITS)
+    fault = add_distant_segments(constant_fault(offset_ms, length_s, LIMITS), local, 1.0, LIMITS)
     return fault, measure_coverage(fault, local, length_s)
 
 

@@ -26,7 +26,7 @@ MIN_CONFIDENCE = 0.8
 # Local offsets this close to the trajectory, or to each other, agree.
 SAME_MS = 80.0
 # A shorter part beyond the search range may fit there by chance.
-MIN_FAR_S = 5.0
+MIN_DISTANT_S = 5.0
 
 
 class LocalOffsets(NamedTuple):
@@ -71,7 +71,7 @@ def find_local_offsets(
     return LocalOffsets(bins, offsets_ms, wide, steps_ms)
 
 
-def add_far_segments(
+def add_distant_segments(
     fault: Fault, local: LocalOffsets, search_s: float, limits: Tolerance
 ) -> Fault:
     """Return the fault with the segments added whose audio fits beyond the search range.
@@ -82,11 +82,11 @@ def add_far_segments(
         search_s: seconds searched to either side.
         limits: tolerance of the profile.
     """
-    far = [run for run in _far_runs(fault, local, search_s) if _fits_throughout(run, local)]
-    if not far:
+    distant = [run for run in _distant_runs(fault, local, search_s) if _fits_throughout(run, local)]
+    if not distant:
         return fault
     pieces = list(fault.pieces)
-    for run in far:
+    for run in distant:
         pieces = _insert(pieces, run, local)
     return with_worst(Fault(classify_jumps(tuple(pieces), limits), tuple(pieces)), limits)
 
@@ -116,12 +116,12 @@ class _Run(NamedTuple):
     offset_ms: float
 
 
-def _far_runs(fault: Fault, local: LocalOffsets, search_s: float) -> list[_Run]:
+def _distant_runs(fault: Fault, local: LocalOffsets, search_s: float) -> list[_Run]:
     """Return the runs of local offsets that agree, lie beyond the search range and off the path."""
     away = np.abs(local.offsets_ms - offsets_along(fault.pieces, local.t_s)) > SAME_MS
-    far = np.flatnonzero(away & (np.abs(local.offsets_ms) > 1000 * search_s))
+    distant = np.flatnonzero(away & (np.abs(local.offsets_ms) > 1000 * search_s))
     runs: list[list[int]] = []
-    for index in far.tolist():
+    for index in distant.tolist():
         if runs and _continues(runs[-1], index, local.offsets_ms):
             runs[-1].append(index)
         else:
@@ -141,7 +141,7 @@ def _fits_throughout(run: _Run, local: LocalOffsets) -> bool:
     low = max(run.low - REACH_BINS, 0)
     high = min(run.high + REACH_BINS, len(local.bins))
     inside = slice(low, high)
-    if BIN_S * (high - low) < MIN_FAR_S:
+    if BIN_S * (high - low) < MIN_DISTANT_S:
         return False
     halves = np.array_split(local.wide[inside], 2)
     best_ms = [local.steps_ms[int(half.sum(0, dtype=np.float64).argmax())] for half in halves]
@@ -149,7 +149,7 @@ def _fits_throughout(run: _Run, local: LocalOffsets) -> bool:
 
 
 def _insert(pieces: Sequence[OffsetSegment], run: _Run, local: LocalOffsets) -> list[OffsetSegment]:
-    """Replace the time of a run in the pieces of a trajectory by a segment of its own."""
+    """Replace the time of a run in a trajectory by a segment of its own."""
     start_s = _change_s(pieces, run, local, after=False)
     end_s = _change_s(pieces, run, local, after=True)
     kept = [

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from avsync.pipelines import worker_limits
+from avsync.pipelines.worker_limits import WORKER_GROWTH_BYTES
+
 Report = Callable[[float], None]
 
 
@@ -24,6 +27,16 @@ def do(job: Any, report: Report) -> Any:
     if job == "interrupt":
         os.kill(os.getpid(), signal.SIGINT)
         return "ignored"
+    if job == "memory":
+        try:
+            return len(bytearray(WORKER_GROWTH_BYTES + (1 << 20)))
+        except MemoryError:
+            return "MemoryError"
+    if job == "spin":
+        worker_limits.FILE_CPU_S = 0
+        worker_limits.limit_file_cpu("none")
+        while True:
+            pass
     if job == "pid":
         return os.getpid()
     if isinstance(job, Path):

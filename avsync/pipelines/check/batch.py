@@ -29,6 +29,7 @@ from avsync.pipelines.check.jsonl import (
 from avsync.pipelines.check.messages import printable
 from avsync.pipelines.check.workers import JobOutcome, Work, run_in_processes
 from avsync.pipelines.progress import ProgressCallback, progress_bar
+from avsync.pipelines.worker_limits import MEMORY_CAUSE, limit_file_cpu
 from avsync.scoring.embeddings import SyncModel
 from avsync.scoring.result import CheckResult, thin_score_maps
 from avsync.tasks.registry import model_card
@@ -182,9 +183,8 @@ def _check_all(
         outcomes = run_in_processes(partial(_load_single_threaded, start), videos, workers, report)
     else:
         outcomes = _run_in_this_process(start, videos, report)
-    for number, outcome, died in outcomes:
+    for number, outcome, died, cause in outcomes:
         video = videos[number]
-        cause = "reading it killed the process"
         yield video, _unreadable(video, options, cause) if died else outcome
 
 
@@ -204,7 +204,14 @@ def _load_single_threaded(start: Callable[[], Work]) -> Work:
     """Load in a worker process: threads of several processes would compete for the cores."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    return start()
+    work = start()
+
+    def limited(video: Path, report: ProgressCallback) -> CheckResult:
+        limit_file_cpu(video)
+        result: CheckResult = work(video, report)
+        return result
+
+    return limited
 
 
 def _load(options: CheckOptions, thin: bool) -> Work:
@@ -227,6 +234,8 @@ def _check(
             audio=options.audio,
             progress=report,
         )
+    except MemoryError:
+        return _unreadable(video, options, MEMORY_CAUSE)
     except Exception as error:  # A damaged file may fail anywhere in a decoder.
         return _unreadable(video, options, f"{type(error).__name__}: {error}")
     return thin_score_maps(result) if thin else result

@@ -10,10 +10,13 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
 from avsync.pipelines.progress import ProgressCallback
+from avsync.pipelines.worker_limits import death_cause, limit_worker_memory
 
 # Does one job; calls the callback with the share of it that is done.
 Work = Callable[[Any, ProgressCallback], Any]
 
+# A process whose pipe is closed ends at once, unless the system writes its memory to a file.
+DEATH_WAIT_S = 5.0
 NOT_STARTED = (
     "a worker process ended before it was ready; a script must start workers under "
     "`if __name__ == '__main__':`"
@@ -21,11 +24,12 @@ NOT_STARTED = (
 
 
 class JobOutcome(NamedTuple):
-    """Outcome of job `number`; `died` if its process crashed, then there is none."""
+    """Outcome of job `number`; if its process `died`, there is none, and a cause in words."""
 
     number: int
     outcome: Any
     died: bool = False
+    cause: str = ""
 
 
 def run_in_processes(
@@ -96,7 +100,9 @@ class _Worker:
         except (EOFError, OSError):
             if not self.ready:
                 raise RuntimeError(NOT_STARTED) from None
-            return JobOutcome(self.number, None, died=True)
+            self.process.join(DEATH_WAIT_S)
+            cause = death_cause(self.process.exitcode)
+            return JobOutcome(self.number, None, died=True, cause=cause)
         if kind == "error":
             raise value
         if kind == "outcome":
@@ -123,6 +129,7 @@ def _serve(pipe: Connection, start: Callable[[], Work]) -> None:
     with suppress(EOFError, BrokenPipeError):
         try:
             work = start()
+            limit_worker_memory()
             pipe.send(("share", 0.0))
             while True:
                 outcome = work(pipe.recv(), lambda share: pipe.send(("share", share)))

@@ -30,6 +30,7 @@ from avsync.media.container import UnreadableMedia
 from avsync.pipelines.prepare.prepare_file import PrepareRules, prepare_file
 from avsync.pipelines.prepare.sources import Layout, VideoSource, plan_sources
 from avsync.pipelines.progress import progress_bar
+from avsync.pipelines.worker_limits import limit_file_cpu, limit_worker_memory
 
 # The tables are written this often while files are prepared.
 TABLE_EVERY_S = 10.0
@@ -217,8 +218,7 @@ def _until_one_dies(
         workers,
         # A fork would copy the locks of OpenCV's and FFmpeg's threads, but not the threads.
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=cv2.setNumThreads,
-        initargs=(1,),
+        initializer=_start_worker,
     )
     try:
         futures = [pool.submit(_prepare_by_name, source, store, rules) for source in sources]
@@ -230,9 +230,15 @@ def _until_one_dies(
         pool.shutdown(cancel_futures=True)
 
 
+def _start_worker() -> None:
+    cv2.setNumThreads(1)
+    limit_worker_memory()
+
+
 def _prepare_by_name(
     source: VideoSource, store: Path, rules: PrepareRules
 ) -> tuple[str, SourceRecord]:
+    limit_file_cpu(source.path)
     return source.key, _prepare_source(source, store, _detector(rules.detector), rules)
 
 

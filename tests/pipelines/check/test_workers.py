@@ -9,6 +9,7 @@ import pytest
 from pipelines import jobs
 
 from avsync.pipelines.check.workers import run_in_processes
+from avsync.pipelines.worker_limits import DEATH_CAUSE, death_cause, file_cpu_s
 
 
 def outcomes(todo, workers=2, start=jobs.start, report=lambda share: None):
@@ -16,20 +17,52 @@ def outcomes(todo, workers=2, start=jobs.start, report=lambda share: None):
 
 
 def test_every_job_is_done_once():
-    assert sorted(outcomes([1, 2, 3, 4, 5])) == [(k, (k + 1) ** 2, False) for k in range(5)]
+    assert sorted(outcomes([1, 2, 3, 4, 5])) == [(k, (k + 1) ** 2, False, "") for k in range(5)]
 
 
 def test_a_job_that_kills_its_process_is_the_only_one_lost():
     assert sorted(outcomes([3, "die", "die", 4])) == [
-        (0, 9, False),
-        (1, None, True),
-        (2, None, True),
-        (3, 16, False),
+        (0, 9, False, ""),
+        (1, None, True, DEATH_CAUSE),
+        (2, None, True, DEATH_CAUSE),
+        (3, 16, False, ""),
     ]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory")
+def test_a_job_over_the_memory_limit_gets_an_error_and_the_next_job_its_memory_back():
+    assert outcomes(["memory", 3, "memory"], workers=1) == [
+        (0, "MemoryError", False, ""),
+        (1, 9, False, ""),
+        (2, "MemoryError", False, ""),
+    ]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXCPU"), reason="no limit of CPU time here")
+def test_a_job_over_the_limit_of_cpu_time_is_the_only_one_lost():
+    lost, done = outcomes(["spin", 4], workers=1)
+    assert done == (1, 16, False, "")
+    assert lost.died
+    assert lost.cause == "it takes more CPU time than the limit of a worker, 300 s and 100 s per MB"
+
+
+def test_the_cause_of_a_death_names_the_signal():
+    assert death_cause(-signal.SIGSEGV) == "reading it killed the process (SIGSEGV)"
+    assert death_cause(-signal.SIGABRT).endswith("(SIGABRT, as if the memory were used up)")
+    assert death_cause(1) == death_cause(None) == DEATH_CAUSE
+
+
+def test_the_limit_of_cpu_time_grows_with_the_file(tmp_path):
+    video = tmp_path / "a.mp4"
+    assert file_cpu_s(video) == 300
+    with video.open("wb") as file:
+        file.truncate(10**10)
+    # An hour of 4K: more than any file needs.
+    assert file_cpu_s(video) == 1_000_300
+
+
 def test_a_process_does_many_jobs_and_none_outlives_them():
-    pids = {outcome for _, outcome, _ in outcomes(["pid"] * 6)}
+    pids = {job.outcome for job in outcomes(["pid"] * 6)}
     assert 1 <= len(pids) <= 2
     assert os.getpid() not in pids
     for pid in pids:

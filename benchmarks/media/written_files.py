@@ -66,7 +66,7 @@ def _media(path: Path) -> Hashable:
 
 def _steady(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _steady(each) for key, each in value.items() if key not in CHANGING}
+        return {key: _steady(inner) for key, inner in value.items() if key not in CHANGING}
     if isinstance(value, list):
-        return [_steady(each) for each in value]
+        return [_steady(inner) for inner in value]
     return value

@@ -71,7 +71,7 @@ def test_a_mutation_depends_on_its_seed_and_number_alone(clip, suffix):
     data = clip(suffix).read_bytes()
     mutated = [mutate(data, suffix, 1, number) for number in range(25)]
     assert mutated == [mutate(data, suffix, 1, number) for number in range(25)]
-    assert len({each.data for each in mutated} | {data}) > 20
+    assert len({mutation.data for mutation in mutated} | {data}) > 20
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -73,7 +73,7 @@ def _pick(tree: Element, rng: Random) -> tuple[Element, Element] | None:
 
 
 def _index(parent: Element, child: Element) -> int:
-    return [id(each) for each in parent.children or ()].index(id(child))
+    return [id(sibling) for sibling in parent.children or ()].index(id(child))
 
 
 def _delete(form: Format, tree: Element, rng: Random) -> str | None:
@@ -81,7 +81,9 @@ def _delete(form: Format, tree: Element, rng: Random) -> str | None:
         return None
     parent, child = picked
     if rng.random() < 0.2:  # All of that name.
-        parent.children = [each for each in parent.children or () if each.name != child.name]
+        parent.children = [
+            sibling for sibling in parent.children or () if sibling.name != child.name
+        ]
     else:
         del (parent.children or [])[_index(parent, child)]
     return f"delete {child.name}"
@@ -142,7 +144,7 @@ def _resize(form: Format, tree: Element, rng: Random) -> str | None:
     if (picked := _pick(tree, rng)) is None or picked[1].name == "rest":
         return None
     child = picked[1]
-    contents = child.body + b"".join(form.write(each) for each in child.children or ())
+    contents = child.body + b"".join(form.write(inner) for inner in child.children or ())
     child.header = form.resized(child, contents, rng)
     return f"resize {child.name}: {child.header[:24].hex()}"
 
@@ -152,7 +154,7 @@ def _rename(form: Format, tree: Element, rng: Random) -> str | None:
         return None
     child = picked[1]
     # Of the same length, or a name of MXF's local sets could not be written.
-    names = {each.name for each in tree.walk() if len(each.name) == len(child.name)}
+    names = {other.name for other in tree.walk() if len(other.name) == len(child.name)}
     old, child.name = child.name, rng.choice(sorted(names - {"rest"}))
     return f"rename {old} to {child.name}"
 

@@ -72,7 +72,7 @@ def _boxes(data: bytes) -> list[Element]:
 def _box(name: str, contents: bytes, info: bytes) -> Element:
     before = PARENTS.get(name)
     if name in AUDIO and len(contents) >= 28:
-        # QuickTime's sound description of version 1 is 16 bytes longer, that of version 2, 36.
+        # QuickTime's sample description of version 1 is 16 bytes longer, that of version 2, 36.
         before = 28 + {1: 16, 2: 36}.get(int.from_bytes(contents[8:10]), 0)
     if before is None or len(contents) < before:
         return Element(name, contents, None, info)

@@ -10,7 +10,7 @@ from av.audio.resampler import AudioResampler
 
 from avsync.media.container import AUDIO_RATES, MAX_CHANNELS, MAX_GAP_S
 from avsync.media.read_log import ReadLog
-from avsync.media.valid_samples import clean_samples, replace_invalid
+from avsync.media.valid_samples import SampleCheck, clean_samples
 
 # Containers round timestamps (Matroska to 1 ms) and recorders jitter: audio is taken as continuous
 # until timestamps are off by more than JUMP_S at once, or by more than DRIFT_S in a running mean.
@@ -50,7 +50,7 @@ class AudioRun:
         log: ReadLog,
     ) -> None:
         self.start_s, self.rate, self.layout, self.channel = start_s, rate, layout, channel
-        self.log, self.format = log, _format(first)
+        self.log, self.format, self.check = log, _format(first), SampleCheck(first, log)
         self.taken = 0
         self.given = 0
         self.drift_s = 0.0
@@ -82,12 +82,9 @@ class AudioRun:
 
     def push(self, frame: AudioFrame | None) -> Iterator[ResampledBlock]:
         """Yield what the next frame adds to the output; None flushes the resampler."""
-        # Finite samples may overflow in the resampler; they have been counted.
-        log = ReadLog()
         if frame is not None:
             self.taken += frame.samples
-            if not replace_invalid(frame, self.log):
-                log = self.log
+            self.check(frame)
         for out in self.resampler.resample(frame):
             if out is None:
                 continue  # The reply of an idle resampler when it is flushed.
@@ -96,7 +93,10 @@ class AudioRun:
                 block = block.mean(0, keepdims=True)
             if self.channel is not None:
                 block = block[self.channel : self.channel + 1]
-            clean_samples(block, log)
+            if self.log.huge_samples or not self.check.complete:
+                # Samples that overflow in the resampler have been counted as huge.
+                for wav in block:
+                    clean_samples(wav, ReadLog() if self.check.complete else self.log)
             yield ResampledBlock(self.start_s, self.given, self.rate, block)
             self.given += block.shape[1]
 

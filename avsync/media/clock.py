@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -26,6 +27,7 @@ from av.stream import Stream
 from avsync.media.container import MAX_LENGTH_S, motion_video_streams, packets, read_only
 from avsync.media.packet_times import decoding_stamp, header_end_s, move
 from avsync.media.read_log import ClockJump
+from avsync.media.ts_programs import stream_programs
 
 # Containers in which several recordings can follow each other, and those of them whose clock may
 # leap forward: in MPEG-TS and MPEG-PS, presentation times lie at most 0.7 s apart (ISO 13818-1,
@@ -42,6 +44,7 @@ WINDOW_S, WINDOW_PACKETS, WINDOW_BYTES = 5.0, 4000, 1 << 26
 CONFIRM_S = 2.0
 # A stream that continues for longer than this on the old clock does not take part in the leap.
 STAYS_S = 4.0
+END: Any = object()
 
 
 def can_leap(container: InputContainer) -> bool:
@@ -124,9 +127,7 @@ class ContinuousClock:
         self._follows = can_leap(container)
         self._forward = container.format.name in LEAPING_FORWARD
         self._wanted = {stream.index for stream in wanted}
-        followed: list[Stream] = []
-        if self._follows:
-            followed = [*motion_video_streams(container), *container.streams.audio]
+        followed = _followed(container, wanted) if self._follows else []
         read = [*followed, *(stream for stream in wanted if stream not in followed)]
         self._streams = {
             stream.index: _Stream(stream.time_base or Fraction(1), stream in followed)
@@ -141,8 +142,10 @@ class ContinuousClock:
         if not self._follows:
             yield from self._source
             return
-        while self._queue or self._peek():
-            packet = self._queue.popleft()
+        while True:
+            packet = self._queue.popleft() if self._queue else next(self._source, END)
+            if packet is END:
+                return
             if packet is not None and not _is_flush(packet):
                 self.put_on_clock(packet)
             if packet is None or packet.stream.index in self._wanted:
@@ -168,19 +171,21 @@ class ContinuousClock:
         time_s = stream.time_s(packet)
         if time_s is None:
             return
-        segment = self._segment(stream, packet, time_s)
-        move(packet, self.offsets[segment], stream.base)
-        if stream.last_s == time_s:  # Otherwise a damaged timestamp.
-            end = stream.end_of(packet)
-            stream.end = end if stream.end is None else max(stream.end, end)
-
-    def _segment(self, stream: _Stream, packet: av.Packet, time_s: float) -> int:
-        """Return the segment of a packet and update the state of its stream."""
-        last_s = stream.last_s
-        in_latest = stream.segment == len(self.offsets) - 1
+        last_s, in_latest = stream.last_s, stream.segment == len(self.offsets) - 1
         if in_latest and last_s is not None and 0 <= time_s - last_s <= BACK_S:
             stream.last_s, stream.settled = time_s, True  # As nearly all packets.
-            return stream.segment
+        else:
+            self._enter_segment(stream, packet, time_s)
+        if stream.segment:
+            move(packet, self.offsets[stream.segment], stream.base)
+        if stream.last_s == time_s:  # Otherwise a damaged timestamp.
+            end = stream.end_of(packet)
+            if stream.end is None or end > stream.end:
+                stream.end = end
+
+    def _enter_segment(self, stream: _Stream, packet: av.Packet, time_s: float) -> None:
+        """Decide the segment of a packet and update the state of its stream."""
+        last_s = stream.last_s
         nearest, away_s = self._nearest(stream, time_s)
         joins = nearest != stream.segment
         if last_s is None or (joins and (away_s <= BACK_S or not stream.audiovisual)):
@@ -193,7 +198,6 @@ class ContinuousClock:
             stream.last_s = time_s  # The first timestamp of the stream may be the damaged one.
         else:
             self._leap(stream, packet, time_s, nearest)
-        return stream.segment
 
     def _nearest(self, stream: _Stream, time_s: float) -> tuple[int, float]:
         """Return the segment, its own or a later one, whose clock is closest, and how close."""
@@ -292,10 +296,23 @@ class ContinuousClock:
 
     def _peek(self) -> bool:
         """Read one more packet into the queue; return whether there was one."""
-        for packet in self._source:
+        packet = next(self._source, END)
+        if packet is not END:
             self._queue.append(packet)
-            return True
-        return False
+        return packet is not END
+
+
+def _followed(container: InputContainer, wanted: tuple[Stream, ...]) -> list[Stream]:
+    """Return the streams with the same clock as the wanted ones."""
+    videos, audio = motion_video_streams(container), container.streams.audio
+    followed = [*videos, *audio]
+    if container.format.name == "mpegts" and max(len(videos), len(audio)) > 1:
+        # Each program has a clock of its own.
+        programs = stream_programs(container.name.removeprefix("file:"))
+        own = {programs.get(stream.id) for stream in wanted}
+        if None not in own:
+            return [stream for stream in followed if programs.get(stream.id) in own]
+    return followed
 
 
 def _is_flush(packet: av.Packet) -> bool:

@@ -21,6 +21,7 @@ from avsync.media.container import (
 )
 from avsync.media.container import UnreadableMedia as UnreadableMedia
 from avsync.media.rgb_converter import Rotation, pixel_ratio
+from avsync.media.ts_programs import stream_programs
 from avsync.media.video_reader import decode_video_frames
 from avsync.media.writers.audio_encoder import channel_layout
 
@@ -137,6 +138,7 @@ def probe_media(path: str | os.PathLike[str], video: int = 0) -> MediaInfo:
         stream = video_stream(container, video)
         time_s, frame = next(decode_video_frames(container, stream))
         rotation = Rotation.of(frame)
+        programs = stream_programs(path) if container.format.name == "mpegts" else {}
         width, height = rotation.size(round(pixel_ratio(stream) * frame.width), frame.height)
         return MediaInfo(
             path=str(os.fspath(path)),
@@ -149,7 +151,10 @@ def probe_media(path: str | os.PathLike[str], video: int = 0) -> MediaInfo:
             rotation=rotation.rotation,
             video_codec=stream.codec_context.name,
             video_start_s=time_s,
-            audio=tuple(_audio(i, audio) for i, audio in enumerate(container.streams.audio)),
+            audio=tuple(
+                _audio(i, audio, programs.get(audio.id))
+                for i, audio in enumerate(container.streams.audio)
+            ),
             video=video,
             videos=tuple(_video(i, s) for i, s in enumerate(motion_video_streams(container))),
         )
@@ -247,7 +252,7 @@ def _video(index: int, stream: av.VideoStream) -> VideoStream:
     )
 
 
-def _audio(index: int, stream: av.AudioStream) -> AudioStream:
+def _audio(index: int, stream: av.AudioStream, programme: int | None) -> AudioStream:
     context = stream.codec_context
     return AudioStream(
         index=index,
@@ -261,6 +266,7 @@ def _audio(index: int, stream: av.AudioStream) -> AudioStream:
         title=_tag(stream, "title"),
         dispositions=tuple(flag.name or "" for flag in Disposition if stream.disposition & flag),
         layout=channel_layout(context) if context else "",
+        programme=programme,
     )
 
 

@@ -27,7 +27,6 @@ from avsync.media.container import (
     audio_stream,
     decoded,
     ffmpeg_message,
-    motion_video_streams,
     open_media,
     packets,
     read_only,
@@ -36,7 +35,7 @@ from avsync.media.container import (
 from avsync.media.packet_times import decoding_stamp, move, presentation_stamp
 from avsync.media.read_log import ReadLog
 from avsync.media.rgb_converter import RgbConverter, pixel_ratio
-from avsync.media.valid_samples import replace_invalid
+from avsync.media.valid_samples import SampleCheck
 from avsync.media.video_reader import HELD_S, VideoFrame, decode_video_frames
 
 # Some containers seek past the requested time: then retry, this much earlier.
@@ -78,7 +77,7 @@ class VideoSeeker:
         try:
             self._stream = video_stream(self._container, stream)
             self.first_s, _ = next(decode_video_frames(self._container, self._stream))
-            self._clock = _clock_index(path)
+            self._clock = _clock_index(path, self._stream)
         except BaseException:
             self._container.close()
             raise
@@ -168,7 +167,7 @@ class AudioSeeker:
         try:
             self._stream = audio_stream(self._container, stream)
             check_channel(channel, self._stream.layout)
-            self._clock = _clock_index(path)
+            self._clock = _clock_index(path, self._stream)
         except BaseException:
             self._container.close()
             raise
@@ -201,7 +200,7 @@ class AudioSeeker:
         for frame in filter(is_valid_audio, decoded(source, self._stream)):
             if frame.pts is None or frame.time_base is None:
                 return
-            replace_invalid(frame, ReadLog())
+            SampleCheck(frame, ReadLog())(frame)
             for mono in resampler.resample(frame):
                 if mono.pts is not None and mono.time_base is not None:
                     wav = mono.to_ndarray().reshape(-1, mono.layout.nb_channels)
@@ -230,12 +229,10 @@ class _ClockIndex:
     Args:
         path: the file.
         offsets: in each segment, the offset of the continuous clock from the file's.
-        points: the packets that can be sought, by index of their stream, in order of time.
+        points: the packets of the stream that can be sought, in order of time.
     """
 
-    def __init__(
-        self, path: str, offsets: list[Fraction], points: dict[int, list[_SeekPoint]]
-    ) -> None:
+    def __init__(self, path: str, offsets: list[Fraction], points: list[_SeekPoint]) -> None:
         self.path, self.offsets, self.points = path, offsets, points
 
     def packets_from(
@@ -243,7 +240,7 @@ class _ClockIndex:
     ) -> Iterator[av.Packet | None]:
         """Seek, and return the packets of a stream from about a time on its continuous clock."""
         read_only(container, stream)
-        points = self.points.get(stream.index, []) if len(self.offsets) > 1 else []
+        points = self.points
         if not points:
             _seek(container, int(time_s * av.time_base))
             return packets(container, stream)
@@ -274,34 +271,28 @@ class _ClockIndex:
             yield from islice(clock.packets(), point.number, None)
 
 
-def _clock_index(path: str | os.PathLike[str]) -> _ClockIndex:
-    """Return the index of a file, which is read through once if its clock can leap."""
+def _clock_index(path: str | os.PathLike[str], stream: Stream) -> _ClockIndex:
+    """Return the index of a stream, which is read through once if its clock can leap."""
     state = Path(path).stat()
-    return _read_clock_index(os.fspath(path), state.st_size, state.st_mtime_ns)
+    return _read_clock_index(os.fspath(path), stream.index, state.st_size, state.st_mtime_ns)
 
 
 # Reports seek in one file several times; size and time of change tell its versions apart.
-@lru_cache(maxsize=16)
-def _read_clock_index(path: str, size: int, modified_ns: int) -> _ClockIndex:
+@lru_cache(maxsize=32)
+def _read_clock_index(path: str, index: int, size: int, modified_ns: int) -> _ClockIndex:
     with open_media(path) as container:
         if not can_leap(container):
-            return _ClockIndex(path, [Fraction(0)], {})
-        streams = [*motion_video_streams(container), *container.streams.audio]
-        clock = ContinuousClock(container, *streams)
-        points: dict[int, list[_SeekPoint]] = {stream.index: [] for stream in streams}
-        numbers = dict.fromkeys(points, -1)
-        for packet in clock.packets():
-            if packet is None:
-                continue
-            index, found = packet.stream.index, points[packet.stream.index]
-            numbers[index] += 1
-            if decoding_stamp(packet) is None:
+            return _ClockIndex(path, [Fraction(0)], [])
+        stream = container.streams[index]
+        clock = ContinuousClock(container, stream)
+        points: list[_SeekPoint] = []
+        for number, packet in enumerate(clock.packets()):
+            if packet is None or decoding_stamp(packet) is None:
                 continue
             time_s = float(presentation_stamp(packet) * packet.time_base)
-            if packet.is_keyframe and (not found or time_s >= found[-1].time_s + POINT_STEP_S):
-                segment = clock.segment_of(packet.stream)
-                found.append(_SeekPoint(time_s, segment, packet.pos, numbers[index]))
-        return _ClockIndex(path, clock.offsets, points if clock.jumps else {})
+            if packet.is_keyframe and (not points or time_s >= points[-1].time_s + POINT_STEP_S):
+                points.append(_SeekPoint(time_s, clock.segment_of(stream), packet.pos, number))
+        return _ClockIndex(path, clock.offsets, points if clock.jumps else [])
 
 
 def _seek(container: InputContainer, target: int, by_bytes: bool = False) -> None:

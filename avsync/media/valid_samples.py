@@ -14,34 +14,38 @@ HUGE = 32.0
 MAX_PLANES = 7
 
 
-def replace_invalid(frame: AudioFrame, log: ReadLog) -> bool:
-    """Replace samples of a decoded frame that are not finite by zeros, in place.
+class SampleCheck:
+    """Replace samples of decoded frames of one format that are not finite by zeros, in place.
+
+    `complete` is whether all can be tested.
 
     Args:
-        frame: the frame.
+        first: one of the frames.
         log: counts samples, invalid ones and those beyond `HUGE`, which are kept.
-
-    Returns:
-        Whether the samples could be tested.
     """
-    channels = frame.layout.nb_channels
-    log.samples += frame.samples * channels
-    number = FLOATS.get(frame.format.name)
-    planes = channels if frame.format.is_planar else 1
-    if number is None:
-        return True
-    if planes > MAX_PLANES:
-        return False
-    for plane in frame.planes:
-        samples = np.frombuffer(cast(Any, plane), number)[: frame.samples * channels // planes]
-        clean_samples(samples, log)
-    return True
+
+    def __init__(self, first: AudioFrame, log: ReadLog) -> None:
+        self.log, self.channels = log, first.layout.nb_channels
+        self.number = FLOATS.get(first.format.name)
+        self.per_plane = 1 if first.format.is_planar else self.channels
+        self.complete = self.number is None or self.channels <= MAX_PLANES * self.per_plane
+
+    def __call__(self, frame: AudioFrame) -> None:
+        count = frame.samples
+        self.log.samples += count * self.channels
+        if self.number is not None and self.complete:
+            for plane in frame.planes:
+                samples = np.frombuffer(cast(Any, plane), self.number)
+                clean_samples(samples[: count * self.per_plane], self.log)
 
 
 def clean_samples(samples: np.ndarray, log: ReadLog) -> None:
-    """Replace samples that are not finite by zeros, in place, and count them in the log."""
-    # False if one of them is not a number.
-    if not samples.size or (samples.max() <= HUGE and samples.min() >= -HUGE):
+    """Replace samples `(n,)` that are not finite by zeros, in place, and count them in the log."""
+    # Their energy is a fast test for nearly all; it is no number if one of them is none.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.dot(samples, samples) <= HUGE**2:
+            return
+    if samples.max() <= HUGE and samples.min() >= -HUGE:
         return
     invalid = ~np.isfinite(samples)
     samples[invalid] = 0.0

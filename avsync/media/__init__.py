@@ -8,9 +8,10 @@
     for block in read_audio("video.mp4", info.video_start_s):
         print(block.shape)
 
-Times are seconds on the clock of the file's presentation timestamps. Quirks of timestamps are
-handled here and nowhere else: those of video, AVI among them, in `video_reader.py`; those of audio
-(start times, priming, gaps, jumps) in `audio_reader.py`; those of written files in `writers`.
+Times are seconds on the clock of the file's presentation timestamps, which continues where the
+file's own leaps (`clock.py`). `ReadLog` records what a reader met on its way. Quirks of timestamps
+are handled here and nowhere else: those of video, AVI among them, in `video_reader.py`; those of
+audio (start times, priming, gaps, jumps) in `audio_reader.py`; those of written files in `writers`.
 """
 
 import lazy_loader

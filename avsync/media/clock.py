@@ -14,6 +14,7 @@ clock to a continuous one, which depends on the order of the packets in the file
   between audio and video is that of the file. In the first segment the constant is zero.
 """
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from avsync.media.container import MAX_LENGTH_S, motion_video_streams, packets, read_only
-from avsync.media.packet_times import decoding_stamp, header_end_s, move
+from avsync.media.packet_times import bytes_after_movie, decoding_stamp, header_end_s, move
 from avsync.media.read_log import ClockJump
 from avsync.media.ts_programs import stream_programs
 
@@ -136,6 +137,7 @@ class ContinuousClock:
         read_only(container, *read)
         self._source = packets(container, *read)
         self._queue: deque[av.Packet | None] = deque()
+        self._read_to = 0
 
     def packets(self) -> Iterator[av.Packet | None]:
         """Yield the packets of the wanted streams, in the order of the file, as `packets` does."""
@@ -147,6 +149,7 @@ class ContinuousClock:
             if packet is END:
                 return
             if packet is not None and not _is_flush(packet):
+                self._read_to = max(self._read_to, (packet.pos or 0) + packet.size)
                 self.put_on_clock(packet)
             if packet is None or packet.stream.index in self._wanted:
                 yield packet
@@ -160,6 +163,13 @@ class ContinuousClock:
         if self._container.format.name not in END_AT_PACKETS and not self.jumps:
             ends += [header_end_s(self._container, stream)]
         return max((end_s for end_s in ends if 0 < end_s <= MAX_LENGTH_S), default=None)
+
+    def unread_bytes(self) -> int:
+        """Return how many bytes of the file come after the last packet, or in a second movie."""
+        path = self._container.name.removeprefix("file:")
+        if self._follows and self._read_to:
+            return max(os.stat(path).st_size - self._read_to, 0)
+        return bytes_after_movie(path) if self._container.format.name.startswith("mov,") else 0
 
     def segment_of(self, stream: Stream) -> int:
         """Return the segment of a stream's latest packet."""

@@ -1,5 +1,6 @@
-"""Times of packets, and the end of a stream by its header."""
+"""Times of packets, and the ends of streams and of the file by the headers."""
 
+import os
 import re
 from fractions import Fraction
 
@@ -9,6 +10,8 @@ from av.stream import Stream
 
 # FFmpeg and mkvmerge write the durations of streams into Matroska, which has no field for them.
 DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")
+# Boxes of an MP4 or MOV file that are looked at: usual files have fewer than ten.
+MAX_BOXES = 10_000
 
 
 def decoding_stamp(packet: av.Packet) -> int | None:
@@ -40,3 +43,27 @@ def header_end_s(container: InputContainer, stream: Stream) -> float:
     if parts := DURATION_TAG.fullmatch(stream.metadata.get("DURATION", "")):
         return 3600.0 * int(parts[1]) + 60 * int(parts[2]) + float(parts[3])
     return ((container.start_time or 0) + (container.duration or 0)) / av.time_base
+
+
+def bytes_after_movie(path: str | os.PathLike[str]) -> int:
+    """Return how many bytes of an MP4 or MOV file belong to a second one, joined to its end.
+
+    FFmpeg and players skip it.
+    """
+    size, at, second_at = os.stat(path).st_size, 0, 0
+    begun = False
+    with open(path, "rb") as file:
+        for _ in range(MAX_BOXES):
+            file.seek(at)
+            header = file.read(16)
+            kind, length = header[4:8], int.from_bytes(header[:4])
+            if begun and not second_at and kind in (b"ftyp", b"moov"):
+                second_at = at
+            if kind == b"moov" and begun:
+                return size - second_at
+            begun = begun or kind == b"moov"
+            # A length of 1 stands for one of 64 bits.
+            at += int.from_bytes(header[8:16]) if length == 1 else length
+            if length != 1 and length < 8:  # To the end of the file, or damaged.
+                break
+    return 0

@@ -130,16 +130,21 @@ class VideoSeeker:
                 to_rgb = RgbConverter(pixel_ratio(stream))
                 source = self._clock.packets_from(container, stream, start_s - lead_s)
                 begun, given_s = False, -inf
-                for time_s, frame in decode_video_frames(container, stream, source):
-                    late = not begun and time_s > max(start_s, 0) + LATE_S
-                    if late and lead_s != LEADS_S[-1]:
-                        break
-                    begun, at_s = True, time_s - start_s
-                    if at_s >= duration_s or time.monotonic() > self.deadline_s:
-                        break
-                    if at_s >= 0 and at_s - given_s >= min_gap_s:
-                        given_s = at_s
-                        yield VideoFrame(time_s, to_rgb(frame))
+                try:
+                    for time_s, frame in decode_video_frames(container, stream, source):
+                        late = not begun and time_s > max(start_s, 0) + LATE_S
+                        if late and lead_s != LEADS_S[-1]:
+                            break
+                        begun, at_s = True, time_s - start_s
+                        if at_s >= duration_s or time.monotonic() > self.deadline_s:
+                            break
+                        if at_s >= 0 and at_s - given_s >= min_gap_s:
+                            given_s = at_s
+                            yield VideoFrame(time_s, to_rgb(frame))
+                except UnreadableMedia:
+                    # Nothing can be decoded from there on: read from further before.
+                    if begun or lead_s == LEADS_S[-1]:
+                        raise
                 if begun:
                     return
 

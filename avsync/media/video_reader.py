@@ -250,7 +250,9 @@ def read_decoded_frames(
         for time_s, frame in decode_video_frames(container, video, source):
             progress.on_frame(time_s)
             yield DecodedVideoFrame(time_s, frame, to_rgb)
-        progress.on_end(clock.expected_end_s(video))
+        if log is not None:
+            progress.on_end(clock.expected_end_s(video))
+            log.unread_bytes = clock.unread_bytes()
 
 
 def _frames(

@@ -104,3 +104,15 @@ def test_audio_that_ends_early_says_when(make_clip):
     list(read_audio(clip, 0.0, log=log))
     assert log.audio_end_s == pytest.approx(2.0, abs=0.05)
     assert log.samples == pytest.approx(2 * 48000 * log.audio_end_s, abs=100)
+
+
+def test_a_second_file_that_its_container_hides_is_counted(make_clip):
+    for suffix in ("mp4", "flv"):
+        clip = make_clip(f"clip.{suffix}")
+        whole = clip.read_bytes()
+        log, joined_log = ReadLog(), ReadLog()
+        list(read_frames(clip, log=log))
+        assert log.unread_bytes < 100
+        clip.write_bytes(whole + whole)
+        assert len(list(read_frames(clip, log=joined_log))) == 50
+        assert abs(joined_log.unread_bytes - len(whole)) < 100

@@ -31,7 +31,7 @@ from avsync.media.writers.retime import retime_audio
 from avsync.media.writers.time_map import AudioSegment
 from avsync.pipelines.fix.fix_file import FixRefused, fix
 from avsync.synthetic import render_clip
-from benchmarks.media.stream_diff import (
+from benchmarks.media.repaired_file import (
     RATE,
     describe,
     missing_audio_ms,

@@ -261,6 +261,9 @@ def _add(writing: OutputContainer, stream: Stream) -> Stream:
         copy.codec_context.codec_tag = tag
     if isinstance(stream, av.AudioStream) and kind in MP4:
         cast(Any, copy.codec_context).layout = channel_layout(stream.codec_context)
+    if isinstance(stream, av.VideoStream) and (ratio := stream.sample_aspect_ratio):
+        # The template has the ratio of the codec, which that of the container overrides.
+        cast(Any, copy.codec_context).sample_aspect_ratio = ratio
     if isinstance(stream, av.VideoStream) and kind == "avi":
         # The clock of an AVI counts frames.
         rate = stream.guessed_rate or stream.average_rate

@@ -28,6 +28,7 @@ BIBLIOGRAPHIC = {
 }
 # Properties of the copy that depend on its container, or that are the same in different words.
 EQUIVALENT_TAGS = ("avc1", "avc3", "hvc1", "hev1", "dvh1", "dvhe", "dva1", "dvav")
+MPEG_AUDIO = ("mp1", "mp2", "mp3")
 MATTERING = ("rotation", "spherical", "HDR", "stereoscopic")
 # Share of the packets of a stream whose loss is that of a damaged file, not of a copy.
 SLACK = 0.01
@@ -108,7 +109,9 @@ def _same_kind(before: StreamFacts, after: StreamFacts, encoded: bool) -> bool:
     if encoded or before.kind == "attachment":
         return True
     pcm = before.codec.startswith("pcm_") and after.codec.startswith("pcm_")
-    return before.codec == after.codec or pcm
+    # MP4 does not tell the layers of MPEG audio apart.
+    mpeg = before.codec in MPEG_AUDIO and after.codec in MPEG_AUDIO
+    return before.codec == after.codec or pcm or mpeg
 
 
 def _missing_streams(
@@ -118,6 +121,8 @@ def _missing_streams(
     for stream in old.streams:
         timecode = stream.tags.get("timecode")
         if stream.number in pairs or (stream.kind == "data" and timecode in timecodes - {None}):
+            continue
+        if stream.kind == "chapters" and new.chapters:
             continue
         words = describe_stream(stream)
         if stream.kind == "data" and timecode:

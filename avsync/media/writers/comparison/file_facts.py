@@ -2,6 +2,7 @@
 
 import os
 import re
+import struct
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -40,7 +41,7 @@ class StreamFacts(NamedTuple):
 
     Args:
         number: its index in the file.
-        kind: its type; `attached_pic` for cover art.
+        kind: its type; `attached_pic` for cover art, `chapters` for a track of their titles.
         codec: FFmpeg's name of the codec; the codec tag, if FFmpeg does not know it.
         tag: the codec tag.
         tags: metadata, with names in lower case.
@@ -98,7 +99,10 @@ def read_facts(path: str | os.PathLike[str], *, count_packets: bool = True) -> F
     counts = _count(path) if count_packets else {}
     none = (0, 0) if count_packets else (None, 0)
     with open_media(path) as reading:
-        streams = tuple(_stream(s, *counts.get(s.index, none)) for s in reading.streams)
+        titles = _chapter_tracks(Path(path), reading.format.name)
+        streams = tuple(
+            _stream(s, *counts.get(s.index, none), titles=s.id in titles) for s in reading.streams
+        )
         chapters = tuple(
             (
                 float(c["start"] * (c["time_base"] or 0)),
@@ -120,7 +124,7 @@ def read_facts(path: str | os.PathLike[str], *, count_packets: bool = True) -> F
     )
 
 
-def _stream(stream: Stream, count: int | None, size: int) -> StreamFacts:
+def _stream(stream: Stream, count: int | None, size: int, *, titles: bool) -> StreamFacts:
     context = stream.codec_context
     tag = ""
     with suppress(AttributeError, UnicodeDecodeError):
@@ -129,7 +133,7 @@ def _stream(stream: Stream, count: int | None, size: int) -> StreamFacts:
     cover = stream.disposition & Disposition.attached_pic
     return StreamFacts(
         number=stream.index,
-        kind="attached_pic" if cover else stream.type,
+        kind="attached_pic" if cover else "chapters" if titles else stream.type,
         codec=named or tag or "unknown",
         tag=tag,
         tags=_lower(stream.metadata),
@@ -195,10 +199,33 @@ def _side_data(path: str | os.PathLike[str]) -> dict[int, dict[str, bytes]]:
             for frame in islice(decoded(packets(reading, stream), stream), 1):
                 held = [frame.side_data[at] for at in range(len(frame.side_data))]
                 found[index] = {
-                    SIDE_DATA[data.type.name]: bytes(data)
+                    SIDE_DATA[data.type.name]: _comparable(data.type.name, bytes(data))
                     for data in held
                     if data.type.name in SIDE_DATA
                 }
+    return found
+
+
+def _comparable(kind: str, content: bytes) -> bytes:
+    """Return side data as it can be compared: of a display matrix without its translation."""
+    if kind != "DISPLAYMATRIX" or len(content) < 20:
+        return content
+    a, b, _, c, d = struct.unpack_from("=5i", content)
+    return bytes(f"{a} {b} {c} {d}", "ascii")
+
+
+def _chapter_tracks(path: Path, family: str) -> set[int]:
+    """Return the IDs of tracks that hold titles of chapters, in MP4 and MOV."""
+    found: set[int] = set()
+    with suppress(UnknownStructure, struct.error):
+        moov = read_box(path, index_extent(path)[0]) if "mp4" in family else Box(b"moov")
+        for held in moov.all(b"trak", b"tref"):
+            at = 0
+            while at + 8 <= len(held.body):
+                size, kind = struct.unpack_from(">I4s", held.body, at)
+                if kind == b"chap":
+                    found |= set(struct.unpack_from(f">{(size - 8) // 4}I", held.body, at + 8))
+                at += max(size, 8)
     return found
 
 

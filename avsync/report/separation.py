@@ -18,7 +18,7 @@ from avsync.pipelines.separate.result import SeparatedVoice, SeparationResult
 from avsync.report.axes import AxisTick, clock
 from avsync.report.heat_map import viridis
 from avsync.report.html import environment
-from avsync.report.thumbnails import Moment, Thumbnail, jpeg_uri, read_images
+from avsync.report.thumbnails import MediaSource, Moment, Thumbnail, jpeg_uri, read_images
 
 # Duration of the excerpt that is drawn and played: the one in which the voices are loudest.
 EXCERPT_S = 12
@@ -156,7 +156,7 @@ def _faces(result: SeparationResult, excerpt: Excerpt, rate: int) -> list[Thumbn
         )
         moments.append(Moment(max(nearest, 0.0), voice.box))
     try:
-        return read_images(result.file, moments, BUDGET_S)
+        return read_images(MediaSource(result.file), moments, BUDGET_S)
     except (UnreadableMedia, OSError, cv2.error):
         return [None] * len(moments)  # The video no longer exists; the separated audio does.
 

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 
 from avsync.media.container import UnreadableMedia
+from avsync.media.probe import channel_names
 from avsync.media.seek import AudioSeeker, VideoSeeker
 from avsync.pipelines.check.export import tolerance_share
 from avsync.report.track_rows import TrackRow
-from avsync.scoring.result import Fault, TimelinePoint
+from avsync.scoring.result import CheckResult, Fault, TimelinePoint
 from avsync.timing import Tolerance
 
 MOMENTS = 5
@@ -29,6 +30,24 @@ AROUND_S = 0.6
 BARS = 80
 WORST = "furthest from sync"
 Box = tuple[float, float, float, float]
+
+
+class MediaSource(NamedTuple):
+    """File with the positions of its streams to show; `channel` is None for the mix of all."""
+
+    path: str
+    video: int = 0
+    audio: int = 0
+    channel: int | None = None
+
+
+def source_of(result: CheckResult) -> MediaSource:
+    """Return the streams of a file that its result is of."""
+    audio, channel = result.audio or 0, None
+    if result.channel is not None:
+        names = channel_names(result.file, audio)
+        channel = names.index(result.channel) if result.channel in names else None
+    return MediaSource(result.file, result.video, audio, channel)
 
 
 class Moment(NamedTuple):
@@ -89,20 +108,22 @@ def spread(start_s: float, end_s: float, parts: int = MOMENTS) -> list[float]:
     return [start_s + (end_s - start_s) * (k + 0.5) / parts for k in range(parts)]
 
 
-def read_images(path: str, moments: list[Moment], budget_s: float = 6.0) -> list[Thumbnail | None]:
+def read_images(
+    source: MediaSource, moments: list[Moment], budget_s: float = 6.0
+) -> list[Thumbnail | None]:
     """Read a thumbnail for each moment; None if the budget ran out or decoding failed there.
 
     Raises:
         UnreadableMedia: if the file does not exist or has no video.
     """
     deadline_s = time.monotonic() + budget_s
-    with VideoSeeker(path, deadline_s) as video:
+    with VideoSeeker(source.path, deadline_s, source.video) as video:
         times_s = [video.first_s + moment.t_s for moment in moments]
         images = [
             _cut(video.frame_at(at_s), moment.box)
             for at_s, moment in zip(times_s, moments, strict=True)
         ]
-    loud = _loudness(path, times_s, deadline_s)
+    loud = _loudness(source, times_s, deadline_s)
     return [
         None if image is None else Thumbnail(jpeg_uri(image), image.shape[1], image.shape[0], audio)
         for image, audio in zip(images, loud, strict=True)
@@ -148,10 +169,12 @@ def jpeg_uri(image: np.ndarray) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
 
 
-def _loudness(path: str, times_s: list[float], deadline_s: float) -> list[np.ndarray | None]:
+def _loudness(
+    source: MediaSource, times_s: list[float], deadline_s: float
+) -> list[np.ndarray | None]:
     """Return the loudness `(BARS,)` around each time, relative to the loudest; None if not read."""
     try:
-        with AudioSeeker(path) as audio:
+        with AudioSeeker(source.path, source.audio, source.channel) as audio:
             energies = [_energy(audio, at_s, deadline_s) for at_s in times_s]
     except (UnreadableMedia, OSError):
         return [None] * len(times_s)

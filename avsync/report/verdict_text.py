@@ -26,10 +26,13 @@ REASONS = {
     "face_too_small": "the face is too small",
     "too_short": "the face is in view for too short a time",
     "silence": "there is no speech",
+    "too_quiet": "the audio is too quiet",
+    "invalid_audio": "the audio samples are invalid",
     "still_lips": "the lips do not move",
     "music": "the audio is music, with no speech that matches these lips",
     "no_match": "this speech does not match these lips",
     "out_of_range": "the offset is beyond the search range",
+    "incomplete": "a part of the video could not be read",
     "no_video_stream": "the file has no video",
     "no_audio_stream": "the file has no audio",
     "damaged": "the file is damaged or not a video",
@@ -52,6 +55,14 @@ WHAT_TO_TRY = {
         "Play the file and listen. If the speech is on another audio track, or the audio was muted "
         "in the export, check a version in which the speech is on the first track."
     ),
+    "too_quiet": (
+        "Raise the level of the audio by 20 dB or more and check again, or check a version in "
+        "which the speech has a usual level."
+    ),
+    "invalid_audio": (
+        "Export the audio again: samples that are not numbers, or far beyond full scale, come from "
+        "a faulty export."
+    ),
     "still_lips": (
         "Someone else may be talking, or the image may be a photograph or frozen. Check a part "
         "in which the person on screen speaks."
@@ -65,6 +76,9 @@ WHAT_TO_TRY = {
         "there but the offset may be larger, search wider."
     ),
     "out_of_range": "The best match lies outside the search range. Search wider.",
+    "incomplete": (
+        "Play the file to the end. If it stops early or shows damage, copy or export it again."
+    ),
     "no_video_stream": (
         "An audio file alone cannot be checked. Give the file that contains both video and audio."
     ),

@@ -7,18 +7,28 @@ from typing import NamedTuple
 import numpy as np
 
 from avsync.media.container import UnreadableMedia
-from avsync.pipelines.check.messages import printable
+from avsync.pipelines.check.messages import describe_judge, describe_outcome, printable
 from avsync.report.axes import AxisTick, clock, multiples, signed_ms, step_ms
 from avsync.report.fault_text import moving_fault
 from avsync.report.heat_map import COARSE, FINE, Grain, HeatMap, draw_heat_map
 from avsync.report.preview_clips import read_clips
-from avsync.report.thumbnails import WORST, Moment, Thumbnail, choose_moments, read_images, spread
+from avsync.report.thumbnails import (
+    WORST,
+    Moment,
+    Thumbnail,
+    choose_moments,
+    read_images,
+    source_of,
+    spread,
+)
 from avsync.report.timeline import MARKS, Scale, Timeline, draw_scale, draw_timeline
 from avsync.report.track_rows import TrackRow, group_tracks
 from avsync.report.verdict_text import Advice, advise, in_words
-from avsync.scoring.result import CheckResult
+from avsync.scoring.result import CheckResult, Coverage
 from avsync.timing import FRAME_MS, Tolerance, describe_offset, tolerance
 
+# Coverage is mentioned if less than this share of the video supports the result.
+MOST_SUPPORTS = 0.8
 NO_IMAGES = "Images are left out"
 
 
@@ -76,8 +86,17 @@ class RowView(NamedTuple):
     shots: list[Snapshot]
 
 
+class StreamView(NamedTuple):
+    """Line of the table of audio streams; `judge` marks the one by which the file is judged."""
+
+    name: str
+    kind: str
+    outcome: str
+    judge: bool
+
+
 class FileView(NamedTuple):
-    """View of one file."""
+    """View of one file; `streams` is empty where the file has a single audio stream."""
 
     result: CheckResult
     name: str
@@ -89,6 +108,9 @@ class FileView(NamedTuple):
     overview: list[Snapshot]
     no_images: str
     detail: Detail
+    judge: str
+    streams: list[StreamView]
+    coverage: str
 
 
 def view_of(result: CheckResult, detail: Detail = FULL) -> FileView:
@@ -119,7 +141,38 @@ def view_of(result: CheckResult, detail: Detail = FULL) -> FileView:
         overview=[] if shown else [shot for part in shots for shot in part],
         no_images=no_images,
         detail=detail,
+        judge=printable(describe_judge(result)),
+        streams=_stream_views(result),
+        coverage=_coverage_words(result.coverage),
     )
+
+
+def _coverage_words(coverage: Coverage | None) -> str:
+    """Say how much of the video supports the result, where a good part of it does not."""
+    if coverage is None:
+        return ""
+    total_s = max(sum(coverage), 1e-9)
+    if coverage.supports_s >= MOST_SUPPORTS * total_s:
+        return ""
+    against = f", {clock(coverage.against_s)} speak against it" if coverage.against_s >= 1 else ""
+    return (
+        f"{clock(coverage.supports_s)} of {clock(total_s)} support this result{against}; "
+        "the rest says nothing: no face, no speech, or speech of someone else."
+    )
+
+
+def _stream_views(result: CheckResult) -> list[StreamView]:
+    if len(result.streams) < 2:
+        return []
+    return [
+        StreamView(
+            printable(stream.name),
+            f"{stream.codec}, {stream.layout or f'{stream.channels} channels'}",
+            printable(describe_outcome(stream, result.profile)),
+            stream.audio == result.audio,
+        )
+        for stream in result.streams
+    ]
 
 
 def _row_view(
@@ -191,13 +244,14 @@ def _shots(
     if not Path(result.file).is_file():
         return none, f"{NO_IMAGES}: the file was not found when this page was written."
     try:
-        images = iter(read_images(result.file, wanted, detail.budget_s))
+        source = source_of(result)
+        images = iter(read_images(source, wanted, detail.budget_s))
     except UnreadableMedia as error:
         return none, f"{NO_IMAGES}: {printable(str(error))}."
     # The worst first, in case the budget is not enough for all.
     played = sorted((m for m in wanted if m.box is not None), key=lambda m: m.note != WORST)
     played = played[: detail.clips]
-    clips = dict(zip(played, read_clips(result.file, played, detail.budget_s), strict=True))
+    clips = dict(zip(played, read_clips(source, played, detail.budget_s), strict=True))
     shots = [[_shot(m, next(images), clips.get(m, "")) for m in part] for part in chosen]
     found = [[shot for shot in part if shot is not None] for part in shots]
     missing = len(wanted) - sum(map(len, found))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avsync.report.preview_clips import REACH_S, read_clips
-from avsync.report.thumbnails import Moment
+from avsync.report.thumbnails import MediaSource, Moment
 
 FLASHES = [1.2, 2.0, 2.4]
 BOX = (8.0, 8.0, 40.0, 40.0)
@@ -30,7 +30,7 @@ def play(tmp_path):
 def test_a_clip_is_as_far_apart_as_its_file(make_clip, play, clip_sync, suffix):
     clicks = [flash - 0.2 for flash in FLASHES]
     clip = make_clip(f"clip.{suffix}", duration_s=4.0, flashes=FLASHES, clicks=clicks)
-    (uri,) = read_clips(str(clip), [Moment(1.8)])
+    (uri,) = read_clips(MediaSource(str(clip)), [Moment(1.8)])
     apart = clip_sync(clip)
     np.testing.assert_allclose(clip_sync(play(uri)), apart, atol=5)
     assert apart.mean() < -150
@@ -38,7 +38,7 @@ def test_a_clip_is_as_far_apart_as_its_file(make_clip, play, clip_sync, suffix):
 
 def test_a_clip_is_two_seconds_about_its_moment(make_clip, play, clip_sync):
     clip = make_clip("clip.mkv", duration_s=6.0, video_start_s=0.48, flashes=[3.48], clicks=[3.48])
-    (uri,) = read_clips(str(clip), [Moment(3.0)])
+    (uri,) = read_clips(MediaSource(str(clip)), [Moment(3.0)])
     with av.open(play(uri)) as container:
         times = [frame.time for frame in container.decode(video=0) if frame.to_ndarray().mean() > 0]
         (lit,) = clip_lit(container)
@@ -55,7 +55,7 @@ def clip_lit(container):
 
 def test_a_clip_is_small_and_shows_the_face(make_clip, play):
     clip = make_clip("clip.mp4", duration_s=4.0, size=(640, 480))
-    (uri,) = read_clips(str(clip), [Moment(2.0, (100, 100, 200, 220))])
+    (uri,) = read_clips(MediaSource(str(clip)), [Moment(2.0, (100, 100, 200, 220))])
     with av.open(play(uri)) as container:
         assert (container.streams.video[0].width, container.streams.video[0].height) == (240, 240)
 
@@ -63,23 +63,23 @@ def test_a_clip_is_small_and_shows_the_face(make_clip, play):
 def test_a_clip_at_the_edge_of_a_file_is_shorter(make_clip, play):
     clip = make_clip("clip.mp4", duration_s=2.0)
     for t_s in (0.1, 1.9):
-        (uri,) = read_clips(str(clip), [Moment(t_s, BOX)])
+        (uri,) = read_clips(MediaSource(str(clip)), [Moment(t_s, BOX)])
         with av.open(play(uri)) as container:
             assert 20 <= sum(1 for _ in container.decode(video=0)) <= 30
 
 
 def test_a_file_without_audio_has_silent_clips(make_clip, play):
-    (uri,) = read_clips(str(make_clip("clip.mp4", audio=False)), [Moment(1.0, BOX)])
+    (uri,) = read_clips(MediaSource(str(make_clip("clip.mp4", audio=False))), [Moment(1.0, BOX)])
     with av.open(play(uri)) as container:
         assert max(np.abs(f.to_ndarray()).max() for f in container.decode(audio=0)) < 1e-3
 
 
 def test_no_clip_where_there_is_no_time_or_no_video(make_clip, tmp_path):
     clip = str(make_clip("clip.mp4"))
-    assert read_clips(clip, [Moment(1.0)], budget_s=0.0) == [""]
-    assert read_clips(clip, [Moment(60.0)]) == [""]
-    assert read_clips(str(tmp_path / "gone.mp4"), [Moment(1.0)]) == [""]
+    assert read_clips(MediaSource(clip), [Moment(1.0)], budget_s=0.0) == [""]
+    assert read_clips(MediaSource(clip), [Moment(60.0)]) == [""]
+    assert read_clips(MediaSource(str(tmp_path / "gone.mp4")), [Moment(1.0)]) == [""]
     began_s = time.monotonic()
     (tmp_path / "text.mp4").write_text("not a video")
-    assert read_clips(str(tmp_path / "text.mp4"), [Moment(1.0)] * 3) == [""] * 3
+    assert read_clips(MediaSource(str(tmp_path / "text.mp4")), [Moment(1.0)] * 3) == [""] * 3
     assert time.monotonic() - began_s < 5

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from avsync.media.video_reader import UnreadableMedia
-from avsync.report.thumbnails import AROUND_S, BARS, Moment, choose_moments, read_images
+from avsync.report.thumbnails import (
+    AROUND_S,
+    BARS,
+    MediaSource,
+    Moment,
+    choose_moments,
+    read_images,
+)
 from avsync.report.track_rows import group_tracks
 from avsync.timing import tolerance
 
@@ -25,19 +32,19 @@ def light(picture) -> float:
 def test_the_image_is_that_of_the_moment(make_clip, suffix):
     clip = str(make_clip(f"clip.{suffix}", flashes=[FLASH_S], clicks=[FLASH_S]))
     moments = [Moment(FLASH_S), Moment(FLASH_S - 0.2), Moment(FLASH_S + 0.2)]
-    at, before, after = read_images(clip, moments)
+    at, before, after = read_images(MediaSource(clip), moments)
     assert light(at) > 200
     assert max(light(before), light(after)) < 150
 
 
 def test_times_count_from_the_first_frame(make_clip):
     clip = str(make_clip("clip.mkv", duration_s=3.0, video_start_s=0.48, flashes=[1.68]))
-    assert light(read_images(clip, [Moment(FLASH_S)])[0]) > 200
+    assert light(read_images(MediaSource(clip), [Moment(FLASH_S)])[0]) > 200
 
 
 def test_loudness_peaks_where_the_audio_is(make_clip):
     clip = str(make_clip("clip.mp4", flashes=[FLASH_S], clicks=[FLASH_S + 0.2]))
-    loudness = read_images(clip, [Moment(FLASH_S)])[0].loudness
+    loudness = read_images(MediaSource(clip), [Moment(FLASH_S)])[0].loudness
     assert loudness.shape == (BARS,)
     found_s = (loudness.argmax() + 0.5) / BARS * 2 * AROUND_S - AROUND_S
     assert found_s == pytest.approx(0.2, abs=0.03)
@@ -46,7 +53,7 @@ def test_loudness_peaks_where_the_audio_is(make_clip):
 
 def test_a_file_without_audio_still_has_images(make_clip):
     clip = str(make_clip("clip.mp4", audio=False))
-    assert read_images(clip, [Moment(0.5)])[0].loudness is None
+    assert read_images(MediaSource(clip), [Moment(0.5)])[0].loudness is None
 
 
 @pytest.mark.parametrize(
@@ -62,7 +69,7 @@ def test_the_box_is_one_of_the_upright_image(make_clip, rotation, corner):
         box = (box[0] - width / 8, box[1], box[2] - width / 8, box[3])
     if corner[0]:
         box = (box[0], box[1] - height / 8, box[2], box[3] - height / 8)
-    image = read_images(clip, [Moment(0.5, box)])[0]
+    image = read_images(MediaSource(clip), [Moment(0.5, box)])[0]
     data = np.frombuffer(base64.b64decode(image.data_uri.split(",")[1]), np.uint8)
     blue, _, red = cv2.imdecode(data, cv2.IMREAD_COLOR)[2:-2, 2:-2].mean((0, 1))
     assert red > 100 > blue
@@ -70,22 +77,22 @@ def test_the_box_is_one_of_the_upright_image(make_clip, rotation, corner):
 
 def test_a_box_over_the_edge_is_moved_inside(make_clip):
     clip = str(make_clip("clip.mp4"))
-    image = read_images(clip, [Moment(0.5, (-30, -30, 10, 10))])[0]
+    image = read_images(MediaSource(clip), [Moment(0.5, (-30, -30, 10, 10))])[0]
     assert image.width == image.height == 64
 
 
 def test_no_time_left_means_no_images(make_clip):
     clip = str(make_clip("clip.mp4"))
-    assert read_images(clip, [Moment(0.5), Moment(1.0)], budget_s=0.0) == [None, None]
+    assert read_images(MediaSource(clip), [Moment(0.5), Moment(1.0)], budget_s=0.0) == [None, None]
 
 
 def test_a_moment_past_the_end_has_no_image(make_clip):
-    assert read_images(str(make_clip("clip.mp4")), [Moment(60.0)]) == [None]
+    assert read_images(MediaSource(str(make_clip("clip.mp4"))), [Moment(60.0)]) == [None]
 
 
 def test_a_file_that_is_gone_is_named(tmp_path):
     with pytest.raises(UnreadableMedia, match="does not exist"):
-        read_images(str(tmp_path / "gone.mp4"), [Moment(0.5)])
+        read_images(MediaSource(str(tmp_path / "gone.mp4")), [Moment(0.5)])
 
 
 def test_the_furthest_and_the_surest_moments_are_chosen(make_track):

@@ -24,6 +24,7 @@ from .jsonl import ResultsFile as ResultsFile
 from .jsonl import file_fingerprint as file_fingerprint
 from .messages import describe_all as describe_all
 from .messages import describe_fault as describe_fault
+from .messages import describe_judge as describe_judge
 from .messages import describe_outcome as describe_outcome
 from .messages import describe_result as describe_result
 from .messages import describe_streams as describe_streams

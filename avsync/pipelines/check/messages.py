@@ -19,7 +19,7 @@ def describe_result(result: CheckResult) -> str:
     `b.mp4: cannot tell: no face found`. Where there are several streams, the one that the numbers
     are of is named: `c.mkv: audio 1 (fra): audio lags by 200 ms ...`.
     """
-    named = "".join(f"{words}: " for words in (_judge_words(result),) if words)
+    named = "".join(f"{words}: " for words in (describe_judge(result),) if words)
     return f"{printable(result.file)}: {printable(named + describe_outcome(result))}"
 
 
@@ -45,7 +45,7 @@ def describe_streams(result: CheckResult) -> list[str]:
     ]
 
 
-def _judge_words(result: CheckResult) -> str:
+def describe_judge(result: CheckResult) -> str:
     """Name the streams that a result is of, where there is a choice: `video 1, audio 0 (eng)`."""
     words = [f"video {result.video}"] if result.video else []
     judge = next((stream for stream in result.streams if stream.audio == result.audio), None)

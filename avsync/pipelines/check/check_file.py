@@ -47,6 +47,8 @@ MAX_SEARCH_S = 5.0
 MIN_CHANNEL_CONFIDENCE = 0.88
 # Less at the end of a file is the rounding of headers.
 MIN_TAIL_S = 1.0
+# More bytes than this after the end of a file are content, not an index.
+MAX_UNREAD_SHARE = 0.25
 # Fields of a result that are those of the stream by which the file is judged.
 ANSWER = tuple(
     field.name
@@ -201,29 +203,49 @@ def _judge(
 
     A file of which a part could not be read is never in tolerance.
     """
-    judge = judging_stream(list(results.values()), own_programme(info))
-    answer = {name: getattr(judge, name) for name in ANSWER}
     not_read = _not_read(log)
-    result = replace(blank, **answer, not_read=not_read, streams=tuple(results.values()))
     missing_s = sum(end_s - start_s for start_s, end_s in not_read)
-    duration_s = max(blank.duration_s or 0.0, *(end_s for _, end_s in not_read), 0.0)
-    if result.verdict != "in_sync" or missing_s < min(MAX_OUT_S, MAX_OUT_SHARE * duration_s):
+    streams = [_with_unknown(stream, missing_s) for stream in results.values()]
+    judge = judging_stream(streams, own_programme(info))
+    answer = {name: getattr(judge, name) for name in ANSWER}
+    result = replace(blank, **answer, not_read=not_read, streams=tuple(streams))
+    missing = _missing_words(blank, not_read, missing_s, log)
+    if result.verdict != "in_sync" or missing is None:
         return result
-    parts = ", ".join(f"{format_time(a)} to {format_time(b)}" for a, b in not_read)
     return replace(
         result,
         status="cannot_tell",
         reason="incomplete",
-        detail=(
-            f"in tolerance where the video could be read, but {missing_s:.0f} s of "
-            f"{duration_s:.0f} s could not be: {parts}"
-        ),
+        detail=f"in tolerance where the file could be read, but {missing}",
         verdict=None,
         borderline=False,
         offset_ms=None,
         interval_ms=None,
         fault=None,
     )
+
+
+def _missing_words(
+    blank: CheckResult, not_read: Sequence[Interval], missing_s: float, log: ReadLog
+) -> str | None:
+    """Return what of a file could not be read, in words; None if it is next to nothing."""
+    duration_s = max(blank.duration_s or 0.0, *(end_s for _, end_s in not_read), 0.0)
+    if missing_s >= min(MAX_OUT_S, MAX_OUT_SHARE * duration_s) and not_read:
+        parts = ", ".join(f"{format_time(a)} to {format_time(b)}" for a, b in not_read)
+        return f"{missing_s:.0f} s of {duration_s:.0f} s could not be: {parts}"
+    size = Path(blank.file).stat().st_size
+    if log.unread_bytes > MAX_UNREAD_SHARE * size:
+        share = f"{log.unread_bytes / size:.0%} of its bytes"
+        return f"{share} come after its end, such as a second file that was joined to it"
+    return None
+
+
+def _with_unknown(stream: StreamResult, missing_s: float) -> StreamResult:
+    """Return the result of a stream with what could not be read counted as unknown."""
+    if stream.coverage is None or not missing_s:
+        return stream
+    unknown_s = stream.coverage.unknown_s + missing_s
+    return replace(stream, coverage=stream.coverage._replace(unknown_s=unknown_s))
 
 
 def own_programme(info: MediaInfo) -> list[int]:

@@ -32,6 +32,7 @@ REASONS = {
     "music": "the audio is music, with no speech that matches these lips",
     "no_match": "this speech does not match these lips",
     "out_of_range": "the offset is beyond the search range",
+    "inconsistent": "parts of the speech match at different offsets",
     "incomplete": "a part of the video could not be read",
     "no_video_stream": "the file has no video",
     "no_audio_stream": "the file has no audio",
@@ -76,6 +77,7 @@ WHAT_TO_TRY = {
         "there but the offset may be larger, search wider."
     ),
     "out_of_range": "The best match lies outside the search range. Search wider.",
+    "inconsistent": "Look at the timeline, and check the parts on their own.",
     "incomplete": (
         "Play the file to the end. If it stops early or shows damage, copy or export it again."
     ),

@@ -18,6 +18,7 @@ Reason = Literal[
     "music",
     "no_match",
     "out_of_range",
+    "inconsistent",
     "incomplete",
     "no_video_stream",
     "no_audio_stream",

@@ -38,7 +38,7 @@ DC_OFFSET = 0.02
 NOT_DIALOGUE = {"comment", "descriptions", "visual_impaired", "clean_effects", "karaoke", "lyrics"}
 # What is reported if no stream has an offset: the first of these reasons.
 REASONS: tuple[Reason, ...] = (
-    *("out_of_range", "no_match", "music", "invalid_audio", "too_quiet"),
+    *("out_of_range", "inconsistent", "no_match", "music", "invalid_audio", "too_quiet"),
     *("still_lips", "too_short", "face_too_small", "silence", "no_face", "damaged"),
 )
 

@@ -8,6 +8,8 @@ from avsync.scoring.result import CheckResult, Fault, Interval, StreamResult
 from avsync.timing import DEFAULT_PROFILE, describe_offset, tolerance
 
 IN_TOLERANCE, OUT_OF_TOLERANCE, CANNOT_TELL, UNREADABLE = 0, 10, 11, 12
+# If less than this share of the video supports an answer, the line says so.
+MIN_MENTIONED_SHARE = 0.5
 # Further jumps are counted in the line, not listed.
 MAX_CHANGES = 3
 
@@ -80,7 +82,17 @@ def describe_outcome(result: CheckResult | StreamResult, profile: str | None = N
     if result.borderline:
         verdict += ", borderline"
     what = describe_fault(result.fault) or describe_offset(result.offset_ms)
-    return f"{what} ({numbers}): {verdict} ({limits.source})"
+    return f"{what} ({numbers}): {verdict} ({limits.source}){_coverage_words(result)}"
+
+
+def _coverage_words(result: CheckResult | StreamResult) -> str:
+    """Return how much of the video an answer rests on, if that is less than half of it."""
+    if result.coverage is None or result.verdict != "in_sync":
+        return ""
+    supports_s, total_s = result.coverage.supports_s, sum(result.coverage)
+    if supports_s >= MIN_MENTIONED_SHARE * total_s:
+        return ""
+    return f", by {supports_s:.0f} s of {total_s:.0f} s"
 
 
 def describe_fault(fault: Fault | None) -> str | None:

@@ -12,7 +12,7 @@ from avsync.scoring.decision import (
     decide_track,
 )
 from avsync.scoring.engine import FileScores
-from avsync.scoring.result import Reason, StreamResult, TrackResult
+from avsync.scoring.result import Coverage, Reason, StreamResult, TrackResult
 from avsync.scoring.score_sums import sum_curves
 from avsync.scoring.trajectory.distant_jumps import (
     add_distant_segments,
@@ -35,7 +35,11 @@ DETAILS: dict[Reason, str] = {
     "music": "the audio is music, and no speech in it matches the lips",
     "no_match": "the audio matches the lips at no offset: the speech may be someone else's",
     "out_of_range": "the audio matches best outside the search range; try a wider one",
+    "inconsistent": "a part of the speech matches the lips at one offset, and a part at others",
 }
+# A stream is not in tolerance if its evidence matches elsewhere for this many seconds, and for this
+# share of what supports its offset.
+MAX_AGAINST_S, MAX_AGAINST_SHARE = 3.0, 0.25
 # Reasons that speak about the audio of a track, not about its face.
 UNMATCHED: tuple[Reason, ...] = ("no_match", "out_of_range")
 
@@ -79,13 +83,28 @@ def decide_stream(
     local = find_local_offsets([scores.tracks[number] for number in compared], calibration)
     if local is not None:
         fault = add_distant_segments(fault, local, search_s, limits)
+    coverage = None if local is None else measure_coverage(fault, local, duration_s)
+    verdict = decide_verdict(fault, decision.offset_ms, duration_s, limits)
+    if verdict == "in_sync" and coverage is not None and _contradicts(coverage):
+        return replace(
+            result,
+            **cannot_tell("inconsistent", decision.confidence)._asdict(),
+            detail=DETAILS["inconsistent"],
+            coverage=coverage,
+        )
     return replace(
         result,
-        verdict=decide_verdict(fault, decision.offset_ms, duration_s, limits),
+        verdict=verdict,
         borderline=is_borderline(decision.interval_ms, limits),
         fault=fault,
-        coverage=None if local is None else measure_coverage(fault, local, duration_s),
+        coverage=coverage,
     )
+
+
+def _contradicts(coverage: Coverage) -> bool:
+    """Return whether too much of the evidence matches at other offsets than the file's."""
+    allowed_s = max(MAX_AGAINST_S, MAX_AGAINST_SHARE * coverage.supports_s)
+    return coverage.against_s >= allowed_s
 
 
 def _decide_tracks(

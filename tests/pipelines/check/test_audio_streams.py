@@ -11,8 +11,13 @@ from avsync.media.container import UnreadableMedia
 from avsync.media.probe import AudioStream
 from avsync.pipelines.check.audio_streams import judging_stream, select_streams
 from avsync.pipelines.check.check_file import check
-from avsync.pipelines.check.messages import describe_result, describe_streams, exit_code
-from avsync.scoring.result import StreamResult
+from avsync.pipelines.check.messages import (
+    describe_outcome,
+    describe_result,
+    describe_streams,
+    exit_code,
+)
+from avsync.scoring.result import Coverage, StreamResult
 from avsync.scoring.result_json import to_json
 from avsync.synthetic import render
 from tests.pipelines.check.test_check_file import SIZE, moved
@@ -175,3 +180,26 @@ def test_the_judge_is_the_worst_answer_then_the_default_dialogue(streams, judge)
 def test_a_stream_of_the_pictures_own_programme_comes_first():
     placed = [IN_SYNC, replace(IN_SYNC, audio=1)]
     assert judging_stream(placed, [1]).audio == 1
+
+
+def test_a_file_that_is_cut_off_is_never_in_tolerance(speech, tmp_path):
+    whole = write_streams(tmp_path / "a.mkv", [speech.frames], [(speech.wav, "mono", "und", True)])
+    data = whole.read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(data[: int(0.6 * len(data))])
+    result = checked(cut)
+    assert (result.status, result.reason, result.verdict) == ("cannot_tell", "incomplete", None)
+    assert result.offset_ms is None and exit_code(result) == 11
+    ((start_s, end_s),) = result.not_read
+    assert 1 < start_s < 4 and end_s == pytest.approx(5.0, abs=0.2)
+    assert result.streams[0].verdict == "in_sync"
+    assert result.coverage.unknown_s == pytest.approx(end_s - start_s, abs=0.6)
+    assert "in tolerance where the file could be read, but" in result.detail
+
+
+def test_an_answer_by_little_of_the_video_says_so():
+    line = describe_outcome(replace(IN_SYNC, coverage=Coverage(9.0, 1.0, 14.0)), "ebu")
+    assert line.endswith("in tolerance (EBU R37), by 9 s of 24 s")
+    assert not describe_outcome(
+        replace(IN_SYNC, coverage=Coverage(13.0, 1.0, 10.0)), "ebu"
+    ).endswith("s")

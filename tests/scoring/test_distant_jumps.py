@@ -8,10 +8,12 @@ import pytest
 from avsync.scoring.score_sums import EvidenceCurve, TrackScores
 from avsync.scoring.trajectory.distant_jumps import (
     add_distant_segments,
+    find_distant_runs,
     find_local_offsets,
+    leave_out,
     measure_coverage,
 )
-from avsync.scoring.trajectory.fault import constant_fault
+from avsync.scoring.trajectory.fault import constant_fault, find_fault
 from avsync.tasks.calibration import Calibration
 from avsync.timing import tolerance
 
@@ -54,7 +56,8 @@ def at(*steps):
 
 def extended(scores, length_s=40.0, offset_ms=0.0):
     local = find_local_offsets([scores], CALIBRATION)
-    fault = add_distant_segments(constant_fault(offset_ms, length_s, LIMITS), local, 1.0, LIMITS)
+    near = constant_fault(offset_ms, length_s, LIMITS)
+    fault = add_distant_segments(near, find_distant_runs(near, local, 1.0), local, LIMITS)
     return fault, measure_coverage(fault, local, length_s)
 
 
@@ -116,3 +119,14 @@ def test_time_without_faces_is_unknown():
 def test_models_without_further_offsets_have_no_local_ones():
     near = replace(track(at((0, 0))), wide=None, wide_curve=None)
     assert find_local_offsets([near], CALIBRATION) is None
+
+
+def test_the_rest_of_a_file_keeps_a_jump_of_its_own():
+    scores = track(at((0, 0), (14, 2600), (30, -200)), length_s=50.0)
+    local = find_local_offsets([scores], CALIBRATION)
+    runs = find_distant_runs(constant_fault(-200.0, 50.0, LIMITS), local, 1.0)
+    rest = leave_out([scores], runs, local)
+    near = find_fault(rest, -200.0, 50.0, 1.0, LIMITS, CALIBRATION)
+    fault = add_distant_segments(near, runs, local, LIMITS)
+    assert [round(s.offset_ms, -2) for s in fault.pieces] == [0, 2600, -200]
+    assert [s.start_s for s in fault.pieces[1:]] == pytest.approx([14, 30], abs=0.8)

@@ -16,7 +16,9 @@ from avsync.scoring.result import Coverage, Reason, StreamResult, TrackResult
 from avsync.scoring.score_sums import sum_curves
 from avsync.scoring.trajectory.distant_jumps import (
     add_distant_segments,
+    find_distant_runs,
     find_local_offsets,
+    leave_out,
     measure_coverage,
 )
 from avsync.scoring.trajectory.fault import decide_verdict, find_fault
@@ -81,8 +83,13 @@ def decide_stream(
     fault = find_fault(matched, decision.offset_ms, duration_s, search_s, limits, calibration)
     compared = [t.track for t in tracks if t.status == "ok" or t.reason in UNMATCHED]
     local = find_local_offsets([scores.tracks[number] for number in compared], calibration)
-    if local is not None:
-        fault = add_distant_segments(fault, local, search_s, limits)
+    runs = [] if local is None else find_distant_runs(fault, local, search_s)
+    if local is not None and runs:
+        # A track that is mostly beyond the search range has no offset, but may have a part within.
+        beyond = [t.track for t in tracks if t.status == "ok" or t.reason == "out_of_range"]
+        rest = leave_out([scores.tracks[number] for number in beyond], runs, local)
+        fault = find_fault(rest, decision.offset_ms, duration_s, search_s, limits, calibration)
+        fault = add_distant_segments(fault, runs, local, limits)
     coverage = None if local is None else measure_coverage(fault, local, duration_s)
     verdict = decide_verdict(fault, decision.offset_ms, duration_s, limits)
     if verdict == "in_sync" and coverage is not None and _contradicts(coverage):

@@ -1,6 +1,8 @@
 from .distant_jumps import LocalOffsets as LocalOffsets
 from .distant_jumps import add_distant_segments as add_distant_segments
+from .distant_jumps import find_distant_runs as find_distant_runs
 from .distant_jumps import find_local_offsets as find_local_offsets
+from .distant_jumps import leave_out as leave_out
 from .distant_jumps import measure_coverage as measure_coverage
 from .evidence_map import EvidenceMap as EvidenceMap
 from .evidence_map import build_evidence_map as build_evidence_map

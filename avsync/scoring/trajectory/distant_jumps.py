@@ -6,6 +6,7 @@ at all offsets that were scored.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -71,23 +72,65 @@ def find_local_offsets(
     return LocalOffsets(bins, offsets_ms, wide, steps_ms)
 
 
+class DistantRun(NamedTuple):
+    """Consecutive bins low to high (indices of `LocalOffsets`) that fit beyond the search range."""
+
+    low: int
+    high: int
+    offset_ms: float
+
+
+def find_distant_runs(fault: Fault, local: LocalOffsets, search_s: float) -> list[DistantRun]:
+    """Return the parts of a file that fit beyond the search range and off its trajectory."""
+    away = np.abs(local.offsets_ms - offsets_along(fault.pieces, local.t_s)) > SAME_MS
+    distant = np.flatnonzero(away & (np.abs(local.offsets_ms) > 1000 * search_s))
+    runs: list[list[int]] = []
+    for index in distant.tolist():
+        if runs and _continues(runs[-1], index, local.offsets_ms):
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    found = [DistantRun(r[0], r[-1] + 1, float(np.median(local.offsets_ms[r]))) for r in runs]
+    return [run for run in found if _fits_throughout(run, local)]
+
+
+def leave_out(
+    tracks: Sequence[TrackScores], runs: Sequence[DistantRun], local: LocalOffsets
+) -> list[TrackScores]:
+    """Return the tracks without the bins of runs, which would blur a trajectory of the rest."""
+    gone = np.concatenate([local.bins[run.low : run.high] for run in runs])
+    kept = []
+    for track in tracks:
+        rest = ~np.isin(track.bins, gone)
+        kept.append(
+            replace(
+                track,
+                bins=track.bins[rest],
+                evidence=track.evidence[rest],
+                windows=track.windows[rest],
+                motion=track.motion[rest] if len(track.motion) == len(rest) else track.motion,
+                wide=None if track.wide is None else track.wide[rest],
+            )
+        )
+    return kept
+
+
 def add_distant_segments(
-    fault: Fault, local: LocalOffsets, search_s: float, limits: Tolerance
+    fault: Fault, runs: Sequence[DistantRun], local: LocalOffsets, limits: Tolerance
 ) -> Fault:
-    """Return the fault with the segments added whose audio fits beyond the search range.
+    """Return the fault with a segment added for each run beyond the search range.
 
     Args:
-        fault: the trajectory within the search range.
+        fault: the trajectory of the rest of the file.
+        runs: the parts beyond the search range.
         local: offsets around each bin.
-        search_s: seconds searched to either side.
         limits: tolerance of the profile.
     """
-    distant = [run for run in _distant_runs(fault, local, search_s) if _fits_throughout(run, local)]
-    if not distant:
-        return fault
     pieces = list(fault.pieces)
-    for run in distant:
+    for run in runs:
         pieces = _insert(pieces, run, local)
+    if len(pieces) == len(fault.pieces):
+        return fault
     return with_worst(Fault(classify_jumps(tuple(pieces), limits), tuple(pieces)), limits)
 
 
@@ -108,27 +151,6 @@ def offsets_along(pieces: Sequence[OffsetSegment], t_s: np.ndarray) -> np.ndarra
     return np.array([pieces[k].at(t) for k, t in zip(which, t_s, strict=True)])
 
 
-class _Run(NamedTuple):
-    """Consecutive bins low to high that fit at one offset."""
-
-    low: int
-    high: int
-    offset_ms: float
-
-
-def _distant_runs(fault: Fault, local: LocalOffsets, search_s: float) -> list[_Run]:
-    """Return the runs of local offsets that agree, lie beyond the search range and off the path."""
-    away = np.abs(local.offsets_ms - offsets_along(fault.pieces, local.t_s)) > SAME_MS
-    distant = np.flatnonzero(away & (np.abs(local.offsets_ms) > 1000 * search_s))
-    runs: list[list[int]] = []
-    for index in distant.tolist():
-        if runs and _continues(runs[-1], index, local.offsets_ms):
-            runs[-1].append(index)
-        else:
-            runs.append([index])
-    return [_Run(r[0], r[-1] + 1, float(np.median(local.offsets_ms[r]))) for r in runs]
-
-
 def _continues(run: list[int], index: int, offsets_ms: np.ndarray) -> bool:
     """Return whether a bin fits where a run does, and none in between fits elsewhere."""
     elsewhere = bool(np.isfinite(offsets_ms[run[-1] + 1 : index]).any())
@@ -136,7 +158,7 @@ def _continues(run: list[int], index: int, offsets_ms: np.ndarray) -> bool:
     return not elsewhere and away_ms <= SAME_MS
 
 
-def _fits_throughout(run: _Run, local: LocalOffsets) -> bool:
+def _fits_throughout(run: DistantRun, local: LocalOffsets) -> bool:
     """Return whether a run is long enough, and either half of it fits best at its offset."""
     low = max(run.low - REACH_BINS, 0)
     high = min(run.high + REACH_BINS, len(local.bins))
@@ -148,7 +170,9 @@ def _fits_throughout(run: _Run, local: LocalOffsets) -> bool:
     return all(abs(best - run.offset_ms) <= SAME_MS for best in best_ms)
 
 
-def _insert(pieces: Sequence[OffsetSegment], run: _Run, local: LocalOffsets) -> list[OffsetSegment]:
+def _insert(
+    pieces: Sequence[OffsetSegment], run: DistantRun, local: LocalOffsets
+) -> list[OffsetSegment]:
     """Replace the time of a run in a trajectory by a segment of its own."""
     start_s = _change_s(pieces, run, local, after=False)
     end_s = _change_s(pieces, run, local, after=True)
@@ -169,7 +193,7 @@ def _insert(pieces: Sequence[OffsetSegment], run: _Run, local: LocalOffsets) -> 
 
 
 def _change_s(
-    pieces: Sequence[OffsetSegment], run: _Run, local: LocalOffsets, *, after: bool
+    pieces: Sequence[OffsetSegment], run: DistantRun, local: LocalOffsets, *, after: bool
 ) -> float:
     """Return when the audio begins, or ends, to fit at the offset of a run.
 

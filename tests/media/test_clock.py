@@ -270,3 +270,20 @@ def test_containers_that_cannot_leap_are_read_stream_by_stream(make_clip):
         ContinuousClock(container, container.streams.video[0])
         read = {stream.type for stream in container.streams if stream.discard == Discard.default}
     assert read == {"video"}
+
+
+@pytest.mark.parametrize("suffix", ["ts", "mkv", "flv"])
+def test_the_earliest_start_of_a_part_follows_the_latest_end_before(joined, suffix):
+    starts: dict[int, list[float]] = {0: [], 1: []}
+    ends: dict[int, list[float]] = {0: [], 1: []}
+    # With B-frames, the first packet in the file is not the one that is presented first.
+    path = joined(suffix, b_frames=2, video_start_s=0.12, audio_start_s=0.09, flashes=(), clicks=())
+    with av.open(path) as container:
+        clock = ContinuousClock(container, *container.streams)
+        for packet in clock.packets():
+            if packet is not None and packet.pts is not None:
+                segment = clock.segment_of(packet.stream)
+                starts[segment].append(float(packet.pts * packet.time_base))
+                ends[segment].append(float((packet.pts + packet.duration) * packet.time_base))
+    assert min(starts[1]) == pytest.approx(max(ends[0]), abs=1e-6)
+    assert clock.jumps[0].time_s == pytest.approx(min(starts[1]), abs=1e-6)

@@ -149,6 +149,9 @@ def test_a_reader_that_leaves_early_gets_no_traceback():
 def test_a_warning_is_one_plain_line(run, monkeypatch):
     monkeypatch.setitem(COMMANDS, "models", lambda: warnings.warn("no network", stacklevel=1) or 0)
     assert run("models") == (0, "", "avsync: no network\n")
+    named = "cannot read \x1b[2J\u202e.mp4"
+    monkeypatch.setitem(COMMANDS, "models", lambda: warnings.warn(named, stacklevel=1) or 0)
+    assert run("models") == (0, "", "avsync: cannot read \\x1b[2J\\u202e.mp4\n")
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_weights_of_another_model_are_refused(run, weights, files, tmp_path):
     options = ("-o", tmp_path / "new.mp4", "--weights", weights("wav2lip"))
     code, out, err = run("talk", *files, *options)
     assert (code, out, err.count("\n")) == (1, "", 1)
-    assert "wav2lip.safetensors holds no weights of synctalklip: " in err
+    assert "wav2lip.json does not fit model synctalklip: " in err
     (tmp_path / "page.safetensors").write_text("<html>")
     code, _, err = run("talk", *files, *options[:-1], tmp_path / "page.safetensors")
     assert code == 1 and "is not a safetensors file but a web page" in err

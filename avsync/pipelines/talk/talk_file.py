@@ -159,11 +159,7 @@ def _loaded(name: str, weights: str | None) -> TalkingFace:
             f"avsync ships no weights of {name}: train your own with `avsync train {card.train}` "
             "and name the file (--weights FILE)"
         )
-    try:
-        task = create_model(name, weights=weights)
-    except (ValueError, TypeError) as error:
-        # The config is that of another model, with other fields.
-        raise RuntimeError(f"{weights} holds no weights of {name}: {error}") from error
+    task = create_model(name, weights=weights)
     task.to("cuda" if torch.cuda.is_available() else "cpu")
     return cast(TalkingFace, task)
 

@@ -119,7 +119,7 @@ def test_what_is_missing_is_reported_before_anything_is_generated(asked, models,
     alone = made_store(tmp_path / "alone", {"a/b": (moving(0), loud(0))})
     with pytest.raises(ValueError, match="two clips or more, got one: --voice own"):
         evaluate_talking(replace(asked, data=alone.path))
-    with pytest.raises(RuntimeError, match=r"reader\.safetensors holds no weights of synctalklip"):
+    with pytest.raises(RuntimeError, match=r"reader\.json does not fit model synctalklip"):
         evaluate_talking(replace(asked, weights=models[1]))
     with pytest.raises(RuntimeError, match="neither a lip reader nor an AV-SyncNet"):
         evaluate_talking(replace(asked, reader=models[0]))

@@ -36,6 +36,10 @@ FOREIGN_STARTS = {
     b"PK\x03\x04": f"a PyTorch or zip archive, which could run code when read; {CONVERT_FIRST}",
     b"\x80": f"a Python pickle, which could run code when read; {CONVERT_FIRST}",
     b"<": "a web page: the download was answered with an error page or a login",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x89PNG": "a PNG image",
+    b"\x89HDF": "an HDF5 file",
+    b"GGUF": "a GGUF file",
     b"version https://git-lfs": "a Git LFS pointer, not the file itself",
 }
 
@@ -226,6 +230,8 @@ def _halved(tensor: "Tensor") -> "Tensor":
 
 
 def _refuse_foreign(path: Path) -> None:
+    if path.is_dir():
+        raise RuntimeError(f"{path} is a folder, not a weights file (.safetensors)")
     if not path.is_file():
         raise RuntimeError(f"there is no weights file {path}")
     with open(path, "rb") as file:
@@ -237,6 +243,12 @@ def _refuse_foreign(path: Path) -> None:
         # these; the header's `{` is at byte 8.
         if start.startswith(signature) and start[8:9] != b"{":
             raise RuntimeError(f"{path} is not a safetensors file but {meaning}")
+    header, size = int.from_bytes(start[:8], "little"), path.stat().st_size
+    if start[8:9] != b"{":
+        raise RuntimeError(f"{path} is damaged or cut short, or not a safetensors file")
+    if header > size - 8:
+        cause = f"its header claims {header} bytes, and the file has {size}"
+        raise RuntimeError(f"{path} is damaged or cut short: {cause}")
 
 
 def _sha256_of_values(config: Mapping[str, Any]) -> str:
@@ -256,7 +268,9 @@ def _read_config(path: Path) -> dict[str, Any]:
         config = read_json(path)
     except FileNotFoundError as error:
         raise RuntimeError(f"there is no config {path} beside the weights") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise RuntimeError(f"the config {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise RuntimeError(f"the config {path} is damaged: {error}") from error
     if not isinstance(config, dict):
         raise RuntimeError(f"the config {path} must be a JSON object, got {type(config).__name__}")

@@ -150,10 +150,26 @@ class Bomb:
         (b"PK\x03\x04" + bytes(40), "a PyTorch or zip archive, .* run `avsync convert NAME FILE"),
         (b"<!DOCTYPE html><html>Sign in</html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(20), "not a safetensors file but a JPEG image"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(20), "not a safetensors file but a PNG image"),
+        ((10**12).to_bytes(8, "little") + b"{}", "header claims 1000000000000 bytes, and the"),
+        (b"abc", "is damaged or cut short, or not a safetensors file"),
         (b"\x10\x00\x00\x00\x00\x00\x00\x00not json at all!", "is damaged or cut short"),
         (b"\xff" * 64, "is damaged or cut short"),
     ],
-    ids=["empty", "pickle", "zip", "html", "lfs", "no header", "noise"],
+    ids=[
+        "empty",
+        "pickle",
+        "zip",
+        "html",
+        "lfs",
+        "jpeg",
+        "png",
+        "claim",
+        "short",
+        "no header",
+        "noise",
+    ],
 )
 def test_the_error_says_what_a_file_that_is_not_safetensors_is(checkpoint, content, message):
     checkpoint.write_bytes(content)
@@ -177,6 +193,15 @@ def test_a_header_whose_length_looks_like_another_format_is_read(tmp_path):
         seen.add(path.read_bytes()[0])
         load(path)
     assert 0x80 in seen
+
+
+def test_folders_in_the_place_of_files_are_named(checkpoint, tmp_path):
+    with pytest.raises(RuntimeError, match=r"is a folder, not a weights file \(\.safetensors\)"):
+        load(tmp_path)
+    checkpoint.with_suffix(".json").unlink()
+    checkpoint.with_suffix(".json").mkdir()
+    with pytest.raises(RuntimeError, match=r"the config .*m\.json cannot be read: "):
+        load(checkpoint)
 
 
 def test_missing_weights_and_a_missing_config_are_named(checkpoint):

@@ -1,8 +1,19 @@
 """Model cards: what is known of each released model, and how it is built."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from dataclasses import fields, is_dataclass, replace
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -11,6 +22,8 @@ if TYPE_CHECKING:
 Config = Mapping[str, Any]
 Build = Callable[[Config], "nn.Module"]
 Job = Literal["sync", "separation", "reading", "talking"]
+# No number in a config is larger; one of a billion would ask for terabytes of memory.
+MAX_NUMBER = 100_000
 FrozenConfig = TypeVar("FrozenConfig", bound="DataclassInstance")
 
 
@@ -95,7 +108,8 @@ def replace_fields(defaults: FrozenConfig, config: Config) -> FrozenConfig:
             become tuples.
 
     Raises:
-        ValueError: a name is not a field; the message lists the fields.
+        ValueError: a name is not a field, and the message lists the fields; or a value is not of
+            the field's type.
     """
     names = [field.name for field in fields(defaults)]
     if unknown := sorted(set(config) - set(names)):
@@ -103,9 +117,61 @@ def replace_fields(defaults: FrozenConfig, config: Config) -> FrozenConfig:
             f"config of {type(defaults).__name__} has no field {', '.join(unknown)}; "
             f"its fields are {', '.join(names)}"
         )
+    kinds = get_type_hints(type(defaults))
     values: dict[str, Any] = {}
     for name, value in config.items():
-        if isinstance(value, Mapping):
-            value = replace_fields(getattr(defaults, name), value)
-        values[name] = tuple(value) if isinstance(value, list) else value
+        default = getattr(defaults, name)
+        if isinstance(value, Mapping) and is_dataclass(default) and not isinstance(default, type):
+            value = replace_fields(default, value)
+        value = _tuples(value)
+        if not _fits(value, kinds[name]) or (_is_size(default) and value < 1):
+            size = f"an integer from 1 to {MAX_NUMBER}"
+            wanted = size if _is_size(default) else _describe(kinds[name])
+            raise ValueError(
+                f"{name} of {type(defaults).__name__} must be {wanted}, got {value!r:.60}"
+            )
+        values[name] = value
     return replace(defaults, **values)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def _is_size(default: Any) -> bool:
+    """Return whether a field is a width, a count or the like: an integer, 1 or more by default."""
+    return isinstance(default, int) and not isinstance(default, bool) and default > 0
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Return whether a value is of an annotated type, and a number not beyond the limit."""
+    parts, origin = get_args(kind), get_origin(kind)
+    if origin in (Union, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is Literal:
+        return value in parts
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        if parts[1:] == (...,):
+            return all(_fits(item, parts[0]) for item in value)
+        return len(value) == len(parts) and all(map(_fits, value, parts))
+    if kind in (int, float):
+        accepted = (int,) if kind is int else (int, float)
+        number = isinstance(value, accepted) and not isinstance(value, bool)
+        return number and abs(value) <= MAX_NUMBER
+    return isinstance(value, kind) if isinstance(kind, type) else True
+
+
+def _describe(kind: Any) -> str:
+    parts, origin = get_args(kind), get_origin(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(map(_describe, parts))
+    if origin is Literal:
+        return f"one of {', '.join(map(str, parts))}"
+    if origin is tuple:
+        count = "" if parts[1:] == (...,) else f" of {len(parts)}"
+        return f"a list{count}, each item {_describe(parts[0])}"
+    words = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
+    limit = f" up to {MAX_NUMBER}" if kind in (int, float) else ""
+    return words.get(kind, "null" if kind is NoneType else getattr(kind, "__name__", "")) + limit

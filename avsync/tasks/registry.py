@@ -1,6 +1,6 @@
 """The registry of released models: list them, look one up, build it with its weights."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +11,7 @@ from avsync.tasks.catalog import MODELS
 from avsync.weights import PRETRAINED as PRETRAINED
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 Model = TypeVar("Model")
 # Limits on the models of foreign configs: numbers beyond those in the weights, and what a tensor
@@ -75,12 +75,10 @@ def create_model(
         return card.build(config or {})
     checkpoint = load_checkpoint(name, weights)
     model = _build_for(card, {**checkpoint.config, **(config or {})}, checkpoint, weights)
-    try:
-        model.load_state_dict(checkpoint.state_dict, strict=True)
-    except RuntimeError as error:
-        cause = " ".join(str(error).split())[:MAX_CAUSE]
+    if misfit := _describe_misfit(model.state_dict(), checkpoint.state_dict):
         which = "the weights" if weights is None else f"the weights {weights}"
-        raise RuntimeError(f"{which} do not fit model {name}: {cause}") from error
+        raise RuntimeError(f"{which} do not fit model {name}: {misfit}")
+    model.load_state_dict(checkpoint.state_dict, strict=True)
     if checkpoint.calibration is not None:
         model.calibration = read_calibration(checkpoint.calibration)  # type: ignore[assignment]
     return model.eval()
@@ -148,6 +146,23 @@ def _build_for(
         beside = "" if weights is None else f" {Path(weights).with_suffix('.json')}"
         cause = " ".join(str(error).split())[:MAX_CAUSE]
         raise RuntimeError(f"the config{beside} does not fit model {card.name}: {cause}") from error
+
+
+def _describe_misfit(expected: Mapping[str, "Tensor"], found: Mapping[str, "Tensor"]) -> str | None:
+    """Return in a sentence why tensors do not fit those of a model; None if they fit."""
+    if missing := sorted(set(expected) - set(found)):
+        return f"{len(missing)} of its {len(expected)} tensors are missing, such as {missing[0]}"
+    if unknown := sorted(set(found) - set(expected)):
+        return f"{len(unknown)} tensors are not of this model, such as {unknown[0]}"
+    for name, tensor in found.items():
+        wanted = expected[name]
+        if tensor.shape != wanted.shape:
+            return f"{name} has shape {tuple(tensor.shape)}, expected {tuple(wanted.shape)}"
+        if tensor.is_floating_point() != wanted.is_floating_point():
+            return f"{name} is of {tensor.dtype}, expected {wanted.dtype}"
+        if not tensor.isfinite().all():
+            return f"{name} has values that are not finite"
+    return None
 
 
 def resolve_model(

@@ -106,7 +106,7 @@ def run_prepare(path: Path, folder: Path) -> str:
 
 COMMANDS = {"check": run_check, "fix": run_fix, "separate": run_separate, "prepare": run_prepare}
 # What a command raises for a file that it refuses; the command line prints its text.
-REFUSALS = (UnreadableMedia, FixRefused)
+REFUSALS = (UnreadableMedia, FixRefused, ValueError, RuntimeError)
 
 
 def run_in_child(command: Callable[[Path, Path], str], path: Path, folder: Path) -> dict[str, Any]:

@@ -171,6 +171,53 @@ def test_weights_of_another_model_are_refused(checkpoint, tmp_path):
             create_model("dense_sync", weights=tmp_path / "other.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong", "wanted"),
+    [
+        *(("dim", wrong, "an integer from 1 to 100000") for wrong in ("x", None, [1], 0, 10**9)),
+        ("dim", True, "an integer from 1 to 100000"),
+        ("crop_size", -1, "an integer from 1 to 100000"),
+        ("crop_size", 5.5, "an integer from 1 to 100000"),
+        ("mouth_channels", [4, 4], "a list of 4, each item an integer up to 100000"),
+        ("mel_channels", "4444", "a list of 5, each item an integer up to 100000"),
+        ("mel_channels", [4, 4, 4, 4, None], "a list of 5, each item an integer up to 100000"),
+        ("zero_ms", None, "a number up to 100000"),
+        ("zero_ms", float("nan"), "a number up to 100000"),
+        ("zero_ms", {"a": 1}, "a number up to 100000"),
+    ],
+)
+def test_a_config_with_a_value_of_another_type_names_the_field(checkpoint, name, wrong, wanted):
+    config = checkpoint.with_suffix(".json")
+    config.write_text(json.dumps({**TINY, name: wrong}))
+    message = (
+        rf"config .*tiny\.json does not fit model dense_sync: {name} of .* must be {wanted}, got"
+    )
+    with pytest.raises(RuntimeError, match=message) as refused:
+        create_model("dense_sync", weights=checkpoint)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_number_with_decimals_may_be_given_without():
+    assert create_model("dense_sync", config={**TINY, "zero_ms": 3}).spec
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensor: tensor[:1], r"has shape \(1, .*, expected \(4, "),
+        (lambda tensor: tensor.long(), "is of torch.int64, expected torch.float32"),
+        (lambda tensor: tensor / 0, "has values that are not finite"),
+    ],
+    ids=["shape", "type", "not finite"],
+)
+def test_a_tensor_that_does_not_fit_is_named_in_one_sentence(checkpoint, change, message):
+    state = load(checkpoint).state_dict
+    name = "mouth.stem.0.weight"
+    save(checkpoint, {**state, name: change(state[name])}, TINY)
+    with pytest.raises(RuntimeError, match=rf"do not fit model dense_sync: {name} {message}"):
+        create_model("dense_sync", weights=checkpoint)
+
+
 def test_a_model_without_released_weights_says_so(monkeypatch):
     monkeypatch.setitem(MODELS, "bare", model_card("dense_sync")._replace(name="bare", file=None))
     with pytest.raises(RuntimeError, match="avsync ships no weights for bare: turn the published"):

@@ -13,21 +13,24 @@ violations must be 0.
 import argparse
 import hashlib
 import json
-import os
 import random
 import shutil
-import signal
-import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
+from benchmarks.media.killed_process import (
+    Finished,
+    finish,
+    session_ends,
+    start,
+    temporary_of,
+)
 from benchmarks.media.written_files import Contents, read_folder
 from benchmarks.record import machine, write_record
 
@@ -43,10 +46,6 @@ VIOLATIONS = (
     "processes left",
 )
 EARLIER = b"a file of an earlier run"
-EVENTS = ("os.rename", "os.remove", "os.mkdir", "open")
-MAX_S = 300.0
-# Workers whose parent was killed may finish what they are doing.
-MAX_ORPHANED_S = 60.0
 
 
 class Command(NamedTuple):
@@ -59,20 +58,14 @@ class Command(NamedTuple):
         earlier: whether it replaces the outputs of an earlier run; otherwise it starts without or
             resumes.
         together: suffixes of outputs that are of use only if they are of the same run.
+        slow: whether it takes long and is killed in every third round only.
     """
 
     name: str
     run: Callable[[Path, Path], int]
     earlier: bool = False
     together: tuple[str, ...] = ()
-
-
-class Finished(NamedTuple):
-    """A run that ended: its exit code, None if it was killed, its file events, and its time."""
-
-    code: int | None
-    events: int
-    seconds: float
+    slow: bool = False
 
 
 class Kill(NamedTuple):
@@ -96,106 +89,6 @@ class Reference(NamedTuple):
     contents: Contents
 
 
-def start(
-    command: Command, inputs: Path, output: Path, kill_at: int | None = None
-) -> tuple[int, int]:
-    """Run a command in a forked process; return its id and a pipe for its count of file events.
-
-    Args:
-        command: the command.
-        inputs: folder of the inputs.
-        output: folder of the outputs.
-        kill_at: number of the file event, in the output folder or that for temporary files, before
-            which it kills itself.
-    """
-    reading, writing = os.pipe()
-    process = os.fork()
-    if process:
-        os.close(writing)
-        return process, reading
-    os.close(reading)
-    events = 0
-
-    def count(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal events
-        if event not in EVENTS or not _below(arguments[0], output.parent):
-            return
-        if event == "open" and not (
-            len(arguments) > 2 and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-        ):
-            return
-        if events == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        events += 1
-
-    code = 70  # An exception that the command does not catch.
-    # Whatever happens, the process must end here.
-    try:
-        os.setsid()
-        tempfile.tempdir = None
-        os.environ["TMPDIR"] = str(temporary_of(output))
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
-        sys.addaudithook(count)
-        code = command.run(inputs, output)
-    finally:
-        os.write(writing, str(events).encode())
-        os._exit(code)
-
-
-def temporary_of(output: Path) -> Path:
-    """Return the folder for temporary files of a command by that of its outputs."""
-    return output.with_name("temporary")
-
-
-def session_ends(process: int) -> bool:
-    """Wait for the processes that a command has started; kill those that stay."""
-    until = time.monotonic() + MAX_ORPHANED_S
-    while members := [pid for pid in _processes() if _session(pid) == process]:
-        if time.monotonic() > until:
-            for pid in members:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def _processes() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-
-
-def _session(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except (ProcessLookupError, PermissionError):
-        return None
-
-
-def _below(path: object, folder: Path) -> bool:
-    return isinstance(path, str | os.PathLike) and os.fspath(path).startswith(f"{folder}{os.sep}")
-
-
-def finish(process: int, pipe: int, kill_after_s: float | None = None) -> Finished:
-    """Wait for a run, and kill it after a time if it has not ended before."""
-    started, killed = time.monotonic(), False
-    while True:
-        done, status = os.waitpid(process, os.WNOHANG)
-        passed_s = time.monotonic() - started
-        if done:
-            break
-        late = passed_s > (MAX_S if kill_after_s is None else kill_after_s)
-        if late and not killed:
-            os.kill(process, signal.SIGKILL)
-            killed = True
-        time.sleep(0.002)
-    with os.fdopen(pipe, "rb") as reading:
-        events = reading.read()
-    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
-    return Finished(code, int(events or 0), passed_s)
-
-
 def hashes(folder: Path) -> dict[str, str]:
     """Return the hash of every file below a folder by its path."""
     return {
@@ -209,7 +102,7 @@ def run_undisturbed(command: Command, inputs: Path, output: Path) -> Reference:
     """Run a command in an empty output folder."""
     _empty(output)
     _empty(temporary_of(output))
-    finished = finish(*start(command, inputs, output))
+    finished = finish(*start(command.run, inputs, output))
     if finished.code is None or not read_folder(output):
         raise RuntimeError(f"{command.name} does not finish, or writes nothing: {finished}")
     return Reference(finished, read_folder(output))
@@ -235,12 +128,12 @@ def kill_once(
     if events and rng.random() < 0.5:
         number = rng.randrange(events)
         moment = f"event {number} of {events}"
-        process, pipe = start(command, inputs, output, kill_at=number)
+        process, pipe = start(command.run, inputs, output, kill_at=number)
         killed = finish(process, pipe)
     else:
         after_s = rng.uniform(0, reference.finished.seconds)
         moment = f"{after_s:.2f} of {reference.finished.seconds:.2f} s"
-        process, pipe = start(command, inputs, output)
+        process, pipe = start(command.run, inputs, output)
         killed = finish(process, pipe, kill_after_s=after_s)
     if not session_ends(process):
         found.append("processes left")
@@ -249,7 +142,7 @@ def kill_once(
     if hashes(inputs) != before:
         found.append("input changed")
     found += _damage(command, output, reference.contents)
-    again = finish(*start(command, inputs, output))
+    again = finish(*start(command.run, inputs, output))
     if hashes(inputs) != before and "input changed" not in found:
         found.append("input changed")
     if again.code != reference.finished.code:
@@ -294,8 +187,7 @@ def run(
     rng = random.Random(seed)
     references: dict[str, Reference] = {}
     rows = []
-    for number in range(kills):
-        command = commands[number % len(commands)]
+    for command in islice(_in_turn(commands), kills):
         output = work / command.name.replace(" ", "_") / "out"
         if command.name not in references:
             references[command.name] = run_undisturbed(command, inputs, output)
@@ -305,6 +197,11 @@ def run(
         if done.violations:
             print(rows[-1], flush=True)
     return rows
+
+
+def _in_turn(commands: list[Command]) -> Iterator[Command]:
+    for turn in count():
+        yield from (command for command in commands if not command.slow or turn % 3 == 0)
 
 
 def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:

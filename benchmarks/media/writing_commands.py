@@ -64,7 +64,7 @@ def make_commands(inputs: Path) -> list[Command]:
         _command(
             "talk", "talk", *talk, *weights, "--json", "{out}/talk.json", replace, earlier=True
         ),
-        _command("demo", "demo", "{out}/demo", earlier=True),
+        _command("demo", "demo", "{out}/demo", earlier=True)._replace(slow=True),
         _command("prepare", "prepare", "{in}/videos", "-o", "{out}/store"),
         _command("features", "features", *clips, "-o", "{out}/features"),
         _command("audit", "audit", "{in}/store", "--clean", "{out}/clean.csv", earlier=True),

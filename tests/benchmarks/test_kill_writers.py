@@ -14,6 +14,7 @@ from benchmarks.media.kill_writers import (
     Command,
     figures,
     kill_once,
+    run,
     run_undisturbed,
 )
 from benchmarks.media.written_files import content, read_folder
@@ -98,7 +99,7 @@ def kills(command: Command, folder: Path) -> set[str]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr("benchmarks.media.kill_writers.MAX_ORPHANED_S", 0.2)
+    monkeypatch.setattr("benchmarks.media.killed_process.MAX_ORPHANED_S", 0.2)
 
 
 def test_a_safe_writer_violates_nothing(tmp_path):
@@ -154,3 +155,11 @@ def test_figures_count_violations_by_command():
     assert found["violations"]["files left"] == 1
     assert found["commands"] == {"fix": {"kills": 2, "files left": 1}}
     assert (found["before_the_end"], found["at_file_events"]) == (1, 1)
+
+
+def test_a_slow_command_is_killed_in_every_third_round(tmp_path):
+    quick, slow = Command("quick", atomic), Command("slow", atomic, slow=True)
+    rows = run([quick, slow], tmp_path / "in", tmp_path, kills=6, seed=0)
+    names = [row["command"] for row in rows]
+    assert names == ["quick", "slow", "quick", "quick", "quick", "slow"]
+    assert {row["moment"].partition(" ")[0] for row in rows} != {"event"}

@@ -1,6 +1,7 @@
-"""Judge a copy of a media file by ffprobe, ffmpeg, mkvinfo and mediainfo, not by this library."""
+"""Judge a copy of a media file by ffprobe, ffmpeg, mkvmerge and mediainfo, not by this library."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -39,7 +40,9 @@ TAGGED = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")
 def missing_tools() -> list[str]:
     """Return the names of the judges that are not installed."""
     return [
-        name for name in ("ffmpeg", "ffprobe", "mkvinfo", "mediainfo") if not shutil.which(name)
+        name
+        for name in ("ffmpeg", "ffprobe", "mkvinfo", "mkvmerge", "mediainfo")
+        if not shutil.which(name)
     ]
 
 
@@ -176,18 +179,18 @@ def complaints(path: Path) -> set[str]:
 
 
 def structure_complaints(path: Path) -> set[str]:
-    """Return what mkvinfo or mediainfo complain of in the structure of a file."""
-    if path.suffix in (".mkv", ".webm"):
-        done = _run("mkvinfo", str(path))
-        text = f"{done.stdout}\n{done.stderr}".lower()
-        return {line for line in text.splitlines() if "error" in line or "warning" in line} | (
-            {"mkvinfo fails"} if done.returncode > 1 else set()
-        )
+    """Return what mediainfo, and for Matroska mkvmerge, complain of in the structure of a file."""
     found = json.loads(_run("mediainfo", "--Output=JSON", str(path)).stdout or "{}")
     tracks = (found.get("media") or {}).get("track", [])
     extra = [track.get("extra", {}) for track in tracks]
     faults = {key for each in extra for key in each if re.search("Truncated|Conformance", key)}
-    return faults if len(tracks) > 1 else {"mediainfo finds no track"}
+    if len(tracks) < 2:
+        faults.add("mediainfo finds no track")
+    if path.suffix in (".mkv", ".webm"):
+        # mkvinfo reads the head only; mkvmerge reads all of a file.
+        done = _run("mkvmerge", "-q", "-o", os.devnull, str(path))
+        faults |= {re.sub(r"\d+", "#", line) for line in done.stdout.splitlines()}
+    return {fault.replace(path.name, "") for fault in faults}
 
 
 def offset_ms(source: Path, copy: Path, position: int) -> float:

@@ -4,7 +4,7 @@
 
 Inputs are made by ffmpeg; each is copied with its audio shifted by +120 and by -200 ms, and with
 several audio streams also with one of them shifted. The copy is judged by ffprobe (every field of
-file and streams), by cross-correlation of the audio that ffmpeg decodes, by what ffmpeg, mkvinfo
+file and streams), by cross-correlation of the audio that ffmpeg decodes, by what ffmpeg, mkvmerge
 and mediainfo complain of. A loss that is named in the result, or refused, is no fault.
 """
 

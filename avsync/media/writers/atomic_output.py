@@ -18,7 +18,7 @@ def check_destination(source: Path, destination: Path, *, overwrite: bool = Fals
     """Check that a destination may be written.
 
     Raises:
-        ValueError: if it is the source itself.
+        ValueError: if it is the source itself, or a pipe or a device.
         FileExistsError: if it exists and `overwrite` is not set.
         IsADirectoryError, FileNotFoundError, PermissionError: if it cannot be written.
     """
@@ -26,6 +26,8 @@ def check_destination(source: Path, destination: Path, *, overwrite: bool = Fals
         raise ValueError(f"destination must not be the source itself, got {destination}")
     if destination.is_dir():
         raise IsADirectoryError(f"{destination} is a folder, expected a file")
+    if destination.exists() and not destination.is_file():
+        raise ValueError(f"{destination} is a pipe or a device, expected a file")
     if destination.exists() and not overwrite:
         raise FileExistsError(f"{destination} exists already and is not overwritten")
     if not destination.parent.is_dir():

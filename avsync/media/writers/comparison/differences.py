@@ -145,7 +145,7 @@ def describe_stream(stream: StreamFacts) -> str:
     name = stream.tags.get("filename") or stream.tags.get("title")
     if stream.kind == "data":
         name = name or stream.tag or stream.tags.get("handler_name")
-    kind = "cover image" if stream.kind == "attached_pic" else stream.kind
+    kind = {"attached_pic": "cover image", "unknown": "data"}.get(stream.kind, stream.kind)
     words = f"{kind} (stream {stream.number})"
     return f"{words}: {name}" if name else words
 
@@ -208,7 +208,8 @@ def _missing_packets(
         rate = before.look.get("sample rate") or 48000
         # No common codec has packets of less than 120 samples.
         dropped = float(-shift_s) * rate / 120 if not before.codec.startswith("pcm_") else had
-    if have < had - dropped - LEAD_IN_PACKETS:
+    slack = LEAD_IN_PACKETS if before.kind == "audio" else 0
+    if have < had - dropped - slack:
         lost = f"{had - have} of {had} packets (stream {before.number})"
         yield Difference(lost, have < had * (1 - SLACK) - dropped)
 

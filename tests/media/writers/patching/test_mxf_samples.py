@@ -10,6 +10,8 @@ from avsync.media.container import open_media
 from avsync.media.writers.patching.boxes import UnknownStructure
 from avsync.media.writers.patching.mxf_samples import shift_samples
 from avsync.media.writers.remux import shift_audio
+from avsync.media.writers.retime import forecast_copy, retime_audio
+from avsync.media.writers.time_map import AudioSegment
 
 
 @pytest.fixture
@@ -66,3 +68,30 @@ def test_a_file_that_holds_no_plain_samples_is_not_touched(make_clip, tmp_path):
     clip = make_clip("clip.mkv")
     with open_media(clip) as reading, pytest.raises(UnknownStructure, match="is not linear PCM"):
         shift_samples(reading, clip, tmp_path / "new.mxf", {1: Fraction(1)})
+
+
+def test_samples_are_retimed_within_the_file(master, tmp_path):
+    new = tmp_path / "new.mxf"
+    segments = [AudioSegment(0, 0.5, 100, 0), AudioSegment(0.5, 1, -100, 0)]
+    done = retime_audio(master, new, {0: segments}, shifts_ms={1: 20.0})
+    assert done == forecast_copy(master, new, encode=[0])
+    assert done.encoded == ("pcm_s24le",)
+    assert new.stat().st_size == master.stat().st_size
+    frame = 3
+    before, after = payload(master, audio=0), payload(new, audio=0)
+    # Outside the fades of 10 ms, every sample is one of the source, and silence fills the end.
+    assert after[4800 * frame : 23000 * frame] == before[: 18200 * frame]
+    assert after[24600 * frame : 43000 * frame] == before[29400 * frame : 47800 * frame]
+    assert after[43300 * frame :] == bytes(len(after) - 43300 * frame)
+    moved = payload(new, audio=1)
+    assert moved == (bytes(960 * frame) + payload(master, audio=1))[: len(moved)]
+
+
+def test_other_audio_is_not_written_to_an_mxf(make_clip, tmp_path):
+    clip = make_clip("clip.mov", audio_codec="pcm_s16le")
+    for attempt in (
+        lambda: shift_audio(clip, tmp_path / "new.mxf", 40.0),
+        lambda: retime_audio(clip, tmp_path / "new.mxf", [AudioSegment(0, 1, 40, 0)]),
+    ):
+        with pytest.raises(RuntimeError, match=r"an MXF has no offset.*write \.mov or \.mkv"):
+            attempt()

@@ -1,11 +1,11 @@
 """Judge a copy of a media file by ffprobe, ffmpeg, mkvmerge and mediainfo, not by this library."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -188,7 +188,8 @@ def structure_complaints(path: Path) -> set[str]:
         faults.add("mediainfo finds no track")
     if path.suffix in (".mkv", ".webm"):
         # mkvinfo reads the head only; mkvmerge reads all of a file.
-        done = _run("mkvmerge", "-q", "-o", os.devnull, str(path))
+        with TemporaryDirectory() as work:
+            done = _run("mkvmerge", "-q", "-o", f"{work}/again.mkv", str(path))
         faults |= {re.sub(r"\d+", "#", line) for line in done.stdout.splitlines()}
     return {fault.replace(path.name, "") for fault in faults}
 

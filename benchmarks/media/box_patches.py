@@ -55,8 +55,8 @@ def data_track(tag: bytes, handler: bytes) -> Callable[[Path], None]:
 
     def change(moov: Box) -> None:
         track = list(moov.all(b"trak"))[-1]
-        entry = Box(tag, bytes(6) + b"\0\1" + Box(b"keys", b"some set-up").to_bytes())
-        track.get(*TABLE).body = struct.pack(">II", 0, 1) + entry.to_bytes()
+        content = Box(tag, bytes(6) + b"\0\1" + Box(b"keys", b"some set-up").to_bytes())
+        track.get(*TABLE).body = struct.pack(">II", 0, 1) + content.to_bytes()
         named = track.get(b"mdia", b"hdlr")
         named.body = named.body[:8] + handler + named.body[12:]
 
@@ -76,8 +76,8 @@ def unknown_audio(path: Path) -> None:
 def add_to_description(moov: Box, *boxes: Box) -> None:
     """Add boxes to the sample description of the video."""
     table = next(moov.all(b"trak")).get(*TABLE)
-    entry = table.body[8:] + b"".join(box.to_bytes() for box in boxes)
-    table.body = table.body[:8] + struct.pack(">I", len(entry)) + entry[4:]
+    content = table.body[8:] + b"".join(box.to_bytes() for box in boxes)
+    table.body = table.body[:8] + struct.pack(">I", len(content)) + content[4:]
 
 
 def dolby_vision(path: Path) -> None:

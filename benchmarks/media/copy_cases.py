@@ -23,7 +23,7 @@ HDR = [
 ]
 TEXT = "1\n00:00:01,000 --> 00:00:02,000\nHello\n\n2\n00:00:03,000 --> 00:00:04,000\nGoodbye\n"
 CHAPTERS = (
-    ";FFMETADATA1\ntitle=A film\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=3000\ntitle=One\n"
+    ";FFMETADATA1\ntitle=A video\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=3000\ntitle=One\n"
     "[CHAPTER]\nTIMEBASE=1/1000\nSTART=3000\nEND=6000\ntitle=Two\n"
 )
 ANDROID = {
@@ -87,15 +87,15 @@ def make(case: Case, folder: Path) -> Path:
     (folder / "text.srt").write_text(TEXT)
     (folder / "chapters.txt").write_text(CHAPTERS)
     (folder / "font.ttf").write_bytes(b"a font" * 100)
-    sounds = []
+    noises = []
     count = case.audio + case.extra
     for number in range(count):
         noise = f"anoisesrc=c=pink:a=0.4:r={RATE}:d={SECONDS}:seed={7 + number}"
-        sounds += ["-f", "lavfi", "-i", noise]
+        noises += ["-f", "lavfi", "-i", noise]
     arguments = [word.format(folder=folder) for word in case.arguments]
     maps = [] if "-map" in arguments else ["-map", "0:v"]
     maps += [w for n in range(count if maps else 0) for w in ("-map", f"{n + 1}:a")]
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-y", *case.video, *sounds]
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-y", *case.video, *noises]
     extra = arguments[: arguments.index("--") + 1] if "--" in arguments else []
     rest = arguments[len(extra) :]
     command += [*extra[:-1], *maps, *rest, "-t", str(SECONDS), str(path)]

@@ -150,7 +150,7 @@ def _stream_losses(
 
 def _timecode(file: dict[str, Any]) -> str | None:
     tags = [file["format"].get("tags", {}), *(s.get("tags", {}) for s in file["streams"])]
-    named = [v for each in tags for k, v in each.items() if k.lower() == "timecode"]
+    named = [v for held in tags for k, v in held.items() if k.lower() == "timecode"]
     return named[0] if named else None
 
 
@@ -183,7 +183,7 @@ def structure_complaints(path: Path) -> set[str]:
     found = json.loads(_run("mediainfo", "--Output=JSON", str(path)).stdout or "{}")
     tracks = (found.get("media") or {}).get("track", [])
     extra = [track.get("extra", {}) for track in tracks]
-    faults = {key for each in extra for key in each if re.search("Truncated|Conformance", key)}
+    faults = {key for found in extra for key in found if re.search("Truncated|Conformance", key)}
     if len(tracks) < 2:
         faults.add("mediainfo finds no track")
     if path.suffix in (".mkv", ".webm"):

@@ -147,7 +147,7 @@ def _encodes(encoder: str, writing: OutputContainer) -> bool:
             names = [s.codec_context.codec.canonical_name for s in found.streams.audio]
     except (ValueError, AttributeError, av.error.FFmpegError):  # Also for unknown codecs.
         return False
-    # The layers of MPEG audio are told apart by their packets only.
+    # The layers of MPEG audio differ in their packets only.
     layers = ("mp2", "mp3")
     return names == [codec.canonical_name] or {*names, codec.canonical_name} <= set(layers)
 

@@ -42,11 +42,13 @@ def shift_audio(
 ) -> tuple[str, ...]:
     """Copy a media file with its audio shifted by `shift_ms` against its video.
 
-    The packets of all streams are copied, with metadata, chapters, dispositions and rotation. Audio
-    that would precede the start of the file is dropped, except for the few packets that the first
-    one needs to decode completely. The shift is exact to 1 ms in mp4, mov, mkv, webm, mpg and ts.
-    An AVI has no timestamps: silent packets are inserted, or the first packets dropped, which is
-    exact for PCM and within half a packet (16 ms) for compressed audio. The file is written
+    An MP4, MOV, MXF or transport stream that stays one is copied byte by byte, apart from its edit
+    lists, timestamps or PCM samples. Other files are remuxed: the packets of all streams are
+    copied, with metadata, chapters, dispositions, rotation and records such as Dolby Vision. Audio
+    that would precede the start of the file is hidden or dropped, except for the few packets that
+    the first one needs to decode completely. The shift is exact to 1 ms. An AVI has no timestamps:
+    silent packets are inserted, or the first packets dropped, which is exact for PCM and within
+    half a packet (16 ms) for compressed audio. The copy is compared with the source, and written
     atomically.
 
     Args:
@@ -55,15 +57,17 @@ def shift_audio(
         shift_ms: shift in milliseconds, positive = later; at most an hour. A mapping shifts single
             streams, by their positions among the audio streams, from 0; the others are not moved.
         overwrite: replace an existing destination.
+        allow_loss: accept a copy that lacks something that matters: a video, audio or subtitle
+            stream, rotation, HDR or Dolby Vision metadata, timecode, chapters.
 
     Returns:
-        Descriptions of what the new container cannot hold: timecodes, fonts and the like.
+        Descriptions of what the copy lacks: fonts, metadata and the like.
 
     Raises:
         UnreadableMedia: if the source is not a media file.
         ValueError: if the destination is the source itself, also through a link.
         FileExistsError: if the destination exists and `overwrite` is not set.
-        RuntimeError: if the container cannot hold the source's codecs.
+        RuntimeError: if the container cannot hold something that matters.
     """
     source, destination = Path(source), Path(destination)
     check_destination(source, destination, overwrite=overwrite)

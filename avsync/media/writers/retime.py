@@ -64,9 +64,10 @@ def retime_audio(
             are copied without re-encoding.
         shifts_ms: shifts of streams that are copied, by position, positive = later.
         overwrite: replace an existing destination.
+        allow_loss: accept a copy that lacks something that matters, as in `shift_audio`.
 
     Returns:
-        How audio was encoded, and what the new container cannot hold.
+        How audio was encoded, and what the copy lacks.
 
     Raises:
         As `shift_audio`.

@@ -236,8 +236,8 @@ def _index_facts(path: Path, family: str) -> tuple[bool, bool]:
             return False, bool(DOLBY_VISION.search(file.read(HEADER_BYTES)))
     try:
         extent, front = index_extent(path)
-        entries = read_box(path, extent).all(b"trak", b"mdia", b"minf", b"stbl", b"stsd")
-        return front, any(_holds_dolby_vision(box) for box in entries)
+        descriptions = read_box(path, extent).all(b"trak", b"mdia", b"minf", b"stbl", b"stsd")
+        return front, any(_holds_dolby_vision(box) for box in descriptions)
     except UnknownStructure:
         return False, False
 

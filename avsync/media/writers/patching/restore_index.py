@@ -89,7 +89,7 @@ def _restore_description(old: Box, new: Box, *, opaque: bool) -> None:
     elif old.get(b"mdia", b"hdlr").body[8:12] != b"vide":
         return
     before, after = old.get(*DESCRIPTION), new.get(*DESCRIPTION)
-    # Samples of more than one description are told apart by a table that is not restored.
+    # With more than one description, a table says which: it is not restored.
     single = before.body[4:8] == bytes([0, 0, 0, 1])
     if opaque or (single and before.body[12:16] == after.body[12:16]):
         after.body = before.body

@@ -18,7 +18,8 @@ from av.stream import Disposition, Stream
 
 from avsync.media.container import ffmpeg_message
 from avsync.media.writers.audio_encoder import AudioPlan, add_encoder, channel_layout
-from avsync.media.writers.patching.restore_index import restore_index, write_keys
+from avsync.media.writers.patching.matroska_languages import languages_by_stream, write_languages
+from avsync.media.writers.patching.restore_index import restore_index, write_metadata
 from avsync.media.writers.patching.shift import ISO_BASE_MEDIA
 
 # Stream types that may have no codec that FFmpeg knows.
@@ -29,6 +30,7 @@ INTERLEAVE_US = 10_000_000
 BLOCKLESS = ("aac", "ac3", "eac3", "dca", "mp2", "mp3", "mp3float")
 TEMPLATE_PACKETS = 8
 MP4 = ("mp4", "ipod", "mov")
+MATROSKA = ("matroska", "webm")
 # First extradata byte of H.264 and H.265 from MP4 and Matroska, in contrast to AVI.
 LENGTH_PREFIXED = b"\x01"
 TS_SUBTITLES = ("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle")
@@ -123,17 +125,22 @@ def output_file(
     new = open_output(reading, where, kind, wanted, plans, spread_s)
     with new.writing:
         yield new
-    if kind not in ISO_BASE_MEDIA:
-        return
-    if is_iso_base_media(reading):
+    source = Path(reading.name.removeprefix("file:"))
+    if kind in ISO_BASE_MEDIA and is_iso_base_media(reading):
         copies = {reading.streams[i].id: i in new.opaque for i in new.copies}
-        restore_index(Path(reading.name.removeprefix("file:")), where, copies)
-    else:
+        restore_index(source, where, copies)
+        return
+    named = languages_by_stream(reading)
+    languages = [named.get(index, "") for index in sorted((*new.copies, *new.encoders))]
+    if kind in MATROSKA and any(languages):
+        write_languages(where, languages)
+    elif kind in ISO_BASE_MEDIA:
         with av.open(f"file:{where}", metadata_errors="surrogateescape") as written:
-            held = {key.lower(): value for key, value in written.metadata.items()}
+            held = {key.lower() for key in written.metadata}
+            languages = languages if len(written.streams) >= len(languages) else []
         missing = {k: v for k, v in _metadata(reading).items() if k.lower() not in held}
-        if missing:
-            write_keys(where, missing)
+        if missing or any(languages):
+            write_metadata(where, missing, languages)
 
 
 def open_output(

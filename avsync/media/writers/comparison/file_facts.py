@@ -18,6 +18,7 @@ from avsync.media.writers.patching.boxes import (
     index_extent,
     read_box,
 )
+from avsync.media.writers.patching.matroska_languages import languages_by_stream
 
 # Side data that a container holds; other types are read from the packets, which are compared.
 SIDE_DATA = {
@@ -112,6 +113,8 @@ def read_facts(path: str | os.PathLike[str], *, count_packets: bool = True) -> F
             for c in reading.chapters()
         )
         family, tags = reading.format.name, _lower(reading.metadata)
+        named = {index: {"language": name} for index, name in languages_by_stream(reading).items()}
+        streams = tuple(s._replace(tags=s.tags | named.get(s.number, {})) for s in streams)
     side_data = _side_data(path)
     front, dolby = _index_facts(Path(path), family)
     return FileFacts(

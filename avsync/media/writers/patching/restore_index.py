@@ -48,12 +48,43 @@ def restore_index(source: Path, partial: Path, copies: Mapping[int, bool]) -> No
     put_index(partial, new, front=front)
 
 
-def write_keys(partial: Path, values: Mapping[str, str]) -> None:
-    """Write metadata under arbitrary keys into an MP4 or MOV file, as QuickTime does.
+def read_track_languages(path: Path) -> dict[int, str]:
+    """Return the BCP 47 languages of the tracks of an MP4 or MOV file that have any, by track ID.
 
-    Source: QuickTime File Format, Metadata.
+    Raises:
+        UnknownStructure: if the file has no usual index.
+    """
+    tracks = read_box(path, index_extent(path)[0]).all(b"trak")
+    found = {_track_id(track): track.find(b"mdia", b"elng") for track in tracks}
+    return {
+        number: box.body[4:].split(b"\0")[0].decode("ascii", "ignore")
+        for number, box in found.items()
+        if box is not None
+    }
+
+
+def write_metadata(partial: Path, values: Mapping[str, str], languages: Sequence[str]) -> None:
+    """Write what FFmpeg does not into an MP4 or MOV file.
+
+    Source: QuickTime File Format, Metadata; ISO/IEC 14496-12, 8.4.6.
+
+    Args:
+        partial: the file, with its index at the end.
+        values: metadata under arbitrary keys.
+        languages: BCP 47 languages of the tracks, in order; empty for none.
     """
     moov = read_box(partial, index_extent(partial)[0])
+    if values:
+        moov.children.append(_metadata(values))
+    for track, language in zip(moov.all(b"trak"), languages, strict=False):
+        media = track.get(b"mdia")
+        if language and media.find(b"elng") is None:
+            at = media.children.index(media.get(b"mdhd")) + 1
+            media.children.insert(at, Box(b"elng", bytes(4) + language.encode("ascii") + b"\0"))
+    put_index(partial, moov, front=False)
+
+
+def _metadata(values: Mapping[str, str]) -> Box:
     keys, items = b"", []
     for number, (key, value) in enumerate(values.items(), 1):
         name = key.encode("utf-8", "surrogateescape")
@@ -63,9 +94,7 @@ def write_keys(partial: Path, values: Mapping[str, str]) -> None:
     handler = Box(b"hdlr", bytes(8) + b"mdta" + bytes(13))
     names = Box(b"keys", struct.pack(">II", 0, len(values)) + keys)
     listed = Box(b"ilst", b"".join(item.to_bytes() for item in items))
-    content = b"".join(box.to_bytes() for box in (handler, names, listed))
-    moov.children.append(Box(b"meta", content))
-    put_index(partial, moov, front=False)
+    return Box(b"meta", b"".join(box.to_bytes() for box in (handler, names, listed)))
 
 
 def _restore_track(old: Box, new: Box, tracks: Collection[int]) -> None:

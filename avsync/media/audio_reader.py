@@ -14,7 +14,6 @@ import numpy as np
 from av.audio.frame import AudioFrame
 
 from avsync.media.audio_runs import JUMP_S, AudioRun, ResampledBlock, check_channel, is_valid_audio
-from avsync.media.clock import ContinuousClock
 from avsync.media.container import (
     MAX_LENGTH_S,
     UnreadableMedia,
@@ -23,6 +22,7 @@ from avsync.media.container import (
     open_media,
 )
 from avsync.media.read_log import ReadLog, add_jumps
+from avsync.media.timestamps.continuous_clock import ContinuousClock
 from avsync.timing import SAMPLE_RATE
 
 # Gaps are filled with silent blocks of at most this.

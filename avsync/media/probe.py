@@ -9,7 +9,6 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from avsync.media.audio_runs import is_valid_audio
-from avsync.media.clock import ContinuousClock
 from avsync.media.container import (
     MAX_LENGTH_S,
     audio_stream,
@@ -21,7 +20,8 @@ from avsync.media.container import (
 )
 from avsync.media.container import UnreadableMedia as UnreadableMedia
 from avsync.media.rgb_converter import Rotation, pixel_ratio
-from avsync.media.ts_programs import stream_programs
+from avsync.media.timestamps.continuous_clock import ContinuousClock
+from avsync.media.timestamps.ts_programs import stream_programs
 from avsync.media.video_reader import decode_video_frames
 from avsync.media.writers.audio_encoder import channel_layout
 

@@ -21,7 +21,6 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from avsync.media.audio_runs import check_channel, is_valid_audio
-from avsync.media.clock import ContinuousClock, can_leap
 from avsync.media.container import (
     UnreadableMedia,
     audio_stream,
@@ -32,9 +31,10 @@ from avsync.media.container import (
     read_only,
     video_stream,
 )
-from avsync.media.packet_times import decoding_stamp, move, presentation_stamp
 from avsync.media.read_log import ReadLog
 from avsync.media.rgb_converter import RgbConverter, pixel_ratio
+from avsync.media.timestamps.continuous_clock import ContinuousClock, can_leap
+from avsync.media.timestamps.packet_times import decoding_stamp, move, presentation_stamp
 from avsync.media.valid_samples import SampleCheck
 from avsync.media.video_reader import HELD_S, VideoFrame, decode_video_frames
 

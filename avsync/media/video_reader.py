@@ -20,7 +20,6 @@ import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame as DecodedFrame
 
-from avsync.media.clock import ContinuousClock
 from avsync.media.container import (
     MAX_GAP_S,
     MAX_LENGTH_S,
@@ -35,6 +34,7 @@ from avsync.media.read_log import ReadLog, VideoProgress
 from avsync.media.rgb_converter import RgbConverter as RgbConverter
 from avsync.media.rgb_converter import Rotation as Rotation
 from avsync.media.rgb_converter import pixel_ratio as pixel_ratio
+from avsync.media.timestamps.continuous_clock import ContinuousClock
 from avsync.timing import FPS
 
 # Frames decoded before the caller asks for them.

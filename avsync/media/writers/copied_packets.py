@@ -5,11 +5,13 @@ without a time, encoder lead-in hidden by edit lists (MP4, MOV), audio before th
 `avi_audio.py` handles AVI, which has no timestamps.
 """
 
+import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil
 
 import av
@@ -17,6 +19,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from avsync.media.container import open_media, packets
+from avsync.media.timestamps.continuous_clock import ContinuousClock, can_leap
 from avsync.media.writers.avi_audio import AviAudio
 from avsync.media.writers.output_container import OutputFile
 from avsync.media.writers.patching.shift import first_time_s
@@ -49,9 +52,7 @@ def copied_packets(
     audio_streams = [s for s in reading.streams.audio if s.index in copies]
     avi_audio = {s.index: AviAudio(s, zero_s) for s in audio_streams if kind == "avi"}
     lead_ins = {s.index: _LeadIn(s, first_time_s(reading), kind) for s in audio_streams}
-    for packet in _with_decoding_times(
-        packets(reading, *(reading.streams[index] for index in copies))
-    ):
+    for packet in _with_decoding_times(_on_one_clock(reading, copies)):
         index = packet.stream_index
         copy, shift_s = copies[index], shifts_s.get(packet.stream_index, Fraction(0))
         if index in avi_audio:
@@ -68,6 +69,23 @@ def copied_packets(
                 last_dts[index] = ready_packet.dts or 0
             ready_packet.stream = copy
             yield ready_packet
+
+
+def _on_one_clock(reading: InputContainer, indices: Iterable[int]) -> Iterator[av.Packet | None]:
+    """Yield the packets of streams; where the clock of the file leaps, the time continues."""
+    streams = [reading.streams[index] for index in indices]
+    path = reading.name.removeprefix("file:")
+    if can_leap(reading) and _leaps(path, os.stat(path).st_mtime_ns):
+        return ContinuousClock(reading, *streams).packets()
+    return packets(reading, *streams)
+
+
+@lru_cache(maxsize=4)
+def _leaps(path: str, mtime_ns: int) -> bool:
+    """Return whether the clock of a file, which was written at `mtime_ns`, leaps anywhere."""
+    with open_media(path) as container:
+        clock = ContinuousClock(container, *container.streams.video, *container.streams.audio)
+        return any(clock.jumps for _ in clock.packets())
 
 
 def _with_decoding_times(found: Iterable[av.Packet | None]) -> Iterator[av.Packet]:

@@ -170,7 +170,7 @@ def _unrepaired_moment(points: list[TimelinePoint], offset_ms: float) -> Timelin
 
 
 def _ms(offset_ms: float) -> str:
-    return f"{offset_ms:+.0f} ms"
+    return f"{round(offset_ms):+d} ms"
 
 
 def _clock(t_s: float) -> str:

@@ -9,10 +9,10 @@ import pytest
 from av.stream import Discard
 
 from avsync.media.audio_reader import read_audio
-from avsync.media.clock import ContinuousClock
 from avsync.media.probe import last_audio_packet_end_s, probe_media
 from avsync.media.read_log import ReadLog
 from avsync.media.seek import AudioSeeker, VideoSeeker
+from avsync.media.timestamps.continuous_clock import ContinuousClock
 from avsync.media.video_reader import read_frames
 
 FLV_HEADER = 13

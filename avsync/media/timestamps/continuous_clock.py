@@ -26,9 +26,14 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from avsync.media.container import MAX_LENGTH_S, motion_video_streams, packets, read_only
-from avsync.media.packet_times import bytes_after_movie, decoding_stamp, header_end_s, move
 from avsync.media.read_log import ClockJump
-from avsync.media.ts_programs import stream_programs
+from avsync.media.timestamps.packet_times import (
+    bytes_after_movie,
+    decoding_stamp,
+    header_end_s,
+    move,
+)
+from avsync.media.timestamps.ts_programs import stream_programs
 
 # Containers in which several recordings can follow each other, and those of them whose clock may
 # leap forward: in MPEG-TS and MPEG-PS, presentation times lie at most 0.7 s apart (ISO 13818-1,

@@ -6,7 +6,7 @@ import pytest
 
 from avsync.media.probe import probe_media
 from avsync.media.read_log import ReadLog
-from avsync.media.ts_programs import stream_programs
+from avsync.media.timestamps.ts_programs import stream_programs
 from avsync.media.video_reader import read_frames
 
 

@@ -31,9 +31,9 @@ BELOW_LOUDEST_DB, SAME_CORRELATION = 30.0, 0.995
 # The channels of a stream cancel where the mix is this much below their mean power.
 CANCELLED_DB = 15.0
 # Samples this close to the largest absolute value count as clipped, if this share of all does.
-CLIPPED_SHARE = 0.01
+CLIPPED_SHARE = 0.03
 # A mean this far from zero, as a share of full scale, is a DC offset.
-DC_OFFSET = 0.02
+DC_OFFSET = 0.05
 # Flags of streams that are not the dialogue of the video.
 NOT_DIALOGUE = {"comment", "descriptions", "visual_impaired", "clean_effects", "karaoke", "lyrics"}
 # What is reported if no stream has an offset: the first of these reasons.
@@ -145,7 +145,7 @@ def _distortions(wav: np.ndarray) -> list[str]:
     mean, peak = float(wav.mean()), float(np.abs(wav).max())
     if abs(mean) > DC_OFFSET:
         words.append(f"the audio has a DC offset of {mean:+.2f}")
-    clipped = float((np.abs(wav - mean) >= 0.98 * np.abs(wav - mean).max()).mean())
+    clipped = float((np.abs(wav - mean) >= 0.85 * np.abs(wav - mean).max()).mean())
     if peak > 0.1 and clipped > CLIPPED_SHARE:
         words.append(f"{clipped:.0%} of the audio is clipped")
     return words

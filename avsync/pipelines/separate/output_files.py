@@ -14,6 +14,7 @@ from avsync.json_files import read_json
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia
 from avsync.media.probe import MediaInfo, probe_audio
+from avsync.media.read_log import ReadLog
 from avsync.media.writers.wav_writer import WavWriter
 from avsync.outputs import JSON_OUTPUT, check_output
 from avsync.pipelines.separate.overlap_add import SeparatedBlock
@@ -75,7 +76,8 @@ class SourceAudio(NamedTuple):
         """
         given = invalid = 0
         most = (self.lead_s + self.video_s + SILENCE_AFTER_S) * self.sample_rate
-        for block in read_audio(self.path, self.origin_s, self.sample_rate, mono=False):
+        log = ReadLog()
+        for block in read_audio(self.path, self.origin_s, self.sample_rate, mono=False, log=log):
             if given > most and not block.any():
                 break
             given += block.shape[1]
@@ -85,9 +87,11 @@ class SourceAudio(NamedTuple):
                 invalid += int((~valid).any(0).sum())
                 block = np.where(valid, block, np.float32(0))
             yield block
-        if invalid > MAX_INVALID_SHARE * given:
-            share = f"{100 * invalid / given:.1f} %"
-            raise UnreadableMedia("damaged", f"{share} of the audio samples are not valid numbers")
+        # The reader has replaced samples that are no finite numbers, and counted them.
+        share = max(invalid / max(given, 1), log.invalid_samples / max(log.samples, 1))
+        if share > MAX_INVALID_SHARE:
+            words = f"{100 * share:.1f} % of the audio samples are not valid numbers"
+            raise UnreadableMedia("damaged", words)
 
 
 class WrittenAudio(NamedTuple):

@@ -50,7 +50,7 @@ def make_commands(inputs: Path) -> list[Command]:
     convert = ("syncnet", "{in}/published.pth", "-o", "{out}/syncnet.safetensors", replace)
     store = ("--data", "{in}/store")
     return [
-        _command("check tables", "check", *clips, *tables, earlier=True),
+        _command("check tables", "check", *clips, *tables, replace, earlier=True),
         _command("check jsonl", "check", *clips, *lines),
         _command("check workers", "check", *clips, *lines, "--workers", "2"),
         _command("fix", "fix", "{in}/shifted.mp4", "-o", "{out}/fixed.mp4", replace, earlier=True),
@@ -64,12 +64,14 @@ def make_commands(inputs: Path) -> list[Command]:
         _command(
             "talk", "talk", *talk, *weights, "--json", "{out}/talk.json", replace, earlier=True
         ),
-        _command("demo", "demo", "{out}/demo", earlier=True)._replace(slow=True),
+        _command("demo", "demo", "{out}/demo", replace, earlier=True)._replace(slow=True),
         _command("prepare", "prepare", "{in}/videos", "-o", "{out}/store"),
         _command("features", "features", *clips, "-o", "{out}/features"),
-        _command("audit", "audit", "{in}/store", "--clean", "{out}/clean.csv", earlier=True),
         _command(
-            *("evaluate", "evaluate", "sync", *store, "--json", "{out}/figures.json"),
+            "audit", "audit", "{in}/store", "--clean", "{out}/clean.csv", replace, earlier=True
+        ),
+        _command(
+            *("evaluate", "evaluate", "sync", *store, "--json", "{out}/figures.json", replace),
             earlier=True,
         ),
         _command("train", "train", "dense-sync", *store, "-o", "{out}/run", *train, *small),

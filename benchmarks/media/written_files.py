@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.media.stream_diff import describe, payloads
+from benchmarks.media.repaired_file import describe, payloads
 
 # Contents of files by their paths in the output folder; equal contents compare equal.
 Contents = dict[str, Hashable]

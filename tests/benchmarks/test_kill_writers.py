@@ -39,7 +39,14 @@ def in_place(inputs: Path, output: Path) -> int:
 
 
 def leaving(inputs: Path, output: Path) -> int:
-    write_text(output / "result.txt", "new")  # Its partial file has the id of the process.
+    partial = output / f".{os.getpid()}.part"
+    partial.write_text("new")
+    partial.replace(output / "result.txt")
+    return 0
+
+
+def safe(inputs: Path, output: Path) -> int:
+    write_text(output / "result.txt", "new")
     return 0
 
 
@@ -103,7 +110,7 @@ def _impatient(monkeypatch):
 
 
 def test_a_safe_writer_violates_nothing(tmp_path):
-    command = Command("atomic", atomic, earlier=True, together=(".txt",))
+    command = Command("safe", safe, earlier=True, together=(".txt",))
     assert kills(command, tmp_path) == set()
 
 

@@ -28,6 +28,7 @@ ONE_IMPORTER = {
     "avsync.cli.dataset_commands": "sub-commands: their signatures are the flags",
     "avsync.cli.media_commands": "sub-commands: their signatures are the flags",
     "avsync.cli.model_commands": "sub-commands: their signatures are the flags",
+    "avsync.media.tag_count": "layouts of containers that FFmpeg reads without a limit",
     "avsync.metrics.distortion_filters": "the least-squares filters of BSS Eval",
     "avsync.tasks.catalog": "the table of released models",
 }

@@ -20,6 +20,7 @@ from avsync.media.open_limits import (
     describe_refusal,
     opening_limits,
 )
+from avsync.media.tag_count import MAX_TAGS, count_tags
 
 Unreadable = Literal["no_video_stream", "no_audio_stream", "damaged"]
 
@@ -83,6 +84,8 @@ def open_media(path: str | os.PathLike[str]) -> InputContainer:
         raise UnreadableMedia("damaged", "the file is empty (0 bytes)")
     container = None
     try:
+        if (tags := count_tags(name)) > MAX_TAGS:
+            raise OpenLimitExceeded(f"it has {tags} tags, and the limit is {MAX_TAGS}")
         with opening_limits():
             container = av.open(
                 # With an explicit protocol, no name is taken for an address or a device.

@@ -123,6 +123,18 @@ def flac_pictures(image: bytes, count: int) -> bytes:
     return flac(block * count + b"\x81\0\0\0")
 
 
+def vorbis_comments(count: int) -> bytes:
+    """Return a list of comments, each of a name of its own."""
+    texts = (b"T%07d=x" % k for k in range(count))
+    parts = b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    return struct.pack("<I", 1) + b"x" + struct.pack("<I", count) + parts
+
+
+def flac_comments(count: int) -> bytes:
+    content = vorbis_comments(count)
+    return flac(b"\x84" + struct.pack(">I", len(content))[1:] + content)
+
+
 def id3(frames: bytes) -> bytes:
     size = len(frames)
     packed = bytes(size >> shift & 127 for shift in (21, 14, 7, 0))
@@ -268,6 +280,7 @@ OTHER_FILES: dict[str, tuple[str, Callable[[Intact], bytes]]] = {
     "ts 100000 changes of the PMT": (".ts", lambda intact: ts_map_changes(intact(".ts"), 100_000)),
     "ogg 100000 streams": (".ogv", lambda intact: ogg_streams(intact(".ogv"), 100_000)),
     "flac PNG pictures": (".flac", lambda _: flac_pictures(png_bomb(8000, 4250), 100)),
+    "flac 100000 comments": (".flac", lambda _: flac_comments(100_000)),
     "flac padding of 16 MB": (".flac", lambda _: flac(b"\x81\xff\xff\xff" + bytes(1000))),
     "mp3 APE tag of 60000": (".mp3", lambda _: ape_tag(MP3_FRAMES, 60_000)),
     "mp3 30 ID3 images of 100 MB": (".mp3", lambda _: id3_bombs(MP3_FRAMES, 30, 100 << 20)),

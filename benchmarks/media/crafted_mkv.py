@@ -62,7 +62,8 @@ def lzo_run(size: int) -> bytes:
 
 def many_elements(intact: bytes, top: str, make: Callable[[int], bytes], count: int) -> bytes:
     """Return a Matroska file with a top-level element of `count` parts before its clusters."""
-    at = intact.index(bytes.fromhex(TRACKS))
+    # The first mention of the tracks is in the table of positions.
+    at = intact.rindex(bytes.fromhex(TRACKS), 0, intact.index(bytes.fromhex(CLUSTER)))
     more = element(top, *map(make, range(count)))
     return _unknown_segment(intact[:at] + more + intact[at:])
 

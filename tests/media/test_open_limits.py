@@ -19,11 +19,19 @@ from avsync.media.open_limits import (
     private_bytes,
 )
 from avsync.media.probe import probe_media
+from avsync.media.tag_count import MAX_TAGS, count_tags
 from avsync.media.video_reader import read_frames
 from avsync.pipelines.check.check_file import check
-from benchmarks.media.crafted_containers import TEXTS
+from benchmarks.media.crafted_containers import TEXTS, flac_comments
 from benchmarks.media.crafted_images import deflated_zeros, png_bomb
-from benchmarks.media.crafted_mkv import compressed_mkv, lzo_run
+from benchmarks.media.crafted_mkv import (
+    TAGS,
+    compressed_mkv,
+    element,
+    lzo_run,
+    many_elements,
+    mkv_tag,
+)
 from benchmarks.media.crafted_mp4 import (
     boxes,
     compressed_moov,
@@ -37,6 +45,7 @@ from benchmarks.media.crafted_mp4 import (
     sample_count_bomb,
     table_claim,
 )
+from benchmarks.media.mutations import mutate
 
 REFUSED_TABLE = "its header asks for more than the limits: 256 streams, 320 MiB for a table"
 linux = pytest.mark.skipif(private_bytes() is None, reason="the system tells no memory")
@@ -121,6 +130,60 @@ def test_an_edit_list_that_repeats_the_video_for_hours_is_refused(craft, duratio
 
 def test_a_video_that_its_edit_list_plays_ten_times_is_read(craft):
     assert 450 < frame_count(craft(many_edits, 10, 2000)) <= 500
+
+
+def test_tags_are_counted_in_files_that_ffmpeg_reads_in_memory(make_clip, tmp_path):
+    clip = make_clip("clip.mkv", metadata={"title": "x"})
+    few = count_tags(clip)
+    assert 1 <= few < 30
+    assert count_tags(make_clip("clip.mp4")) == 0
+    many = tmp_path / "many.mkv"
+    many.write_bytes(many_elements(clip.read_bytes(), TAGS, mkv_tag, 500))
+    assert 500 <= count_tags(many) <= 500 + few
+    assert len(probe_media(many).audio) == 1
+    flac = tmp_path / "many.flac"
+    flac.write_bytes(flac_comments(500))
+    assert count_tags(flac) == 500
+
+
+@pytest.mark.parametrize("width", [1, 2, 4, 8])
+def test_tags_behind_the_clusters_are_found_through_the_seek_head(tmp_path, width):
+    def sized(name, content):
+        size = (len(content) | 1 << 7 * width).to_bytes(width, "big")
+        return element(name, content, size=size)
+
+    def file(position):
+        seek = sized("53AB", bytes.fromhex(TAGS)) + sized("53AC", position.to_bytes(8, "big"))
+        before = element("114D9B74", element("4DBB", seek)) + element("1F43B675", bytes(500))
+        tags = element(TAGS, *map(mkv_tag, range(40)))
+        head = element("1A45DFA3", element("4282", b"matroska"))
+        return head + element("18538067", before, tags), len(before)
+
+    path = tmp_path / "late.mkv"
+    path.write_bytes(file(file(0)[1])[0])
+    assert count_tags(path) == 40
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".flac"])
+def test_more_tags_than_the_limit_are_refused_before_they_are_read(make_clip, tmp_path, suffix):
+    path = tmp_path / f"many{suffix}"
+    if suffix == ".mkv":
+        clip = make_clip("clip.mkv")
+        path.write_bytes(many_elements(clip.read_bytes(), TAGS, mkv_tag, MAX_TAGS + 1))
+    else:
+        path.write_bytes(flac_comments(MAX_TAGS + 1))
+    with pytest.raises(UnreadableMedia, match=r"it has 1000[0-9] tags, and the limit is 10000"):
+        open_media(path)
+
+
+def test_counting_tags_ends_on_any_bytes(make_clip, tmp_path):
+    data = make_clip("clip.mkv").read_bytes()
+    path = tmp_path / "damaged.mkv"
+    for number in range(200):
+        path.write_bytes(mutate(data, [data], 7, number).data)
+        assert count_tags(path) >= 0
+    path.write_bytes(flac_comments(50)[:100])
+    assert count_tags(path) <= 16
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)

@@ -18,8 +18,8 @@ from av.stream import Disposition, Stream
 
 from avsync.media.container import ffmpeg_message
 from avsync.media.writers.audio_encoder import AudioPlan, add_encoder, channel_layout
-from avsync.media.writers.patching.leading_index import restore_index, write_metadata
 from avsync.media.writers.patching.matroska_languages import languages_by_stream, write_languages
+from avsync.media.writers.patching.restored_index import restore_index, write_metadata
 from avsync.media.writers.patching.shift import ISO_BASE_MEDIA
 
 # Stream types that may have no codec that FFmpeg knows.

@@ -137,7 +137,7 @@ def _encodes(encoder: str, writing: OutputContainer) -> bool:
     held = BytesIO()
     try:
         codec = Codec(encoder, "w")
-        plan = AudioPlan(encoder, encoder, OPUS_RATE, "stereo", None, None)
+        plan = AudioPlan(encoder, encoder, OPUS_RATE, "stereo", None, 2 * CHANNEL_BIT_RATE)
         with av.open(held, "w", format=writing.format.name) as attempt:
             stream = add_encoder(attempt, plan)
             silence = np.zeros((2, OPUS_RATE // 4), np.float32)

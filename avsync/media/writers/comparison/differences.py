@@ -221,6 +221,8 @@ def _order(old: FileFacts, new: FileFacts, pairs: Mapping[int, int]) -> Iterator
 
 
 def _file_differences(old: FileFacts, new: FileFacts) -> Iterator[Difference]:
+    if old.programs > 1 and new.programs != old.programs:
+        yield Difference(f"the division into {old.programs} programs", False)
     if old.dolby_vision and not new.dolby_vision:
         yield Difference("Dolby Vision configuration", True)
     if len(new.chapters) < len(old.chapters):

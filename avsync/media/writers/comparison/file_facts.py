@@ -77,6 +77,7 @@ class FileFacts(NamedTuple):
         chapters: start and end in seconds and title of each chapter.
         front_loaded: whether the index precedes the data, in MP4 and MOV.
         dolby_vision: whether there is a record of Dolby Vision.
+        programs: number of programs of a transport stream.
     """
 
     family: str
@@ -85,6 +86,7 @@ class FileFacts(NamedTuple):
     chapters: tuple[tuple[float, float, str], ...]
     front_loaded: bool
     dolby_vision: bool
+    programs: int = 1
 
 
 def read_facts(path: str | os.PathLike[str], *, count_packets: bool = True) -> FileFacts:
@@ -124,6 +126,7 @@ def read_facts(path: str | os.PathLike[str], *, count_packets: bool = True) -> F
         chapters,
         front,
         dolby,
+        _programs(Path(path)) if family == "mpegts" else 1,
     )
 
 
@@ -243,6 +246,23 @@ def _index_facts(path: Path, family: str) -> tuple[bool, bool]:
         return front, any(_holds_dolby_vision(box) for box in descriptions)
     except UnknownStructure:
         return False, False
+
+
+def _programs(path: Path) -> int:
+    """Return the number of programs in the first program association table of a file.
+
+    Source: ISO/IEC 13818-1, 2.4.4.3.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEADER_BYTES)
+    # A packet of PID 0 in which a section of table 0 begins.
+    found = re.search(rb"\x47\x40\x00[\x10-\x1f]\x00\x00[\xb0-\xbf]", head)
+    if found is None:
+        return 1
+    at = found.start() + 5
+    length = (head[at + 1] & 0x0F) << 8 | head[at + 2]
+    numbers = head[at + 8 : at + 3 + length - 4]
+    return sum(bool(numbers[n] << 8 | numbers[n + 1]) for n in range(0, len(numbers) - 1, 4))
 
 
 def _holds_dolby_vision(descriptions: Box) -> bool:

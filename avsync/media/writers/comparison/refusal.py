@@ -33,16 +33,16 @@ def refuse_loss(
             f"{what} ({causes[stream]})" if stream is not None and stream in causes else what
             for what, _, stream in lost
         ]
+        suffix = destination.suffix or "this container"
         raise RuntimeError(
-            f"{source.name} cannot be copied into {destination.suffix or 'this container'} without "
-            f"losing {'; '.join(reasons)}. Choose another container, such as "
-            f"{_suggestion(source, destination)}, or allow the loss (allow_loss, --allow-loss)"
+            f"{source.name} cannot be copied into {suffix} without losing {'; '.join(reasons)}. "
+            f"Choose another container{_suggestion(source, destination)}, or allow the loss "
+            "(allow_loss, --allow-loss)"
         )
     return tuple(difference.what for difference in found)
 
 
 def _suggestion(source: Path, destination: Path) -> str:
+    """Return the container of the source, which holds what it has, if it is another one."""
     same = source.suffix.lower()
-    if same and same != destination.suffix.lower():
-        return same
-    return ".mkv" if same != ".mkv" else ".mov"
+    return f", such as {same}" if same and same != destination.suffix.lower() else ""

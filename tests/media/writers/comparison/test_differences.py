@@ -45,6 +45,7 @@ FILE = FileFacts(
     chapters=((0.0, 1.0, "One"),),
     front_loaded=True,
     dolby_vision=True,
+    programs=2,
 )
 
 
@@ -82,6 +83,7 @@ def test_a_file_lacks_nothing_of_itself():
         (changed(2, data=b"other"), "content or name of the attachment (stream 2)", False),
         (FILE._replace(dolby_vision=False), "Dolby Vision configuration", True),
         (FILE._replace(chapters=()), "chapters", True),
+        (FILE._replace(programs=1), "the division into 2 programs", False),
         (FILE._replace(chapters=((0.0, 1.0, ""),)), "titles of chapters", False),
         (FILE._replace(front_loaded=False), "the index before the media data", False),
         (FILE._replace(tags={}), "metadata: title, creation_time", False),
@@ -122,6 +124,19 @@ def test_what_a_file_says_is_read(make_clip):
     # Rows of the display matrix, without its translation: ISO/IEC 14496-12, 8.3.2.
     assert video.side_data["rotation"] == b"0 65536 -65536 0"
     assert (video.packets, facts.tags["title"], facts.front_loaded) == (50, "Hallo", False)
+
+
+def test_programs_of_a_transport_stream_are_counted(make_clip):
+    clip = make_clip("clip.ts")
+    assert read_facts(clip).programs == 1
+    content = bytearray(clip.read_bytes())
+    for at in range(0, len(content), 188):
+        if content[at + 1 : at + 3] == b"\x40\0":
+            # A second program behind the first; its length grows by the four bytes of one.
+            content[at + 7] += 4
+            content[at + 17 : at + 21] = b"\0\2\xf0\0"
+    clip.write_bytes(content)
+    assert read_facts(clip).programs == 2
 
 
 def test_a_loss_that_matters_is_refused_before_anything_is_written(make_clip, tmp_path):

@@ -184,7 +184,10 @@ def _keep_order(packet: av.Packet, last_dts: int | None) -> None:
         return
     back_s = float((last_dts - packet.dts) * packet.time_base)
     if back_s > MAX_BACK_S:
-        raise ValueError(f"its timestamps are damaged, they jump back by {back_s:.1f} s")
+        raise ValueError(
+            f"its timestamps are damaged, they jump back by {back_s:.1f} s (those of an edit list "
+            "of several parts do too: a shift to a file with the same extension keeps it)"
+        )
     packet.dts = last_dts + 1
     if packet.pts is not None:
         packet.pts = max(packet.pts, packet.dts)

@@ -165,3 +165,10 @@ while True:
         assert target.read_bytes() == b"an earlier output"
     shift_audio(clip, target, 40.0, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "new.mp4"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_as_destination(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(ValueError, match=r"pipe\.mp4 is a pipe or a device, expected a file"):
+        check_destination(tmp_path / "a.mp4", tmp_path / "pipe.mp4", overwrite=True)

@@ -48,14 +48,14 @@ def missing_tools() -> list[str]:
 
 def probe(path: Path) -> dict[str, Any]:
     """Return what ffprobe knows of a file, with counted packets."""
-    wanted = (
+    shown = (
         "-show_streams",
         "-show_format",
         "-show_chapters",
         "-show_programs",
         "-count_packets",
     )
-    done = _run("ffprobe", "-v", "error", *wanted, "-of", "json", str(path))
+    done = _run("ffprobe", "-v", "error", *shown, "-of", "json", str(path))
     found = dict(json.loads(done.stdout))
     for stream in found["streams"]:
         if path.suffix == ".mkv" and stream.get("codec_type") == "video":

@@ -17,7 +17,7 @@ from avsync.media.writers.patching.restored_index import read_track_languages
 
 SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
 SEEK_HEAD, SEEK, SEEK_ID, SEEK_POSITION = 0x114D9B74, 0x4DBB, 0x53AB, 0x53AC
-TRACKS, TRACK_ENTRY, LANGUAGE = 0x1654AE6B, 0xAE, 0x22B59D
+TRACKS, TRACK, LANGUAGE = 0x1654AE6B, 0xAE, 0x22B59D
 VOID, CRC = 0xEC, 0xBF
 # Head of a file before its first cluster; covers and fonts are among it.
 HEAD_BYTES = 1 << 26
@@ -37,7 +37,7 @@ def read_languages(path: Path) -> list[str]:
     head = _head(path)
     tracks = next((e for e in _top(head) if e.kind == TRACKS), None)
     fields = _inside(head, tracks) if tracks else ()
-    return [_language(head, track) for track in fields if track.kind == TRACK_ENTRY]
+    return [_language(head, track) for track in fields if track.kind == TRACK]
 
 
 def languages_by_stream(reading: InputContainer) -> dict[int, str]:
@@ -88,12 +88,12 @@ def _long_void(size: int) -> bytes:
 def _with_languages(head: bytes, tracks: Element, languages: Sequence[str]) -> bytes:
     content, number = b"", 0
     for track in _inside(head, tracks):
-        if track.kind == TRACK_ENTRY:
+        if track.kind == TRACK:
             body = head[track.body : track.end]
             language = languages[number] if number < len(languages) else ""
             if language and not _language(head, track):
                 body += _element(LANGUAGE, language.encode("ascii", "ignore"))
-            content += _element(TRACK_ENTRY, body)
+            content += _element(TRACK, body)
             number += 1
         elif track.kind != CRC:
             content += head[track.start : track.end]

@@ -31,13 +31,13 @@ def riff_chunk_bomb(intact: bytes, name: bytes, size: int) -> bytes:
     return intact[: at + 4] + struct.pack("<I", size) + intact[at + 8 :]
 
 
-def avi_super_index(intact: bytes, entries: int) -> bytes:
-    """Return an AVI file with an OpenDML index of many entries that point at each other."""
+def avi_super_index(intact: bytes, count: int) -> bytes:
+    """Return an AVI file with an OpenDML index of many elements that point at each other."""
     at = intact.index(b"strf")
     (size,) = struct.unpack_from("<I", intact, at + 4)
     end = at + 8 + size + size % 2
-    index = b"".join(struct.pack("<QII", end, 24, 1) for _ in range(entries))
-    content = struct.pack("<HBBI4sIII", 4, 0, 0, entries, b"00dc", 0, 0, 0) + index
+    index = b"".join(struct.pack("<QII", end, 24, 1) for _ in range(count))
+    content = struct.pack("<HBBI4sIII", 4, 0, 0, count, b"00dc", 0, 0, 0) + index
     return intact[:end] + b"indx" + struct.pack("<I", len(content)) + content + intact[end:]
 
 
@@ -115,7 +115,7 @@ def flac(blocks: bytes) -> bytes:
     return b"fLaC" + b"\0\0\0\x22" + (info + bytes(16))[:34] + blocks + b"\xff\xf8" + bytes(64)
 
 
-def flac_pictures(image: bytes, count: int) -> bytes:
+def flac_images(image: bytes, count: int) -> bytes:
     name = b"image/png"
     content = struct.pack(">II", 3, len(name)) + name + struct.pack(">I", 0) + bytes(16)
     content += struct.pack(">I", len(image)) + image
@@ -196,12 +196,12 @@ def caf(packets: int, channels: int = 2) -> bytes:
     return b"caff\0\1\0\0" + b"".join(n + struct.pack(">q", len(c)) + c for n, c in parts)
 
 
-def flv_arrays(entries: int) -> bytes:
+def flv_arrays(count: int) -> bytes:
     """Return an FLV file whose metadata hold arrays of many key frame positions."""
-    values = (b"\0" + struct.pack(">d", 1.0)) * entries
+    values = (b"\0" + struct.pack(">d", 1.0)) * count
 
     def array(name: bytes) -> bytes:
-        return struct.pack(">H", len(name)) + name + b"\x0a" + struct.pack(">I", entries) + values
+        return struct.pack(">H", len(name)) + name + b"\x0a" + struct.pack(">I", count) + values
 
     end = b"\0\0\x09"
     frames = array(b"times") + array(b"filepositions")
@@ -279,7 +279,7 @@ OTHER_FILES: dict[str, tuple[str, Callable[[Intact], bytes]]] = {
     "ts 8192 PIDs": (".ts", lambda intact: ts_pids(intact(".ts"))),
     "ts 100000 changes of the PMT": (".ts", lambda intact: ts_map_changes(intact(".ts"), 100_000)),
     "ogg 100000 streams": (".ogv", lambda intact: ogg_streams(intact(".ogv"), 100_000)),
-    "flac PNG pictures": (".flac", lambda _: flac_pictures(png_bomb(8000, 4250), 100)),
+    "flac PNG images": (".flac", lambda _: flac_images(png_bomb(8000, 4250), 100)),
     "flac 100000 comments": (".flac", lambda _: flac_comments(100_000)),
     "flac padding of 16 MB": (".flac", lambda _: flac(b"\x81\xff\xff\xff" + bytes(1000))),
     "mp3 APE tag of 60000": (".mp3", lambda _: ape_tag(MP3_FRAMES, 60_000)),

@@ -16,9 +16,8 @@ from avsync.media.writers.atomic_output import (
     check_destination,
     explain_write_errors,
 )
-from avsync.media.writers.comparison.differences import compare_streams
+from avsync.media.writers.comparison.differences import compare_streams, refuse_loss
 from avsync.media.writers.comparison.forecast import check_positions, forecast_copy
-from avsync.media.writers.comparison.refusal import refuse_loss
 from avsync.media.writers.copied_packets import copied_packets
 from avsync.media.writers.output_container import (
     container_format,

@@ -13,8 +13,7 @@ from avsync.media.writers.atomic_output import (
     explain_write_errors,
 )
 from avsync.media.writers.audio_encoder import plan_audio_streams
-from avsync.media.writers.comparison.differences import compare_streams
-from avsync.media.writers.comparison.refusal import refuse_loss
+from avsync.media.writers.comparison.differences import compare_streams, refuse_loss
 from avsync.media.writers.copied_packets import copied_packets
 from avsync.media.writers.encoded_audio import EncodedAudio
 from avsync.media.writers.output_container import (

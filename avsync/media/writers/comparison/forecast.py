@@ -12,9 +12,8 @@ from av.container import InputContainer
 from avsync.media.container import open_media
 from avsync.media.writers.atomic_output import explain_write_errors
 from avsync.media.writers.audio_encoder import AudioPlan, is_decodable, plan_audio_streams
-from avsync.media.writers.comparison.differences import Difference, compare_streams
+from avsync.media.writers.comparison.differences import Difference, compare_streams, refuse_loss
 from avsync.media.writers.comparison.file_facts import read_facts
-from avsync.media.writers.comparison.refusal import refuse_loss
 from avsync.media.writers.copied_packets import copied_packets
 from avsync.media.writers.encoded_audio import EncodedAudio
 from avsync.media.writers.output_container import (

@@ -39,6 +39,8 @@ from avsync.timing import FPS
 
 # Frames decoded before the caller asks for them.
 PREFETCHED_FRAMES = 4
+# Frames by which reordering delays the first one.
+MAX_MXF_DELAY = 2
 # Frames that change this close to the middle of a tick share it: 50 and 100 fps always do, 30 fps
 # at every fifth tick.
 BLEND_S = 0.004
@@ -206,23 +208,37 @@ def _frames_with_times(
     """Yield frames in order with their times in seconds.
 
     AVI packets have decoding timestamps only: the n-th frame gets the n-th smallest of those.
-    Frames without any timestamp follow the previous one at the stream's rate.
+    Frames without any timestamp follow the previous one at the stream's rate. In an MXF without an
+    index FFmpeg makes presentation times of decoding times, a frame late.
     """
     pace_s = usual_interval_s(stream)
     reorder = MAX_REORDER if container.format.name == "avi" else 0
     waiting: deque[DecodedFrame] = deque()
     stamps: list[float] = []
     last_s = -pace_s
+    late: int | None = None
     for frame in chain(decoded(source, stream), [None]):
         if frame is not None:
             waiting.append(frame)
             stamp = frame.pts if frame.pts is not None else frame.dts
             base = frame.time_base or stream.time_base
             if stamp is not None and base is not None:
-                heappush(stamps, float(stamp * base))
+                late = _mxf_delay(container, stream, stamp) if late is None else late
+                heappush(stamps, float((stamp - late) * base))
         while len(waiting) > (0 if frame is None else reorder):
             last_s = heappop(stamps) if len(stamps) >= len(waiting) else last_s + pace_s
             yield last_s, waiting.popleft()
+
+
+def _mxf_delay(container: InputContainer, stream: av.VideoStream, first: int) -> int:
+    """Return by how much the times of an MXF are late, given that of the first frame that is read.
+
+    All tracks of an MXF start at edit unit 0 (SMPTE 377), which is the stream's start time.
+    """
+    if container.format.name != "mxf" or stream.start_time is None:
+        return 0
+    late = first - stream.start_time
+    return late if 0 < late <= MAX_MXF_DELAY else 0
 
 
 def usual_interval_s(stream: av.VideoStream) -> float:

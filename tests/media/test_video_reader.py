@@ -227,3 +227,22 @@ def test_a_max_side_without_a_frame_is_refused(wrong):
 def test_a_rate_that_is_none_is_refused():
     with pytest.raises(ValueError, match="fps must be positive, got 0"):
         next(at_rate([], 0))
+
+
+def test_frames_of_an_mxf_without_an_index_are_not_a_frame_late(tmp_path):
+    whole, cut = tmp_path / "whole.mxf", tmp_path / "cut.mxf"
+    with av.open(whole, "w") as container:
+        video = container.add_stream("mpeg2video", rate=25)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv422p"
+        for index in range(25):
+            image = np.full((64, 96, 3), 10 * index, np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, "rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    data = whole.read_bytes()
+    # The index and the closing partition come last: without them, FFmpeg counts decoding times.
+    cut.write_bytes(data[: int(0.8 * len(data))])
+    intact = [frame.time_s for frame in read_frames(whole)]
+    assert intact[:3] == pytest.approx([0.0, 0.04, 0.08])
+    assert [frame.time_s for frame in read_frames(cut)][:3] == pytest.approx([0.0, 0.04, 0.08])

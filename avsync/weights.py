@@ -152,9 +152,13 @@ def save(
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in state_dict.items()}
     if half:
         tensors = {name: _halved(tensor) for name, tensor in tensors.items()}
+    config_path = path.with_suffix(".json")
     with replacing(path) as beside:
         beside.write_bytes(to_bytes({k: tensor.contiguous() for k, tensor in tensors.items()}))
-    write_text(path.with_suffix(".json"), text)
+        # A process that is killed between the two files must not leave new weights beside the
+        # config of old ones: without a config they are refused.
+        config_path.unlink(missing_ok=True)
+    write_text(config_path, text)
 
 
 def save_calibration(path: str | Path, calibration: Mapping[str, float]) -> None:

@@ -320,3 +320,17 @@ def test_the_cache_folder_can_be_chosen(monkeypatch, tmp_path):
     monkeypatch.delenv("AVSYNC_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "avsync"
+
+
+def test_weights_that_replace_others_are_never_beside_the_config_of_those(tmp_path, monkeypatch):
+    path = tmp_path / "mine.safetensors"
+    save(path, {"a": torch.zeros(1)}, {"dim": 1})
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("avsync.weights.write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save(path, {"a": torch.ones(1)}, {"dim": 2})
+    with pytest.raises(RuntimeError, match=r"mine\.json"):
+        load(path)

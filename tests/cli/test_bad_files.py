@@ -264,12 +264,17 @@ def test_landmarks_that_unpack_to_more_than_they_should(store, tmp_path):
             targets.landmarks(0, 0, 1)
 
 
-@pytest.mark.parametrize("changes", [{"dim": 10**8}, {"mouth_channels": [12_000] * 4}])
-def test_a_config_of_a_far_larger_model_takes_no_memory(weights, changes):
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"dim": 10**8}, "dim of DenseSyncConfig must be an integer from 1 to 100000"),
+        ({"mouth_channels": [12_000] * 4}, "a far larger model than the weights hold"),
+    ],
+)
+def test_a_config_of_a_far_larger_model_takes_no_memory(weights, changes, said):
     config = weights.with_suffix(".json")
     config.write_text(json.dumps(json.loads(config.read_text()) | changes))
-    said = r"the config .*mine\.json does not fit .*a far larger model than the weights hold"
-    with pytest.raises(RuntimeError, match=said):
+    with pytest.raises(RuntimeError, match=rf"the config .*mine\.json does not fit .*{said}"):
         create_model("dense_sync", weights=weights)
 
 

@@ -1,6 +1,7 @@
 """A shifted file is the same file with its audio elsewhere, measured by flashes and clicks."""
 
 import os
+import resource
 from fractions import Fraction
 
 import av
@@ -209,12 +210,26 @@ def test_times_that_fall_back_are_lifted_a_little_or_refused():
 
 def test_a_copy_that_breaks_off_leaves_nothing_behind(make_clip, tmp_path):
     clip = make_clip("clip.mpg")
-    clip.write_bytes(clip.read_bytes() * 2)  # Its times begin again in the middle.
     (tmp_path / "new.mpg").write_bytes(b"precious")
-    with pytest.raises(RuntimeError, match="its timestamps are damaged, they jump back by"):
-        shift_audio(clip, tmp_path / "new.mpg", 40.0, overwrite=True)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (clip.stat().st_size // 2, before[1]))
+    try:
+        with pytest.raises(OSError, match="there is no space left for it"):
+            shift_audio(clip, tmp_path / "new.mpg", 40.0, overwrite=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mpg", "new.mpg"]
     assert (tmp_path / "new.mpg").read_bytes() == b"precious"
+
+
+def test_a_recording_that_was_joined_to_another_is_copied_whole(make_clip, tmp_path):
+    clip, new = make_clip("clip.mpg"), tmp_path / "new.mpg"
+    count = len(list(read_frames(clip)))
+    clip.write_bytes(clip.read_bytes() * 2)  # Its times begin again in the middle.
+    shift_audio(clip, new, 40.0)
+    times_s = [frame.time_s for frame in read_frames(new)]
+    assert len(times_s) == pytest.approx(2 * count, abs=2)
+    assert np.diff(times_s).min() > 0 and np.diff(times_s).max() < 0.2
 
 
 def test_the_source_is_never_written_to(make_clip, tmp_path):

@@ -90,6 +90,18 @@ def ts_map_changes(intact: bytes, count: int) -> bytes:
     return b"".join(packets) * max(1, count // 2000) + intact
 
 
+def ts_shared_pid(intact: bytes) -> bytes:
+    """Return a transport stream whose first program map changes to a PID of the second one.
+
+    With the option `merge_pmt_versions`, FFmpeg 8.1 frees a stream of it twice.
+    """
+    parts = [transport_packet(0, section(0, 1, 0, struct.pack(">HH", 1, 0xE000 | 100)))]
+    for version, pid in enumerate((200, 257)):  # 257 is the audio of FFmpeg's muxer.
+        body = struct.pack(">HHBHH", 0xE000 | pid, 0xF000, 3, 0xE000 | pid, 0xF000)
+        parts.append(transport_packet(100, section(2, 1, version, body), counter=version))
+    return b"".join(parts) + intact
+
+
 def ogg_streams(intact: bytes, count: int) -> bytes:
     """Return an Ogg file that begins with `count` logical streams (Vorbis, first header only)."""
     head = b"\x01vorbis" + struct.pack("<IBIIIIBB", 0, 2, 48000, 0, 128_000, 0, 0xB8, 1)
@@ -278,6 +290,7 @@ OTHER_FILES: dict[str, tuple[str, Callable[[Intact], bytes]]] = {
     "wav 65535 channels": (".wav", lambda _: wav(65535)),
     "ts 8192 PIDs": (".ts", lambda intact: ts_pids(intact(".ts"))),
     "ts 100000 changes of the PMT": (".ts", lambda intact: ts_map_changes(intact(".ts"), 100_000)),
+    "ts PID of two program maps": (".ts", lambda intact: ts_shared_pid(intact(".ts"))),
     "ogg 100000 streams": (".ogv", lambda intact: ogg_streams(intact(".ogv"), 100_000)),
     "flac PNG images": (".flac", lambda _: flac_images(png_bomb(8000, 4250), 100)),
     "flac 100000 comments": (".flac", lambda _: flac_comments(100_000)),

@@ -1,6 +1,9 @@
 """Crafted files are refused in words within limits; valid files of the same kinds are read."""
 
+import os
 import resource
+import subprocess
+import sys
 import threading
 import time
 
@@ -22,7 +25,7 @@ from avsync.media.probe import probe_media
 from avsync.media.tag_count import MAX_TAGS, count_tags
 from avsync.media.video_reader import read_frames
 from avsync.pipelines.check.check_file import check
-from benchmarks.media.crafted_containers import TEXTS, flac_comments
+from benchmarks.media.crafted_containers import TEXTS, flac_comments, ts_shared_pid
 from benchmarks.media.crafted_images import deflated_zeros, png_bomb
 from benchmarks.media.crafted_mkv import (
     TAGS,
@@ -184,6 +187,20 @@ def test_counting_tags_ends_on_any_bytes(make_clip, tmp_path):
         assert count_tags(path) >= 0
     path.write_bytes(flac_comments(50)[:100])
     assert count_tags(path) <= 16
+
+
+@pytest.mark.xfail(reason="FFmpeg 8.1 frees a stream twice, because of merge_pmt_versions")
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can check its heap")
+def test_a_pid_of_two_program_maps_does_not_damage_the_heap(make_clip, tmp_path):
+    path = tmp_path / "shared.ts"
+    path.write_bytes(ts_shared_pid(make_clip("clip.ts").read_bytes()))
+    code = (
+        "import sys; from avsync.media.container import open_media, packets\n"
+        "with open_media(sys.argv[1]) as file: list(packets(file, file.streams.video[0]))"
+    )
+    checked = {**os.environ, "LD_PRELOAD": "libc_malloc_debug.so.0", "MALLOC_CHECK_": "3"}
+    done = subprocess.run([sys.executable, "-c", code, path], env=checked, capture_output=True)
+    assert (done.returncode, done.stderr[-200:]) == (0, b"")
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)

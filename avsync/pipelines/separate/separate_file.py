@@ -49,6 +49,7 @@ from avsync.pipelines.separate.people import (
     find_people,
 )
 from avsync.pipelines.separate.result import (
+    RECORD,
     REST,
     SeparatedVoice,
     SeparationResult,
@@ -268,6 +269,9 @@ def _write_output(
                 Path(info.path), unfinished, video, voice, info.video_start_s + audio.start_s
             )
         check_unchanged([folder / REST, *(folder / name for name in names), *videos], overwrite)
+        # A process that is killed between the renames that follow must not leave the record of an
+        # earlier run beside voices of this one.
+        (folder / RECORD).unlink(missing_ok=True)
     return replace(
         blank,
         status="ok",

@@ -14,7 +14,6 @@ from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia
 from avsync.media.probe import AudioStream, MediaInfo, channel_names
 from avsync.media.read_log import ReadLog
-from avsync.scoring.engine import FileScores
 from avsync.scoring.music_detection import is_music
 from avsync.scoring.result import Reason, StreamResult
 from avsync.timing import SAMPLE_RATE
@@ -113,9 +112,16 @@ def read_beginning(
 
 
 def diagnose(
-    result: StreamResult, info: MediaInfo, scores: FileScores, log: ReadLog
+    result: StreamResult, info: MediaInfo, channel: int | None, log: ReadLog
 ) -> StreamResult:
-    """Return the result of a stream without an offset with the reason that its audio gives."""
+    """Return the result of a stream without an offset with the reason that its audio gives.
+
+    Args:
+        result: the result.
+        info: properties of the file.
+        channel: the channel that was compared; None for the mix of all.
+        log: what the reader of the audio met.
+    """
     if result.status == "ok":
         return result
     if log.samples and (bad := log.invalid_samples + log.huge_samples):
@@ -125,7 +131,7 @@ def diagnose(
             return replace(result, reason="invalid_audio", detail=detail)
     if result.reason != "no_match":
         return result
-    wav = read_beginning(info, result.audio)
+    wav = read_beginning(info, result.audio, channel)
     if is_music(wav):
         return replace(
             result,

@@ -1,8 +1,8 @@
 """Check one video file: each of its audio streams against the faces of the video.
 
 `check` reads from top to bottom: choose the video stream (`choose_video`), score every face against
-every audio stream at every offset (`score_file`), decide each stream (`decide_stream`), look into
-the channels of those that the mix does not answer (`_try_channels`), and choose the stream by which
+every audio stream at every offset (`score_file`), decide each stream (`decide_stream`), score
+single channels where the mix of all gives no answer (`_channels`), and choose the stream by which
 the file is judged (`judging_stream`).
 """
 
@@ -125,7 +125,7 @@ def _check_streams(
         decided = decide_stream(
             stream, found.faces, scores, found.duration_s, search_s, limits, calibration
         )
-        return diagnose(decided, info, scores, found.audio_logs[choice])
+        return diagnose(decided, info, choice.channel, found.audio_logs[choice])
 
     for stream in readable:
         choice = AudioChoice(stream.index)
@@ -136,7 +136,8 @@ def _check_streams(
         for choice in tried:
             mix = results[choice.audio]
             name = channel_names(info.path, choice.audio)[choice.channel or 0]
-            single = decide(replace(blank_of(mix), channel=name), choice, again)
+            blank_channel = replace(blank_result(info.audio[choice.audio]), channel=name)
+            single = decide(blank_channel, choice, again)
             results[choice.audio] = _better(mix, single)
     return _judge(replace(blank, duration_s=scored.duration_s), info, results, scored.log)
 
@@ -164,12 +165,6 @@ def _open_streams(
     if not readable:
         raise errors[0]
     return results, readable
-
-
-def blank_of(stream: StreamResult) -> StreamResult:
-    """Return the result of a stream without its answer."""
-    answer = StreamResult(stream.audio, stream.stream, stream.codec, stream.channels)
-    return replace(stream, **{name: getattr(answer, name) for name in ANSWER if name != "audio"})
 
 
 def _channels(info: MediaInfo, results: Sequence[StreamResult]) -> list[AudioChoice]:

@@ -33,8 +33,6 @@ CONTAINER_OPTIONS = {
     "format_whitelist": CONTAINERS,
     "protocol_whitelist": "file",
     "max_streams": str(MAX_STREAMS),
-    # Streams of an MPEG-TS go on where their PIDs change, as at a join.
-    "merge_pmt_versions": "1",
 }
 # A larger frame is refused before it is allocated: a few bytes of header can request gigabytes, and
 # a decoder keeps up to 16 frames and one per thread. 8K, 8192 x 4320, is 35.4 million pixels.

@@ -36,8 +36,8 @@ class ReadLog:
         end_s: end of the last decoded frame; None until all frames have been read.
         expected_end_s: where the video should end by the header or by the packets of all streams;
             None if unknown. Much later than `end_s` in a truncated file.
-        unread_bytes: bytes of the file that no reader reaches: some after the last packet, an index
-            for example, or all of a second file that was joined to the first.
+        unread_bytes: bytes of the file after the last packet of the video: of longer audio, an
+            index, or all of a second file that was joined to the first.
         audio_end_s: end of the last decoded audio; None until all audio has been read.
         samples: audio samples decoded, counted in each channel.
         invalid_samples: those that were not finite numbers, replaced by zeros.

@@ -189,7 +189,6 @@ def test_counting_tags_ends_on_any_bytes(make_clip, tmp_path):
     assert count_tags(path) <= 16
 
 
-@pytest.mark.xfail(reason="FFmpeg 8.1 frees a stream twice, because of merge_pmt_versions")
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc can check its heap")
 def test_a_pid_of_two_program_maps_does_not_damage_the_heap(make_clip, tmp_path):
     path = tmp_path / "shared.ts"

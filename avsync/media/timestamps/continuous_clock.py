@@ -154,7 +154,8 @@ class ContinuousClock:
             if packet is END:
                 return
             if packet is not None and not _is_flush(packet):
-                self._read_to = max(self._read_to, (packet.pos or 0) + packet.size)
+                if packet.stream.index in self._wanted:
+                    self._read_to = max(self._read_to, (packet.pos or 0) + packet.size)
                 self.put_on_clock(packet)
             if packet is None or packet.stream.index in self._wanted:
                 yield packet
@@ -170,7 +171,10 @@ class ContinuousClock:
         return max((end_s for end_s in ends if 0 < end_s <= MAX_LENGTH_S), default=None)
 
     def unread_bytes(self) -> int:
-        """Return how many bytes of the file come after the last packet, or in a second movie."""
+        """Return how many bytes come after the last packet that is wanted, or in a second movie.
+
+        Streams of a joined recording may have other identifiers, which are other streams.
+        """
         path = self._container.name.removeprefix("file:")
         if self._follows and self._read_to:
             return max(os.stat(path).st_size - self._read_to, 0)

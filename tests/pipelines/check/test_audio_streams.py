@@ -84,6 +84,7 @@ def test_every_stream_has_its_answer_and_the_one_out_of_tolerance_judges_the_fil
     assert (one.audio, one.verdict, len(one.streams)) == (0, "in_sync", 1)
 
 
+@pytest.mark.slow
 def test_a_stream_that_cannot_tell_does_not_answer_for_the_file(speech, tmp_path):
     streams = [(0 * speech.wav, "mono", "und", True), (speech.wav, "mono", "und", False)]
     result = checked(write_streams(tmp_path / "silent.mkv", [speech.frames], streams))
@@ -100,6 +101,7 @@ def test_channels_that_cancel_are_compared_on_their_own(speech, tmp_path):
     assert "channel FL alone" in describe_result(result)
 
 
+@pytest.mark.slow
 def test_speech_under_noise_of_another_channel_is_found(speech, tmp_path):
     noise = np.random.default_rng(0).normal(0, 0.4, len(speech.wav))
     wav = np.stack([noise, 0.25 * speech.wav])
@@ -109,6 +111,7 @@ def test_speech_under_noise_of_another_channel_is_found(speech, tmp_path):
     assert result.offset_ms == pytest.approx(0, abs=45)
 
 
+@pytest.mark.slow
 def test_the_video_stream_with_faces_is_looked_at(speech, tmp_path):
     rng = np.random.default_rng(0)
     still = rng.integers(0, 256, (240, 320, 3)).astype(np.uint8)
@@ -122,6 +125,7 @@ def test_the_video_stream_with_faces_is_looked_at(speech, tmp_path):
     assert ": video 1: audio" in describe_result(result)
 
 
+@pytest.mark.slow
 def test_the_json_names_stream_channel_and_coverage(speech, tmp_path):
     path = write_streams(tmp_path / "one.mkv", [speech.frames], [(speech.wav, "mono", "deu", True)])
     (file,) = to_json([checked(path)])["files"]

@@ -23,6 +23,7 @@ def test_the_message_names_what_is_missing_and_how_to_install_it(monkeypatch):
     require_extra("evaluate", "it", ["torchmetrics"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "extra"),
     [
@@ -42,6 +43,7 @@ def test_no_work_is_done_before_a_missing_extra_is_named(store, tmp_path, line, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_options_of_training_need_no_extra():
     code = BLOCKED.format(modules=list(EXTRAS["train"]))
     arguments = ["train", "dense-sync", "--help"]

@@ -66,6 +66,7 @@ def test_fragments_ogg_pages_and_unknown_sizes_are_written_again_byte_for_byte(c
         assert name in {element.name for element in tree.walk()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_mutation_depends_on_its_seed_and_number_alone(clip, suffix):
     data = clip(suffix).read_bytes()
@@ -74,6 +75,7 @@ def test_a_mutation_depends_on_its_seed_and_number_alone(clip, suffix):
     assert len({mutation.data for mutation in mutated} | {data}) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_kind_of_mutation_changes_the_file(clip, suffix):
     data, form = clip(suffix).read_bytes(), FORMATS[suffix]
@@ -163,6 +165,7 @@ def test_an_answer_is_wrong_unless_the_file_moved_as_far():
 
 
 @needs_ffprobe
+@pytest.mark.slow
 def test_a_wrap_moves_nothing_and_an_empty_edit_moves_the_audio(tmp_path):
     # Audio without silence: packets are known by their data.
     movie = tmp_path / "clip.mp4"

@@ -74,8 +74,9 @@ def plan_audio_streams(
 
 
 def is_decodable(audio: av.AudioStream) -> bool:
-    """Whether FFmpeg knows the codec and the sample rate of an audio stream."""
-    return audio.codec_context is not None and bool(audio.codec_context.sample_rate)
+    """Whether FFmpeg knows the codec, sample rate and sample format of an audio stream."""
+    context = audio.codec_context
+    return context is not None and bool(context.sample_rate) and context.format is not None
 
 
 def add_encoder(writing: OutputContainer, plan: AudioPlan) -> av.AudioStream:

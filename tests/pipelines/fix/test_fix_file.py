@@ -5,7 +5,7 @@ import pytest
 from pipelines.answers import answer
 
 from avsync.pipelines.fix.fix_file import FixRefused, fix
-from avsync.scoring.result import Fault, OffsetSegment
+from avsync.scoring.result import Fault, OffsetSegment, StreamResult
 
 FLASHES = {"flashes": (0.8, 1.2, 1.6)}
 
@@ -105,8 +105,44 @@ def test_a_repair_that_is_no_better_is_not_kept_unless_forced(make_clip, tmp_pat
 
 def test_a_container_that_cannot_hold_it_is_refused_before_anything_is_written(make_clip, tmp_path):
     for name in ("new.webm", "new.txt", "new"):
-        with pytest.raises(RuntimeError, match=r"clip\.mp4 cannot be copied into"):
-            fix(make_clip("clip.mp4"), tmp_path / name, measure=lambda *_: answer(), dry_run=True)
+        for options in ({"dry_run": True}, {"force": True}):
+            with pytest.raises(RuntimeError, match=r"clip\.mp4 cannot be copied into"):
+                fix(make_clip("clip.mp4"), tmp_path / name, measure=lambda *_: answer(), **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_force_accepts_no_loss_and_allow_loss_does(make_clip, tmp_path):
+    clip = make_clip("clip.mp4", rotation=90, video_codec="mpeg4")
+
+    def repaired(**options):
+        return fix(clip, tmp_path / "new.avi", measure=lambda *_: answer(), **options)
+
+    with pytest.raises(RuntimeError, match=r"without losing rotation .*--allow-loss"):
+        repaired(force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+    assert "rotation (stream 0)" in repaired(allow_loss=True).repair.left_out
+
+
+def test_a_repair_that_makes_one_of_the_streams_worse_is_not_kept(make_clip, tmp_path):
+    clip = make_clip("clip.mkv", tracks=2)
+
+    def result(first_ms, second_ms, first="in_sync", second="in_sync"):
+        streams = [
+            StreamResult(
+                at, at + 1, "aac", 2, status="ok", verdict=verdict, offset_ms=ms, confidence=0.9
+            )
+            for at, (ms, verdict) in enumerate([(first_ms, first), (second_ms, second)])
+        ]
+        return answer(offset_ms=first_ms, verdict=first, audio=0, streams=tuple(streams))
+
+    def measure(path, progress=None):
+        if path == clip:
+            return result(120.0, 3.0, first="audio_leads")
+        return result(1.0, -90.0, second="audio_lags")
+
+    with pytest.raises(FixRefused, match="audio 1 of the repaired file would be off by 90 ms"):
+        fix(clip, tmp_path / "new.mkv", measure=measure)
+    assert not (tmp_path / "new.mkv").exists()
 
 
 def test_a_dry_run_writes_nothing(make_clip, tmp_path, by_flash):

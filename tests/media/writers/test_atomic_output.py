@@ -32,6 +32,17 @@ def test_a_file_takes_its_position_when_it_is_whole(tmp_path):
     assert os.listdir(tmp_path) == ["new.mp4"]
 
 
+def test_a_file_is_on_the_disk_before_it_takes_its_position(tmp_path, monkeypatch):
+    target, synced = tmp_path / "new.mp4", []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
+    with atomic_output(target) as partial:
+        partial.write_bytes(b"new")
+        monkeypatch.setattr(
+            type(partial), "replace", lambda path, to: os.replace(path, to) or synced.append(to)
+        )
+    assert synced == [target.stat().st_ino, target]
+
+
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "new.mp4"
     target.write_bytes(b"old")

@@ -107,7 +107,10 @@ def test_frames_out_of_order_all_stay(tmp_path, name, target):
         ("clip.mkv", "aac", 22),
         ("clip.webm", "libopus", 34),
         ("clip.mkv", "flac", 97),
+        ("clip.mkv", "libmp3lame", 48),
+        ("clip.mkv", "ac3", 64),
         ("clip.mpg", "mp2", 58),
+        ("clip.mpg", "ac3", 65),
     ],
 )
 def test_audio_that_comes_earlier_does_not_hold_up_the_frames(
@@ -121,6 +124,28 @@ def test_audio_that_comes_earlier_does_not_hold_up_the_frames(
     # All that is heard from the first frame on is there: the end of the audio by its length.
     heard_s = len(sound(new)) / 16000
     assert heard_s == pytest.approx(len(sound(clip)) / 16000 - 0.333, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("codec", "target", "kept"),
+    [
+        ("aac", "new.mp4", 4),
+        ("aac", "new.mkv", 1),
+        ("flac", "new.mkv", 0),
+        ("pcm_s16le", "new.mkv", 0),
+    ],
+)
+def test_only_the_packets_that_a_decoder_needs_come_before_the_first_audible_one(
+    make_clip, tmp_path, codec, target, kept
+):
+    clip, new = make_clip("clip.mkv", audio_codec=codec, **LATE), tmp_path / target
+    shift_audio(clip, new, -333.0)
+    with av.open(clip) as before, av.open(new) as after:
+        old, made = ([p for p in c.demux(audio=0) if p.size] for c in (before, after))
+    ends_s = [float((p.pts + p.duration) * p.time_base) - 0.333 for p in old]
+    inaudible = sum(end_s <= 0.001 for end_s in ends_s)
+    assert inaudible >= 3
+    assert len(made) == len(old) - inaudible + kept
 
 
 def test_a_shift_there_and_back_leaves_every_packet_as_it_was(make_clip, tmp_path):

@@ -12,6 +12,7 @@ import torch
 import avsync
 from avsync.cli import dataset_commands
 from avsync.cli.dispatch import COMMANDS, GROUPS
+from avsync.pipelines.check.check_file import check
 from avsync.pipelines.prepare.sources import Layout
 from avsync.tasks.calibration import Calibration
 from avsync.tasks.registry import MODELS, create_model
@@ -234,6 +235,31 @@ def test_a_batch_goes_on_from_its_lines(run, batch, offline, tmp_path):
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert "is not empty" in err
+
+
+def test_an_interrupted_batch_leaves_its_lines_and_the_older_tables(
+    run, batch, offline, tmp_path, monkeypatch
+):
+    folder, lines = tmp_path / "out", tmp_path / "out" / "lines.jsonl"
+    paths = [f"--{kind}={folder / kind}" for kind in ("json", "csv", "html")]
+    arguments = ["check", tmp_path, *offline, *paths, "--jsonl", lines]
+    assert run("check", tmp_path / "faceless.mp4", *offline, *paths)[0] == 11
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+
+    def stopped(path, **options):
+        if path.name == "empty.mp4":
+            raise KeyboardInterrupt
+        return check(path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("avsync.pipelines.check.batch.check", stopped)
+        code, _, err = run(*arguments)
+    assert code == 130
+    assert f"finished results are in {lines}; --resume continues" in err
+    assert lines.read_text().count("\n") == list(batch).index("empty.mp4")
+    assert {path: path.read_bytes() for path in before} == before
+    assert run(*arguments, "--resume")[0] == 12
+    assert (folder / "csv").read_text().count("\n") == 1 + len(batch)
 
 
 def test_results_are_written_as_json_csv_and_a_page(run, batch, offline, tmp_path):

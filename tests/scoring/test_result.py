@@ -1,19 +1,27 @@
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from avsync.scoring.result import (
     CheckResult,
+    Coverage,
     Fault,
+    FaultKind,
     OffsetSegment,
+    Reason,
     ScoreMap,
+    StreamResult,
     TimelinePoint,
     TrackResult,
 )
 from avsync.scoring.result_json import SCHEMA, to_json
 
+PAGE = (Path(__file__).parents[2] / "docs" / "concepts" / "json.md").read_text("utf-8")
 NUMBERS = {"offset_ms", "interval_ms", "confidence"}
 FILE_KEYS = NUMBERS | {"file", "status", "reason", "detail", "verdict", "borderline"}
 FILE_KEYS |= {"duration_s", "fault", "coverage_s", "tracks", "streams"}
@@ -154,3 +162,27 @@ def test_two_results_are_equal_whatever_their_score_maps(track):
 def test_no_results_are_refused():
     with pytest.raises(ValueError, match="at least one CheckResult"):
         to_json([])
+
+
+def test_the_page_shows_every_key_of_a_document(result):
+    fault = Fault("jumps", (OffsetSegment(0.0, 8.0, 83.0, 0.0),))
+    stream = StreamResult(0, 1, "aac", 2, fault=fault)
+    covered = replace(result, fault=fault, coverage=Coverage(7.2, 0.0, 0.8), streams=(stream,))
+    made = to_json([covered])
+    (block,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    shown = json.loads(block)
+    assert set(shown) == set(made)
+    (file,), (page_file,) = made["files"], shown["files"]
+    assert set(page_file) == set(file)
+    for key in ("fault", "coverage_s"):
+        assert set(page_file[key]) == set(file[key])
+    assert set(page_file["fault"]["pieces"][0]) == set(file["fault"]["pieces"][0])
+    assert set(page_file["tracks"][0]) == set(file["tracks"][0])
+    # Those that are left out there mean the same as for a file.
+    (stream,), (page_stream,) = file["streams"], page_file["streams"]
+    assert set(page_stream) <= set(stream) <= set(page_stream) | set(page_file)
+
+
+def test_the_page_explains_every_reason_and_kind_of_fault():
+    for name in (*get_args(Reason), *get_args(FaultKind)):
+        assert f"`{name}`" in PAGE

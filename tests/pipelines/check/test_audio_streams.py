@@ -9,8 +9,14 @@ import pytest
 
 from avsync.media.container import UnreadableMedia
 from avsync.media.probe import AudioStream
-from avsync.pipelines.check.audio_streams import judging_stream, select_streams
-from avsync.pipelines.check.check_file import check
+from avsync.media.read_log import ReadLog
+from avsync.pipelines.check.audio_streams import (
+    _distortions,
+    diagnose,
+    judging_stream,
+    select_streams,
+)
+from avsync.pipelines.check.check_file import _missing_words, check, unreadable_result
 from avsync.pipelines.check.messages import (
     describe_outcome,
     describe_result,
@@ -199,6 +205,46 @@ def test_a_file_that_is_cut_off_is_never_in_tolerance(speech, tmp_path):
     assert result.streams[0].verdict == "in_sync"
     assert result.coverage.unknown_s == pytest.approx(end_s - start_s, abs=0.6)
     assert "in tolerance where the file could be read, but" in result.detail
+
+
+def test_a_file_with_a_quarter_of_its_bytes_after_its_end_is_not_whole(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(bytes(1000))
+    blank = unreadable_result(tmp_path / "a.mp4", "dense_sync", "ebu", 1.0)
+    assert _missing_words(blank, (), 0.0, ReadLog(unread_bytes=250)) is None
+    words = _missing_words(blank, (), 0.0, ReadLog(unread_bytes=251))
+    assert (
+        words == "25% of its bytes come after its end, such as a second file that was joined to it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "missing_s", "whole"),
+    [(20.0, 0.9, True), (20.0, 1.0, False), (600.0, 2.9, True), (600.0, 3.0, False)],
+)
+def test_a_file_of_which_3_s_or_a_twentieth_could_not_be_read_is_not_whole(
+    tmp_path, duration_s, missing_s, whole
+):
+    (tmp_path / "a.mp4").write_bytes(bytes(1000))
+    blank = unreadable_result(tmp_path / "a.mp4", "dense_sync", "ebu", 1.0)
+    blank = replace(blank, duration_s=duration_s)
+    words = _missing_words(blank, [(5.0, 5.0 + missing_s)], missing_s, ReadLog())
+    assert (words is None) is whole
+
+
+@pytest.mark.parametrize(
+    ("invalid", "huge", "reason"),
+    [(1, 0, "music"), (2, 0, "invalid_audio"), (1, 1, "invalid_audio")],
+)
+def test_more_than_a_thousandth_of_invalid_samples_is_the_reason(invalid, huge, reason):
+    log = ReadLog(samples=1000, invalid_samples=invalid, huge_samples=huge)
+    assert diagnose(MUSIC, None, None, log).reason == reason
+
+
+def test_clipping_and_a_dc_offset_are_named(speech):
+    assert _distortions(speech.wav) == []
+    assert _distortions(0.5 * speech.wav + 0.2)[0] == "the audio has a DC offset of +0.20"
+    clipped = np.clip(20 * speech.wav / np.abs(speech.wav).max(), -0.5, 0.5)
+    assert any("of the audio is clipped" in words for words in _distortions(clipped))
 
 
 def test_an_answer_by_little_of_the_video_says_so():

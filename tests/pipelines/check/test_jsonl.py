@@ -95,10 +95,26 @@ def test_a_line_is_the_json_of_the_file_with_its_call(path, result):
     assert json.loads(path.read_text()) == line
 
 
-def test_a_line_is_on_the_disk_before_the_next_file_is_started(path, result):
-    lines = ResultsFile(path)
+def test_a_line_is_on_the_disk_before_the_next_file_is_started(path, result, monkeypatch):
+    lines, synced = ResultsFile(path), []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_size))
     lines.add(result, MADE_OF)
     assert path.read_bytes().count(b"\n") == 1
+    assert synced == [path.stat().st_size]
+
+
+def test_a_line_of_another_schema_is_checked_again_and_is_no_damage(path, result):
+    written(path, result, blank(result, "b.mp4"))
+    first, second = path.read_text().splitlines(keepends=True)
+    path.write_text(first.replace('"schema": 2', '"schema": 1') + second)
+    assert set(ResultsFile(path, resume=True).lines) == {"b.mp4"}
+    assert not path.with_name("results.jsonl.bad").exists()
+
+
+def test_a_line_is_ascii_whatever_the_name(path, result):
+    written(path, result)
+    assert path.read_bytes().isascii()
+    assert b"caf\\udce9" in path.read_bytes()
 
 
 def test_only_results_from_equal_inputs_count(path, result):

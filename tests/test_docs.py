@@ -1,5 +1,6 @@
 """The pages of the documentation: their Python runs, their links resolve, they are short."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ WITH_CODE = [page for page in PAGES if "```python" in page.read_text("utf-8")]
 # Tables between these marks are written by scripts of the benchmarks.
 GENERATED = re.compile(r"<!-- \w+ tables: begin -->.*?<!-- \w+ tables: end -->", re.DOTALL)
 MOST_WORDS = 1500
+PROMISES = ROOT / "docs" / "concepts" / "tested_promises.md"
 # Pages whose code trains or builds the largest model.
 SLOW = {"train_on_your_videos", "fine_tune", "bring_your_own", "features", "vocalist"}
 CODE = [
@@ -47,3 +49,36 @@ def test_links_between_files_of_the_repository_resolve(page):
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_is_short_generated_tables_aside(page):
     assert len(GENERATED.sub("", page.read_text("utf-8")).split()) < MOST_WORDS
+
+
+def promises():
+    """Rows of the tables of promises, and what each names in backticks that is a path."""
+    rows = [line for line in PROMISES.read_text("utf-8").split("\n") if line.startswith("| ")]
+    named = [re.findall(r"`((?:tests|benchmarks)/[^`]+)`", row) for row in rows]
+    return [(row, found) for row, found in zip(rows, named, strict=True) if "| test |" not in row]
+
+
+def test_every_promise_names_tests_and_benchmarks_that_exist():
+    missing = []
+    for row, found in promises():
+        if not found:
+            missing.append(row)
+        for name in found:
+            path, _, function = name.partition("::")
+            if not (ROOT / path).is_file():
+                missing.append(name)
+            elif path.startswith("tests/"):
+                tree = ast.parse((ROOT / path).read_text("utf-8"))
+                defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+                if not function.startswith("test_") or function not in defined:
+                    missing.append(name)
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", ["how_to/repair.md", "how_to/batches.md", "concepts/json.md"])
+def test_a_page_of_promises_and_their_tests_link_each_other(name):
+    page = ROOT / "docs" / name
+    assert "tested_promises.md)" in page.read_text("utf-8")
+    heading = rf"^## \[.*\]\((\.\./how_to/)?{page.name}\)$"
+    assert re.search(heading, PROMISES.read_text("utf-8"), re.MULTILINE)
+    assert len(promises()) > 100

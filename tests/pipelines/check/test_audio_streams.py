@@ -205,6 +205,8 @@ def test_a_file_that_is_cut_off_is_never_in_tolerance(speech, tmp_path):
     assert result.streams[0].verdict == "in_sync"
     assert result.coverage.unknown_s == pytest.approx(end_s - start_s, abs=0.6)
     assert "in tolerance where the file could be read, but" in result.detail
+    # What the faces show is kept; only the answer for the file is withdrawn.
+    assert result.tracks[0].offset_ms is not None and result.tracks[0].speaking
 
 
 def test_a_file_with_a_quarter_of_its_bytes_after_its_end_is_not_whole(tmp_path):

@@ -67,6 +67,14 @@ def test_worker_processes_give_equal_results_in_the_same_order(clips, offline):
     assert list(check_files([clips], workers=2, **offline)) == alone
 
 
+def test_a_worker_process_uses_one_thread(monkeypatch):
+    counts = []
+    monkeypatch.setattr(torch, "set_num_threads", counts.append)
+    monkeypatch.setattr(batch.cv2, "setNumThreads", counts.append)
+    batch._load_single_threaded(lambda: counts.append)
+    assert counts == [1, 1]
+
+
 class DeadlyPath(type(Path())):
     """Path that kills the process that unpickles it, like a crash in a decoder."""
 

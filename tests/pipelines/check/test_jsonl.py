@@ -2,6 +2,7 @@ import json
 import os
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from avsync.locks import InUseError
@@ -14,6 +15,7 @@ from avsync.scoring.result import (
     TrackResult,
 )
 from avsync.scoring.result_json import to_json
+from avsync.scoring.score_map import ScoreMap
 
 MADE_OF = {"size": 3, "mtime_ns": 5, "model": "dense_sync"}
 
@@ -109,6 +111,15 @@ def test_a_line_of_another_schema_is_checked_again_and_is_no_damage(path, result
     path.write_text(first.replace('"schema": 2', '"schema": 1') + second)
     assert set(ResultsFile(path, resume=True).lines) == {"b.mp4"}
     assert not path.with_name("results.jsonl.bad").exists()
+
+
+def test_a_result_that_is_resumed_is_rounded_and_has_no_score_map(path, result):
+    scores = ScoreMap(np.zeros(1), np.zeros(2), np.zeros((1, 2)))
+    track = replace(result.tracks[0], score_map=scores)
+    written(path, replace(result, offset_ms=83.26, tracks=(track,)))
+    resumed = ResultsFile(path, resume=True).result(result.file)
+    assert resumed.offset_ms == 83.3
+    assert resumed.tracks[0].score_map is None
 
 
 def test_a_line_is_ascii_whatever_the_name(path, result):

@@ -117,8 +117,9 @@ def test_force_accepts_no_loss_and_allow_loss_does(make_clip, tmp_path):
     def repaired(**options):
         return fix(clip, tmp_path / "new.avi", measure=lambda *_: answer(), **options)
 
-    with pytest.raises(RuntimeError, match=r"without losing rotation .*--allow-loss"):
-        repaired(force=True)
+    for options in ({}, {"dry_run": True}):
+        with pytest.raises(RuntimeError, match=r"without losing rotation .*--allow-loss"):
+            repaired(force=True, **options)
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
     assert "rotation (stream 0)" in repaired(allow_loss=True).repair.left_out
 

@@ -6,10 +6,10 @@ from math import inf
 import numpy as np
 import pytest
 
-from avsync.media.writers.time_map import FADE_S, AudioSegment, apply_time_map, played_segments
+from avsync.media.writers.time_map import AudioSegment, apply_time_map, played_segments
 
 RATE = 8000
-FADE = round(FADE_S * RATE)
+FADE = 80  # Samples of 10 ms.
 
 
 def lay_out(wav, segments, block=1000):

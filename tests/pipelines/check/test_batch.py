@@ -132,7 +132,7 @@ def test_a_changed_file_is_checked_again(clips, offline, checked, tmp_path, make
     assert written == [result.reason for result in again]
 
 
-@pytest.mark.parametrize("change", [{"profile": "film"}, {"search_s": 0.5}])
+@pytest.mark.parametrize("change", [{"profile": "film"}, {"search_s": 0.5}, {"audio": 0}])
 def test_other_options_check_again(clips, offline, checked, tmp_path, change):
     results, clip = tmp_path / "results.jsonl", [clips / "a.mp4"]
     list(check_files(clip, results=results, **offline))

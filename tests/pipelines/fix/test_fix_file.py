@@ -124,6 +124,21 @@ def test_force_accepts_no_loss_and_allow_loss_does(make_clip, tmp_path):
     assert "rotation (stream 0)" in repaired(allow_loss=True).repair.left_out
 
 
+def test_a_repaired_file_in_tolerance_may_be_off_by_20_ms_more(make_clip, tmp_path):
+    clip = make_clip("clip.mp4")
+
+    def repaired(after_ms):
+        def measure(path, progress=None):
+            offset_ms = 5.0 if path == clip else after_ms
+            return answer(path, offset_ms=offset_ms, verdict="in_sync")
+
+        return fix(clip, tmp_path / "new.mp4", measure=measure)
+
+    with pytest.raises(FixRefused, match="would be off by 26 ms, and was by 5 ms"):
+        repaired(26.0)
+    assert repaired(24.0).output.exists()
+
+
 def test_a_repair_that_makes_one_of_the_streams_worse_is_not_kept(make_clip, tmp_path):
     clip = make_clip("clip.mkv", tracks=2)
 

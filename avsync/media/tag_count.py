@@ -65,13 +65,13 @@ def _matroska_tags(file: BinaryIO) -> int:
 
 
 def _until_cluster(file: BinaryIO) -> bytes:
-    head = b""
+    head = bytearray()
     while len(head) < MAX_READ and (part := file.read(CHUNK)):
-        seen = max(0, len(head) - 3)
+        seen = max(0, len(head) - len(CLUSTER) + 1)
         head += part
         if (end := head.find(CLUSTER, seen)) >= 0:
-            return head[:end]
-    return head
+            return bytes(head[:end])
+    return bytes(head)
 
 
 def _element_bytes(head: bytes) -> int:

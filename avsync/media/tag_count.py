@@ -1,9 +1,9 @@
 """Count the tags of a file before FFmpeg reads them.
 
 FFmpeg looks up every tag among all former ones, so that 100000 tags, 7 MB, take minutes. Where it
-reads a file meanwhile, time limits apply (`open_limits.py`); Matroska, FLAC and Ogg are read first.
-Layouts: Matroska: RFC 9559, EBML: RFC 8794; FLAC: RFC 9639; Vorbis comments: "Ogg Vorbis I format
-specification: comment field and header specification".
+reads a file meanwhile, time limits apply (`open_limits.py`); Matroska, FLAC, Ogg and ID3 are
+read first. Layouts: Matroska: RFC 9559, EBML: RFC 8794; FLAC: RFC 9639; Vorbis comments: "Ogg
+Vorbis I format specification: comment field and header specification"; ID3: id3.org, 2.2 to 2.4.
 """
 
 import os
@@ -30,7 +30,7 @@ COMMENT_BLOCK = 4
 
 
 def count_tags(path: str | os.PathLike[str]) -> int:
-    """Return the number of tags of a Matroska, FLAC or Ogg file, 0 for others; at least roughly."""
+    """Return about how many tags a Matroska, FLAC, Ogg or ID3 file has, 0 for others."""
     with Path(path).open("rb") as file:
         magic = file.read(4)
         if magic == b"fLaC":
@@ -38,6 +38,8 @@ def count_tags(path: str | os.PathLike[str]) -> int:
         if magic == b"OggS":
             head = magic + file.read(OGG_BYTES)
             return sum(_comments(head[found.end() :]) for found in COMMENTS.finditer(head))
+        if magic[:3] == b"ID3":
+            return sum(1 for _ in _id3_frames(file, magic[3]))
         return _matroska_tags(file) if magic == EBML else 0
 
 
@@ -104,6 +106,23 @@ def _flac_comments(file: BinaryIO) -> Iterator[bytes]:
             file.seek(size, os.SEEK_CUR)
         if head[0] & 128:
             return
+
+
+def _id3_frames(file: BinaryIO, version: int) -> Iterator[int]:
+    """Yield the positions of the frames of an ID3 tag, which is read from its byte 4."""
+    head = file.read(6)
+    size = sum((byte & 127) << shift for byte, shift in zip(head[2:], (21, 14, 7, 0), strict=False))
+    data = file.read(min(size, MAX_READ))
+    # Version 2: names of 3 bytes, sizes of 3. Later: of 4, with two bytes of flags; the sizes of
+    # version 4 have 7 bits in a byte.
+    name, flags, bits = (3, 0, 8) if version < 3 else (4, 2, 7 if version > 3 else 8)
+    at = 0
+    while at + 2 * name + flags <= len(data) and data[at]:
+        yield at
+        length = 0
+        for byte in data[at + name : at + 2 * name]:
+            length = length << bits | byte & (1 << bits) - 1
+        at += 2 * name + flags + length
 
 
 def _comments(data: bytes) -> int:

@@ -25,7 +25,13 @@ from avsync.media.probe import probe_media
 from avsync.media.tag_count import MAX_TAGS, count_tags
 from avsync.media.video_reader import read_frames
 from avsync.pipelines.check.check_file import check
-from benchmarks.media.crafted_containers import TEXTS, flac_comments, ts_shared_pid
+from benchmarks.media.crafted_containers import (
+    MP3_FRAMES,
+    TEXTS,
+    flac_comments,
+    id3_tags,
+    ts_shared_pid,
+)
 from benchmarks.media.crafted_images import deflated_zeros, png_bomb
 from benchmarks.media.crafted_mkv import (
     TAGS,
@@ -147,6 +153,9 @@ def test_tags_are_counted_in_files_that_ffmpeg_reads_in_memory(make_clip, tmp_pa
     flac = tmp_path / "many.flac"
     flac.write_bytes(flac_comments(500))
     assert count_tags(flac) == 500
+    texts = tmp_path / "many.mp3"
+    texts.write_bytes(id3_tags(MP3_FRAMES, 500))
+    assert count_tags(texts) == 500
 
 
 @pytest.mark.parametrize("width", [1, 2, 4, 8])

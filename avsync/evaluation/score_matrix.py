@@ -143,7 +143,8 @@ class _AudioWindows:
     def around(self, start: int, stop: int) -> Embeddings:
         """Return the candidates of windows start to stop, from window `first` on.
 
-        The embedding of an empty window is appended, or a placeholder if there is none.
+        The last row stands for windows outside the clip: the embedding of an empty window; without
+        one, a copy of the first row, whose scores are never used.
         """
         low, high = max(0, start - MAX_SHIFT), min(self.count, stop + MAX_SHIFT)
         if self.embeddings is None:

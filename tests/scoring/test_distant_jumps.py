@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from avsync.scoring.result import Fault, OffsetSegment
 from avsync.scoring.score_sums import EvidenceCurve, TrackScores
 from avsync.scoring.trajectory.distant_jumps import (
     add_distant_segments,
@@ -57,7 +58,8 @@ def at(*steps):
 def extended(scores, length_s=40.0, offset_ms=0.0):
     local = find_local_offsets([scores], CALIBRATION)
     near = constant_fault(offset_ms, length_s, LIMITS)
-    fault = add_distant_segments(near, find_distant_runs(near, local, 1.0), local, LIMITS)
+    runs = find_distant_runs(near, local, 1.0)
+    fault = add_distant_segments(near, runs, local, LIMITS) if runs else near
     return fault, measure_coverage(fault, local, length_s)
 
 
@@ -130,3 +132,14 @@ def test_the_rest_of_a_file_keeps_a_jump_of_its_own():
     fault = add_distant_segments(near, runs, local, LIMITS)
     assert [round(s.offset_ms, -2) for s in fault.pieces] == [0, 2600, -200]
     assert [s.start_s for s in fault.pieces[1:]] == pytest.approx([14, 30], abs=0.8)
+
+
+def test_a_run_that_takes_the_time_of_a_whole_segment_replaces_it():
+    scores = track(at((0, 0), (14, 2600), (30, -200)), length_s=50.0)
+    local = find_local_offsets([scores], CALIBRATION)
+    edges, levels_ms = (0.0, 14.4, 29.6, 50.0), (0.0, 300.0, -200.0)
+    pieces = tuple(map(OffsetSegment, edges[:-1], edges[1:], levels_ms, (0.0,) * 3))
+    near = Fault("jumps", pieces)
+    fault = add_distant_segments(near, find_distant_runs(near, local, 1.0), local, LIMITS)
+    assert [round(s.offset_ms, -2) for s in fault.pieces] == [0, 2600, -200]
+    assert fault.worst_ms == pytest.approx(2600, abs=20)

@@ -16,7 +16,7 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 
-from avsync.media.container import ffmpeg_message
+from avsync.media.container import ffmpeg_message, open_media
 from avsync.media.writers.audio_encoder import AudioPlan, add_encoder, channel_layout
 from avsync.media.writers.patching.matroska_languages import languages_by_stream, write_languages
 from avsync.media.writers.patching.restored_index import restore_index, write_metadata
@@ -326,7 +326,8 @@ def _without_block_size(stream: Stream) -> Stream:
     if stream.codec_context.name not in BLOCKLESS:
         return stream
     header = BytesIO()
-    with av.open(stream.container.name) as again, av.open(header, "w", "matroska") as container:
+    path = stream.container.name.removeprefix("file:")
+    with open_media(path) as again, av.open(header, "w", "matroska") as container:
         copy = container.add_stream_from_template(stream, opaque=True)
         # With some packets, because the duration of an AAC packet is known from its content only.
         for packet in islice(again.demux(again.streams[stream.index]), TEMPLATE_PACKETS):

@@ -186,7 +186,8 @@ def _better(mix: StreamResult, single: StreamResult) -> StreamResult:
     """Return the more confident offset, or the result that says more about the audio."""
     if single.status == "ok":
         sure = single.confidence >= MIN_CHANNEL_CONFIDENCE
-        return single if sure and single.confidence > mix.confidence * (mix.status == "ok") else mix
+        better = mix.status != "ok" or single.confidence > mix.confidence
+        return single if sure and better else mix
     inaudible = mix.status != "ok" and mix.reason in ("silence", "too_quiet")
     return single if inaudible and single.reason not in ("silence", "too_quiet") else mix
 

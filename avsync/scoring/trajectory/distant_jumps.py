@@ -129,8 +129,6 @@ def add_distant_segments(
     pieces = list(fault.pieces)
     for run in runs:
         pieces = _insert(pieces, run, local)
-    if len(pieces) == len(fault.pieces):
-        return fault
     return with_worst(Fault(classify_jumps(tuple(pieces), limits), tuple(pieces)), limits)
 
 

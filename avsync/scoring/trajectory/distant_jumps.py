@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from avsync.scoring.decision import MIN_CONFIDENCE, TIMELINE_REACH
 from avsync.scoring.peak import confidence, find_peak
 from avsync.scoring.result import Coverage, Fault, OffsetSegment
 from avsync.scoring.score_sums import BIN_WINDOWS, TrackScores
@@ -20,10 +21,6 @@ from avsync.tasks.calibration import Calibration
 from avsync.timing import FPS, Tolerance
 
 BIN_S = BIN_WINDOWS / FPS
-# Each local offset is that of the bins within this many to either side, 4.4 s as in the timeline.
-REACH_BINS = 5
-# Minimum confidence of a local offset, as of a file's.
-MIN_CONFIDENCE = 0.8
 # Local offsets this close to the trajectory, or to each other, agree.
 SAME_MS = 80.0
 # A shorter part beyond the search range may fit there by chance.
@@ -63,7 +60,10 @@ def find_local_offsets(
     for track in tracks:
         if track.wide is not None:
             wide[np.searchsorted(bins, track.bins)] += track.wide
-    lows, highs = bins.searchsorted(bins - REACH_BINS), bins.searchsorted(bins + REACH_BINS + 1)
+    lows, highs = (
+        bins.searchsorted(bins - TIMELINE_REACH),
+        bins.searchsorted(bins + TIMELINE_REACH + 1),
+    )
     offsets_ms = np.full(len(bins), np.nan)
     for i, (low, high) in enumerate(zip(lows, highs, strict=True)):
         peak = find_peak(wide[low:high].sum(0, dtype=np.float64), steps_ms, np.inf)
@@ -158,8 +158,8 @@ def _continues(run: list[int], index: int, offsets_ms: np.ndarray) -> bool:
 
 def _fits_throughout(run: DistantRun, local: LocalOffsets) -> bool:
     """Return whether a run is long enough, and either half of it fits best at its offset."""
-    low = max(run.low - REACH_BINS, 0)
-    high = min(run.high + REACH_BINS, len(local.bins))
+    low = max(run.low - TIMELINE_REACH, 0)
+    high = min(run.high + TIMELINE_REACH, len(local.bins))
     inside = slice(low, high)
     if BIN_S * (high - low) < MIN_DISTANT_S:
         return False
@@ -205,9 +205,9 @@ def _change_s(
         return pieces[-1].end_s if after else pieces[0].start_s
     # Around a change, local offsets are those of the longer side: look beyond the nearest bin.
     if after:
-        low, high = run.high - 1, outside[0] + REACH_BINS
+        low, high = run.high - 1, outside[0] + TIMELINE_REACH
     else:
-        low, high = outside[-1] - REACH_BINS, run.low + 1
+        low, high = outside[-1] - TIMELINE_REACH, run.low + 1
     index = np.arange(max(low, 0), min(high, len(local.bins)))
     columns = np.abs(local.steps_ms[None] - path_ms[index, None]).argmin(1)
     here = local.wide[index, int(np.abs(local.steps_ms - run.offset_ms).argmin())]

@@ -51,6 +51,9 @@ RECENT_GAPS = 15
 HELD_S = 0.5
 # Largest reordering of AVI frames between decoding and presentation.
 MAX_REORDER = 4
+# A decoder holds at most this many frames (ITU-T H.264, A.3.1): times that differ by more from the
+# decoding time are damaged.
+MAX_DECODED_FRAMES = 16
 
 
 class VideoFrame(NamedTuple):
@@ -223,6 +226,10 @@ def _frames_with_times(
             stamp = frame.pts if frame.pts is not None else frame.dts
             base = frame.time_base or stream.time_base
             if stamp is not None and base is not None:
+                if reorder and frame.dts is not None:
+                    # One damaged time would move all later frames to their successors' times.
+                    damaged = abs(stamp - frame.dts) * base > MAX_DECODED_FRAMES * pace_s
+                    stamp = frame.dts if damaged else stamp
                 late = _mxf_delay(container, stream, stamp) if late is None else late
                 heappush(stamps, float((stamp - late) * base))
         while len(waiting) > (0 if frame is None else reorder):

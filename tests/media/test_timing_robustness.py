@@ -63,3 +63,13 @@ def test_frames_that_avi_stores_out_of_order_have_even_timestamps(make_clip, cli
     times = [frame.time_s for frame in read_frames(clip)]
     np.testing.assert_allclose(np.diff(times[:-1]), 0.04, atol=1e-6)
     np.testing.assert_allclose(clip_sync(clip), -40, atol=0.5)
+
+
+def test_avi_that_lost_its_first_frame_shows_the_rest_a_frame_earlier(make_clip, clip_sync):
+    # FFmpeg derives times from MPEG-4 headers, which are lost too; one of them is far away.
+    clip = clip_at(make_clip, ".avi", "pcm_s16le", 25, video_codec="mpeg4")
+    data = clip.read_bytes()
+    first, index = data.index(b"00dc", data.index(b"movi")), data.index(b"idx1")
+    clip.write_bytes(data[:first] + b"JUNK" + data[first + 4 : index] + b"JUNK" + data[index + 4 :])
+    # The audio leads a frame less.
+    np.testing.assert_allclose(clip_sync(clip), 40, atol=0.5)

@@ -195,10 +195,17 @@ def _count(path: str | os.PathLike[str]) -> dict[int, tuple[int, int]]:
 
 
 def _side_data(path: str | os.PathLike[str]) -> dict[int, dict[str, bytes]]:
-    """Return the side data of the first frame of each video stream, which a container may hold."""
+    """Return the side data of the first frame of each video stream, which a container may hold.
+
+    A container holds none for an attached picture, and a hundred of these would each be decoded.
+    """
     found = {}
     with open_media(path) as reading:
-        indices = [s.index for s in reading.streams.video if s.codec_context is not None]
+        indices = [
+            s.index
+            for s in reading.streams.video
+            if s.codec_context is not None and not s.disposition & Disposition.attached_pic
+        ]
     for index in indices:
         with open_media(path) as reading:
             stream = reading.streams[index]

@@ -97,9 +97,12 @@ def score_clip_band(
     audio_vectors: list[Tensor] = []
     for start in range(0, count, ENCODED_WINDOWS):
         stop = min(start + ENCODED_WINDOWS, count)
+        low = max(0, start - model.spec.context_frames)
         # A copy: torch takes no read-only arrays, such as those mapped from disk.
-        frames = to_frames(np.array(crops[start : stop + window - 1])).to(device, dtype)
-        video = tree_map(lambda tensor: tensor[0], model.encode_video(frames))
+        part = np.array(crops[low : stop + window - 1 + model.spec.context_frames])
+        kept = slice(start - low, stop - low)
+        encoded = model.encode_video(to_frames(part).to(device, dtype))
+        video = tree_map(lambda tensor, kept=kept: tensor[0, kept], encoded)
         rows += _compare(model, video, audio, start, stop)
         if isinstance(video, Tensor) and video.ndim == 2:
             video_vectors.append(video.float().cpu())
@@ -231,12 +234,14 @@ def _encode_audio(model: SyncModel, audio: WavInMemory, truth_ms: float) -> Enco
     """Return an encoder of windows whose audio is cut out."""
     spec = model.spec
     # A margin of whole frames: models that round starts to their hop then round all equally.
-    before = max(0, math.ceil(-spec.audio_from_s * FPS))
+    context_s = spec.audio_context_s
+    before = max(0, math.ceil((context_s - spec.audio_from_s) * FPS))
 
     def encode(first: int, end: int) -> Embeddings:
         begin_s = (first - before) / FPS - truth_ms / 1000
         starts_s = torch.arange(before, before + end - first) / FPS
-        wav = audio.window(begin_s, begin_s + float(starts_s[-1]) + spec.audio_until_s + 1 / FPS)
+        end_s = begin_s + float(starts_s[-1]) + spec.audio_until_s + context_s + 1 / FPS
+        wav = audio.window(begin_s, end_s)
         encoded = model.encode_audio(_batch(wav, model), starts_s)
         return tree_map(lambda tensor: tensor[0], encoded)
 

@@ -53,13 +53,17 @@ class AudioEncoder:
         self.recent: list[tuple[np.ndarray, Embeddings]] = []
 
     def encode(self, wav: np.ndarray, first: int, last: int) -> Embeddings:
-        """Return the embeddings at steps first to last of a waveform that begins at `first`."""
+        """Return the embeddings at steps first to last.
+
+        The waveform holds the audio of their windows, with the context that the model uses.
+        """
         if self.steps != (first, last):
             self.steps, self.recent = (first, last), []
         for known, embeddings in self.recent:
             if np.array_equal(known, wav):
                 return embeddings
-        starts_s = torch.arange(last - first + 1) * self.step.seconds - self.spec.audio_from_s
+        before_s = self.spec.audio_context_s - self.spec.audio_from_s
+        starts_s = torch.arange(last - first + 1) * self.step.seconds + before_s
         batch = torch.from_numpy(wav)[None].to(self.device)
         made = tree_map(lambda tensor: tensor[0], self.model.encode_audio(batch, starts_s))
         if self.shared:
@@ -112,12 +116,14 @@ class AudioEmbeddings:
         return steps.reshape(ticks, self.step.per_frame).max(1)
 
     def _encode(self, first: int, last: int) -> Embeddings:
-        step = self.step
+        step, context_s = self.step, self.spec.audio_context_s
         begin_s = first * step.seconds + self.spec.audio_from_s
         end_s = last * step.seconds + self.spec.audio_until_s
         # One step more at the end: rounding of seconds to samples must not cost the last window.
-        wav = self.audio.window(begin_s, end_s + step.seconds)
-        self.levels_db[first] = level_db(wav[: (last - first + 1) * step.samples], step.samples)
+        wav = self.audio.window(begin_s - context_s, end_s + context_s + step.seconds)
+        skip = round(context_s * SAMPLE_RATE)
+        own = wav[skip : skip + (last - first + 1) * step.samples]
+        self.levels_db[first] = level_db(own, step.samples)
         return self.encoder.encode(wav, first, last)
 
 

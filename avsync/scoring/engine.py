@@ -29,7 +29,9 @@ from avsync.scoring.embeddings import (
 from avsync.scoring.score_sums import TrackScores, TrackSums, crop_motion
 
 # Ticks that are encoded together: large enough to fill the cores, small enough for any memory.
+# Fewer where the crops are large.
 BLOCK_TICKS = 250
+BLOCK_BYTES = 2**25
 # Windows that are compared together, each with every offset; fewer where the embeddings of their
 # audio are large.
 COMPARED_WINDOWS = 50
@@ -100,11 +102,11 @@ def score_audio_streams(
         number, crops = tick
         for track, crop in crops.items():
             engine.add_crop(track, number, crop)
-        if (number + 1) % BLOCK_TICKS == 0:
+        if (number + 1) % engine.block_ticks == 0:
             engine.score_block()
             if on_block:
                 on_block(number + 1)
-    engine.score_block()
+    engine.flush()
     return engine.results(ticks=number + 1)
 
 
@@ -148,38 +150,41 @@ class _Engine:
         self.steps = torch.arange(-widest, widest + 1)
         self.near = self.steps.abs() <= reach
         self.pending: dict[int, _PendingCrops] = {}
+        crop_bytes = 3 * self.spec.height * self.spec.width
+        self.block_ticks = min(BLOCK_TICKS, max(1, BLOCK_BYTES // crop_bytes))
 
     @torch.inference_mode()
     def add_crop(self, track: int, number: int, crop: np.ndarray) -> None:
         pending = self.pending.get(track)
         if pending is not None and pending.end != number:
             # The face was lost for a while: no window reaches over the gap.
-            self._score(track, pending)
+            self._score(track, pending, ended=True)
             pending = None
         if pending is None:
-            pending = self.pending[track] = _PendingCrops(number, [])
+            pending = self.pending[track] = _PendingCrops(number, number, [])
         pending.crops.append(crop)
         for stream in self.streams:
             stream.sums.setdefault(track, TrackSums(number, self.near)).last_tick = number
 
     @torch.inference_mode()
     def score_block(self) -> None:
-        """Score all windows that are complete; keep the crops that the next windows overlap."""
-        for track, pending in self.pending.items():
-            self._score(track, pending)
+        """Score all windows that are complete; keep the crops that the next windows need."""
         done = max((pending.end for pending in self.pending.values()), default=0)
-        overlap = self.spec.window_frames - 1
+        for track, pending in self.pending.items():
+            self._score(track, pending, ended=pending.end < done)
         self.pending = {
-            track: pending.tail(overlap)
+            track: pending.tail(self.spec.context_frames)
             for track, pending in self.pending.items()
             if pending.end == done  # others have ended
         }
         for stream in self.streams:
             stream.audio.forget(self._earliest_step(done))
 
+    @torch.inference_mode()
     def flush(self) -> None:
         """Score what is pending before missing ticks: the audio in between is not encoded."""
-        self.score_block()
+        for track, pending in self.pending.items():
+            self._score(track, pending, ended=True)
         self.pending = {}
 
     def results(self, ticks: int) -> list[FileScores]:
@@ -194,20 +199,27 @@ class _Engine:
 
     def _earliest_step(self, default: int) -> int:
         """Return the first step of audio that a pending window may need."""
-        start = min((pending.start for pending in self.pending.values()), default=default)
+        start = min((pending.next for pending in self.pending.values()), default=default)
         return self.step.per_frame * start - int(self.steps[-1])
 
-    def _score(self, track: int, pending: "_PendingCrops") -> None:
-        if len(pending.crops) < self.spec.window_frames:
+    def _score(self, track: int, pending: "_PendingCrops", ended: bool) -> None:
+        """Score the windows whose context is complete; all that are left, if the track ended."""
+        length, context = self.spec.window_frames, self.spec.context_frames
+        first, end = pending.next, pending.end - length + 1 - (0 if ended else context)
+        if end <= first:
             return
-        crops = np.stack(pending.crops)
+        crops = np.stack(pending.between(first - context, end + length - 1 + context))
         frames = to_frames(crops).to(self.device, self.dtype)
-        video = tree_map(lambda tensor: tensor[0], self.model.encode_video(frames))
-        motion = crop_motion(crops)
+        skip = first - max(first - context, pending.start)
+        video = tree_map(
+            lambda tensor: tensor[0, skip : skip + end - first], self.model.encode_video(frames)
+        )
+        motion = crop_motion(crops[skip : skip + end - first + length - 1])
         for stream in self.streams:
             sums = stream.sums[track]
-            sums.add_motion(pending.start, motion)
-            self._score_stream(stream.audio, sums, pending.start, video)
+            sums.add_motion(first, motion)
+            self._score_stream(stream.audio, sums, first, video)
+        pending.next = end
 
     def _score_stream(
         self, stream: AudioEmbeddings, sums: TrackSums, start: int, video: Embeddings
@@ -236,18 +248,27 @@ class _Engine:
 
 @dataclass
 class _PendingCrops:
-    """Consecutive crops of one track that wait to be scored; `start` is the first one's tick."""
+    """Consecutive crops of one track that wait to be scored.
+
+    `start` is the first one's tick, `next` that of the first window that is not scored yet.
+    """
 
     start: int
+    next: int
     crops: list[np.ndarray]
 
     @property
     def end(self) -> int:
         return self.start + len(self.crops)
 
-    def tail(self, count: int) -> "_PendingCrops":
-        keep = min(count, len(self.crops))
-        return _PendingCrops(self.end - keep, self.crops[len(self.crops) - keep :])
+    def between(self, first: int, end: int) -> list[np.ndarray]:
+        """Return the crops at ticks first to end - 1, as far as there are any."""
+        return self.crops[max(first - self.start, 0) : max(end - self.start, 0)]
+
+    def tail(self, context: int) -> "_PendingCrops":
+        """Return what the next windows need, with `context` crops before them."""
+        start = max(self.start, self.next - context)
+        return _PendingCrops(start, self.next, self.between(start, self.end))
 
 
 @dataclass

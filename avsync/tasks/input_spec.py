@@ -30,6 +30,10 @@ class ClipSpec:
         step_ms: distance between the offsets of a search; divides a frame.
         out_of_range_s: where larger than the search, offsets up to this are scored as well, to
             report that the true offset is out of range; 0 where comparing is expensive.
+        context_frames: frames before and after a window that `encode_video` makes use of where it
+            gets them, such as those over which a running mean is taken.
+        audio_context_s: seconds of audio before and after a window's that `encode_audio` makes use
+            of likewise.
     """
 
     crop: CropKind
@@ -43,6 +47,8 @@ class ClipSpec:
     lower_half: bool = False
     step_ms: int = 20
     out_of_range_s: float = 5.0
+    context_frames: int = 0
+    audio_context_s: float = 0.0
 
     def cut_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
         """Cut the audio of windows out of waveforms.

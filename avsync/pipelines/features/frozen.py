@@ -49,8 +49,14 @@ class FrozenFeatures:
         self._module = None if not self.layer else _find_module(model, self.layer)
 
     @torch.inference_mode()
-    def encode_crops(self, crops: np.ndarray) -> np.ndarray:
-        """Map crops `(T, H, W, 3)` uint8 to vectors `(T - window_frames + 1, D)` float32."""
+    def encode_crops(self, crops: np.ndarray, first: int = 0, end: int | None = None) -> np.ndarray:
+        """Map crops `(T, H, W, 3)` uint8 to vectors `(T - window_frames + 1, D)` float32.
+
+        Args:
+            crops: consecutive crops of a face.
+            first: first window that is returned; the crops before are its context.
+            end: end of the windows that are returned, by default the last.
+        """
         length = self.spec.window_frames
         if self.stream != "video" or crops.ndim != 4 or len(crops) < length:
             raise ValueError(
@@ -61,9 +67,9 @@ class FrozenFeatures:
         # A writable copy: torch does not take arrays that are mapped read-only.
         frames = to_frames(np.array(crops)).to(device, dtype)
         if self._module is None:
-            return _to_numpy(self.model.encode_video(frames)[0])
+            return _to_numpy(self.model.encode_video(frames)[0, first:end])
         # Each window separately, so that a layer's output does not depend on the other windows.
-        windows = frames[0].unfold(1, length, 1).movedim(1, 0).movedim(-1, 2)
+        windows = frames[0].unfold(1, length, 1).movedim(1, 0).movedim(-1, 2)[first:end]
         batches = windows.split(WINDOW_BATCH)
         return np.concatenate([self._layer(self.model.encode_video, batch) for batch in batches])
 
@@ -79,12 +85,12 @@ class FrozenFeatures:
         if self.stream != "audio" or count < 1:
             raise ValueError(f"count must be 1 or more of the audio stream, got {count}")
         spec, device = self.spec, device_and_dtype(self.model).device
-        begin_s = first / FPS + spec.audio_from_s
+        before_s = spec.audio_context_s - spec.audio_from_s
         # One sample more: rounding of seconds to samples must not cost the last window.
-        length_s = (count - 1) / FPS + spec.audio_until_s - spec.audio_from_s
-        end_s = begin_s + length_s + 1 / spec.sample_rate
+        length_s = (count - 1) / FPS + spec.audio_until_s + spec.audio_context_s
+        begin_s, end_s = first / FPS - before_s, first / FPS + length_s + 1 / spec.sample_rate
         wav = torch.from_numpy(audio.window(begin_s, end_s))[None].to(device)
-        starts_s = torch.arange(count) / FPS - spec.audio_from_s
+        starts_s = torch.arange(count) / FPS + before_s
         if self._module is None:
             return _to_numpy(self.model.encode_audio(wav, starts_s)[0])
         batches = spec.cut_audio(wav, starts_s)[0].split(WINDOW_BATCH)

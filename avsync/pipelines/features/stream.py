@@ -40,7 +40,7 @@ class FeatureBlock(NamedTuple):
 
 def clip_features(frozen: FrozenFeatures, clip: PreparedClip) -> FeatureBlock:
     """Return the features of a prepared clip; no rows if it is shorter than a window."""
-    length = frozen.spec.window_frames
+    length, context = frozen.spec.window_frames, frozen.spec.context_frames
     count = len(clip.face) - length + 1
     times_s = clip.start_s + window_centres_s(length, 0, max(count, 0))
     if count < 1:
@@ -53,7 +53,9 @@ def clip_features(frozen: FrozenFeatures, clip: PreparedClip) -> FeatureBlock:
         if crops is None:
             blocks.append(frozen.encode_audio(audio, first, windows))
         else:
-            blocks.append(frozen.encode_crops(crops[first : first + windows + length - 1]))
+            low = max(0, first - context)
+            part = crops[low : first + windows + length - 1 + context]
+            blocks.append(frozen.encode_crops(part, first - low, first - low + windows))
     return FeatureBlock(None, times_s, np.concatenate(blocks))
 
 
@@ -91,39 +93,47 @@ def _face_features(
             run = runs.get(face.track)
             if run is None or run.end != number:
                 if run is not None:
-                    yield from _encode(frozen, face.track, run)
-                run = runs[face.track] = _CropRun(number, [])
+                    yield from _encode(frozen, face.track, run, ended=True)
+                run = runs[face.track] = _CropRun(number, number, [])
             run.crops.append(cut_crop(spec, image, face))
         if (number + 1) % BLOCK_FRAMES == 0:
             for track, run in runs.items():
-                yield from _encode(frozen, track, run)
+                yield from _encode(frozen, track, run, ended=run.end <= number)
             runs = {t: r.tail(spec) for t, r in runs.items() if r.end == number + 1}
     for track, run in runs.items():
-        yield from _encode(frozen, track, run)
+        yield from _encode(frozen, track, run, ended=True)
 
 
 class _CropRun(NamedTuple):
-    """Crops of one face without a gap, from tick `start` on."""
+    """Crops of one face without a gap, from tick `start` on; `next` is the next window's tick."""
 
     start: int
+    next: int
     crops: list[np.ndarray]
 
     @property
     def end(self) -> int:
         return self.start + len(self.crops)
 
+    def windows_end(self, spec: ClipSpec, ended: bool) -> int:
+        """Return the end of the windows whose context is complete, or of all if the face ended."""
+        return self.end - spec.window_frames + 1 - (0 if ended else spec.context_frames)
+
     def tail(self, spec: ClipSpec) -> "_CropRun":
-        """Return the crops that the next windows overlap."""
-        kept = self.crops[len(self.crops) - min(len(self.crops), spec.window_frames - 1) :]
-        return _CropRun(self.end - len(kept), kept)
+        """Return what the windows that are left need."""
+        following = max(self.next, self.windows_end(spec, ended=False))
+        start = max(self.start, following - spec.context_frames)
+        return _CropRun(start, following, self.crops[start - self.start :])
 
 
-def _encode(frozen: FrozenFeatures, track: int, run: _CropRun) -> Iterator[FeatureBlock]:
+def _encode(
+    frozen: FrozenFeatures, track: int, run: _CropRun, ended: bool
+) -> Iterator[FeatureBlock]:
     length = frozen.spec.window_frames
-    count = len(run.crops) - length + 1
-    if count > 0:
-        features = frozen.encode_crops(np.stack(run.crops))
-        yield FeatureBlock(track, window_centres_s(length, run.start, count), features)
+    first, end = run.next, run.windows_end(frozen.spec, ended)
+    if end > first:
+        features = frozen.encode_crops(np.stack(run.crops), first - run.start, end - run.start)
+        yield FeatureBlock(track, window_centres_s(length, first, end - first), features)
 
 
 def _audio_features(frozen: FrozenFeatures, info: MediaInfo) -> Iterator[FeatureBlock]:

@@ -1,9 +1,11 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from avsync.faces.face_frame import running_mean
 from avsync.scoring import engine
 from avsync.scoring.audio_embeddings import level_db
 from avsync.scoring.engine import CroppedTick, score_audio_streams, score_tracks
@@ -101,6 +103,48 @@ def test_evidence_is_the_plain_double_loop():
                 scores[k] = -((grey[i] - window.mean()) ** 2)
         expected[i // BIN_WINDOWS] += np.nan_to_num(scores - np.nanmean(scores))
     np.testing.assert_allclose(track.evidence, expected, atol=1e-4)
+
+
+class RelativeBrightness(Brightness):
+    """`Brightness` less its mean over 10 frames on either side, and the level less its mean."""
+
+    spec = replace(Brightness.spec, context_frames=10, audio_context_s=0.4)
+
+    def encode_video(self, frames):
+        grey = super().encode_video(frames)
+        return grey - running_mean(grey, 10)
+
+    def encode_audio(self, wav, starts_s):
+        around = starts_s[:, None] + torch.arange(-10, 11) / FPS
+        levels = super().encode_audio(wav, around.flatten())
+        levels = levels.reshape(1, -1, 21, 1)
+        return levels[:, :, 10] - levels.mean(2)
+
+
+def test_context_is_the_same_in_every_block(monkeypatch):
+    frames, wav = clip(130, 120)
+    ticks = [CroppedTick(t, {0: frame}) for t, frame in enumerate(frames)]
+    model = RelativeBrightness()
+    whole = score_tracks(model, ticks, Memory(wav), REACH_S)
+    monkeypatch.setattr(engine, "BLOCK_TICKS", 40)
+    blocks = score_tracks(model, ticks, Memory(wav), REACH_S)
+    np.testing.assert_allclose(blocks.tracks[0].evidence, whole.tracks[0].evidence, atol=1e-4)
+    np.testing.assert_array_equal(blocks.tracks[0].windows, whole.tracks[0].windows)
+    np.testing.assert_allclose(blocks.tracks[0].motion, whole.tracks[0].motion, rtol=0.05)
+    np.testing.assert_allclose(blocks.level_db, whole.level_db, atol=1e-3)
+    assert whole.tracks[0].offsets_ms[whole.tracks[0].evidence.sum(0).argmax()] == 120
+    # All windows of the clip are scored, although the last have no context after them.
+    assert whole.tracks[0].windows.sum() == 129
+
+
+def test_context_does_not_reach_over_a_gap():
+    frames, wav = clip(130, 0)
+    halves = [CroppedTick(t, {0: f} if t < 60 or t >= 70 else {}) for t, f in enumerate(frames)]
+    model = RelativeBrightness()
+    both = score_tracks(model, halves, Memory(wav), REACH_S).tracks[0]
+    first = score_tracks(model, halves[:60], Memory(wav), REACH_S).tracks[0]
+    assert both.windows.sum() == 59 + 59
+    np.testing.assert_allclose(both.evidence[:5], first.evidence[:5], atol=1e-4)
 
 
 def test_audio_of_ticks_that_are_missing_is_not_encoded():

@@ -1,0 +1,132 @@
+"""Landmarks in the face's own frame, in which only speech and expressions move them.
+
+A 3-D similarity per frame maps points that speech hardly moves onto a template, so that neither the
+position of the head nor its size or turn is left in the others.
+
+Sources: Kabsch, A solution for the best rotation to relate two sets of vectors, 1976; Umeyama,
+Least-squares estimation of transformation parameters between two point patterns, 1991 (scale). The
+template is MediaPipe's canonical face model (Apache-2.0), at these points.
+"""
+
+import torch
+from einops import einsum
+from torch import Tensor
+
+# Corners of the eyes, bridge, tip and sides of the nose, and the forehead, by their numbers in the
+# mesh of 478 points, and their places in the canonical face model: x to the viewer's right, y down
+# and z away from the viewer, from their mean, in units of the distance between the outer corners.
+STABLE_POINTS = {
+    33: (-0.5, -0.1082, 0.2431),
+    133: (-0.2088, -0.0993, 0.1774),
+    362: (0.2088, -0.0993, 0.1774),
+    263: (0.5, -0.1082, 0.2431),
+    168: (0.0, -0.1764, 0.0112),
+    6: (0.0, -0.0867, -0.0510),
+    197: (0.0, -0.0029, -0.1104),
+    195: (0.0, 0.0723, -0.1619),
+    5: (0.0, 0.1503, -0.2145),
+    4: (0.0, 0.2435, -0.2532),
+    1: (0.0, 0.3182, -0.2407),
+    2: (0.0, 0.4264, -0.0813),
+    98: (-0.1581, 0.3842, 0.0106),
+    327: (0.1581, 0.3842, 0.0106),
+    129: (-0.2008, 0.3015, 0.0545),
+    358: (0.2008, 0.3015, 0.0545),
+    10: (0.0, -0.7377, 0.0960),
+    151: (0.0, -0.5447, 0.0346),
+    9: (0.0, -0.3581, -0.0056),
+    8: (0.0, -0.2606, 0.0057),
+}
+# Outer and inner contour of the lips, 20 points each; chin, jaw, cheeks and the tip of the nose.
+OUTER_LIPS = (
+    *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375),
+    *(291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
+)
+INNER_LIPS = (
+    *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324),
+    *(308, 415, 310, 311, 312, 13, 82, 81, 80, 191),
+)
+JAW = (152, 148, 377, 176, 400, 150, 379, 136, 365, 172, 397, 199, 200, 18)
+CHEEKS_AND_NOSE = (50, 280, 205, 425, 207, 427, 2, 4)
+MOUTH_POINTS = (*OUTER_LIPS, *INNER_LIPS, *JAW, *CHEEKS_AND_NOSE)
+# Of a mesh from one image, depth is less certain than what is seen.
+DEPTH_WEIGHT = 0.5
+
+
+def to_face_frame(points: Tensor) -> Tensor:
+    """Move the points of faces into the face's own frame, each face by its own similarity.
+
+    Args:
+        points: meshes `(..., 478, 3)`: x to the right, y down, z away from the camera, all in the
+            same unit.
+
+    Returns:
+        Meshes of the same shape; unit is the distance between the outer corners of the eyes, origin
+        the mean of the stable points.
+    """
+    if points.ndim < 2 or points.shape[-2:] != (478, 3):
+        raise ValueError(f"points must be (..., 478, 3), got {tuple(points.shape)}")
+    template = points.new_tensor(list(STABLE_POINTS.values()))
+    template = template - template.mean(0)
+    stable = points[..., list(STABLE_POINTS), :]
+    centre = stable.mean(-2, keepdim=True)
+    offsets = stable - centre
+    covariance = einsum(offsets, template, "... n i, n j -> ... i j")
+    left, singular, right = torch.linalg.svd(covariance)
+    # Without mirroring: the least certain axis is turned instead.
+    sign = torch.sign(torch.linalg.det(left @ right))
+    signs = torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign], -1)
+    rotation = (left * signs[..., None, :]) @ right
+    energy = offsets.square().sum((-1, -2)).clamp_min(torch.finfo(points.dtype).tiny)
+    scale = (singular * signs).sum(-1) / energy
+    return (points - centre) @ rotation * scale[..., None, None]
+
+
+def mouth_motion(points: Tensor, reach: int) -> Tensor:
+    """Return how mouth and jaw move in the face's frame about their running mean.
+
+    Taking the mean out removes most of the shape that makes one face differ from another.
+
+    Args:
+        points: meshes of consecutive frames `(B, T, 478, 3)`.
+        reach: frames before and after, over which the mean is taken; fewer at the ends.
+
+    Returns:
+        `(B, T, 62, 3)` of `MOUTH_POINTS`, in distances between the outer corners of the eyes.
+    """
+    mouth = to_face_frame(points)[..., list(MOUTH_POINTS), :]
+    mouth = mouth * mouth.new_tensor([1.0, 1.0, DEPTH_WEIGHT])
+    return mouth - running_mean(mouth, reach)
+
+
+def running_mean(x: Tensor, reach: int) -> Tensor:
+    """Average `(B, T, ...)` over up to `reach` frames before and after each."""
+    frames = torch.arange(x.shape[1], device=x.device)
+    near = (frames[:, None] - frames).abs() <= reach
+    weights = near.to(x) / near.sum(1, keepdim=True)
+    return einsum(weights, x.flatten(2), "t s, b s d -> b t d").reshape(x.shape)
+
+
+def fill_gaps(points: Tensor, present: Tensor, longest: int = 3) -> tuple[Tensor, Tensor]:
+    """Interpolate meshes in short gaps between frames in which a face is present.
+
+    Args:
+        points: meshes of consecutive frames `(T, N, 3)`.
+        present: `(T,)` bool.
+        longest: longest gap that is filled, in frames.
+
+    Returns:
+        The meshes, and in which frames `(T,)` there is one now; elsewhere they are those of the
+        nearest frame that has one.
+    """
+    known = present.nonzero()[:, 0]
+    if not len(known) or bool(present.all()):
+        return points, present
+    frames = torch.arange(len(points), device=points.device)
+    after = torch.searchsorted(known, frames).clamp(max=len(known) - 1)
+    before = (torch.searchsorted(known, frames, right=True) - 1).clamp(min=0)
+    low, high = known[before], known[after]
+    share = ((frames - low) / (high - low).clamp_min(1)).clamp(0, 1)[:, None, None].to(points)
+    filled = points[low] * (1 - share) + points[high] * share
+    inside = (low <= frames) & (frames <= high) & (high - low <= longest + 1)
+    return filled, present | inside

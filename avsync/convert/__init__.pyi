@@ -1,5 +1,7 @@
+from .face_mesh import convert_face_mesh as convert_face_mesh
 from .lip_expert import convert_lip_expert as convert_lip_expert
 from .syncnet import convert_syncnet as convert_syncnet
+from .tflite import read_tflite as read_tflite
 from .torch_file import load_torch_file as load_torch_file
 from .upstream import convert_state as convert_state
 from .upstream import read_upstream as read_upstream

@@ -13,6 +13,9 @@ from .conv_block import fold_batch_norms as fold_batch_norms
 from .conv_block import upsample_block_2d as upsample_block_2d
 from .dense_sync import DenseSyncAudioEncoder as DenseSyncAudioEncoder
 from .dense_sync import DenseSyncVisualEncoder as DenseSyncVisualEncoder
+from .face_mesh import FaceMesh as FaceMesh
+from .face_mesh import FaceMeshOutput as FaceMeshOutput
+from .face_mesh import load_face_mesh as load_face_mesh
 from .face_pyramid import FacePyramid as FacePyramid
 from .frame_tokens import CentreTokens as CentreTokens
 from .frame_tokens import FrameTokens as FrameTokens

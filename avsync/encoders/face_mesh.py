@@ -1,0 +1,115 @@
+"""Face mesh network of MediaPipe: 478 points of a face and its presence, from an upright crop.
+
+Sources: Kartynnik, Ablavatski, Grishchenko and Grundmann, Real-time Facial Surface Geometry from
+Monocular Video on Mobile GPUs, 2019 (arXiv 1907.06724), and for the points of eyes, irises and
+lips Grishchenko, Ablavatski, Kartynnik, Raveendran and Grundmann, Attention Mesh: High-fidelity
+Face Mesh Prediction in Real-time, 2020 (arXiv 2006.10962).
+"""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, channels_last, nn
+
+from avsync.weights import PRETRAINED, load
+
+FACE_MESH_FILE = "face_mesh.safetensors"
+FACE_MESH_SHA256 = "8d6253a9531ddeb5a8263edec748be2aaa7eeda6591f473ea89c1d308a8422f8"
+FACE_MESH_CONFIG_SHA256 = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+CROP_SIZE = 256
+NUM_POINTS = 478
+# Channels of the maps of 128, 64, 32, 16, 8, 4 and 2 pixels. The convolutions inside a block have
+# half as many.
+CHANNELS = (16, 32, 64, 128, 128, 128, 128)
+# Blocks of each map that keep its size; all maps but the first have a halving block before them.
+BLOCKS = 4
+
+
+class FaceMeshOutput(NamedTuple):
+    """Points of the faces in a batch of crops, and whether the crops hold faces.
+
+    Args:
+        points: `(B, 478, 3)`: x and y in pixels of the crop, from its upper left corner; z at the
+            same scale, smaller = closer to the camera, 0 near the centre of the head.
+        presence: `(B,)` in [0, 1], the probability that the crop holds a face.
+    """
+
+    points: Tensor
+    presence: Tensor
+
+
+class FaceMesh(nn.Module):
+    """The face mesh network of MediaPipe's face landmarker, of 1.2 M parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, CHANNELS[0], 3, stride=2)
+        self.act = nn.PReLU(CHANNELS[0])
+        stages = []
+        for index, channels in enumerate(CHANNELS):
+            halve = [MeshBlock(CHANNELS[index - 1], channels, stride=2)] if index else []
+            stages.append(nn.Sequential(*halve, *(MeshBlock(channels) for _ in range(BLOCKS))))
+        self.stages = nn.Sequential(*stages)
+        self.presence = nn.Conv2d(CHANNELS[-1], 1, 2)
+        self.points = nn.Conv2d(CHANNELS[-1], 3 * NUM_POINTS, 2)
+
+    def forward(self, crops: Tensor) -> FaceMeshOutput:
+        """Map RGB crops `(B, 3, 256, 256)` in [0, 1] to points and presence."""
+        if crops.ndim != 4 or crops.shape[1:] != (3, CROP_SIZE, CROP_SIZE):
+            expected = f"(B, 3, {CROP_SIZE}, {CROP_SIZE})"
+            raise ValueError(f"crops must be {expected}, got {tuple(crops.shape)}")
+        # TensorFlow's "same" padding of a kernel of 3 with stride 2: only at the right and below.
+        x = F.pad(crops.contiguous(memory_format=channels_last), (0, 1, 0, 1))
+        x = self.stages(self.act(self.stem(x)))
+        points = rearrange(self.points(x), "b (n xyz) 1 1 -> b n xyz", xyz=3)
+        return FaceMeshOutput(points, rearrange(self.presence(x), "b 1 1 1 -> b").sigmoid())
+
+
+class MeshBlock(nn.Module):
+    """Residual block: narrow to half the channels, convolve each, widen again.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output, by default those of the input.
+        stride: 2 halves the map; the shortcut is then max-pooled.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int | None = None, stride: int = 1) -> None:
+        super().__init__()
+        out_channels = out_channels or in_channels
+        inner = out_channels // 2
+        self.stride, self.added = stride, out_channels - in_channels
+        self.narrow = nn.Conv2d(in_channels, inner, stride, stride=stride)
+        self.inner_act = nn.PReLU(inner)
+        self.depthwise = nn.Conv2d(inner, inner, 3, padding=1, groups=inner, bias=False)
+        self.widen = nn.Conv2d(inner, out_channels, 1)
+        self.act = nn.PReLU(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(B, C, H, W)` to `(B, C', H / stride, W / stride)`."""
+        y = self.widen(self.depthwise(self.inner_act(self.narrow(x))))
+        if self.stride == 2:
+            x = F.max_pool2d(x, 2)
+        if self.added:
+            # The new channels have no shortcut.
+            x = F.pad(x, (0, 0, 0, 0, 0, self.added))
+        activated: Tensor = self.act(y.add_(x))
+        return activated
+
+
+def load_face_mesh() -> FaceMesh:
+    """Load the face mesh network with the weights in the package, on the CPU, in eval mode.
+
+    Raises:
+        RuntimeError: the weights are missing or damaged.
+    """
+    checkpoint = load(
+        PRETRAINED / FACE_MESH_FILE,
+        FACE_MESH_SHA256,
+        as_float32=True,
+        config_sha256=FACE_MESH_CONFIG_SHA256,
+    )
+    model = FaceMesh()
+    model.load_state_dict(checkpoint.state_dict, strict=True)
+    return model.eval()

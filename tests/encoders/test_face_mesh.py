@@ -96,3 +96,9 @@ def test_the_licence_and_source_are_beside_the_weights():
         "1907.06724",
     ):
         assert part in text
+
+
+def test_no_crops_give_no_points(mesh):
+    with torch.inference_mode():
+        found = mesh(torch.zeros(0, 3, 256, 256))
+    assert found.points.shape == (0, NUM_POINTS, 3) and found.presence.shape == (0,)

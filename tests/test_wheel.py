@@ -11,6 +11,11 @@ import pytest
 from avsync.tasks.registry import list_models
 
 ROOT = Path(__file__).parents[1]
+# Weights of others in the package, each with a notice.
+THIRD_PARTY = {
+    "yunet_n_320_320": (".onnx",),
+    "whisper_tiny_en_1_layer": (".safetensors", ".json"),
+}
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1800)]
 
 
@@ -51,12 +56,14 @@ def test_the_wheel_holds_the_package_with_its_types_and_weights(wheel):
     for row in (row for row in list_models() if row.file):
         weights = f"avsync/pretrained/{row.file}"
         assert {weights, weights.replace(".safetensors", ".json")} <= names
-    assert {f"avsync/pretrained/yunet_n_320_320{end}" for end in (".onnx", ".LICENSE")} <= names
+    for stem, ends in THIRD_PARTY.items():
+        assert {f"avsync/pretrained/{stem}{end}" for end in (*ends, ".LICENSE")} <= names
     (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
     said = zipfile.ZipFile(wheel).read(metadata).decode()
     assert "License-Expression: MIT AND Apache-2.0\n" in said
     folder = metadata.removesuffix("METADATA") + "licenses"
-    assert {f"{folder}/LICENSE", f"{folder}/avsync/pretrained/yunet_n_320_320.LICENSE"} <= names
+    notices = (f"avsync/pretrained/{stem}.LICENSE" for stem in THIRD_PARTY)
+    assert {f"{folder}/{path}" for path in ("LICENSE", *notices)} <= names
     outside = {name.split("/")[0] for name in names if not name.startswith("avsync")}
     assert not outside
 

@@ -1,8 +1,8 @@
 """Audio front ends: waveforms `(B, N)` to log-mel, MFCC, filterbank energies or complex spectra.
 
 Front ends are modules, or callables without weights, at 16 kHz unless stated otherwise: `LogMel`
-(dense_sync, AVST), `DecibelMel` (VocaLiST, Wav2Lip), `Mfcc` (SyncNet), `StackedFbank` (AV-HuBERT)
-and `ComplexStft` (Y-Net and its family). `resample` and `Resampler` change the sample rate.
+(dense_sync, AVST), `DecibelMel` (VocaLiST, Wav2Lip), `WhisperMel` (Whisper), `Mfcc` (SyncNet),
+`StackedFbank` (AV-HuBERT) and `ComplexStft` (Y-Net and its family). `resample` and `Resampler` change the sample rate.
 
     from avsync.audio import LogMel
 

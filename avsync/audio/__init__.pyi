@@ -4,6 +4,7 @@ from .fbank import Mfcc as Mfcc
 from .fbank import StackedFbank as StackedFbank
 from .features import DecibelMel as DecibelMel
 from .features import LogMel as LogMel
+from .features import WhisperMel as WhisperMel
 from .resampling import Resampler as Resampler
 from .resampling import resample as resample
 from .stft import ComplexStft as ComplexStft

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms of dense_sync, AVST, VocaLiST and Wav2Lip's expert.
+"""Log-mel spectrograms of dense_sync, AVST, VocaLiST, Wav2Lip's expert and Whisper.
 
 The only module that imports torchaudio.
 """
@@ -154,6 +154,87 @@ class DecibelMel(nn.Module):
             mel = (spectrum.abs().mT @ self.filters.to(wav)).mT
         decibels = 20 * mel.clamp_min(1e-5).log10() - 20
         return (8 * (decibels + 100) / 100 - 4).clamp(-4, 4)
+
+
+class WhisperMel(nn.Module):
+    """Log-mel spectrogram of Whisper, 100 columns a second.
+
+    Powers of 80 Slaney bands from 0 to 8000 Hz as `(4 + log10) / 4`, where powers more than 80 dB
+    below the loudest one are raised to that limit. `forward` takes the loudest power of the whole
+    waveform, as Whisper does; `columns` that of a neighbourhood, so that a column does not depend
+    on where the waveform was cut.
+
+    Source: Radford, Kim, Xu, Brockman, McLeavey and Sutskever, Robust Speech Recognition via
+    Large-Scale Weak Supervision (arXiv 2212.04356, 2022), and its public code.
+    """
+
+    n_mels, n_fft, hop_length = 80, 400, 160
+    # The weakest band power, and how far below the loudest one the others may be, in log10.
+    floor, dynamic_range = 1e-10, 8.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Not a buffer, and never on the meta device: see `DecibelMel`.
+        with torch.device("cpu"):
+            self.filters = torchaudio.functional.melscale_fbanks(
+                n_freqs=self.n_fft // 2 + 1,
+                f_min=0.0,
+                f_max=SAMPLE_RATE / 2,
+                n_mels=self.n_mels,
+                sample_rate=SAMPLE_RATE,
+                norm="slaney",
+                mel_scale="slaney",
+            )
+
+    def forward(self, wav: Tensor) -> Tensor:
+        """Map waveforms to log-mel columns, mirroring the ends of the audio.
+
+        Args:
+            wav: waveforms `(B, N)` at 16 kHz.
+
+        Returns:
+            Columns `(B, 80, N // 160)`; column k is centred on sample 160 k.
+        """
+        half = self.n_fft // 2
+        _check_wav(wav, half + 1)
+        # Whisper drops the last column.
+        log_power = self._log_power(F.pad(wav, (half, half), mode="reflect"))[..., :-1]
+        return self._limited(log_power, log_power.amax((1, 2), keepdim=True)).to(wav.dtype)
+
+    def columns(self, wav: Tensor, level_columns: int) -> Tensor:
+        """Map waveforms to log-mel columns without padding.
+
+        Args:
+            wav: waveforms `(B, N)` at 16 kHz.
+            level_columns: the loudest power is that of this many columns before a column, of the
+                column itself, and of as many after it.
+
+        Returns:
+            Columns `(B, 80, S)`, S = 1 + (N - 400) // 160 - 2 level_columns. Column k sees samples
+            `[160 k, 160 (k + 2 level_columns) + 400)` and is centred on their middle.
+        """
+        _check_wav(wav, self.n_fft + 2 * level_columns * self.hop_length)
+        log_power = self._log_power(wav)
+        loudest = F.max_pool1d(log_power.amax(1, keepdim=True), 2 * level_columns + 1, stride=1)
+        middle = log_power[..., level_columns : level_columns + loudest.shape[2]]
+        return self._limited(middle, loudest).to(wav.dtype)
+
+    def _log_power(self, wav: Tensor) -> Tensor:
+        wav = wav.to(torch.promote_types(wav.dtype, torch.float32))
+        spectrum = torch.stft(
+            wav,
+            self.n_fft,
+            self.hop_length,
+            window=torch.hann_window(self.n_fft, dtype=wav.dtype, device=wav.device),
+            center=False,
+            return_complex=True,
+        )
+        with _no_autocast(wav):
+            mel = ((spectrum.abs() ** 2).mT @ self.filters.to(wav)).mT
+        return mel.clamp_min(self.floor).log10()
+
+    def _limited(self, log_power: Tensor, loudest: Tensor) -> Tensor:
+        return (torch.maximum(log_power, loudest - self.dynamic_range) + 4) / 4
 
 
 def _no_autocast(wav: Tensor) -> torch.autocast:

@@ -7,6 +7,7 @@ from .upstream import convert_state as convert_state
 from .upstream import read_upstream as read_upstream
 from .vocalist import convert_mtdvocalist as convert_mtdvocalist
 from .vocalist import convert_vocalist as convert_vocalist
+from .whisper import convert_whisper as convert_whisper
 from .ynet import convert_unet as convert_unet
 from .ynet import convert_ynet_g as convert_ynet_g
 from .ynet import convert_ynet_m as convert_ynet_m

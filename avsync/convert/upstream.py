@@ -20,7 +20,8 @@ COUNTER = ".num_batches_tracked"
 def read_upstream(path: str | Path) -> dict[str, Tensor]:
     """Read the tensors of a `.pth` or `.safetensors` file on the CPU, by their upstream names.
 
-    `{"state_dict": ...}` is unwrapped; optimizers and counters beside it are left out.
+    `{"state_dict": ...}` and `{"model_state_dict": ...}` are unwrapped; optimizers and counters
+    beside them are left out.
 
     Raises:
         RuntimeError: the file is not a checkpoint; the message says what it is.
@@ -148,8 +149,9 @@ def _load(path: Path) -> Any:
 
 
 def _tensors(path: Path, content: Any) -> dict[str, Tensor]:
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+    for key in ("state_dict", "model_state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
     if not isinstance(content, dict) or not any(isinstance(v, Tensor) for v in content.values()):
         names = list(content)[:MAX_LISTED] if isinstance(content, dict) else []
         found = f" but {', '.join(printable_name(str(n)) for n in names)}" if names else ""

@@ -3,7 +3,8 @@
 Visual encoders map frames `(B, 3, T, H, W)` in [0, 1], audio encoders map log-mel or MFCC features
 to tokens. They are plain modules with explicit arguments and know nothing of the other stream; a
 fusion or a task combines them. There is one file per paper: SyncNet, Wav2Lip's expert, VocaLiST,
-AVST, AV-HuBERT, ST-GCN, MC3-18, Looking to Listen, any image model of timm, and dense_sync's own.
+AVST, AV-HuBERT, ST-GCN, MC3-18, Looking to Listen, Whisper, any image model of timm, and
+dense_sync's own. Whisper's is pretrained and stays frozen: see `load_whisper_encoder`.
 
     from avsync.encoders import VocalistVisualEncoder
 

@@ -159,18 +159,20 @@ class DecibelMel(nn.Module):
 class WhisperMel(nn.Module):
     """Log-mel spectrogram of Whisper, 100 columns a second.
 
-    Powers of 80 Slaney bands from 0 to 8000 Hz as `(4 + log10) / 4`, where powers more than 80 dB
-    below the loudest one are raised to that limit. `forward` takes the loudest power of the whole
-    waveform, as Whisper does; `columns` that of a neighbourhood, so that a column does not depend
-    on where the waveform was cut.
+    Powers of 80 Slaney bands from 0 to 8000 Hz as `(4 + log10) / 4`; weaker powers are raised to a
+    limit. For Whisper, and in `forward`, the limit is 80 dB below the loudest power of the whole
+    waveform. In `columns` it is fixed, so that a column does not depend on where the waveform was
+    cut: speech of usual level reaches 10 ** 2, for which the two limits are equal. A limit below
+    the loudest power of a neighbourhood would fall in pauses, and differ more.
 
     Source: Radford, Kim, Xu, Brockman, McLeavey and Sutskever, Robust Speech Recognition via
     Large-Scale Weak Supervision (arXiv 2212.04356, 2022), and its public code.
     """
 
     n_mels, n_fft, hop_length = 80, 400, 160
-    # The weakest band power, and how far below the loudest one the others may be, in log10.
-    floor, dynamic_range = 1e-10, 8.0
+    # The weakest band power; then in log10: how far below the loudest one the others may be, and
+    # the limit of `columns`.
+    floor, dynamic_range, limit = 1e-10, 8.0, -6.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,25 +201,21 @@ class WhisperMel(nn.Module):
         _check_wav(wav, half + 1)
         # Whisper drops the last column.
         log_power = self._log_power(F.pad(wav, (half, half), mode="reflect"))[..., :-1]
-        return self._limited(log_power, log_power.amax((1, 2), keepdim=True)).to(wav.dtype)
+        limit = log_power.amax((1, 2), keepdim=True) - self.dynamic_range
+        return ((torch.maximum(log_power, limit) + 4) / 4).to(wav.dtype)
 
-    def columns(self, wav: Tensor, level_columns: int) -> Tensor:
-        """Map waveforms to log-mel columns without padding.
+    def columns(self, wav: Tensor) -> Tensor:
+        """Map waveforms to log-mel columns without padding and with the fixed limit.
 
         Args:
             wav: waveforms `(B, N)` at 16 kHz.
-            level_columns: the loudest power is that of this many columns before a column, of the
-                column itself, and of as many after it.
 
         Returns:
-            Columns `(B, 80, S)`, S = 1 + (N - 400) // 160 - 2 level_columns. Column k sees samples
-            `[160 k, 160 (k + 2 level_columns) + 400)` and is centred on their middle.
+            Columns `(B, 80, S)`, S = 1 + (N - 400) // 160. Column k sees samples
+            `[160 k, 160 k + 400)` only.
         """
-        _check_wav(wav, self.n_fft + 2 * level_columns * self.hop_length)
-        log_power = self._log_power(wav)
-        loudest = F.max_pool1d(log_power.amax(1, keepdim=True), 2 * level_columns + 1, stride=1)
-        middle = log_power[..., level_columns : level_columns + loudest.shape[2]]
-        return self._limited(middle, loudest).to(wav.dtype)
+        _check_wav(wav, self.n_fft)
+        return ((self._log_power(wav).clamp_min(self.limit) + 4) / 4).to(wav.dtype)
 
     def _log_power(self, wav: Tensor) -> Tensor:
         wav = wav.to(torch.promote_types(wav.dtype, torch.float32))
@@ -232,9 +230,6 @@ class WhisperMel(nn.Module):
         with _no_autocast(wav):
             mel = ((spectrum.abs() ** 2).mT @ self.filters.to(wav)).mT
         return mel.clamp_min(self.floor).log10()
-
-    def _limited(self, log_power: Tensor, loudest: Tensor) -> Tensor:
-        return (torch.maximum(log_power, loudest - self.dynamic_range) + 4) / 4
 
 
 def _no_autocast(wav: Tensor) -> torch.autocast:

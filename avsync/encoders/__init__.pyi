@@ -33,5 +33,6 @@ from .vocalist import VocalistAudioEncoder as VocalistAudioEncoder
 from .vocalist import VocalistVisualEncoder as VocalistVisualEncoder
 from .wav2lip_expert import Wav2LipAudioEncoder as Wav2LipAudioEncoder
 from .wav2lip_expert import Wav2LipVisualEncoder as Wav2LipVisualEncoder
+from .whisper import LocalWhisperEncoder as LocalWhisperEncoder
 from .whisper import WhisperEncoder as WhisperEncoder
 from .whisper import load_whisper_encoder as load_whisper_encoder

@@ -17,6 +17,8 @@ from avsync.weights import PRETRAINED, load
 
 WHISPER_FILE = "whisper_tiny_en_1_layer.safetensors"
 WHISPER_SHA256 = "c689c49df13001e540042ad5c723179de25fbf18ccedb989384d7220f0d1fad4"
+# Rows of a banded product that are computed at once, as a product without gaps.
+BAND_ROWS = 64
 WHISPER_CONFIG_SHA256 = "8ffe8a5f03014fd939f1c1538e1427da41bee637282c91847a24920c53cba654"
 
 
@@ -104,6 +106,122 @@ class WhisperLayer(nn.Module):
         return x + self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(x))))
 
 
+class LocalWhisperEncoder(nn.Module):
+    """Whisper's stem and first layer on a stream: every token has a window of its own.
+
+    Token k is the token in the middle of a window of `2 context_tokens + 1` tokens, which are at
+    the same positions for all k. So it depends on a limited neighbourhood only, and neither on
+    where the audio was cut nor on its own time: audio that is shifted by 320 samples gives the same
+    tokens, one index later. Cost is linear in the length and memory is bounded.
+
+    A token's position cannot be moved after the layer, because the norm before attention is not
+    linear; but norm, keys and values of every pair of a token and a position follow from those
+    of the two, as `_attend` shows.
+
+    Args:
+        encoder: `load_whisper_encoder()`, of one layer: a second one would double the neighbourhood
+            and need its own tokens for every window.
+        context_tokens: tokens of 20 ms before the middle one, and after it.
+        position: index of the middle token in Whisper's table of positions. Tokens differ little
+            between 100 and 500.
+    """
+
+    hop_samples = 320
+    # A token sees two mel columns before its own and two after it, of 160 samples each, and a
+    # column 200 samples on either side.
+    stem_samples = 520
+    # Tokens that are computed at once.
+    block_tokens = 1024
+
+    def __init__(
+        self, encoder: WhisperEncoder, context_tokens: int = 48, position: int = 300
+    ) -> None:
+        super().__init__()
+        if len(encoder.layers) != 1:
+            raise ValueError(f"encoder must have one layer, got {len(encoder.layers)}")
+        if not 1 <= context_tokens <= position <= encoder.max_tokens - 1 - context_tokens:
+            raise ValueError(
+                f"a window of {context_tokens} tokens around position {position} does not lie "
+                f"in 0 to {encoder.max_tokens - 1}"
+            )
+        self.encoder = encoder
+        self.context_tokens, self.position = context_tokens, position
+        # Samples before a token's own that it depends on, and after it.
+        self.margin_samples = self.stem_samples + context_tokens * self.hop_samples
+
+    def forward(self, wav: Tensor) -> Tensor:
+        """Map waveforms to tokens without padding.
+
+        Args:
+            wav: waveforms `(B, N)` at 16 kHz, N >= 2 margin_samples. For the tokens of a whole file
+                pad it with `margin_samples` zeros at both ends.
+
+        Returns:
+            Tokens `(B, L, D)`, L = 1 + (N - 2 margin_samples) // 320. Token k is centred on sample
+            `margin_samples + 320 k`, and sees samples `[320 k, 320 k + 2 margin_samples)` only.
+        """
+        seen, hop = 2 * self.margin_samples, self.hop_samples
+        if wav.ndim != 2 or wav.shape[1] < seen:
+            raise ValueError(f"wav must be (B, N) with N >= {seen}, got {tuple(wav.shape)}")
+        count = 1 + (wav.shape[1] - seen) // hop
+        blocks = []
+        for first in range(0, count, self.block_tokens):
+            last = min(first + self.block_tokens, count) - 1
+            blocks.append(self._encode(wav[:, first * hop : last * hop + seen]))
+        return torch.cat(blocks, 1)
+
+    def _encode(self, wav: Tensor) -> Tensor:
+        encoder, layer = self.encoder, self.encoder.layers[0]
+        assert isinstance(layer, WhisperLayer)
+        x = F.conv1d(encoder.mel.columns(wav), encoder.conv1.weight, encoder.conv1.bias)
+        x = F.conv1d(F.gelu(x), encoder.conv2.weight, encoder.conv2.bias, stride=2)
+        x = rearrange(F.gelu(x), "b d l -> b l d")
+        around = slice(self.position - self.context_tokens, self.position + self.context_tokens + 1)
+        positions = encoder.positions[around].to(x)
+        middle = x[:, self.context_tokens : x.shape[1] - self.context_tokens]
+        middle = middle + positions[self.context_tokens]
+        return layer.finish(middle, attend_locally(layer, x, middle, positions))
+
+
+def attend_locally(layer: WhisperLayer, x: Tensor, middle: Tensor, positions: Tensor) -> Tensor:
+    """Attend from every token to the window around it, whose tokens are at fixed positions.
+
+    A token x at position p has the norm `s (g (x' + p')) + b`, where x' and p' are x and p less
+    their means and s is one over the standard deviation of x + p; its square is a sum of the
+    products of x' and p'. Keys are therefore `s (K x' + K p')` and a part that is equal for all,
+    and so are values.
+
+    Args:
+        layer: the layer.
+        x: tokens `(B, L + W - 1, D)` without positions.
+        middle: tokens `(B, L, D)` in the middle of their windows, with positions.
+        positions: `(W, D)` of a window.
+
+    Returns:
+        What the tokens attend to, `(B, L, D)`.
+    """
+    norm, heads, width = layer.attention_norm, layer.heads, len(positions)
+    x = x - x.mean(-1, keepdim=True)
+    positions = positions - positions.mean(-1, keepdim=True)
+    squares = x.square().sum(-1, keepdim=True) + positions.square().sum(-1)
+    variance = (squares + 2 * x @ positions.mT) / x.shape[-1]
+    # Of every window: token i + w at position w.
+    scale = (variance + norm.eps).rsqrt().unfold(1, width, 1).diagonal(dim1=-2, dim2=-1)[:, None]
+    query_weight, *weights = layer.qkv.weight.chunk(3)
+    query_bias, _, value_bias = layer.qkv.bias.chunk(3)
+    query = split_heads(F.linear(norm(middle), query_weight, query_bias), heads)
+    query = query * query.shape[-1] ** -0.5
+    key, value = (split_heads(F.linear(x * norm.weight, weight), heads) for weight in weights)
+    key_position, value_position = (
+        split_heads(F.linear(positions * norm.weight, weight)[None], heads) for weight in weights
+    )
+    scores = query @ key_position.mT + banded_product(query, key, width)
+    attention = (scores * scale).softmax(-1) * scale
+    attended = attention @ value_position + banded_sum(attention, value)
+    constant = F.linear(norm.bias, weights[1], value_bias)
+    return rearrange(attended, "b heads l d -> b l (heads d)") + constant
+
+
 def load_whisper_encoder(weights: str | Path | None = None) -> WhisperEncoder:
     """Load Whisper's encoder in evaluation mode, with frozen weights.
 
@@ -139,3 +257,34 @@ def sinusoidal_positions(length: int, dim: int) -> Tensor:
     rates = torch.exp(-steps * torch.arange(dim // 2, dtype=torch.float64))
     angles = torch.arange(length, dtype=torch.float64)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], 1).half().float()
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    return rearrange(x, "b l (heads d) -> b heads l d", heads=heads)
+
+
+def banded_product(query: Tensor, key: Tensor, width: int) -> Tensor:
+    """Map `(..., L, D)` and `(..., L + W - 1, D)` to products `(..., L, W)` of i and i + w."""
+    blocks = []
+    for first in range(0, query.shape[-2], BAND_ROWS):
+        rows = query[..., first : first + BAND_ROWS, :]
+        columns = key[..., first : first + rows.shape[-2] + width - 1, :]
+        blocks.append(band(rows @ columns.mT, width))
+    return torch.cat(blocks, -2)
+
+
+def banded_sum(weight: Tensor, value: Tensor) -> Tensor:
+    """Map `(..., L, W)` and `(..., L + W - 1, D)` to sums over w `(..., L, D)` of i + w."""
+    blocks, width = [], weight.shape[-1]
+    for first in range(0, weight.shape[-2], BAND_ROWS):
+        rows = weight[..., first : first + BAND_ROWS, :]
+        columns = value[..., first : first + rows.shape[-2] + width - 1, :]
+        full = rows.new_zeros(*rows.shape[:-1], columns.shape[-2])
+        band(full, width).copy_(rows)
+        blocks.append(full @ columns)
+    return torch.cat(blocks, -2)
+
+
+def band(x: Tensor, width: int) -> Tensor:
+    """Return a view `(..., L, W)` of `(..., L, L + W - 1)`: columns i to i + W - 1 of row i."""
+    return x.unfold(-1, width, 1).diagonal(dim1=-3, dim2=-2).mT

@@ -8,7 +8,7 @@ from golden.recipe import hash_u, numbers
 from golden.summary import assert_summary, close
 
 from avsync.audio.fbank import Mfcc, StackedFbank
-from avsync.audio.features import DecibelMel, LogMel
+from avsync.audio.features import DecibelMel, LogMel, WhisperMel
 
 pytestmark = pytest.mark.arithmetic
 
@@ -173,18 +173,34 @@ def test_loudness_changes_only_the_first_coefficient(wave_int16):
     close(change[:, 1:], torch.zeros(1, 12, 99), 1e-10)
 
 
-@pytest.mark.parametrize("front_end", [DecibelMel(), DecibelMel(0.97), Mfcc()])
+@pytest.mark.parametrize("front_end", [DecibelMel(), DecibelMel(0.97), WhisperMel(), Mfcc()])
 def test_features_keep_their_precision_in_a_model_of_another_dtype(wave, front_end):
     expected = front_end(wave)
     torch.testing.assert_close(front_end.bfloat16()(wave), expected, atol=0, rtol=0)
     assert front_end(wave.bfloat16()).dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("kind", [DecibelMel, Mfcc])
+@pytest.mark.parametrize("kind", [DecibelMel, WhisperMel, Mfcc])
 def test_filters_are_real_in_a_model_built_on_the_meta_device(wave, kind):
     with torch.device("meta"):
         front_end = kind()
     torch.testing.assert_close(front_end(wave), kind()(wave), atol=0, rtol=0)
+
+
+def test_whispers_limit_is_80_db_below_the_loudest_power_or_fixed(wave):
+    mel = WhisperMel()
+    silence = torch.zeros(1, 4000)
+    close(mel(silence), torch.full((1, 80, 25), (-10 + 4) / 4), 1e-6)
+    close(mel.columns(silence), torch.full((1, 80, 23), (-6 + 4) / 4), 1e-6)
+    # A power of 10 ** 2 in a band of its own, and silence after it.
+    wav = F.pad(wave.float(), (0, 8000))
+    scale = 10 ** ((2 - (4 * mel(wav).max() - 4)) / 2)
+    expected = mel(scale * wav)
+    close(4 * expected.amax() - 4, 2.0, 1e-4)
+    close(expected.amin(), (-6 + 4) / 4, 1e-4)
+    # Column k of the whole is centred on sample 160 k, so the first ones saw mirrored audio.
+    columns = mel.columns((scale * wav)[:, 120:])
+    close(columns[..., :120], expected[..., 2:122], 1e-4)
 
 
 def test_clips_of_a_batch_do_not_mix(wave):

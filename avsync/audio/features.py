@@ -170,9 +170,8 @@ class WhisperMel(nn.Module):
     """
 
     n_mels, n_fft, hop_length = 80, 400, 160
-    # The weakest band power; then in log10: how far below the loudest one the others may be, and
-    # the limit of `columns`.
-    floor, dynamic_range, limit = 1e-10, 8.0, -6.0
+    # The weakest band power, and how far below the loudest one the others may be, in log10.
+    floor, dynamic_range = 1e-10, 8.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -204,18 +203,19 @@ class WhisperMel(nn.Module):
         limit = log_power.amax((1, 2), keepdim=True) - self.dynamic_range
         return ((torch.maximum(log_power, limit) + 4) / 4).to(wav.dtype)
 
-    def columns(self, wav: Tensor) -> Tensor:
-        """Map waveforms to log-mel columns without padding and with the fixed limit.
+    def columns(self, wav: Tensor, limit: float = -6.0) -> Tensor:
+        """Map waveforms to log-mel columns without padding and with a fixed limit.
 
         Args:
             wav: waveforms `(B, N)` at 16 kHz.
+            limit: log10 of the power to which weaker ones are raised.
 
         Returns:
             Columns `(B, 80, S)`, S = 1 + (N - 400) // 160. Column k sees samples
             `[160 k, 160 k + 400)` only.
         """
         _check_wav(wav, self.n_fft)
-        return ((self._log_power(wav).clamp_min(self.limit) + 4) / 4).to(wav.dtype)
+        return ((self._log_power(wav).clamp_min(limit) + 4) / 4).to(wav.dtype)
 
     def _log_power(self, wav: Tensor) -> Tensor:
         wav = wav.to(torch.promote_types(wav.dtype, torch.float32))

@@ -32,7 +32,8 @@ def convert(
     No code in the file is executed. The config is written beside the output, as .json.
 
     Args:
-        name: the model: vocalist, mtdvocalist, syncnet, lip_expert, unet, ynet_m or ynet_g.
+        name: the model: vocalist, mtdvocalist, syncnet, lip_expert, unet, ynet_m or ynet_g; or the
+            speech encoder, whisper.
         file: the checkpoint as its authors published it.
         output: the weights, a file that ends in .safetensors.
         window_frames: window length that vocalist or mtdvocalist was trained on; default 5.

@@ -23,7 +23,7 @@ WHISPER_CONFIG_SHA256 = "8ffe8a5f03014fd939f1c1538e1427da41bee637282c91847a24920
 
 
 class WhisperEncoder(nn.Module):
-    """Speech encoder of Whisper: waveforms to 50 tokens a second.
+    """Speech encoder of Whisper: waveforms of 30 s at most to 50 tokens a second.
 
     Two convolutions, which halve the rate of the mel columns, then transformer layers with
     pre-norm. The final norm of the published encoder is left out, as it belongs to the last of all
@@ -114,9 +114,8 @@ class LocalWhisperEncoder(nn.Module):
     where the audio was cut nor on its own time: audio that is shifted by 320 samples gives the same
     tokens, one index later. Cost is linear in the length and memory is bounded.
 
-    A token's position cannot be moved after the layer, because the norm before attention is not
-    linear; but norm, keys and values of every pair of a token and a position follow from those
-    of the two, as `_attend` shows.
+    Positions are a larger part of Whisper's tokens than speech is. Tokens of a whole file or of
+    chunks therefore differ with their time, for the same speech; these do not.
 
     Args:
         encoder: `load_whisper_encoder()`, of one layer: a second one would double the neighbourhood
@@ -232,18 +231,16 @@ def load_whisper_encoder(weights: str | Path | None = None) -> WhisperEncoder:
     Raises:
         RuntimeError: a file is missing, damaged or another one.
     """
-    if weights is None:
-        checkpoint = load(
-            PRETRAINED / WHISPER_FILE, WHISPER_SHA256, True, config_sha256=WHISPER_CONFIG_SHA256
-        )
-    else:
-        checkpoint = load(weights, as_float32=True)
+    path, hashes = PRETRAINED / WHISPER_FILE, (WHISPER_SHA256, WHISPER_CONFIG_SHA256)
+    if weights is not None:
+        path, hashes = Path(weights), (None, None)
+    checkpoint = load(path, hashes[0], as_float32=True, config_sha256=hashes[1])
     try:
         with torch.device("meta"):
             encoder = WhisperEncoder(**checkpoint.config)
         encoder.load_state_dict(checkpoint.state_dict, strict=True, assign=True)
     except (RuntimeError, TypeError, ValueError) as error:
-        raise RuntimeError(f"{weights} holds no Whisper encoder: {error}") from error
+        raise RuntimeError(f"{path} holds no Whisper encoder: {error}") from error
     return encoder.eval().requires_grad_(False)
 
 

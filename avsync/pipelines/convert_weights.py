@@ -3,14 +3,25 @@
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from avsync.pipelines.check.messages import printable
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 State = Mapping[str, "Tensor"]
+
+
+class EncoderConverter(NamedTuple):
+    """How a frozen encoder is converted, built and loaded, which is no model by itself."""
+
+    convert: Callable[[State], "dict[str, Tensor]"]
+    build: Callable[..., "nn.Module"]
+    config: dict[str, int]
+    loader: str
+
+
 # Published checkpoints of these models have windows of different lengths, and do not state which.
 WINDOWED = ("vocalist", "mtdvocalist")
 WINDOW_FRAMES = 5
@@ -42,7 +53,7 @@ def convert_file(
     Nothing is written before the model has loaded all of the weights.
 
     Args:
-        name: the model, one of `CONVERTERS`.
+        name: the model, one of `CONVERTERS`, or the encoder, one of `ENCODERS`.
         file: the checkpoint as published: a `.pth` of torch, or safetensors with the same keys.
         output: path of the weights, ending in .safetensors.
         window_frames: frames of a window that the checkpoint was trained for, 5 by default; for
@@ -58,8 +69,9 @@ def convert_file(
         FileExistsError: a file exists and `overwrite` is False.
         RuntimeError: the file cannot be read safely, is damaged, or belongs to another model.
     """
-    if name not in CONVERTERS:
-        raise ValueError(f"name must be one of {', '.join(CONVERTERS)}, got {name!r}")
+    converters = CONVERTERS | {encoder: row.convert for encoder, row in ENCODERS.items()}
+    if name not in converters:
+        raise ValueError(f"name must be one of {', '.join(converters)}, got {name!r}")
     config = _config(name, window_frames)
     target = Path(output)
     _check_target(Path(file), target, overwrite)
@@ -67,34 +79,43 @@ def convert_file(
     import torch
 
     from avsync.convert.upstream import read_upstream
-    from avsync.tasks.registry import create_model, model_card
+    from avsync.tasks.registry import create_model
     from avsync.weights import save
 
     given = read_upstream(file)
     try:
-        state = CONVERTERS[name](given)
+        state = converters[name](given)
         with torch.device("meta"):
-            model = create_model(name, config=config)
+            encoder = ENCODERS.get(name)
+            model = encoder.build(**config) if encoder else create_model(name, config=config)
         model.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
         other = _looks_like(given)
         guess = f"; it looks like {other}" if other not in (None, name) else ""
         raise RuntimeError(f"{file} is no checkpoint of {name}: {error}{guess}") from error
     _check_target(Path(file), target, overwrite)
-    save(target, state, config, overwrite=overwrite)
+    # Encoders are published and shipped in half precision.
+    save(target, state, config, half=name in ENCODERS, overwrite=overwrite)
     if say is not None:
         count = sum(parameter.numel() for parameter in model.parameters())
         path = printable(shlex.quote(str(target)))
-        following = f"{NEXT_COMMAND[model_card(name).job]} --model {name} --weights {path}"
-        say(f"{name}: {count:,} parameters are in {path}; next: {following}")
+        say(f"{name}: {count:,} parameters are in {path}; next: {_next(name, path)}")
     return target
+
+
+def _next(name: str, path: str) -> str:
+    from avsync.tasks.registry import model_card
+
+    if name in ENCODERS:
+        return f"{ENCODERS[name].loader} in Python"
+    return f"{NEXT_COMMAND[model_card(name).job]} --model {name} --weights {path}"
 
 
 def _config(name: str, window_frames: int | None) -> dict[str, int]:
     if name not in WINDOWED:
         if window_frames is not None:
             raise ValueError(f"window_frames is for {' and '.join(WINDOWED)} only, not for {name}")
-        return {}
+        return dict(ENCODERS[name].config) if name in ENCODERS else {}
     if window_frames is not None and window_frames < 1:
         raise ValueError(f"window_frames must be at least 1, got {window_frames}")
     return {"window_frames": window_frames or WINDOW_FRAMES}
@@ -162,6 +183,23 @@ def _ynet_g(state: State) -> "dict[str, Tensor]":
     return convert_ynet_g(state)
 
 
+def _whisper(state: State) -> "dict[str, Tensor]":
+    from avsync.convert.whisper import convert_whisper
+
+    return convert_whisper(state)
+
+
+def _whisper_encoder(layers: int) -> "nn.Module":
+    from avsync.encoders.whisper import WhisperEncoder
+
+    return WhisperEncoder(layers)
+
+
+ENCODERS = {
+    "whisper": EncoderConverter(
+        _whisper, _whisper_encoder, {"layers": 1}, "load_whisper_encoder(weights)"
+    ),
+}
 CONVERTERS: dict[str, Callable[[State], "dict[str, Tensor]"]] = {
     "vocalist": _vocalist,
     "mtdvocalist": _mtdvocalist,

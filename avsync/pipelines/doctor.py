@@ -1,4 +1,4 @@
-"""Check the installation: packages, device, face detector, models and folders."""
+"""Check the installation: packages, device, face detector, models, encoders and folders."""
 
 import platform
 import sys
@@ -36,7 +36,7 @@ class DoctorFinding(NamedTuple):
 
 def doctor() -> tuple[DoctorFinding, ...]:
     """Check the installation; nothing is installed or downloaded."""
-    return (*_packages(), _device(), _detector(), *_models(), *_surroundings())
+    return (*_packages(), _device(), _detector(), *_models(), _encoder(), *_surroundings())
 
 
 def _packages() -> list[DoctorFinding]:
@@ -102,6 +102,16 @@ def _weights(card: ModelCard) -> tuple[bool | None, str]:
         return False, f"{error}: {REINSTALL}"
     size = f"{path.stat().st_size / 2**20:.1f} MiB"
     return True, f"shipped weights and config intact ({size}), {card.licence}"
+
+
+def _encoder() -> DoctorFinding:
+    from avsync.encoders.whisper import load_whisper_encoder
+
+    try:
+        load_whisper_encoder()
+    except RuntimeError as error:
+        return DoctorFinding("speech encoder", False, str(error))
+    return DoctorFinding("speech encoder", True, "Whisper tiny.en, shipped file intact, MIT")
 
 
 def _surroundings() -> list[DoctorFinding]:

@@ -20,6 +20,7 @@ from avsync.encoders.whisper import (
     sinusoidal_positions,
 )
 from avsync.media.audio_reader import read_audio
+from avsync.pipelines.doctor import doctor
 from avsync.weights import PRETRAINED, save
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/golden_whisper.json").read_text())
@@ -92,6 +93,8 @@ def test_a_changed_shipped_file_is_refused(tmp_path, monkeypatch):
     path.write_bytes(data)
     with pytest.raises(RuntimeError, match="is not the expected file"):
         load_whisper_encoder()
+    (finding,) = (found for found in doctor() if found.topic == "speech encoder")
+    assert finding.ok is False and "is not the expected file" in finding.text
 
 
 def test_weights_of_a_user_may_have_more_layers(tmp_path):

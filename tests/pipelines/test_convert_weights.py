@@ -111,7 +111,7 @@ def test_no_other_model_is_named_if_none_is_recognised(foreign, tmp_path, key, s
 
 def test_wrong_arguments_are_named(tmp_path):
     file, output = tmp_path / "x.pth", tmp_path / "x.safetensors"
-    with pytest.raises(ValueError, match=r"one of vocalist, mtdvocalist, .*, ynet_g, got"):
+    with pytest.raises(ValueError, match=r"one of vocalist, mtdvocalist, .*, ynet_g, whisper, got"):
         convert_file("dense_sync", file, output)
     with pytest.raises(ValueError, match=r"must end in \.safetensors, got .*x\.pt"):
         convert_file("syncnet", file, tmp_path / "x.pt")

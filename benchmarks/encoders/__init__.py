@@ -1,0 +1,1 @@
+"""Benchmarks of encoders by themselves: fidelity and speed."""

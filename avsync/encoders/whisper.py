@@ -231,10 +231,9 @@ def load_whisper_encoder(weights: str | Path | None = None) -> WhisperEncoder:
     Raises:
         RuntimeError: a file is missing, damaged or another one.
     """
-    path, hashes = PRETRAINED / WHISPER_FILE, (WHISPER_SHA256, WHISPER_CONFIG_SHA256)
-    if weights is not None:
-        path, hashes = Path(weights), (None, None)
-    checkpoint = load(path, hashes[0], as_float32=True, config_sha256=hashes[1])
+    path = PRETRAINED / WHISPER_FILE if weights is None else Path(weights)
+    known = (WHISPER_SHA256, WHISPER_CONFIG_SHA256) if weights is None else (None, None)
+    checkpoint = load(path, known[0], as_float32=True, config_sha256=known[1])
     try:
         with torch.device("meta"):
             encoder = WhisperEncoder(**checkpoint.config)

@@ -2,7 +2,7 @@
 
     python benchmarks/encoders/whisper_local.py --shared ../shared
 
-24 clips of GRID speaker 1 and of 12 other people are joined to five files of 17 to 24 s. A token of
+24 clips of GRID speaker 1 and of 12 other people are joined to five files of 14 to 19 s. A token of
 a whole file consists to a large part of its position. So of every token the mean of the tokens of
 speech at this position is subtracted first; the difference is the RMS of what two forms then differ
 by, over the RMS of the tokens of the whole file. Audio that is shifted in time, encoded as a whole,
@@ -99,7 +99,7 @@ def local(encoder: WhisperEncoder, wav: Tensor, context: int = 48, position: int
 
 def difference(tokens: list[Tensor], expected: list[Tensor]) -> float:
     """Return the relative RMS difference of tokens `(L, D)`, without the ends of the files."""
-    ours, theirs = (torch.cat([x[EDGE:-EDGE] for x in each]) for each in (tokens, expected))
+    ours, theirs = (torch.cat([x[EDGE:-EDGE] for x in files]) for files in (tokens, expected))
     return round(float((ours - theirs).square().mean().sqrt() / theirs.square().mean().sqrt()), 3)
 
 
@@ -117,7 +117,9 @@ def mel_differences(encoder: WhisperEncoder, wavs: list[Tensor]) -> dict[str, fl
         for name, limit in limits.items():
             change = (torch.maximum(power, limit) + 4) / 4 - mel
             found.setdefault(name, []).append(change.square().mean())
-    return {name: round(float(torch.stack(each).mean().sqrt()), 3) for name, each in found.items()}
+    return {
+        name: round(float(torch.stack(squares).mean().sqrt()), 3) for name, squares in found.items()
+    }
 
 
 def speed(encoder: WhisperEncoder, wavs: list[Tensor]) -> dict[str, float]:

@@ -12,7 +12,11 @@ PACKAGES = sorted(
 )
 # Packages whose parent exports what is public.
 PRIVATE = {
-    f"avsync.training.recipes.{task}" for task in ("lipreading", "separation", "sync", "talking")
+    "avsync.encoders.pretrained",
+    *(
+        f"avsync.training.recipes.{task}"
+        for task in ("lipreading", "separation", "sync", "talking")
+    ),
 }
 
 

@@ -23,7 +23,7 @@ from avsync.convert.tflite import (
     TfliteOperator,
     read_tflite,
 )
-from avsync.encoders.face_mesh import FaceMesh
+from avsync.encoders.pretrained.face_mesh import FaceMesh
 
 NETWORK = "face_landmarks_detector.tflite"
 KINDS = {CONV_2D: nn.Conv2d, DEPTHWISE_CONV_2D: nn.Conv2d, PRELU: nn.PReLU}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from avsync.convert.upstream import convert_state
-from avsync.encoders.whisper import WhisperEncoder
+from avsync.encoders.pretrained.whisper import WhisperEncoder
 
 # Our part of a layer -> OpenAI's.
 PARTS = {

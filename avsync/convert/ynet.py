@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from avsync.convert.upstream import convert_state
-from avsync.encoders.mc3 import Mc3Encoder
+from avsync.encoders.pretrained.mc3 import Mc3Encoder
 from avsync.tasks.separation.unet import UNetConfig, build_unet
 from avsync.tasks.separation.ynet_variants import (
     YNetGConfig,

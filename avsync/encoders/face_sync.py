@@ -1,4 +1,4 @@
-"""Encoders of face_sync: mouth landmarks, mouth pixels and speech tokens, dense in time, unpadded."""
+"""Encoders of face_sync: mouth landmarks, mouth pixels and speech tokens, unpadded in time."""
 
 from itertools import pairwise
 
@@ -135,13 +135,9 @@ class SpeechTokenEncoder(nn.Module):
         return rearrange(self.layers(rearrange(tokens, "b l d -> b d l")), "b d l -> b l d")
 
 
-def _conv_norm_relu(
-    in_channels: int, out_channels: int, kernel: int, stride: int
-) -> nn.Sequential:
+def _conv_norm_relu(in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(
-            in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False
-        ),
+        nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     )

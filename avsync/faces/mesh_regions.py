@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from avsync.encoders.face_mesh import CROP_SIZE
+from avsync.encoders.pretrained.face_mesh import CROP_SIZE
 
 # Side of the region in units of the longer side of the box around the mesh.
 MESH_SCALE = 1.5

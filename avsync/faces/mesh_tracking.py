@@ -18,7 +18,7 @@ from avsync.faces.mesh_regions import (
 )
 
 if TYPE_CHECKING:
-    from avsync.encoders.face_mesh import FaceMesh
+    from avsync.encoders.pretrained.face_mesh import FaceMesh
 
 # A crop below this presence holds no face, as in MediaPipe.
 MIN_PRESENCE = 0.5

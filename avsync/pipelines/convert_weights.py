@@ -190,7 +190,7 @@ def _whisper(state: State) -> "dict[str, Tensor]":
 
 
 def _whisper_encoder(layers: int) -> "nn.Module":
-    from avsync.encoders.whisper import WhisperEncoder
+    from avsync.encoders.pretrained.whisper import WhisperEncoder
 
     return WhisperEncoder(layers)
 

@@ -105,7 +105,7 @@ def _weights(card: ModelCard) -> tuple[bool | None, str]:
 
 
 def _encoder() -> DoctorFinding:
-    from avsync.encoders.whisper import load_whisper_encoder
+    from avsync.encoders.pretrained.whisper import load_whisper_encoder
 
     try:
         load_whisper_encoder()

@@ -18,7 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avsync.encoders.whisper import LocalWhisperEncoder, WhisperEncoder, load_whisper_encoder
+from avsync.encoders.pretrained.whisper import (
+    LocalWhisperEncoder,
+    WhisperEncoder,
+    load_whisper_encoder,
+)
 from avsync.media.audio_reader import read_audio
 from avsync.timing import SAMPLE_RATE
 from benchmarks.cpu_time import least_cpu_seconds

@@ -9,7 +9,7 @@ from golden.tflite_writer import write_tflite
 
 from avsync.convert.face_mesh import NETWORK, convert_face_mesh
 from avsync.convert.tflite import CONV_2D, DEPTHWISE_CONV_2D, DEQUANTIZE, PRELU
-from avsync.encoders.face_mesh import FACE_MESH_FILE, load_face_mesh
+from avsync.encoders.pretrained.face_mesh import FACE_MESH_FILE, load_face_mesh
 from avsync.weights import PRETRAINED, read_tensors
 
 SHIPPED = PRETRAINED / FACE_MESH_FILE

@@ -4,7 +4,11 @@ import pytest
 import torch
 
 from avsync.convert.whisper import PARTS, convert_whisper
-from avsync.encoders.whisper import WHISPER_FILE, load_whisper_encoder, sinusoidal_positions
+from avsync.encoders.pretrained.whisper import (
+    WHISPER_FILE,
+    load_whisper_encoder,
+    sinusoidal_positions,
+)
 from avsync.pipelines.convert_weights import convert_file
 from avsync.weights import PRETRAINED, load
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from golden.face_mesh import drawn_face
 
-from avsync.encoders.face_mesh import load_face_mesh
+from avsync.encoders.pretrained.face_mesh import load_face_mesh
 from avsync.faces.mesh_tracking import mesh_of_crops, track_mesh
 
 FACE = np.rint(drawn_face() * 255).astype(np.uint8)

@@ -11,7 +11,7 @@ from torch import nn
 from avsync.encoders.dense_sync import DenseSyncVisualEncoder
 from avsync.encoders.frame_tokens import SIZE as MOUTH_SIZE
 from avsync.encoders.frame_tokens import CentreTokens, FrameTokens, LipCropEncoder
-from avsync.encoders.mc3 import Mc3Encoder
+from avsync.encoders.pretrained.mc3 import Mc3Encoder
 from avsync.encoders.st_gcn import CHANNELS as GRAPH_CHANNELS
 from avsync.encoders.st_gcn import StGcnEncoder
 from avsync.encoders.vocalist import HEIGHT, WIDTH, VocalistVisualEncoder

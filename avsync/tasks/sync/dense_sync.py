@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from avsync.audio.features import LogMel
 from avsync.encoders.dense_sync import DenseSyncAudioEncoder, DenseSyncVisualEncoder
-from avsync.encoders.timm_backbone import TimmFrameEncoder
+from avsync.encoders.pretrained.timm_backbone import TimmFrameEncoder
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import SAMPLE_RATE
 

@@ -5,8 +5,8 @@ Source: MC3-18 is an ablation of Kadandale, Montesinos and Haro, VocaLiST (Inter
 
 from dataclasses import dataclass
 
-from avsync.encoders.mc3 import Mc3Encoder
-from avsync.encoders.timm_backbone import TimmFrameEncoder
+from avsync.encoders.pretrained.mc3 import Mc3Encoder
+from avsync.encoders.pretrained.timm_backbone import TimmFrameEncoder
 from avsync.tasks.sync.vocalist import VisualEncoder, Vocalist, VocalistConfig, build_vocalist
 
 

@@ -6,8 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
-from avsync.encoders.mc3 import PUBLISHED as MC3
-from avsync.encoders.mc3 import Mc3Encoder
+from avsync.encoders.pretrained.mc3 import PUBLISHED as MC3
+from avsync.encoders.pretrained.mc3 import Mc3Encoder
 from avsync.tasks.card import Config
 from avsync.tasks.registry import create_model, load_checkpoint, model_card
 from avsync.tasks.separation.llcp import Llcp, LlcpConfig

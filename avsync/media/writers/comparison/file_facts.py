@@ -197,7 +197,7 @@ def _count(path: str | os.PathLike[str]) -> dict[int, tuple[int, int]]:
 def _side_data(path: str | os.PathLike[str]) -> dict[int, dict[str, bytes]]:
     """Return the side data of the first frame of each video stream, which a container may hold.
 
-    A container holds none for an attached picture, and a hundred of these would each be decoded.
+    A container holds none for attached images, and a hundred of these would each be decoded.
     """
     found = {}
     with open_media(path) as reading:

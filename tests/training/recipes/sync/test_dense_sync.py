@@ -9,7 +9,7 @@ import torch
 
 from avsync import weights as checkpoints
 from avsync.data.store.curation import CleanRow, write_clean_list
-from avsync.encoders.timm_backbone import TimmFrameEncoder
+from avsync.encoders.pretrained.timm_backbone import TimmFrameEncoder
 from avsync.tasks.registry import create_model
 from avsync.training.engine.run_log import LOG_FILE
 from avsync.training.engine.settings import LoopSettings

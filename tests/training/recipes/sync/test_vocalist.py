@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from avsync.encoders.mc3 import Mc3Encoder
-from avsync.encoders.timm_backbone import TimmFrameEncoder
+from avsync.encoders.pretrained.mc3 import Mc3Encoder
+from avsync.encoders.pretrained.timm_backbone import TimmFrameEncoder
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
 from avsync.training.data.sync import ClipData, Negatives

@@ -12,7 +12,7 @@ from golden.summary import close
 from safetensors.torch import load_file
 
 from avsync.audio.features import WhisperMel
-from avsync.encoders.whisper import (
+from avsync.encoders.pretrained.whisper import (
     WHISPER_FILE,
     LocalWhisperEncoder,
     WhisperEncoder,
@@ -23,7 +23,7 @@ from avsync.media.audio_reader import read_audio
 from avsync.pipelines.doctor import doctor
 from avsync.weights import PRETRAINED, save
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden/golden_whisper.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden/golden_whisper.json").read_text())
 
 
 def chirp():
@@ -85,7 +85,7 @@ def test_weights_are_frozen(encoder):
 
 def test_a_changed_shipped_file_is_refused(tmp_path, monkeypatch):
     shutil.copytree(PRETRAINED, tmp_path / "pretrained")
-    monkeypatch.setattr("avsync.encoders.whisper.PRETRAINED", tmp_path / "pretrained")
+    monkeypatch.setattr("avsync.encoders.pretrained.whisper.PRETRAINED", tmp_path / "pretrained")
     load_whisper_encoder()
     path = tmp_path / "pretrained" / WHISPER_FILE
     data = bytearray(path.read_bytes())

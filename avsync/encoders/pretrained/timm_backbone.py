@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from avsync.encoders.mc3 import explain_download_errors
+from avsync.encoders.pretrained.mc3 import explain_download_errors
 
 # Frames that pass the backbone together.
 BATCH_FRAMES = 64

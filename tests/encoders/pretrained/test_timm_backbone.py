@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from avsync.encoders.timm_backbone import BATCH_FRAMES, TimmFrameEncoder
+from avsync.encoders.pretrained.timm_backbone import BATCH_FRAMES, TimmFrameEncoder
 
 pytestmark = pytest.mark.arithmetic
 

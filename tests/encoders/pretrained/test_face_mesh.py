@@ -6,8 +6,8 @@ import torch
 from golden.face_mesh import drawn_face, stripes
 from golden.recipe import numbers
 
-from avsync.encoders import face_mesh
-from avsync.encoders.face_mesh import NUM_POINTS, FaceMesh, load_face_mesh
+from avsync.encoders.pretrained import face_mesh
+from avsync.encoders.pretrained.face_mesh import NUM_POINTS, FaceMesh, load_face_mesh
 from avsync.weights import PRETRAINED
 
 GOLDEN = numbers("golden_face_mesh")

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchvision.models.video import mc3_18
 
-from avsync.encoders.mc3 import Mc3Encoder
+from avsync.encoders.pretrained.mc3 import Mc3Encoder
 
 pytestmark = pytest.mark.arithmetic
 

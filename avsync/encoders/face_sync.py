@@ -119,7 +119,9 @@ class SpeechTokenEncoder(nn.Module):
         self, dim: int = 128, in_dim: int = 384, hidden: int = 192, dropout: float = 0.2
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Dropout(dropout / 2), nn.Conv1d(in_dim, hidden, 1)]
+        # Speech tokens differ in scale from channel to channel.
+        standardise = nn.BatchNorm1d(in_dim, affine=False)
+        layers = [standardise, nn.Dropout(dropout / 2), nn.Conv1d(in_dim, hidden, 1)]
         for size in self.kernels:
             width = dim if size == self.kernels[-1] else hidden
             norm = [nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Dropout(dropout)]

@@ -49,6 +49,13 @@ INNER_LIPS = (
 JAW = (152, 148, 377, 176, 400, 150, 379, 136, 365, 172, 397, 199, 200, 18)
 CHEEKS_AND_NOSE = (50, 280, 205, 425, 207, 427, 2, 4)
 MOUTH_POINTS = (*OUTER_LIPS, *INNER_LIPS, *JAW, *CHEEKS_AND_NOSE)
+# The number, in `MOUTH_POINTS`, of each point's mirror image.
+MIRRORED_MOUTH = (
+    *((10 - k) % 20 for k in range(20)),
+    *(20 + (10 - k) % 20 for k in range(20)),
+    *(40, 42, 41, 44, 43, 46, 45, 48, 47, 50, 49, 51, 52, 53),
+    *(55, 54, 57, 56, 59, 58, 60, 61),
+)
 # Of a mesh from one image, depth is less certain than what is seen.
 DEPTH_WEIGHT = 0.5
 

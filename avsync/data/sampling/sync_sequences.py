@@ -1,11 +1,14 @@
 """Segments of many windows, for models that match each window among the ones around it."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from avsync.data.cache.mouths import MouthCache
 from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
@@ -65,26 +68,31 @@ class SyncSequences:
         return SyncSequence(self.clips.frames(clip, start, self.frames), audio)
 
 
-class MouthSequence(NamedTuple):
-    """Greyscale frames `(T, S, S)` float32 in [0, 1], and audio `(N,)` at 16 kHz.
+class VariedSegment(NamedTuple):
+    """A segment of a clip at some speed.
 
-    The audio begins `margin` samples before the first frame.
+    Args:
+        clip: index of the clip.
+        at: `(T,)`, positions in the clip's frames, between frames unless the speed is 1.
+        last: the last frame of the clip that may be used.
+        wav: audio `(N,)` at 16 kHz, from `margin` samples before the first frame.
     """
 
-    grey: np.ndarray
+    clip: int
+    at: np.ndarray
+    last: int
     wav: np.ndarray
 
 
-class MouthSequences:
+class VariedSegments:
     """Random segments of equal length at random speeds, silence included.
 
     Silence is kept because breath, and lips that part before a word, carry information as well.
 
     Args:
-        clips: windows of clips, in crops as they are stored. Clips shorter than `frames` are
-            left out. Frames and audio without a counterpart in a clip that is shifted are not used.
+        clips: windows of clips. Clips shorter than `frames` are left out. Frames and audio without
+            a counterpart in a clip that is shifted are not used.
         frames: length of a segment.
-        size: height and width of the greyscale frames.
         margin_s: audio before the first frame and after the last window.
         audio_window_s: audio that one window sees.
         window_frames: frames that one window sees.
@@ -99,7 +107,6 @@ class MouthSequences:
         self,
         clips: ClipWindows,
         frames: int = 45,
-        size: int = 64,
         margin_s: float = 0.3,
         audio_window_s: float = 0.22,
         window_frames: int = 5,
@@ -111,7 +118,7 @@ class MouthSequences:
         if not self.usable:
             raise ValueError(f"clips must hold one of {frames} frames or more, got {len(clips)}")
         self.numbers = list(self.usable)
-        self.frames, self.size, self.max_speed = frames, size, max_speed
+        self.frames, self.max_speed = frames, max_speed
         self.margin = round(margin_s * SAMPLE_RATE)
         windows = (frames - window_frames) * SAMPLES_PER_FRAME
         self.samples = 2 * self.margin + windows + math.ceil(audio_window_s * SAMPLE_RATE)
@@ -119,10 +126,11 @@ class MouthSequences:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def draw(self, index: int, rng: np.random.Generator) -> MouthSequence:
+    def draw(self, index: int, rng: np.random.Generator) -> VariedSegment:
         """Draw a random segment of usable clip `index`, at a random speed."""
         clip = self.numbers[index]
-        length = len(self.usable[clip])
+        kept = self.usable[clip]
+        length = len(kept)
         speed = 1.0
         if self.max_speed > 1 and rng.random() < 0.6:
             limit = math.log(self.max_speed)
@@ -132,25 +140,8 @@ class MouthSequences:
         start = rng.uniform(0, length - ((self.frames - 1) * speed + 1))
         # At its own speed a segment starts on a frame: nothing needs blending.
         start = float(int(start)) if speed == 1 else start
-        return MouthSequence(self._frames(clip, start, speed), self._audio(clip, start, speed))
-
-    def _frames(self, clip: int, start: float, speed: float) -> np.ndarray:
-        kept = self.usable[clip]
-        at = start + speed * np.arange(self.frames)
-        before = np.minimum(np.floor(at).astype(int), len(kept) - 1)
-        after = np.minimum(before + 1, len(kept) - 1)
-        first = int(before[0])
-        read = self.clips.frames(clip, kept.start + first, int(after[-1]) + 1 - first)
-        crops = np.stack([self._grey(crop) for crop in read])
-        if speed == 1:
-            return crops[: self.frames] / np.float32(255)
-        late = (at - before).astype(np.float32)[:, None, None]
-        blend = crops[before - first] * (1 - late) + crops[after - first] * late
-        return blend / np.float32(255)
-
-    def _grey(self, crop: np.ndarray) -> np.ndarray:
-        grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
-        return cv2.resize(grey, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        at = kept.start + (start + speed * np.arange(self.frames))
+        return VariedSegment(clip, at, kept.stop - 1, self._audio(clip, start, speed))
 
     def _audio(self, clip: int, start: float, speed: float) -> np.ndarray:
         kept = self.usable[clip]
@@ -162,6 +153,104 @@ class MouthSequences:
             return np.zeros(self.samples, np.float32)
         wav = self.clips.audio(clip, kept.start * SAMPLES_PER_FRAME + low, high - low)
         return np.interp(at, np.arange(low, high), wav, left=0, right=0).astype(np.float32)
+
+
+def blend_frames(segment: VariedSegment, read: Callable[[int, int], np.ndarray]) -> np.ndarray:
+    """Interpolate the frames of a segment linearly.
+
+    Args:
+        segment: the segment.
+        read: maps the first frame and a count to values `(count, ...)`, one for each frame.
+
+    Returns:
+        `(T, ...)` float32.
+    """
+    before = np.minimum(np.floor(segment.at).astype(int), segment.last)
+    after = np.minimum(before + 1, segment.last)
+    first = int(before[0])
+    values = read(first, int(after[-1]) + 1 - first).astype(np.float32)
+    if (segment.at == before).all():
+        return values[before - first]
+    late = (segment.at - before).astype(np.float32)
+    late = late.reshape(-1, *(1 for _ in values.shape[1:]))
+    blend: np.ndarray = values[before - first] * (1 - late) + values[after - first] * late
+    return blend
+
+
+class MouthSequence(NamedTuple):
+    """Greyscale frames `(T, S, S)` float32 in [0, 1], and audio `(N,)` at 16 kHz.
+
+    The audio begins `margin` samples before the first frame.
+    """
+
+    grey: np.ndarray
+    wav: np.ndarray
+
+
+class MouthSequences:
+    """Varied segments of mouth crops.
+
+    Args:
+        segments: of clips, in crops as they are stored.
+        size: height and width of the greyscale frames.
+    """
+
+    def __init__(self, segments: VariedSegments, size: int = 64) -> None:
+        self.segments, self.size = segments, size
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def draw(self, index: int, rng: np.random.Generator) -> MouthSequence:
+        """Draw a random segment of usable clip `index`, at a random speed."""
+        segment = self.segments.draw(index, rng)
+
+        def read(start: int, count: int) -> np.ndarray:
+            crops = self.segments.clips.frames(segment.clip, start, count)
+            return np.stack([self._grey(crop) for crop in crops])
+
+        return MouthSequence(blend_frames(segment, read) / np.float32(255), segment.wav)
+
+    def _grey(self, crop: np.ndarray) -> np.ndarray:
+        grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+        return cv2.resize(grey, (self.size, self.size), interpolation=cv2.INTER_AREA)
+
+
+class FaceSequence(NamedTuple):
+    """Landmarks and mouths as a `MouthCache` has them, and audio.
+
+    Args:
+        landmarks: `(T, 62, 3)` float32, in the face's frame.
+        mouths: greyscale frames `(T, S, S)` float32 in [0, 1].
+        wav: `(N,)` at 16 kHz, from `margin` samples before the first frame.
+    """
+
+    landmarks: np.ndarray
+    mouths: np.ndarray
+    wav: np.ndarray
+
+
+class FaceSequences:
+    """Varied segments of landmarks and mouths.
+
+    Args:
+        segments: of clips, in crops of the kind `mesh`.
+        cache: their landmarks and mouths.
+    """
+
+    def __init__(self, segments: VariedSegments, cache: MouthCache) -> None:
+        self.segments, self.cache = segments, cache
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def draw(self, index: int, rng: np.random.Generator) -> FaceSequence:
+        """Draw a random segment of usable clip `index`, at a random speed."""
+        segment = self.segments.draw(index, rng)
+        crops = self.segments.clips.crop_files[segment.clip]
+        landmarks = blend_frames(segment, partial(self.cache.landmarks, crops))
+        mouths = blend_frames(segment, partial(self.cache.mouths, crops)) / np.float32(255)
+        return FaceSequence(landmarks, mouths, segment.wav)
 
 
 def _frames_with_audio(clips: ClipWindows, clip: int) -> range:

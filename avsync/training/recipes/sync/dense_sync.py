@@ -16,7 +16,7 @@ from avsync import weights as checkpoints
 from avsync.data.augment_audio import augment_mel
 from avsync.data.augment_video import augment_mouth
 from avsync.data.sampling.clip_windows import ClipWindows
-from avsync.data.sampling.sync_sequences import MouthSequences
+from avsync.data.sampling.sync_sequences import MouthSequences, VariedSegments
 from avsync.data.store.curation import read_clean_lists
 from avsync.data.store.reader import CROP_SIZE, Store, StoreClips
 from avsync.data.store.splits import clips_of_split
@@ -88,7 +88,7 @@ def train(recipe: DenseSyncRecipe) -> Path:
     model = create_model(name, weights=recipe.init, config={**fresh, "zero_ms": 0.0}).train()
     assert isinstance(model, DenseSync)
     sources = _sources(recipe, model)
-    step = _step(recipe, model, exact_div(sources[0].margin, model.front_end.hop_length))
+    step = _step(recipe, model, exact_div(sources[0].segments.margin, model.front_end.hop_length))
     validation = DenseSyncValidation(recipe)
     batches, chance = _batches(recipe, sources, model), _chance(model, sources[0])
     trained = fit(step, batches, recipe.loop, chance, validation, validation.watch)
@@ -170,12 +170,14 @@ def _sources(recipe: DenseSyncRecipe, model: DenseSync) -> list[MouthSequences]:
         kept = [index for index in indices if store.rows[index].id not in clean.dropped]
         sources.append(
             MouthSequences(
-                ClipWindows(store, kept, stored, clip_offsets_ms=shifts_ms),
-                frames=recipe.frames,
+                VariedSegments(
+                    ClipWindows(store, kept, stored, clip_offsets_ms=shifts_ms),
+                    frames=recipe.frames,
+                    audio_window_s=spec.audio_until_s - spec.audio_from_s,
+                    window_frames=spec.window_frames,
+                    max_speed=recipe.speed,
+                ),
                 size=spec.width + CROP_MARGIN,
-                audio_window_s=spec.audio_until_s - spec.audio_from_s,
-                window_frames=spec.window_frames,
-                max_speed=recipe.speed,
             )
         )
     return sources
@@ -209,7 +211,8 @@ def _batches(recipe: DenseSyncRecipe, sources: list[MouthSequences], model: Dens
 
 def _chance(model: DenseSync, source: MouthSequences) -> float:
     """Return the chance level: ln of the number of audio steps plus ln of that of windows."""
-    windows = source.frames - model.spec.window_frames + 1
+    segments = source.segments
+    windows = segments.frames - model.spec.window_frames + 1
     front_end = model.front_end
-    columns = 1 + (source.samples - front_end.n_fft) // front_end.hop_length
+    columns = 1 + (segments.samples - front_end.n_fft) // front_end.hop_length
     return math.log(columns - model.mel.receptive_columns + 1) + math.log(windows)

@@ -1,0 +1,207 @@
+"""face_sync: mouth landmarks and pixels in the face's own frame against frozen speech features.
+
+The face mesh network finds the landmarks, and Whisper's first layer encodes the audio; both were
+trained on many people by others and stay frozen. What is trained here compares how the mouth moves
+with how it sounds. As in dense_sync, both streams are encoded once and dot products compare them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from avsync.encoders.face_sync import LandmarkEncoder, MouthPixelEncoder, SpeechTokenEncoder
+from avsync.encoders.pretrained.face_mesh import CROP_SIZE, FaceMesh, load_face_mesh
+from avsync.encoders.pretrained.whisper import LocalWhisperEncoder, load_whisper_encoder
+from avsync.faces.face_frame import fill_gaps, mouth_motion
+from avsync.faces.mouth_patches import cut_mouths
+from avsync.tasks.input_spec import ClipSpec
+from avsync.timing import FPS, SAMPLE_RATE
+
+# A crop below this presence holds no face, as in MediaPipe.
+MIN_PRESENCE = 0.5
+# Tokens of 20 ms before and after each, to which Whisper's layer attends.
+CONTEXT_TOKENS = 48
+
+
+@dataclass(frozen=True)
+class FaceSyncConfig:
+    """Sizes of a face_sync model, and its zero offset.
+
+    Args:
+        dim: width of the tokens that are compared.
+        hidden: width of the encoders.
+        pixel_channels: width of the mouth pixel encoder's first stage.
+        mean_frames: frames before and after, over which the mean of the landmarks is taken.
+        zero_ms: offset of the corpus the weights were trained on, see `DenseSyncConfig`.
+    """
+
+    dim: int = 128
+    hidden: int = 192
+    pixel_channels: int = 16
+    mean_frames: int = 12
+    zero_ms: float = 0.0
+
+
+class FaceSync(nn.Module):
+    """Score how well windows of a face and of audio match in time.
+
+    Args:
+        landmarks: motion of landmarks `(B, T, 62, 3)` -> tokens `(B, T - 4, hidden)`.
+        pixels: grey mouths `(B, T, 48, 48)` -> tokens `(B, T - 4, hidden)`.
+        speech: speech tokens `(B, L, 384)` -> tokens `(B, L - 10, dim)`.
+        hidden: width of the visual encoders' tokens.
+        dim: width of the tokens that are compared.
+        mean_frames: see `FaceSyncConfig`.
+        zero_ms: see `DenseSyncConfig`.
+    """
+
+    # Upper bound of the weight of a window, in nats between a perfect match and none.
+    max_weight = 24.0
+
+    def __init__(
+        self,
+        landmarks: LandmarkEncoder,
+        pixels: MouthPixelEncoder,
+        speech: SpeechTokenEncoder,
+        hidden: int = 192,
+        dim: int = 128,
+        mean_frames: int = 12,
+        zero_ms: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.landmarks, self.pixels, self.speech = landmarks, pixels, speech
+        self.match, self.weight = nn.Linear(2 * hidden, dim), nn.Linear(2 * hidden, 1)
+        nn.init.zeros_(self.weight.weight)
+        nn.init.zeros_(self.weight.bias)
+        self.mean_frames, self.zero_s = mean_frames, zero_ms / 1000
+        self.mesh = FrozenNetwork(load_face_mesh)
+        self.whisper = FrozenNetwork(load_local_whisper)
+        window = landmarks.receptive_frames
+        # The tokens of a window of audio lie around the middle frame of the window.
+        reach_s = speech.receptive_tokens // 2 * LocalWhisperEncoder.hop_samples / SAMPLE_RATE
+        self.first_token_s = self.zero_s + window // 2 / FPS - reach_s
+        stem_s = LocalWhisperEncoder.stem_samples / SAMPLE_RATE
+        self.spec = ClipSpec(
+            crop="mesh",
+            height=CROP_SIZE,
+            width=CROP_SIZE,
+            window_frames=window,
+            audio_from_s=self.first_token_s - stem_s,
+            audio_until_s=self.first_token_s + 2 * reach_s + stem_s,
+            context_frames=mean_frames,
+            audio_context_s=CONTEXT_TOKENS * LocalWhisperEncoder.hop_samples / SAMPLE_RATE,
+        )
+
+    def encode_video(self, frames: Tensor) -> Tensor:
+        """Map RGB frames `(B, 3, T, 256, 256)` in [0, 1] to embeddings `(B, T - 4, D)`.
+
+        There is one embedding for each window start. It is zero, so that the window scores equally
+        at all offsets, where the mesh network finds no face for over 3 frames.
+        """
+        clips = len(frames)
+        mesh = self.mesh.on(frames.device)
+        found = mesh(rearrange(frames, "b c t h w -> (b t) c h w").float())
+        points = rearrange(found.points, "(b t) n xyz -> b t n xyz", b=clips)
+        present = rearrange(found.presence >= MIN_PRESENCE, "(b t) -> b t", b=clips)
+        filled = [fill_gaps(*clip) for clip in zip(points, present, strict=True)]
+        points, present = (torch.stack(part) for part in zip(*filled, strict=True))
+        mouths = cut_mouths(frames, points, self.pixels.crop_size)
+        motion = mouth_motion(points, self.mean_frames).to(frames)
+        tokens = self.encode_mouths(motion, mouths)
+        known = present.unfold(1, self.spec.window_frames, 1).all(-1)
+        return tokens * known[..., None]
+
+    def encode_mouths(self, motion: Tensor, mouths: Tensor) -> Tensor:
+        """Map landmark motion `(B, T, 62, 3)` and grey mouths `(B, T, 48, 48)` to embeddings."""
+        return self.weigh(self.landmarks(motion), self.pixels(mouths))
+
+    def weigh(self, landmarks: Tensor, pixels: Tensor) -> Tensor:
+        """Map tokens of both visual encoders `(B, L, hidden)` to embeddings `(B, L, D)`.
+
+        Their length, in (0, max_weight), is learnt.
+        """
+        tokens = torch.cat([landmarks, pixels], -1)
+        weight = self.max_weight * torch.sigmoid(self.weight(tokens))
+        return weight * F.normalize(self.match(tokens), dim=-1)
+
+    def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Tensor:
+        """Encode the audio of windows.
+
+        Args:
+            wav: waveforms `(B, N)` at 16 kHz; up to `spec.audio_context_s` before and after the
+                windows' audio is used, and taken for silence where it is missing.
+            starts_s: window starts `(S,)` in seconds; rounded to 20 ms from the first.
+
+        Returns:
+            Unit embeddings `(B, S, D)`.
+
+        Raises:
+            ValueError: a window reaches outside the waveform.
+        """
+        spec, whisper = self.spec, self.whisper.on(wav.device)
+        low_s, high_s = float(starts_s.min()), float(starts_s.max())
+        length_s, slack_s = wav.shape[1] / SAMPLE_RATE, 0.5 / SAMPLE_RATE
+        if low_s + spec.audio_from_s < -slack_s or high_s + spec.audio_until_s > length_s + slack_s:
+            raise ValueError(
+                "starts_s must leave each window's audio, "
+                f"{spec.audio_from_s:+.3f} to {spec.audio_until_s:+.3f} s around its start, "
+                f"inside wav of {length_s:.3f} s, got {low_s:.3f} to {high_s:.3f}"
+            )
+        hop, margin = whisper.hop_samples, whisper.margin_samples
+        columns = ((starts_s - low_s) * SAMPLE_RATE / hop).round().long().to(wav.device)
+        count = int(columns.max()) + self.speech.receptive_tokens
+        begin = round((low_s + self.first_token_s) * SAMPLE_RATE) - margin
+        end = begin + 2 * margin + (count - 1) * hop
+        used = F.pad(wav, (max(-begin, 0), max(end - wav.shape[1], 0)))
+        begin = max(begin, 0)
+        tokens = whisper(used[:, begin : begin + 2 * margin + (count - 1) * hop].float())
+        return self.encode_speech(tokens.to(self.match.weight.dtype))[:, columns]
+
+    def encode_speech(self, tokens: Tensor) -> Tensor:
+        """Map Whisper's tokens `(B, L, 384)` to unit embeddings `(B, L - 10, D)`."""
+        return F.normalize(self.speech(tokens), dim=-1)
+
+    def compare(self, video: Tensor, audio: Tensor) -> Tensor:
+        """Map embeddings `(..., D)` whose leading axes broadcast to scores `(...)`."""
+        return (video * audio).sum(-1)
+
+
+class FrozenNetwork:
+    """A network with weights of its own, which are no part of the model that uses it.
+
+    It is loaded when first used, and moved to the device of its input.
+    """
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self._load, self._network, self._device = load, None, torch.device("cpu")
+
+    def on(self, device: torch.device) -> Any:
+        """Return the network on a device."""
+        if self._network is None:
+            self._network = self._load()
+        if self._device != device:
+            self._network, self._device = self._network.to(device), device
+        return self._network
+
+
+def load_local_whisper() -> LocalWhisperEncoder:
+    """Load Whisper's first layer with the context that face_sync was trained with."""
+    return LocalWhisperEncoder(load_whisper_encoder(), CONTEXT_TOKENS).eval()
+
+
+def build_face_sync(config: FaceSyncConfig) -> FaceSync:
+    """Build a face_sync model with fresh weights, but for the frozen networks."""
+    return FaceSync(
+        landmarks=LandmarkEncoder(config.hidden),
+        pixels=MouthPixelEncoder(config.hidden, config.pixel_channels),
+        speech=SpeechTokenEncoder(config.dim, hidden=config.hidden),
+        hidden=config.hidden,
+        dim=config.dim,
+        mean_frames=config.mean_frames,
+        zero_ms=config.zero_ms,
+    )

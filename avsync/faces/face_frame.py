@@ -118,22 +118,23 @@ def fill_gaps(points: Tensor, present: Tensor, longest: int = 3) -> tuple[Tensor
     """Interpolate meshes in short gaps between frames in which a face is present.
 
     Args:
-        points: meshes of consecutive frames `(T, N, 3)`.
-        present: `(T,)` bool.
+        points: meshes of consecutive frames `(B, T, N, 3)`.
+        present: `(B, T)` bool.
         longest: longest gap that is filled, in frames.
 
     Returns:
-        The meshes, and in which frames `(T,)` there is one now; elsewhere they are those of the
-        nearest frame that has one.
+        The meshes, and in which frames `(B, T)` there is one now; elsewhere they are those of the
+        nearest frame that has one, if any has.
     """
-    known = present.nonzero()[:, 0]
-    if not len(known) or bool(present.all()):
-        return points, present
-    frames = torch.arange(len(points), device=points.device)
-    after = torch.searchsorted(known, frames).clamp(max=len(known) - 1)
-    before = (torch.searchsorted(known, frames, right=True) - 1).clamp(min=0)
-    low, high = known[before], known[after]
-    share = ((frames - low) / (high - low).clamp_min(1)).clamp(0, 1)[:, None, None].to(points)
-    filled = points[low] * (1 - share) + points[high] * share
-    inside = (low <= frames) & (frames <= high) & (high - low <= longest + 1)
-    return filled, present | inside
+    last = points.shape[1] - 1
+    frames = torch.arange(last + 1, device=points.device).expand_as(present)
+    before = torch.where(present, frames, -1).cummax(1).values
+    after = torch.where(present, frames, last + 1).flip(1).cummin(1).values.flip(1)
+    inside = (before >= 0) & (after <= last) & (after - before <= longest + 1)
+    low = torch.where(before < 0, after, before).clamp(0, last)
+    high = torch.where(after > last, before, after).clamp(0, last)
+    share = ((frames - low) / (high - low).clamp_min(1)).clamp(0, 1)[..., None, None].to(points)
+    clips = torch.arange(len(points), device=points.device)[:, None]
+    filled = points[clips, low] * (1 - share) + points[clips, high] * share
+    # Frames that have a mesh keep it exactly.
+    return torch.where(present[..., None, None], points, filled), present | inside

@@ -50,6 +50,8 @@ def cut_mouths(frames: Tensor, points: Tensor, size: int, side: float = PATCH_SI
     )
     luma = frames.new_tensor(LUMA)
     grey = rearrange(einsum(frames, luma, "b c t h w, c -> b t h w"), "b t h w -> (b t) 1 h w")
-    fine = F.grid_sample(grey, grid.to(grey), padding_mode="border", align_corners=False)
-    patches = F.avg_pool2d(fine, OVERSAMPLE)
+    # Half precision has no grid sampling on CPUs.
+    precise = grey if grey.dtype == torch.float64 else grey.float()
+    fine = F.grid_sample(precise, grid.to(precise), padding_mode="border", align_corners=False)
+    patches = F.avg_pool2d(fine, OVERSAMPLE).to(frames)
     return rearrange(patches, "(b t) 1 h w -> b t h w", b=len(frames))

@@ -25,6 +25,14 @@ SYNC_MODELS = (
         ),
         config_sha256="527e01597f9ce03439a904d0736e94e0f2b8883dfa135c1928995b4454cfd196",
     ),
+    untrained_card(
+        name="face_sync",
+        summary="mouth landmarks and pixels against Whisper's first layer, 1.1 M parameters",
+        build=lambda config: sync.build_face_sync(replace_fields(sync.FaceSyncConfig(), config)),
+        measured="not published",
+        train="face-sync",
+        page="docs/models/face_sync.md",
+    ),
     upstream_card(
         name="vocalist",
         summary="VocaLiST: 3-D lips, mel and three cross-modal transformers, 80.1 M parameters",

@@ -82,7 +82,11 @@ def test_gaps_of_three_frames_are_interpolated_and_longer_ones_stay():
     present = torch.tensor([0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]).bool()
     points = torch.arange(12.0)[:, None, None].repeat(1, 2, 3) ** 2
     points[~present] = torch.nan
-    filled, known = fill_gaps(points, present)
+    both = torch.stack([points, points.nan_to_num(7.0)])
+    filled, known = fill_gaps(both, torch.stack([present, torch.zeros_like(present)]))
+    # Without any mesh there is nothing to fill from.
+    assert not known[1].any() and torch.equal(filled[1], both[1])
+    filled, known = filled[0], known[0]
     assert known.tolist() == [False, *[True] * 5, *[False] * 4, True, False]
     torch.testing.assert_close(filled[1:6, 0, 0], torch.tensor([1.0, 7.0, 13.0, 19.0, 25.0]))
     assert filled.isfinite().all()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from golden.face_mesh import drawn_face
 
 import avsync
 from avsync import weights
@@ -99,7 +100,12 @@ def small(name):
 
 def random_frames(spec, batch, count):
     generator = torch.Generator().manual_seed(1)
-    return torch.rand((batch, 3, count, spec.height, spec.width), generator=generator)
+    noise = torch.rand((batch, 3, count, spec.height, spec.width), generator=generator)
+    if spec.crop != "mesh":
+        return noise
+    # A face, or the mesh network finds none.
+    face = torch.from_numpy(drawn_face()).permute(2, 0, 1)
+    return 0.7 * face[None, :, None] + 0.3 * noise
 
 
 def random_audio(batch, seconds):
@@ -114,10 +120,11 @@ def case(request):
     spec = model.spec
     frames = random_frames(spec, 2, WINDOWS + spec.window_frames - 1)
     # A frame apart, and finer.
-    starts_s = 0.5 - min(0.0, spec.audio_from_s) + torch.arange(STARTS) / FPS
+    before_s = spec.audio_context_s - spec.audio_from_s
+    starts_s = 0.5 + max(0.0, before_s) + torch.arange(STARTS) / FPS
     starts_s[1::3] += 0.01
     starts_s[2::3] += 0.03
-    wav = random_audio(2, float(starts_s[-1]) + spec.audio_until_s + 0.5)
+    wav = random_audio(2, float(starts_s[-1]) + spec.audio_until_s + spec.audio_context_s + 0.5)
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.momentum = None  # Plain average over all batches.
@@ -163,10 +170,17 @@ def test_every_window_start_has_an_embedding(case):
 
 @torch.no_grad()
 def test_a_video_window_depends_on_its_own_frames_only(case):
-    length = case.model.spec.window_frames
     for k in (0, 1, WINDOWS // 2, WINDOWS - 1):
-        alone = case.model.encode_video(case.frames[:, :, k : k + length])
+        alone = encode_window(case.model, case.frames, k)
         assert_same(alone, tree_map(lambda video, k=k: video[:, k : k + 1], case.video), case.video)
+
+
+def encode_window(model, frames, k):
+    """Encode window k of a clip from its own frames, and those of its context."""
+    length, context = model.spec.window_frames, model.spec.context_frames
+    low = max(0, k - context)
+    video = model.encode_video(frames[:, :, low : k + length + context])
+    return tree_map(lambda tensor: tensor[:, k - low : k - low + 1], video)
 
 
 @torch.no_grad()
@@ -177,7 +191,7 @@ def test_a_clip_longer_than_a_block_is_encoded_window_by_window(case):
     assert all(video.shape[:2] == (1, LONG) for video in parts(embeddings))
     # Both sides of block boundaries at 16, 32 and 64.
     for k in (0, 15, 16, 31, 32, 63, 64, LONG - 1):
-        alone = case.model.encode_video(frames[:, :, k : k + length])
+        alone = encode_window(case.model, frames, k)
         assert_same(alone, tree_map(lambda video, k=k: video[:, k : k + 1], embeddings), embeddings)
 
 
@@ -186,8 +200,9 @@ def test_an_audio_window_depends_on_its_own_samples_only(case):
     spec = case.model.spec
     index = 6  # One that starts on a frame.
     start_s = float(case.starts_s[index])
-    low = round((start_s + spec.audio_from_s) * SAMPLE_RATE)
-    high = low + round((spec.audio_until_s - spec.audio_from_s) * SAMPLE_RATE)
+    low = round((start_s + spec.audio_from_s - spec.audio_context_s) * SAMPLE_RATE)
+    length_s = spec.audio_until_s - spec.audio_from_s + 2 * spec.audio_context_s
+    high = low + round(length_s * SAMPLE_RATE)
     # Other audio, and louder: clip-wide statistics must not matter either.
     other = 10 * case.wav.flip(1)
     outside, inside = other.clone(), case.wav.clone()
@@ -222,7 +237,7 @@ def test_audio_embeddings_do_not_depend_on_where_the_waveform_starts(case, cut):
     hop_s = HOP_S.get(case.name, 1 / SAMPLE_RATE)
     if not math.isclose(cut / SAMPLE_RATE / hop_s, round(cut / SAMPLE_RATE / hop_s)):
         pytest.skip("starts are rounded to a hop")
-    starts_s = torch.tensor([0.5, 0.731]) + 7040 / SAMPLE_RATE
+    starts_s = torch.tensor([0.5, 0.731]) + 7040 / SAMPLE_RATE + case.model.spec.audio_context_s
     cut_s = cut / SAMPLE_RATE
     later = case.model.encode_audio(case.wav[:, cut:], starts_s - cut_s)
     assert_same(later, case.model.encode_audio(case.wav, starts_s), case.audio)
@@ -291,11 +306,11 @@ def test_compare_broadcasts_and_equals_pairwise_scores(case):
 
 def test_the_spec_is_consistent(case):
     spec = case.model.spec
-    assert spec.crop in ("mouth", "face", "head")
+    assert spec.crop in ("mouth", "face", "head", "mesh")
     assert (spec.fps, spec.sample_rate) == (FPS, SAMPLE_RATE)
     assert spec.window_frames >= 1 and spec.audio_from_s < spec.audio_until_s
     assert FRAME_MS % spec.step_ms == 0
-    assert spec.out_of_range_s >= 0
+    assert spec.out_of_range_s >= 0 and spec.context_frames >= 0 and spec.audio_context_s >= 0
     assert not spec.lower_half or spec.width == 2 * spec.height
 
 
@@ -329,8 +344,7 @@ def test_a_crop_of_another_size_is_refused_with_the_size(case, more):
 @torch.no_grad()
 def test_float64_is_kept_and_agrees_with_float32(case):
     model = copy.deepcopy(case.model).double()
-    frames = case.frames[:1, :, : case.model.spec.window_frames].double()
-    video = model.encode_video(frames)
+    video = encode_window(model, case.frames[:1].double(), 0)
     audio = model.encode_audio(case.wav[:1].double(), case.starts_s[:1])
     scores = model.compare(video, audio)
     assert all(embeddings.dtype == torch.float64 for embeddings in (*parts(video), *parts(audio)))

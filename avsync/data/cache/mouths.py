@@ -87,7 +87,7 @@ def _find_mouths(mesh: FaceMesh, path: str, size: int) -> tuple[np.ndarray, np.n
     present = torch.cat(presence) >= MIN_PRESENCE
     if not present.any():
         raise ValueError(f"{path} holds no face that the mesh network finds")
-    filled, _ = fill_gaps(torch.cat(points), present)
+    filled = fill_gaps(torch.cat(points)[None], present[None])[0][0]
     landmarks = to_face_frame(filled)[:, list(MOUTH_POINTS)]
     mouths = []
     for start in range(0, len(crops), BLOCK):

@@ -12,6 +12,9 @@ from .dense_sync import TimmDenseSyncConfig as TimmDenseSyncConfig
 from .dense_sync import UnpaddedVisualEncoder as UnpaddedVisualEncoder
 from .dense_sync import build_dense_sync as build_dense_sync
 from .dense_sync import build_timm_dense_sync as build_timm_dense_sync
+from .face_sync import FaceSync as FaceSync
+from .face_sync import FaceSyncConfig as FaceSyncConfig
+from .face_sync import build_face_sync as build_face_sync
 from .lip_expert import LipExpert as LipExpert
 from .lip_expert import LipExpertConfig as LipExpertConfig
 from .lip_expert import build_lip_expert as build_lip_expert

@@ -103,18 +103,27 @@ class FaceSync(nn.Module):
         There is one embedding for each window start. It is zero, so that the window scores equally
         at all offsets, where the mesh network finds no face for over 3 frames.
         """
+        if frames.ndim != 5 or frames.shape[1] != 3 or frames.shape[3:] != (CROP_SIZE, CROP_SIZE):
+            self._refuse(frames)
+        if frames.shape[2] < self.spec.window_frames:
+            self._refuse(frames)
         clips = len(frames)
         mesh = self.mesh.on(frames.device)
         found = mesh(rearrange(frames, "b c t h w -> (b t) c h w").float())
         points = rearrange(found.points, "(b t) n xyz -> b t n xyz", b=clips)
         present = rearrange(found.presence >= MIN_PRESENCE, "(b t) -> b t", b=clips)
-        filled = [fill_gaps(*clip) for clip in zip(points, present, strict=True)]
-        points, present = (torch.stack(part) for part in zip(*filled, strict=True))
+        points, present = fill_gaps(points, present)
         mouths = cut_mouths(frames, points, self.pixels.crop_size)
         motion = mouth_motion(points, self.mean_frames).to(frames)
         tokens = self.encode_mouths(motion, mouths)
         known = present.unfold(1, self.spec.window_frames, 1).all(-1)
         return tokens * known[..., None]
+
+    def _refuse(self, frames: Tensor) -> None:
+        least, size = self.spec.window_frames, CROP_SIZE
+        raise ValueError(
+            f"frames must be (B, 3, T >= {least}, {size}, {size}), got {tuple(frames.shape)}"
+        )
 
     def encode_mouths(self, motion: Tensor, mouths: Tensor) -> Tensor:
         """Map landmark motion `(B, T, 62, 3)` and grey mouths `(B, T, 48, 48)` to embeddings."""
@@ -135,7 +144,7 @@ class FaceSync(nn.Module):
         Args:
             wav: waveforms `(B, N)` at 16 kHz; up to `spec.audio_context_s` before and after the
                 windows' audio is used, and taken for silence where it is missing.
-            starts_s: window starts `(S,)` in seconds; rounded to 20 ms from the first.
+            starts_s: window starts `(S,)` in seconds; rounded to a sample.
 
         Returns:
             Unit embeddings `(B, S, D)`.
@@ -143,24 +152,39 @@ class FaceSync(nn.Module):
         Raises:
             ValueError: a window reaches outside the waveform.
         """
-        spec, whisper = self.spec, self.whisper.on(wav.device)
-        low_s, high_s = float(starts_s.min()), float(starts_s.max())
-        length_s, slack_s = wav.shape[1] / SAMPLE_RATE, 0.5 / SAMPLE_RATE
-        if low_s + spec.audio_from_s < -slack_s or high_s + spec.audio_until_s > length_s + slack_s:
+        spec, length_s = self.spec, wav.shape[1] / SAMPLE_RATE
+        slack_s = 0.5 / SAMPLE_RATE
+        begins_s, ends_s = starts_s + spec.audio_from_s, starts_s + spec.audio_until_s
+        inside = (begins_s >= -slack_s) & (ends_s <= length_s + slack_s)
+        if not len(starts_s) or not inside.all():
+            found = f"{starts_s.min():.3f} to {starts_s.max():.3f}" if len(starts_s) else "none"
             raise ValueError(
                 "starts_s must leave each window's audio, "
                 f"{spec.audio_from_s:+.3f} to {spec.audio_until_s:+.3f} s around its start, "
-                f"inside wav of {length_s:.3f} s, got {low_s:.3f} to {high_s:.3f}"
+                f"inside wav of {length_s:.3f} s, got {found}"
             )
-        hop, margin = whisper.hop_samples, whisper.margin_samples
-        columns = ((starts_s - low_s) * SAMPLE_RATE / hop).round().long().to(wav.device)
-        count = int(columns.max()) + self.speech.receptive_tokens
-        begin = round((low_s + self.first_token_s) * SAMPLE_RATE) - margin
-        end = begin + 2 * margin + (count - 1) * hop
-        used = F.pad(wav, (max(-begin, 0), max(end - wav.shape[1], 0)))
-        begin = max(begin, 0)
-        tokens = whisper(used[:, begin : begin + 2 * margin + (count - 1) * hop].float())
-        return self.encode_speech(tokens.to(self.match.weight.dtype))[:, columns]
+        positions = ((starts_s + self.first_token_s) * SAMPLE_RATE).round().long()
+        # Windows whose starts differ by whole tokens share them.
+        phases = positions % LocalWhisperEncoder.hop_samples
+        embeddings = wav.new_zeros(
+            len(wav), len(starts_s), self.match.out_features, dtype=self.match.weight.dtype
+        )
+        for phase in phases.unique():
+            chosen = (phases == phase).nonzero()[:, 0]
+            embeddings[:, chosen] = self._encode_steps(wav, positions[chosen])
+        return embeddings
+
+    def _encode_steps(self, wav: Tensor, positions: Tensor) -> Tensor:
+        """Encode windows whose first tokens are centred on samples `(S,)`, whole tokens apart."""
+        whisper = self.whisper.on(wav.device)
+        hop, margin, first = whisper.hop_samples, whisper.margin_samples, int(positions.min())
+        columns = (positions - first) // hop
+        begin = first - margin
+        end = first + margin + (int(columns.max()) + self.speech.receptive_tokens - 1) * hop
+        read = wav[:, max(begin, 0) : end]
+        padded = F.pad(read, (max(-begin, 0), max(end - wav.shape[1], 0)))
+        tokens = whisper(padded.float()).to(self.match.weight.dtype)
+        return self.encode_speech(tokens)[:, columns.to(wav.device)]
 
     def encode_speech(self, tokens: Tensor) -> Tensor:
         """Map Whisper's tokens `(B, L, 384)` to unit embeddings `(B, L - 10, D)`."""
@@ -168,7 +192,7 @@ class FaceSync(nn.Module):
 
     def compare(self, video: Tensor, audio: Tensor) -> Tensor:
         """Map embeddings `(..., D)` whose leading axes broadcast to scores `(...)`."""
-        return (video * audio).sum(-1)
+        return (video * audio).sum(-1, dtype=torch.promote_types(video.dtype, torch.float32))
 
 
 class FrozenNetwork:
@@ -183,7 +207,7 @@ class FrozenNetwork:
     def on(self, device: torch.device) -> Any:
         """Return the network on a device."""
         if self._network is None:
-            self._network = self._load()
+            self._network = self._load().requires_grad_(False)
         if self._device != device:
             self._network, self._device = self._network.to(device), device
         return self._network

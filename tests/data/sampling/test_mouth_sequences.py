@@ -68,7 +68,9 @@ def test_audio_is_interpolated_as_if_the_whole_clip_were_read(store, max_speed):
     wav = np.asarray(store[0].wav_16k)
     for start in (0.0, 2.37, 9.99, 10.0):
         for speed in (1 / max_speed, 1.0, (1 + max_speed) / 2):
-            at = start * SAMPLES_PER_FRAME + speed * (np.arange(clips.segments.samples) - clips.segments.margin)
+            at = start * SAMPLES_PER_FRAME + speed * (
+                np.arange(clips.segments.samples) - clips.segments.margin
+            )
             whole = np.interp(at, np.arange(len(wav)), wav, left=0, right=0).astype(np.float32)
             np.testing.assert_array_equal(clips.segments._audio(0, start, speed), whole)
 
@@ -88,7 +90,10 @@ def test_a_clip_that_is_shifted_has_its_audio_with_its_frames(store, lead_ms):
     loudness = wav[whole.segments.margin + SAMPLES_PER_FRAME // 2 :: SAMPLES_PER_FRAME][:frames]
     np.testing.assert_allclose(loudness, mouth[:, 1, 1, 0] / 200, atol=0.01)
     np.testing.assert_allclose(grey[:, 1, 1], mouth[:, 1, 1, 0] / 255, atol=1e-6)
-    assert not wav[: whole.segments.margin].any() and not wav[whole.segments.margin + frames * 640 :].any()
+    assert (
+        not wav[: whole.segments.margin].any()
+        and not wav[whole.segments.margin + frames * 640 :].any()
+    )
 
 
 def test_a_clip_cannot_be_shifted_by_more_than_its_length(store):

@@ -1,0 +1,57 @@
+"""Training step of face_sync: InfoNCE over the shifts of a clip, on what frozen networks see."""
+
+import torch
+from torch import Tensor, nn
+
+from avsync.encoders.pretrained.whisper import LocalWhisperEncoder
+from avsync.faces.face_frame import running_mean
+from avsync.losses.shift_info_nce import ShiftInfoNceLoss
+from avsync.tasks.sync.face_sync import FaceSync
+from avsync.timing import SAMPLES_PER_FRAME, exact_div
+
+# Noise of speech tokens in units of each channel's standard deviation: other voices and rooms.
+TOKEN_NOISE = 0.15
+# Standard deviation of the target over tokens of 20 ms.
+SPREAD_STEPS = 0.7
+
+
+class FaceSyncStep(nn.Module):
+    """A face_sync model with its loss: a training step's forward pass.
+
+    Args:
+        model: the model.
+        first_step: speech token that the first window's middle frame belongs to.
+        stream_dropout: share of the clips whose landmarks are left out, and of those whose mouths
+            are, so that either can do alone.
+    """
+
+    def __init__(self, model: FaceSync, first_step: int, stream_dropout: float = 0.15) -> None:
+        super().__init__()
+        self.model, self.stream_dropout = model, stream_dropout
+        self.first_step = first_step - model.speech.receptive_tokens // 2
+        steps = exact_div(SAMPLES_PER_FRAME, LocalWhisperEncoder.hop_samples)
+        self.criterion = ShiftInfoNceLoss(steps, SPREAD_STEPS)
+
+    def forward(self, landmarks: Tensor, mouths: Tensor, wav: Tensor) -> Tensor:
+        """Map landmarks `(B, T, 62, 3)`, mouths `(B, T, 48, 48)` and audio `(B, N)` to the loss."""
+        model = self.model
+        motion = landmarks - running_mean(landmarks, model.mean_frames)
+        video = self.encode_mouths(motion, mouths)
+        with torch.no_grad():
+            tokens = model.whisper.on(wav.device)(wav)
+            if self.training:
+                spread = tokens.std((0, 1))
+                tokens = tokens + TOKEN_NOISE * spread * torch.randn_like(tokens)
+        audio = model.encode_speech(tokens)
+        loss: Tensor = self.criterion(video, audio, self.first_step)
+        return loss
+
+    def encode_mouths(self, motion: Tensor, mouths: Tensor) -> Tensor:
+        """Map motion and mouths to embeddings, each left out of some clips in training."""
+        model = self.model
+        landmarks, pixels = model.landmarks(motion), model.pixels(mouths)
+        if self.training and self.stream_dropout:
+            drawn = torch.rand(len(motion), 1, 1, device=motion.device)
+            landmarks = landmarks * (drawn > self.stream_dropout)
+            pixels = pixels * (drawn < 1 - self.stream_dropout)
+        return model.weigh(landmarks, pixels)

@@ -29,7 +29,7 @@ def prepare(
     output: Output,
     layout: Literal["folder", "lrs2", "acappella"] = "folder",
     lists: Lists = (),
-    crops: tuple[Literal["head"], ...] = (),
+    crops: tuple[Literal["head", "mesh"], ...] = (),
     detector: Detector = "best",
     workers: int = 1,
     min_face_px: float = 32.0,
@@ -45,7 +45,8 @@ def prepare(
         layout: a folder of videos, or a corpus as it is distributed, whose lists name the videos
             and give the store its splits.json.
         lists: lists of that corpus, files or names in the folder; by default all that are found.
-        crops: crops besides face and mouth: head, 224 x 224 pixels, for syncnet; 226 MB a minute.
+        crops: crops besides face and mouth: head, 224 x 224 pixels, for syncnet; 226 MB a minute;
+            mesh, 256 x 256 pixels, for face_sync; 295 MB a minute.
         detector: the face detector; `best` is YuNet.
         workers: number of processes.
         min_face_px: narrower faces are rejected, in pixels of the source.

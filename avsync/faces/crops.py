@@ -1,5 +1,6 @@
 """Crop the region a model takes around a detected face: the face box, the mouth, or the head.
 
+The crops of the kind `mesh` are those of `mesh_regions`.
 Every crop depends on a detector's box and five points only, so any detector can be used.
 """
 
@@ -8,7 +9,7 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
-CropKind = Literal["face", "mouth", "head"]
+CropKind = Literal["face", "mouth", "head", "mesh"]
 
 # Side of the mouth crop in units of the face's scale (see `mouth_square`): lips, cheeks and chin,
 # without the eyes.

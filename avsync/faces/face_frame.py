@@ -136,5 +136,6 @@ def fill_gaps(points: Tensor, present: Tensor, longest: int = 3) -> tuple[Tensor
     share = ((frames - low) / (high - low).clamp_min(1)).clamp(0, 1)[..., None, None].to(points)
     clips = torch.arange(len(points), device=points.device)[:, None]
     filled = points[clips, low] * (1 - share) + points[clips, high] * share
-    # Frames that have a mesh keep it exactly.
-    return torch.where(present[..., None, None], points, filled), present | inside
+    # Frames that have a mesh keep it exactly, and so do all if none has.
+    given = present | ~present.any(1, keepdim=True)
+    return torch.where(given[..., None, None], points, filled), present | inside

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from avsync.encoders.pretrained.face_mesh import CROP_SIZE
-
+# Side of the network's crops in pixels. Importing it from the network would load torch, which
+# processes that only cut crops do without.
+CROP_SIZE = 256
 # Side of the region in units of the longer side of the box around the mesh.
 MESH_SCALE = 1.5
 # Outer corners of the eyes in the mesh, the viewer's left one first; their line is the roll.

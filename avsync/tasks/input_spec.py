@@ -16,8 +16,9 @@ class ClipSpec:
     """Input of a sync task, declared so that one engine can feed every task.
 
     Args:
-        crop: `mouth` (centred on the mouth, upright), `face` (the S3FD-like face box) or `head`
-            (that box with a margin, as the SyncNet pipeline cuts it).
+        crop: `mouth` (centred on the mouth, upright), `face` (the S3FD-like face box), `head`
+            (that box with a margin, as the SyncNet pipeline cuts it) or `mesh` (the upright square
+            of 256 pixels that the face mesh network takes).
         height: of the crop given to `encode_video`, pixels.
         width: of that crop, pixels.
         window_frames: video frames of a window; window k starts at frame k.

@@ -115,6 +115,14 @@ def test_head_crops_are_stored_if_requested(lrs2):
     assert abs(clip.head[3, :20, :20].astype(int) - 110).max() < 3
 
 
+def test_the_command_takes_further_crops(lrs2, capsys):
+    line = ["prepare", str(lrs2), "-o", str(lrs2 / "store"), "--layout", "lrs2"]
+    assert main([*line, "--crops", "mesh", "head", "--detector", "haar"]) == 0
+    # The same rules from Python: nothing is left to do.
+    again = prepare(lrs2, lrs2 / "store", layout="lrs2", detector="haar", crops=("head", "mesh"))
+    assert (again.files, again.skipped) == (0, 3)
+
+
 def test_the_command_takes_layout_and_lists(lrs2, capsys):
     line = ["prepare", str(lrs2), "-o", str(lrs2 / "store"), "--layout", "lrs2"]
     assert main([*line, "--list", "test.txt", "pretrain.txt", "--detector", "haar"]) == 0
@@ -127,7 +135,7 @@ def test_the_command_takes_layout_and_lists(lrs2, capsys):
 
 
 def test_wrong_layouts_and_crops_are_named(lrs2):
-    with pytest.raises(ValueError, match="crops must be head, got heads"):
+    with pytest.raises(ValueError, match="crops must be head, mesh, got heads"):
         run(lrs2, "lrs2", crops=("heads",))
     with pytest.raises(ValueError, match="layout must be one of folder, lrs2, acappella"):
         run(lrs2, "lrs3")

@@ -10,7 +10,7 @@ import copy
 import math
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import pytest
 import torch
@@ -18,6 +18,7 @@ from golden.face_mesh import drawn_face
 
 import avsync
 from avsync import weights
+from avsync.faces.crops import CropKind
 from avsync.timing import FPS, FRAME_MS, SAMPLE_RATE
 
 pytestmark = pytest.mark.arithmetic
@@ -306,7 +307,7 @@ def test_compare_broadcasts_and_equals_pairwise_scores(case):
 
 def test_the_spec_is_consistent(case):
     spec = case.model.spec
-    assert spec.crop in ("mouth", "face", "head", "mesh")
+    assert spec.crop in get_args(CropKind)
     assert (spec.fps, spec.sample_rate) == (FPS, SAMPLE_RATE)
     assert spec.window_frames >= 1 and spec.audio_from_s < spec.audio_until_s
     assert FRAME_MS % spec.step_ms == 0

@@ -5,6 +5,7 @@ import numpy as np
 
 from avsync.data.store.reader import PreparedClip
 from avsync.faces.crops import cut_face, cut_head, cut_mouth
+from avsync.faces.mesh_regions import cut_region, region_from_points
 from avsync.faces.tracking import TrackedFace
 from avsync.tasks.input_spec import ClipSpec
 from avsync.tasks.separation.input_spec import SeparationSpec
@@ -23,7 +24,8 @@ def crops_for(spec: CropSpec, clip: PreparedClip) -> np.ndarray:
     """
     if spec.crop is None:
         raise ValueError("spec must name a crop: this task looks at no frame")
-    stored = {"mouth": clip.mouth, "face": clip.face, "head": clip.head}[spec.crop]
+    kinds = {"mouth": clip.mouth, "face": clip.face, "head": clip.head, "mesh": clip.mesh}
+    stored = kinds[spec.crop]
     if stored is None:
         raise ValueError(
             f"clip {clip.id} has no {spec.crop} crops, which this model looks at: "
@@ -50,5 +52,8 @@ def cut_crop(spec: CropSpec, image: np.ndarray, face: TrackedFace) -> np.ndarray
         return cut_mouth(image, face.points, size)
     if spec.crop == "head":
         return cut_head(image, face.box, size)
+    if spec.crop == "mesh":
+        mesh = cut_region(image, region_from_points(face.points))
+        return fit_crops(spec, mesh[None])[0]
     crop = cut_face(image, face.box, size)
     return crop[size // 2 :] if spec.lower_half else crop

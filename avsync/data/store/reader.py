@@ -9,7 +9,7 @@ STORE/clips/SOURCE/TRACK/*.npy    the arrays of a clip
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from avsync.timing import FPS, SAMPLES_PER_FRAME
 
 CROP_SIZE = 96
 HEAD_SIZE = 224
+MESH_SIZE = 256
 CLIPS_TABLE = "clips.jsonl"
 REJECTED_TABLE = "rejected.csv"
 CLIPS_FOLDER = "clips"
@@ -33,9 +34,11 @@ ARRAYS: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
     "wav_16k": ((), np.float32),
     "wav": ((), np.float32),
     "head": ((HEAD_SIZE, HEAD_SIZE, 3), np.uint8),
+    "mesh": ((MESH_SIZE, MESH_SIZE, 3), np.uint8),
 }
+OptionalCrop = Literal["head", "mesh"]
 # Arrays that a store holds only if they were requested when it was made.
-OPTIONAL = ("head",)
+OPTIONAL: tuple[OptionalCrop, ...] = ("head", "mesh")
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
@@ -46,7 +49,8 @@ class PreparedClip(NamedTuple):
     2)` are in pixels of the upright source. `wav_16k` `(T * 640,)` and `wav`, at `sample_rate`, are
     mono float32 and start with the first frame, which is `start_s` seconds after the source's first
     frame. `source` is the file, `speaker` its folder. `head`, crops `(T, 224, 224, 3)` as SyncNet
-    takes them, is None in stores made without them.
+    takes them, and `mesh`, crops `(T, 256, 256, 3)` as the face mesh network takes them, are None
+    in stores made without them.
     """
 
     id: str
@@ -62,6 +66,7 @@ class PreparedClip(NamedTuple):
     wav_16k: np.ndarray
     wav: np.ndarray
     head: np.ndarray | None = None
+    mesh: np.ndarray | None = None
 
     @property
     def times_s(self) -> np.ndarray:

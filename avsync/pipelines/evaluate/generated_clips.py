@@ -71,7 +71,7 @@ def generated_face_crops(clip: PreparedClip, generated: Tensor, spec: CropSpec) 
         Crops `(T, H, W, 3)` uint8.
 
     Raises:
-        ValueError: the model takes head crops, which a generated face does not fill.
+        ValueError: the model takes head or mesh crops, which a generated face does not fill.
     """
     if spec.crop == "face":
         return fit_crops(spec, _to_uint8(generated.movedim(1, -1)))

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from avsync.data.corpora.listing import TimeRange
-from avsync.data.store.reader import CROP_SIZE, HEAD_SIZE, clip_id, samples_in
+from avsync.data.store.reader import CROP_SIZE, HEAD_SIZE, OptionalCrop, clip_id, samples_in
 from avsync.data.store.records import ClipInfo, Rejection, SourceRecord
 from avsync.data.store.writer import GrowingArray, SourceWriter
 from avsync.faces.crops import cut_face, cut_head, cut_mouth
 from avsync.faces.detector import FaceDetector
+from avsync.faces.mesh_regions import cut_region, region_from_points
 from avsync.faces.tracking import TrackedFace, follow_faces
 from avsync.media.audio_reader import read_audio
 from avsync.media.container import UnreadableMedia
@@ -29,12 +30,15 @@ NO_VALID_PART = ("no_valid_part", "the lists name no valid part of it")
 
 
 class PrepareRules(NamedTuple):
-    """Which faces become clips, the name of the detector, and whether head crops are stored."""
+    """Which faces become clips, the name of the detector, and which further crops are stored.
+
+    `crops` are in the order of `OPTIONAL`.
+    """
 
     detector: str
     min_face_px: float
     min_duration_s: float
-    head: bool = False
+    crops: tuple[OptionalCrop, ...] = ()
 
 
 def prepare_file(
@@ -100,17 +104,22 @@ class _TrackWriter:
         start: index of its first tick.
         writer: creates the arrays.
         scale: pixels of the source to one of the frames that are read.
-        head: store head crops too.
+        crops: crops to store besides face and mouth.
     """
 
     def __init__(
-        self, number: int, start: int, writer: SourceWriter, scale: float, head: bool
+        self,
+        number: int,
+        start: int,
+        writer: SourceWriter,
+        scale: float,
+        crops: Sequence[OptionalCrop],
     ) -> None:
         self.number, self.start, self.scale = number, start, scale
         self.frames = 0
         self.widths: list[float] = []
         self.scores: list[float] = []
-        names = ["face", "mouth", "boxes", "points", *(["head"] if head else [])]
+        names = ["face", "mouth", "boxes", "points", *crops]
         self.arrays: dict[str, GrowingArray] = {name: writer.array(number, name) for name in names}
 
     def add(self, image: np.ndarray, face: TrackedFace) -> None:
@@ -118,6 +127,9 @@ class _TrackWriter:
         self.arrays["mouth"].append(cut_mouth(image, face.points, CROP_SIZE)[None])
         if "head" in self.arrays:
             self.arrays["head"].append(cut_head(image, face.box, HEAD_SIZE)[None])
+        if "mesh" in self.arrays:
+            region = region_from_points(face.points)
+            self.arrays["mesh"].append(cut_region(image, region)[None])
         self.arrays["boxes"].append(self.scale * face.box[None])
         self.arrays["points"].append(self.scale * face.points[None])
         self.scores.append(face.score)
@@ -184,7 +196,7 @@ def _write_faces(
         for face in tick.faces if segment >= 0 else ():
             if (segment, face.track) not in tracks:
                 number = face.track if segments is None else len(tracks)
-                track = _TrackWriter(number, tick.index, writer, scale, rules.head)
+                track = _TrackWriter(number, tick.index, writer, scale, rules.crops)
                 tracks[segment, face.track] = track
             tracks[segment, face.track].add(tick.image, face)
     with_face = {segment for segment, _ in tracks}

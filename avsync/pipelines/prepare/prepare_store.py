@@ -8,11 +8,11 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import cv2
 
-from avsync.data.store.reader import CLIPS_TABLE, OPTIONAL
+from avsync.data.store.reader import CLIPS_TABLE, OPTIONAL, OptionalCrop
 from avsync.data.store.records import Rejection, SourceRecord
 from avsync.data.store.splits import update_splits
 from avsync.data.store.writer import (
@@ -67,7 +67,7 @@ def prepare(
     *,
     layout: Layout = "folder",
     lists: Sequence[str | Path] = (),
-    crops: Sequence[Literal["head"]] = (),
+    crops: Sequence[OptionalCrop] = (),
     detector: str | FaceDetector | None = None,
     workers: int = 1,
     min_face_px: float = 32,
@@ -86,7 +86,8 @@ def prepare(
             distributed, whose lists define which videos are used; the store then gets a
             `splits.json`.
         lists: lists of that corpus, files or names in the folder; without any, all that exist.
-        crops: further crops: `head`, 224 x 224 pixels as SyncNet takes them, 226 MB a minute.
+        crops: further crops: `head`, 224 x 224 pixels as SyncNet takes them, 226 MB a minute;
+            `mesh`, 256 x 256 pixels as the face mesh network takes them, 295 MB a minute.
         detector: the face detector, by name, or None for YuNet; an object needs one
             worker.
         workers: processes.
@@ -109,7 +110,8 @@ def prepare(
         raise ValueError(f"crops must be {', '.join(OPTIONAL)}, got {', '.join(sorted(unknown))}")
     check_store_folder(store)
     found = find_detector(detector) if detector is None or isinstance(detector, str) else detector
-    rules = PrepareRules(found.name, float(min_face_px), float(min_duration_s), "head" in crops)
+    further = tuple(kind for kind in OPTIONAL if kind in crops)
+    rules = PrepareRules(found.name, float(min_face_px), float(min_duration_s), further)
     sources, splits = plan_sources(folder, layout, lists, rules)
     with locked(store / CLIPS_TABLE):
         remove_unfinished(store)

@@ -77,8 +77,12 @@ def _found(path: Path, folder: Path, rules: PrepareRules) -> VideoSource:
 def _key(
     path: Path, name: str, rules: PrepareRules, segments: tuple[TimeRange, ...] | None = None
 ) -> str:
-    # This text must not change: stores on disk would be prepared again.
-    options = ", ".join(f"{option}={value!r}" for option, value in rules._asdict().items())
+    # This text must not change: stores on disk would be prepared again. It names head crops always,
+    # the kinds that came after them only where they are stored.
+    named = rules._asdict()
+    crops = named.pop("crops")
+    named |= {"head": "head" in crops} | dict.fromkeys(crops, True)
+    options = ", ".join(f"{option}={value!r}" for option, value in named.items())
     facts = [name, *_state(path), f"Rules({options})", GEOMETRY]
     facts += [] if segments is None else [repr(segments)]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(name).stem)[:40]

@@ -32,7 +32,7 @@ class SyncNetConfig:
         dim: width of the embeddings.
         size: height and width of the crops, pixels.
         crop: kind of crop; every store of prepared clips has `face`, those made with
-            `--crops head` have `head`.
+            `--crops head mesh` have `head` and `mesh`.
     """
 
     lip_channels: tuple[int, int, int] = (96, 256, 512)

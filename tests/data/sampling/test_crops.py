@@ -4,16 +4,17 @@ import pytest
 from avsync.data.sampling.crops import crops_for, cut_crop
 from avsync.data.store.reader import PreparedClip
 from avsync.faces.crops import cut_face, cut_mouth
+from avsync.faces.mesh_regions import cut_region, region_from_points
 from avsync.faces.tracking import TrackedFace
 from avsync.tasks.input_spec import ClipSpec
 
 
-def clip(head=None):
+def clip(head=None, mesh=None):
     face = np.zeros((3, 96, 96, 3), np.uint8)
     face[:, 48:] = 200
     none = np.zeros(3)
     return PreparedClip("a.0", "f/a.mp4", "f", 0, 0.0, 16000, face, face + 1, none, none, none,
-                        none, head)  # fmt: skip
+                        none, head, mesh)  # fmt: skip
 
 
 def spec(crop, height, width, lower_half=False):
@@ -37,10 +38,13 @@ def test_crops_of_the_right_size_are_not_copied():
     assert np.shares_memory(crops_for(spec("face", 96, 96), one), one.face)
 
 
-def test_for_a_store_without_heads_the_command_is_named():
-    assert crops_for(spec("head", 224, 224), clip(np.zeros((3, 224, 224, 3)))).shape[1] == 224
-    with pytest.raises(ValueError, match=r"clip a\.0 has no head crops.* prepare --crops head"):
-        crops_for(spec("head", 224, 224), clip())
+@pytest.mark.parametrize(("kind", "size"), [("head", 224), ("mesh", 256)])
+def test_for_a_store_without_further_crops_the_command_is_named(kind, size):
+    stored = np.zeros((3, size, size, 3))
+    assert crops_for(spec(kind, size, size), clip(**{kind: stored})) is stored
+    missing = rf"clip a\.0 has no {kind} crops.* prepare --crops {kind}"
+    with pytest.raises(ValueError, match=missing):
+        crops_for(spec(kind, size, size), clip())
 
 
 def test_a_crop_of_an_image_equals_one_of_a_clip():
@@ -56,3 +60,9 @@ def test_a_crop_of_an_image_equals_one_of_a_clip():
         cut_crop(spec("mouth", 56, 56), image, face), cut_mouth(image, points, 56)
     )
     assert cut_crop(spec("head", 224, 224), image, face).shape == (224, 224, 3)
+    region = cut_region(image, region_from_points(points))
+    np.testing.assert_array_equal(cut_crop(spec("mesh", 256, 256), image, face), region)
+    # Another size than the network's is the same region resized.
+    halves = region.reshape(128, 2, 128, 2, 3).mean((1, 3))
+    small = cut_crop(spec("mesh", 128, 128), image, face)
+    np.testing.assert_allclose(small, halves, atol=0.51)

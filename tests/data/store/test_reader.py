@@ -294,10 +294,14 @@ def test_samples_of_rates_that_do_not_divide_are_rounded_down():
     assert samples_in(1, 22050 + 1) == 882
 
 
-def test_head_crops_are_read_from_stores_that_have_them(folder):
-    assert Store(folder)["a.0"].head is None
-    damage(folder, "head", np.zeros((FRAMES, 224, 224, 3), np.uint8))
-    assert Store(folder)["a.0"].head.shape == (FRAMES, 224, 224, 3)
-    damage(folder, "head", np.zeros((FRAMES - 1, 224, 224, 3), np.uint8))
-    with pytest.raises(RuntimeError, match=r"clip a\.0 is damaged: head must have 30 items"):
+@pytest.mark.parametrize(("kind", "size"), [("head", 224), ("mesh", 256)])
+def test_further_crops_are_read_from_stores_that_have_them(folder, kind, size):
+    assert getattr(Store(folder)["a.0"], kind) is None
+    damage(folder, kind, np.zeros((FRAMES, size, size, 3), np.uint8))
+    assert getattr(Store(folder)["a.0"], kind).shape == (FRAMES, size, size, 3)
+    damage(folder, kind, np.zeros((FRAMES - 1, size, size, 3), np.uint8))
+    with pytest.raises(RuntimeError, match=rf"clip a\.0 is damaged: {kind} must have 30 items"):
+        Store(folder)["a.0"]
+    damage(folder, kind, np.zeros((FRAMES, size - 1, size, 3), np.uint8))
+    with pytest.raises(RuntimeError, match=rf"{kind}\.npy must be \(T, {size}, {size}, 3\) uint8"):
         Store(folder)["a.0"]

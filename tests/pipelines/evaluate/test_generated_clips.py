@@ -10,7 +10,7 @@ from avsync.tasks.input_spec import ClipSpec
 from avsync.tasks.registry import create_model
 from avsync.tasks.talking.generator import FACE_SPEC, generate_frames
 
-MOUTH, HEAD = (ClipSpec(crop, 96, 96, 5, 0.0, 0.2) for crop in ("mouth", "head"))
+MOUTH = ClipSpec("mouth", 96, 96, 5, 0.0, 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,8 @@ def test_the_mouth_shows_the_generated_face_in_colour(store):
     assert not np.array_equal(mouths[:, 40], clip.mouth[:, 40])
 
 
-def test_a_model_of_head_crops_is_referred_to_videos(store):
+@pytest.mark.parametrize("kind", ["head", "mesh"])
+def test_a_model_of_crops_beyond_the_face_is_referred_to_videos(store, kind):
     generated = torch.zeros(40, 3, 96, 96)
-    with pytest.raises(ValueError, match=r"no head crops.*name them with --made"):
-        generated_face_crops(store[0], generated, HEAD)
+    with pytest.raises(ValueError, match=rf"no {kind} crops.*name them with --made"):
+        generated_face_crops(store[0], generated, ClipSpec(kind, 96, 96, 5, 0.0, 0.2))

@@ -14,7 +14,9 @@ from pipelines.red_detector import RedDetector
 from avsync.data.store.reader import Store
 from avsync.data.store.writer import StoreWriteError
 from avsync.faces.crops import Face
+from avsync.faces.mesh_regions import cut_region, region_from_points
 from avsync.locks import InUseError
+from avsync.media.video_reader import read_frames
 from avsync.pipelines.prepare.prepare_file import MAX_SIDE, PrepareRules
 from avsync.pipelines.prepare.prepare_store import PrepareSummary, _in_processes, prepare
 from avsync.pipelines.prepare.sources import VideoSource, plan_sources
@@ -93,6 +95,32 @@ def test_with_other_rules_everything_is_prepared_again(videos, tmp_path):
     assert summary[:4] == (2, 0, 0, 2)
     assert set(rejections(tmp_path / "store").values()) == {"face_too_small"}
     assert not tree(tmp_path / "store")
+
+
+def test_mesh_crops_are_those_of_the_face_mesh_network(videos, tmp_path):
+    prepare(videos, tmp_path / "store", detector=RedDetector(), crops=("mesh",))
+    clip = Store(tmp_path / "store")[0]
+    frames = [frame.image for frame in read_frames(videos / "one.mp4")]
+    assert clip.head is None and len(clip.mesh) == len(clip.face) == len(frames)
+    for crop, image, points in zip(clip.mesh, frames, clip.points, strict=True):
+        expected = cut_region(image, region_from_points(points))
+        # The points in the store have single precision.
+        assert np.abs(crop - expected.astype(float)).max() <= 1
+
+
+def test_with_further_crops_everything_is_prepared_again(videos, tmp_path):
+    def run(*crops):
+        return prepare(videos, tmp_path / "store", detector=RedDetector(), crops=crops)[:3]
+
+    assert run() == (2, 0, 2)
+    assert run("mesh") == (2, 0, 2)
+    assert all(clip.mesh is not None and clip.head is None for clip in Store(tmp_path / "store"))
+    assert run("mesh") == (0, 2, 2)
+    assert run("mesh", "head") == (2, 0, 2)
+    assert run("head", "mesh", "head") == (0, 2, 2)
+    clips = list(Store(tmp_path / "store"))
+    assert all(clip.mesh is not None and clip.head is not None for clip in clips)
+    assert len(clips) == 2
 
 
 def test_a_stopped_run_is_resumed(videos, tmp_path):
@@ -256,11 +284,18 @@ def test_keys_of_sources_do_not_change_between_releases(videos):
     os.utime(videos / "one.mp4", ns=(1, 1))
     (videos / "one.mp4").write_bytes(b"x")
     os.utime(videos / "one.mp4", ns=(1, 1))
-    rules = PrepareRules("haar", 32.0, 1.0)
-    source = plan_sources(videos, "folder", (), rules).sources[0]
-    facts = "detector='haar', min_face_px=32.0, min_duration_s=1.0, head=False"
-    text = f"anna/one.mp4\n1\n1\nRules({facts})\n1"
-    assert source.key == f"one-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+    stored = {
+        (): "head=False",
+        ("head",): "head=True",
+        ("mesh",): "head=False, mesh=True",
+        ("head", "mesh"): "head=True, mesh=True",
+    }
+    for crops, named in stored.items():
+        rules = PrepareRules("haar", 32.0, 1.0, crops)
+        source = plan_sources(videos, "folder", (), rules).sources[0]
+        facts = f"detector='haar', min_face_px=32.0, min_duration_s=1.0, {named}"
+        text = f"anna/one.mp4\n1\n1\nRules({facts})\n1"
+        assert source.key == f"one-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
 def test_wrong_arguments_are_named(videos, tmp_path):
@@ -270,6 +305,8 @@ def test_wrong_arguments_are_named(videos, tmp_path):
         prepare(videos, tmp_path / "s", detector=RedDetector(), workers=2)
     with pytest.raises(ValueError, match="folder must be a folder with videos"):
         prepare(videos / "one.mp4", tmp_path / "s", detector="haar")
+    with pytest.raises(ValueError, match="crops must be head, mesh, got face"):
+        prepare(videos, tmp_path / "s", detector="haar", crops=("mesh", "face"))
 
 
 def test_the_summary_is_a_sentence():

@@ -12,9 +12,9 @@ import torch
 from einops import einsum
 from torch import Tensor
 
-# Corners of the eyes, bridge, tip and sides of the nose, and the forehead: numbers in the mesh of 478
-# points, and positions in the canonical face model, x to the viewer's right, y down and z away from
-# the viewer, from their mean, in units of the distance between the outer corners of the eyes.
+# Corners of the eyes, bridge, tip and sides of the nose, and the forehead: numbers in the mesh of
+# 478 points, and positions in the canonical face model, x to the viewer's right, y down and z away
+# from the viewer, from their mean, in units of the distance between the outer corners of the eyes.
 STABLE_POINTS = {
     33: (-0.5, -0.1082, 0.2431),
     133: (-0.2088, -0.0993, 0.1774),

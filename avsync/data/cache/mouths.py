@@ -27,7 +27,7 @@ class MouthCache:
     """Landmarks and mouths of clips in .npy files, named by a hash of the crops and the network.
 
     KEY.landmarks.npy holds the `MOUTH_POINTS` in the face's frame, `(T, 62, 3)` float16, and
-    KEY.mouths.npy grey mouths `(T, size, size)` uint8. Frames without a face repeat the nearest one.
+    KEY.mouths.npy grey mouths `(T, size, size)` uint8. Frames without a face repeat another.
 
     Args:
         folder: holds the files, each of which is written atomically.

@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from avsync.encoders.face_sync import LandmarkEncoder, MouthPixelEncoder, SpeechTokenEncoder
-from avsync.encoders.pretrained.face_mesh import CROP_SIZE, FaceMesh, load_face_mesh
+from avsync.encoders.pretrained.face_mesh import CROP_SIZE, load_face_mesh
 from avsync.encoders.pretrained.whisper import LocalWhisperEncoder, load_whisper_encoder
 from avsync.faces.face_frame import fill_gaps, mouth_motion
 from avsync.faces.mouth_patches import cut_mouths

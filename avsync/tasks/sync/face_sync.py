@@ -202,7 +202,8 @@ class FrozenNetwork:
     """
 
     def __init__(self, load: Callable[[], Any]) -> None:
-        self._load, self._network, self._device = load, None, torch.device("cpu")
+        self._load, self._device = load, torch.device("cpu")
+        self._network: Any = None
 
     def on(self, device: torch.device) -> Any:
         """Return the network on a device."""

@@ -1,0 +1,51 @@
+"""Mouths are cut upright, centred and at the scale of the face."""
+
+import math
+
+import cv2
+import numpy as np
+import torch
+from golden.face_mesh import drawn_face
+
+from avsync.encoders.pretrained.face_mesh import load_face_mesh
+from avsync.faces.mouth_patches import cut_mouths
+
+MOUTH = (128, 188)  # Of the drawn face.
+
+
+def cut(image: np.ndarray, size: int = 48) -> np.ndarray:
+    crop = torch.from_numpy(image).permute(2, 0, 1)
+    with torch.inference_mode():
+        found = load_face_mesh()(crop[None])
+        assert found.presence > 0.5
+        return cut_mouths(crop[None, :, None], found.points[None], size)[0, 0].numpy()
+
+
+def moved(image: np.ndarray, angle: float, scale: float, x: float, y: float) -> np.ndarray:
+    matrix = cv2.getRotationMatrix2D((128, 128), angle, scale) + [[0, 0, x], [0, 0, y]]
+    return cv2.warpAffine(image, matrix, (256, 256), borderMode=cv2.BORDER_REPLICATE)
+
+
+def test_the_mouth_is_in_the_middle_and_level():
+    patch = cut(drawn_face())
+    rows, columns = np.nonzero(patch < np.quantile(patch, 0.05))
+    # The dark line between the lips.
+    assert abs(columns.mean() - 23.5) < 1.5 and abs(rows.mean() - 23.5) < 3
+    slope = np.polyfit(columns, rows, 1)[0]
+    assert abs(math.degrees(math.atan(slope))) < 3
+
+
+def test_a_face_that_is_moved_turned_or_smaller_gives_the_same_mouth():
+    patch = cut(drawn_face())
+    for angle, scale, x, y in ((0, 1, 12, -9), (14, 1, 0, 0), (-9, 0.8, 5, 5)):
+        other = cut(moved(drawn_face(), angle, scale, x, y))
+        assert np.corrcoef(patch.ravel(), other.ravel())[0, 1] > 0.9
+
+
+def test_edges_are_repeated_and_the_range_is_kept():
+    frames = torch.full((1, 3, 2, 256, 256), 0.25, dtype=torch.float64)
+    points = torch.zeros(1, 2, 478, 3)
+    points[:, :, 263, 0] = 80.0
+    patches = cut_mouths(frames, points, 16)
+    assert patches.dtype == torch.float64
+    torch.testing.assert_close(patches, torch.full((1, 2, 16, 16), 0.25, dtype=torch.float64))

@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from golden.face_mesh import drawn_face
 
 from avsync.cli import main
 from avsync.data.store.reader import CROP_SIZE, Store
@@ -101,6 +102,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         arrays = {
             "face": crops,
             "mouth": crops,
+            "mesh": (level[:, None, None, None] * 255 * drawn_face()).astype(np.uint8),
             "boxes": np.zeros((STORED_FRAMES, 4)),
             "points": np.zeros((STORED_FRAMES, 5, 2)),
             "wav_16k": wav,

@@ -22,7 +22,8 @@ def cut(image: np.ndarray, size: int = 48) -> np.ndarray:
 
 
 def moved(image: np.ndarray, angle: float, scale: float, x: float, y: float) -> np.ndarray:
-    matrix = cv2.getRotationMatrix2D((128, 128), angle, scale) + [[0, 0, x], [0, 0, y]]
+    matrix = cv2.getRotationMatrix2D((128, 128), angle, scale)
+    matrix[:, 2] += (x, y)
     return cv2.warpAffine(image, matrix, (256, 256), borderMode=cv2.BORDER_REPLICATE)
 
 

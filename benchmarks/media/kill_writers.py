@@ -5,7 +5,8 @@
 Each command runs once undisturbed. Then it is started again and killed by SIGKILL: at a random
 time, or before a random one of the events in which it creates, renames or removes a file. After
 each kill the inputs must be unchanged, and files of an earlier run must be whole: the earlier ones
-or the new ones, of one run where they belong together. Started again, the command must finish with
+or the new ones, of one run where they belong together. Where a JSON file says what belongs together
+and it is gone, a replacement has openly begun: this is counted, not a violation. Started again, the command must finish with
 the same exit code and results as the undisturbed run, and leave no further files. All counts of
 violations must be 0.
 """
@@ -75,11 +76,13 @@ class Kill(NamedTuple):
         moment: when the process was killed.
         violations: their names, of `VIOLATIONS`.
         files: outputs that differ from the undisturbed run's, and further files.
+        begun: the kill came while files that belong together were being replaced.
     """
 
     moment: str
     violations: list[str]
     files: list[str]
+    begun: bool = False
 
 
 class Reference(NamedTuple):
@@ -141,7 +144,8 @@ def kill_once(
         moment += ", had ended"
     if hashes(inputs) != before:
         found.append("input changed")
-    found += _damage(command, output, reference.contents)
+    damage, begun = _damage(command, output, reference.contents)
+    found += damage
     again = finish(*start(command.run, inputs, output))
     if hashes(inputs) != before and "input changed" not in found:
         found.append("input changed")
@@ -150,26 +154,40 @@ def kill_once(
     after = read_folder(output)
     differing = [name for name, new in reference.contents.items() if after.get(name) != new]
     left = sorted(set(after) - set(reference.contents))
-    scratch = sorted(str(path) for path in read_folder(temporary_of(output)))
+    scratch = sorted(
+        name for name in read_folder(temporary_of(output)) if not _is_probe(output, name)
+    )
     for name, files in zip(VIOLATIONS[4:7], (differing, left, scratch), strict=True):
         found += [name] if files else []
-    return Kill(moment, found, [*differing, *left, *scratch])
+    return Kill(moment, found, [*differing, *left, *scratch], begun)
 
 
-def _damage(command: Command, output: Path, new: Contents) -> list[str]:
-    """Return what is wrong with the files of an earlier run after a kill."""
+def _is_probe(output: Path, name: str) -> bool:
+    """Return whether a temporary file is that by which Python tries whether it can write there."""
+    return (temporary_of(output) / name).read_bytes() in (b"", b"blat")
+
+
+def _damage(command: Command, output: Path, new: Contents) -> tuple[list[str], bool]:
+    """Return what is wrong with the files of an earlier run after a kill.
+
+    Also whether the JSON file that binds them is gone, so that nothing claims to be complete.
+    """
     if not command.earlier:
-        return []
+        return [], False
     found, states = [], set()
     present = read_folder(output)
+    bound = [name for name in new if Path(name).suffix in command.together]
+    begun = any(name.endswith(".json") and not (output / name).exists() for name in bound)
     for name, content in new.items():
         path = output / name
         earlier = path.is_file() and path.read_bytes() == EARLIER
-        if not earlier and present.get(name) != content:
+        gone = begun and name in bound and not path.exists()
+        if not earlier and not gone and present.get(name) != content:
             found.append("earlier file torn")
-        if path.suffix in command.together:
+        if name in bound:
             states.add(earlier)
-    return sorted({*found, *(["files of two runs"] if len(states) > 1 else [])})
+    mixed = len(states) > 1 and not begun
+    return sorted({*found, *(["files of two runs"] if mixed else [])}), begun
 
 
 def run(
@@ -214,6 +232,7 @@ def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "kills": len(rows),
         "before_the_end": sum("ended" not in row["moment"] for row in rows),
         "at_file_events": sum("event" in row["moment"] for row in rows),
+        "replacement_begun": sum(row["begun"] for row in rows),
         "violations": {name: total[name] for name in VIOLATIONS},
         "commands": {name: dict(counts) for name, counts in commands.items()},
         "rows": [row for row in rows if row["violations"]],

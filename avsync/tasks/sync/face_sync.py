@@ -1,8 +1,8 @@
 """face_sync: mouth landmarks and pixels in the face's own frame against frozen speech features.
 
 The face mesh network finds the landmarks, and Whisper's first layer encodes the audio; both were
-trained on many people by others and stay frozen. What is trained here compares how the mouth moves
-with how it sounds. As in dense_sync, both streams are encoded once and dot products compare them.
+trained on many people by others and stay frozen. What is trained here compares the two.
+As in dense_sync, both streams are encoded once and dot products compare them.
 """
 
 from collections.abc import Callable

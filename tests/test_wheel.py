@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 # Weights of others in the package, each with a notice.
 THIRD_PARTY = {
     "yunet_n_320_320": (".onnx",),
+    "face_mesh": (".safetensors", ".json"),
     "whisper_tiny_en_1_layer": (".safetensors", ".json"),
 }
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1800)]

@@ -33,7 +33,7 @@ def convert(
 
     Args:
         name: the model: vocalist, mtdvocalist, syncnet, lip_expert, unet, ynet_m or ynet_g; or the
-            speech encoder, whisper.
+            encoder: whisper or face_mesh.
         file: the checkpoint as its authors published it.
         output: the weights, a file that ends in .safetensors.
         window_frames: window length that vocalist or mtdvocalist was trained on; default 5.

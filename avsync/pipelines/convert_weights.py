@@ -14,8 +14,13 @@ State = Mapping[str, "Tensor"]
 
 
 class EncoderConverter(NamedTuple):
-    """How a frozen encoder is converted, built and loaded, which is no model by itself."""
+    """How the file of a frozen encoder, which is no model by itself, becomes weights.
 
+    `read` returns tensors by upstream name, or by ours; `convert` those by our name; `loader` is
+    the public function that loads the weights.
+    """
+
+    read: Callable[[str | Path], State]
     convert: Callable[[State], "dict[str, Tensor]"]
     build: Callable[..., "nn.Module"]
     config: dict[str, int]
@@ -53,8 +58,10 @@ def convert_file(
     Nothing is written before the model has loaded all of the weights.
 
     Args:
-        name: the model, one of `CONVERTERS`, or the encoder, one of `ENCODERS`.
-        file: the checkpoint as published: a `.pth` of torch, or safetensors with the same keys.
+        name: the model, one of `CONVERTERS`, or the encoder, one of `ENCODERS`; a hyphen counts as
+            an underscore.
+        file: the checkpoint as published: a `.pth` of torch, or safetensors with the same keys; for
+            face_mesh MediaPipe's `face_landmarker.task`, or the `.tflite` file in it.
         output: path of the weights, ending in .safetensors.
         window_frames: frames of a window that the checkpoint was trained for, 5 by default; for
             vocalist and mtdvocalist only.
@@ -69,45 +76,54 @@ def convert_file(
         FileExistsError: a file exists and `overwrite` is False.
         RuntimeError: the file cannot be read safely, is damaged, or belongs to another model.
     """
-    converters = CONVERTERS | {encoder: row.convert for encoder, row in ENCODERS.items()}
-    if name not in converters:
-        raise ValueError(f"name must be one of {', '.join(converters)}, got {name!r}")
+    name = name.replace("-", "_")
+    if name not in (*CONVERTERS, *ENCODERS):
+        names = ", ".join((*CONVERTERS, *ENCODERS))
+        raise ValueError(f"name must be one of {names}, got {name!r}")
     config = _config(name, window_frames)
     target = Path(output)
     _check_target(Path(file), target, overwrite)
 
-    import torch
-
-    from avsync.convert.upstream import read_upstream
-    from avsync.tasks.registry import create_model
     from avsync.weights import save
 
-    given = read_upstream(file)
+    state, count = _convert(name, file, config)
+    _check_target(Path(file), target, overwrite)
+    # Encoders are published and shipped in half precision.
+    save(target, state, config, half=name in ENCODERS, overwrite=overwrite)
+    if say is not None:
+        path = printable(shlex.quote(str(target)))
+        say(f"{name}: {count:,} parameters are in {path}; next: {_next(name, target)}")
+    return target
+
+
+def _convert(
+    name: str, file: str | Path, config: dict[str, int]
+) -> "tuple[dict[str, Tensor], int]":
+    """Return a state dict that the network has loaded and the count of its parameters."""
+    import torch
+
+    from avsync.tasks.registry import create_model
+
+    encoder = ENCODERS.get(name)
+    given = (encoder.read if encoder else _read_upstream)(file)
     try:
-        state = converters[name](given)
+        state = (encoder.convert if encoder else CONVERTERS[name])(given)
         with torch.device("meta"):
-            encoder = ENCODERS.get(name)
             model = encoder.build(**config) if encoder else create_model(name, config=config)
         model.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
         other = _looks_like(given)
         guess = f"; it looks like {other}" if other not in (None, name) else ""
         raise RuntimeError(f"{file} is no checkpoint of {name}: {error}{guess}") from error
-    _check_target(Path(file), target, overwrite)
-    # Encoders are published and shipped in half precision.
-    save(target, state, config, half=name in ENCODERS, overwrite=overwrite)
-    if say is not None:
-        count = sum(parameter.numel() for parameter in model.parameters())
-        path = printable(shlex.quote(str(target)))
-        say(f"{name}: {count:,} parameters are in {path}; next: {_next(name, path)}")
-    return target
+    return state, sum(parameter.numel() for parameter in model.parameters())
 
 
-def _next(name: str, path: str) -> str:
+def _next(name: str, target: Path) -> str:
     from avsync.tasks.registry import model_card
 
     if name in ENCODERS:
-        return f"{ENCODERS[name].loader} in Python"
+        return printable(f"avsync.encoders.{ENCODERS[name].loader}({str(target)!r})")
+    path = printable(shlex.quote(str(target)))
     return f"{NEXT_COMMAND[model_card(name).job]} --model {name} --weights {path}"
 
 
@@ -139,6 +155,12 @@ def _looks_like(state: State) -> str | None:
         width = tuple(shapes.get("vid_prenet.0.conv_block.0.bias", ()))
         return {WIDE: "vocalist", NARROW: "mtdvocalist"}.get(width)
     return next((model for module, model in MODULES.items() if module in modules), None)
+
+
+def _read_upstream(file: str | Path) -> State:
+    from avsync.convert.upstream import read_upstream
+
+    return read_upstream(file)
 
 
 def _vocalist(state: State) -> "dict[str, Tensor]":
@@ -195,10 +217,24 @@ def _whisper_encoder(layers: int) -> "nn.Module":
     return WhisperEncoder(layers)
 
 
+def _read_face_mesh(file: str | Path) -> State:
+    from avsync.convert.face_mesh import convert_face_mesh
+
+    return convert_face_mesh(file)
+
+
+def _face_mesh() -> "nn.Module":
+    from avsync.encoders.pretrained.face_mesh import FaceMesh
+
+    return FaceMesh()
+
+
 ENCODERS = {
     "whisper": EncoderConverter(
-        _whisper, _whisper_encoder, {"layers": 1}, "load_whisper_encoder(weights)"
+        _read_upstream, _whisper, _whisper_encoder, {"layers": 1}, "load_whisper_encoder"
     ),
+    # The graph in the published file has no names, so its reader gives the tensors ours.
+    "face_mesh": EncoderConverter(_read_face_mesh, dict, _face_mesh, {}, "load_face_mesh"),
 }
 CONVERTERS: dict[str, Callable[[State], "dict[str, Tensor]"]] = {
     "vocalist": _vocalist,

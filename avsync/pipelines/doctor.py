@@ -2,6 +2,7 @@
 
 import platform
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ class DoctorFinding(NamedTuple):
 
 def doctor() -> tuple[DoctorFinding, ...]:
     """Check the installation; nothing is installed or downloaded."""
-    return (*_packages(), _device(), _detector(), *_models(), _encoder(), *_surroundings())
+    return (*_packages(), _device(), _detector(), *_models(), *_encoders(), *_surroundings())
 
 
 def _packages() -> list[DoctorFinding]:
@@ -104,14 +105,22 @@ def _weights(card: ModelCard) -> tuple[bool | None, str]:
     return True, f"shipped weights and config intact ({size}), {card.licence}"
 
 
-def _encoder() -> DoctorFinding:
+def _encoders() -> list[DoctorFinding]:
+    from avsync.encoders.pretrained.face_mesh import load_face_mesh
     from avsync.encoders.pretrained.whisper import load_whisper_encoder
 
+    return [
+        _encoder("face mesh", load_face_mesh, "MediaPipe's network", "Apache-2.0"),
+        _encoder("speech encoder", load_whisper_encoder, "Whisper tiny.en", "MIT"),
+    ]
+
+
+def _encoder(topic: str, load: Callable[[], object], network: str, licence: str) -> DoctorFinding:
     try:
-        load_whisper_encoder()
+        load()
     except RuntimeError as error:
-        return DoctorFinding("speech encoder", False, str(error))
-    return DoctorFinding("speech encoder", True, "Whisper tiny.en, shipped file intact, MIT")
+        return DoctorFinding(topic, False, str(error))
+    return DoctorFinding(topic, True, f"{network}, shipped file intact, {licence}")
 
 
 def _surroundings() -> list[DoctorFinding]:

@@ -121,6 +121,7 @@ def test_doctor_names_packages_device_detector_and_model(run, monkeypatch):
     code, out, _ = run("doctor")
     assert code == 0
     assert "YuNet, shipped file intact" in out
+    assert "MediaPipe's network, shipped file intact, Apache-2.0" in out
     assert "Whisper tiny.en, shipped file intact, MIT" in out
     for topic in ("torch", "device", "face detector", "model dense_sync", "cache", "extra train"):
         assert topic in out

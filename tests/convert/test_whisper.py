@@ -45,7 +45,7 @@ def test_the_published_file_becomes_the_shipped_weights(tmp_path):
     shipped = PRETRAINED / WHISPER_FILE
     assert output.read_bytes() == shipped.read_bytes()
     assert load(output).config == load(shipped).config == {"layers": 1}
-    following = "load_whisper_encoder(weights) in Python"
+    following = f"avsync.encoders.load_whisper_encoder('{output}')"
     assert messages == [f"whisper: 2,309,760 parameters are in {output}; next: {following}"]
     assert load_whisper_encoder(output).layers[0].heads == 6
 

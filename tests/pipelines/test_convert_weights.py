@@ -2,8 +2,10 @@ import json
 
 import pytest
 import torch
+from convert.test_face_mesh import published as published_face_mesh
 from golden.recipe import upstream_keys
 
+from avsync.encoders.pretrained.face_mesh import load_face_mesh
 from avsync.pipelines.convert_weights import CONVERTERS, convert_file
 from avsync.tasks.registry import MODELS, create_model
 from avsync.weights import load
@@ -111,7 +113,7 @@ def test_no_other_model_is_named_if_none_is_recognised(foreign, tmp_path, key, s
 
 def test_wrong_arguments_are_named(tmp_path):
     file, output = tmp_path / "x.pth", tmp_path / "x.safetensors"
-    with pytest.raises(ValueError, match=r"one of vocalist, mtdvocalist, .*, ynet_g, whisper, got"):
+    with pytest.raises(ValueError, match=r"one of vocalist, .*, ynet_g, whisper, face_mesh, got"):
         convert_file("dense_sync", file, output)
     with pytest.raises(ValueError, match=r"must end in \.safetensors, got .*x\.pt"):
         convert_file("syncnet", file, tmp_path / "x.pt")
@@ -145,3 +147,24 @@ def test_a_file_that_cannot_be_read_leaves_the_old_weights_alone(tmp_path):
     with pytest.raises(RuntimeError, match=r"page\.pth is not a checkpoint but a web page"):
         convert_file("syncnet", page, output, overwrite=True)
     assert output.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("name", ["face_mesh", "face-mesh"])
+def test_the_face_mesh_becomes_weights_that_its_loader_takes(tmp_path, name):
+    shipped = load_face_mesh().state_dict()
+    half = {key: tensor.half() for key, tensor in shipped.items()}
+    (tmp_path / "face.tflite").write_bytes(published_face_mesh(half))
+    messages, output = [], tmp_path / "mesh.safetensors"
+    convert_file(name, tmp_path / "face.tflite", output, say=messages.append)
+    state = load_face_mesh(output).state_dict()
+    assert all(torch.equal(tensor, shipped[key]) for key, tensor in state.items())
+    following = f"avsync.encoders.load_face_mesh('{output}')"
+    assert messages == [f"face_mesh: 1,198,683 parameters are in {output}; next: {following}"]
+
+
+def test_a_file_without_the_face_mesh_is_refused_and_nothing_is_written(published, tmp_path):
+    with pytest.raises(RuntimeError, match="is no face mesh of MediaPipe: it has more than"):
+        convert_file("face_mesh", published, tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match="only, not for face_mesh"):
+        convert_file("face_mesh", published, tmp_path / "x.safetensors", window_frames=5)
+    assert not (tmp_path / "x.safetensors").exists()

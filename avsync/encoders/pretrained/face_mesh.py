@@ -6,6 +6,7 @@ lips Grishchenko, Ablavatski, Kartynnik, Raveendran and Grundmann, Attention Mes
 Face Mesh Prediction in Real-time, 2020 (arXiv 2006.10962).
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -116,18 +117,22 @@ def convolve_pixels(conv: nn.Conv2d, x: Tensor) -> Tensor:
     return rearrange(rows, "(b h) c 1 w -> b c h w", h=x.shape[2])
 
 
-def load_face_mesh() -> FaceMesh:
-    """Load the face mesh network with the weights in the package, on the CPU, in eval mode.
+def load_face_mesh(weights: str | Path | None = None) -> FaceMesh:
+    """Load the face mesh network on the CPU, in eval mode.
+
+    Args:
+        weights: a safetensors file made by `avsync convert face_mesh`, with its config beside it,
+            instead of the verified weights in the package.
 
     Raises:
-        RuntimeError: the weights are missing or damaged.
+        RuntimeError: the weights are missing, damaged, or of another network.
     """
-    checkpoint = load(
-        PRETRAINED / FACE_MESH_FILE,
-        FACE_MESH_SHA256,
-        as_float32=True,
-        config_sha256=FACE_MESH_CONFIG_SHA256,
-    )
+    path = PRETRAINED / FACE_MESH_FILE if weights is None else Path(weights)
+    known = (FACE_MESH_SHA256, FACE_MESH_CONFIG_SHA256) if weights is None else (None, None)
+    checkpoint = load(path, known[0], as_float32=True, config_sha256=known[1])
     model = FaceMesh()
-    model.load_state_dict(checkpoint.state_dict, strict=True)
+    try:
+        model.load_state_dict(checkpoint.state_dict, strict=True)
+    except RuntimeError as error:
+        raise RuntimeError(f"the weights {path} are not of the face mesh network") from error
     return model.eval()

@@ -8,7 +8,7 @@ from golden.recipe import numbers
 
 from avsync.encoders.pretrained import face_mesh
 from avsync.encoders.pretrained.face_mesh import NUM_POINTS, FaceMesh, load_face_mesh
-from avsync.weights import PRETRAINED
+from avsync.weights import PRETRAINED, save
 
 GOLDEN = numbers("golden_face_mesh")
 # Both compute in float32, in another order of sums; the golden numbers have 3 decimals.
@@ -102,3 +102,9 @@ def test_no_crops_give_no_points(mesh):
     with torch.inference_mode():
         found = mesh(torch.zeros(0, 3, 256, 256))
     assert found.points.shape == (0, NUM_POINTS, 3) and found.presence.shape == (0,)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    save(tmp_path / "x.safetensors", {"stem.weight": torch.zeros(2)}, {})
+    with pytest.raises(RuntimeError, match=r"x\.safetensors are not of the face mesh network"):
+        load_face_mesh(tmp_path / "x.safetensors")

@@ -11,7 +11,6 @@ EXTRAS: dict[str, dict[str, str]] = {
         "torchvision": "torchvision",
     },
     "evaluate": {"jiwer": "jiwer", "torchmetrics": "torchmetrics"},
-    "landmarks": {"mediapipe": "mediapipe"},
     "tensorboard": {"tensorboard": "tensorboard"},
 }
 

@@ -31,7 +31,6 @@ def test_the_message_names_what_is_missing_and_how_to_install_it(monkeypatch):
         ("train fine-tune --data {store} -o {out}", "train"),
         ("evaluate lipread --data {store} --transcripts {out} --weights {out}", "evaluate"),
         ("evaluate talking --data {store} --weights {out}", "evaluate"),
-        ("landmarks {store} --videos {out} -o {out}", "landmarks"),
     ],
 )
 def test_no_work_is_done_before_a_missing_extra_is_named(store, tmp_path, line, extra):

@@ -118,7 +118,6 @@ def landmarks(
     /,
     videos: InputFolder,
     output: Output,
-    model: OutputPath = None,
 ) -> int:
     """Write the 68 face landmarks of each clip of a store, for models that take them; resumes.
 
@@ -129,15 +128,13 @@ def landmarks(
         store: a store of prepared clips.
         videos: the folder of videos that the store was prepared from.
         output: folder for the files.
-        model: a face_landmarker.task of MediaPipe instead of the one that is fetched.
     """
     from avsync.data.store.reader import Store
-    from avsync.faces.landmarks import MediaPipeLandmarker
+    from avsync.faces.landmarks import MeshLandmarker
     from avsync.pipelines.check.messages import UNREADABLE
     from avsync.pipelines.prepare.landmarks import store_landmarks
 
-    with MediaPipeLandmarker(model) as landmarker:
-        done = store_landmarks(Store(store), videos, output, landmarker)
+    done = store_landmarks(Store(store), videos, output, MeshLandmarker())
     for clip in done:
         if clip.problem or clip.found < clip.frames:
             what = f"unreadable: {clip.problem}" if clip.problem else "no face in some frames"

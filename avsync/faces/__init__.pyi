@@ -10,7 +10,7 @@ from .detector import HaarDetector as HaarDetector
 from .detector import YuNetDetector as YuNetDetector
 from .detector import find_detector as find_detector
 from .landmarks import Landmarker as Landmarker
-from .landmarks import MediaPipeLandmarker as MediaPipeLandmarker
+from .landmarks import MeshLandmarker as MeshLandmarker
 from .landmarks import align_to_mean_face as align_to_mean_face
 from .mesh_regions import MeshRegion as MeshRegion
 from .mesh_regions import RegionShift as RegionShift

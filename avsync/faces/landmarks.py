@@ -4,35 +4,26 @@ Source: Montesinos, Kadandale and Haro, A cappella: audio-visual singing voice s
 The order is that of iBUG's 68 points: jaw 0 to 16, brows to 26, nose to 35, eyes to 47, lips to 67.
 """
 
-import os
-from pathlib import Path
-from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from avsync.faces.crops import Face
-from avsync.weights import cache_folder, fetch
+from avsync.faces.mesh_regions import cut_region, mesh_in_image, region_from_points
+from avsync.faces.mesh_tracking import MIN_PRESENCE, mesh_of_crops
+
+if TYPE_CHECKING:
+    from avsync.encoders.pretrained.face_mesh import FaceMesh
 
 NUM_LANDMARKS = 68
-MODEL_URL = (
-    "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/"
-    "face_landmarker.task"
-)
-MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
-MODEL_VARIABLE = "AVSYNC_FACE_LANDMARKER"
-# The point of MediaPipe's 478-point mesh that stands for each of the 68. MediaPipe's jaw follows
-# the visible edge of the face, iBUG's the bone.
+# The point of the 478-point mesh that stands for each of the 68. The mesh's jaw follows the visible
+# edge of the face, iBUG's the bone.
 MESH_TO_68 = (
     *(127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356),
     *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 168, 197, 5, 4, 75, 97, 2, 326, 305),
     *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
     *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87),
 )
-# Side of the crop passed to MediaPipe in units of the face's box, so that its own detector finds
-# the face.
-CROP_SCALE = 2.0
-
 # Landmarks that alignment uses, below the nose and at the corners of the eyes, and their positions
 # in the mean face, in an image of 224 by 244 pixels.
 STABLE_LANDMARKS = (33, 36, 39, 42, 45)
@@ -54,80 +45,31 @@ class Landmarker(Protocol):
     def __call__(self, image: np.ndarray, face: Face) -> np.ndarray | None: ...
 
 
-class MediaPipeLandmarker:
-    """MediaPipe's face mesh, reduced to 68 points; use as a context manager or call `close`.
+class MeshLandmarker:
+    """The face mesh network of MediaPipe, reduced to 68 points.
 
     Args:
-        model: the file `face_landmarker.task`; by default `locate_landmarker_model` finds it.
+        mesh: the network, in eval mode; by default with the weights in the package.
 
     Raises:
-        RuntimeError: MediaPipe is not installed, or the file is not its model.
+        RuntimeError: the weights are missing or damaged.
     """
 
-    name = "mediapipe"
+    name = "mesh"
 
-    def __init__(self, model: str | Path | None = None) -> None:
-        try:
-            import mediapipe
-            from mediapipe.tasks.python import BaseOptions, vision
-        except ImportError as error:
-            raise RuntimeError(
-                "landmarks by MediaPipe need it installed: pip install 'avsync[landmarks]'"
-            ) from error
-        path = locate_landmarker_model() if model is None else Path(model)
-        if not path.is_file():
-            raise RuntimeError(f"no face landmarker at {path}")
-        options = vision.FaceLandmarkerOptions(
-            # As bytes: MediaPipe takes a relative path as one inside its own package.
-            base_options=BaseOptions(model_asset_buffer=path.read_bytes()),
-            num_faces=1,
-        )
-        try:
-            self._network = vision.FaceLandmarker.create_from_options(options)
-        except (RuntimeError, ValueError) as error:
-            raise RuntimeError(f"{path} is not MediaPipe's face landmarker: {error}") from error
-        self._image, self._rgb = mediapipe.Image, mediapipe.ImageFormat.SRGB
+    def __init__(self, mesh: "FaceMesh | None" = None) -> None:
+        if mesh is None:
+            from avsync.encoders.pretrained.face_mesh import load_face_mesh
 
-    def __enter__(self) -> "MediaPipeLandmarker":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Release the network."""
-        self._network.close()
+            mesh = load_face_mesh()
+        self.mesh = mesh
 
     def __call__(self, image: np.ndarray, face: Face) -> np.ndarray | None:
-        crop, corner = crop_around(image, face.box)
-        found = self._network.detect(self._image(image_format=self._rgb, data=crop))
-        if not found.face_landmarks:
+        region = region_from_points(face.points)
+        found = mesh_of_crops(self.mesh, [cut_region(image, region)])
+        if found.presence[0] < MIN_PRESENCE:
             return None
-        mesh = found.face_landmarks[0]
-        points = np.array([[mesh[index].x, mesh[index].y] for index in MESH_TO_68])
-        return points * crop.shape[1::-1] + corner
-
-
-def crop_around(image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Crop the square `CROP_SCALE` times as wide as a box, repeating the image's edges.
-
-    Args:
-        image: `(H, W, 3)`.
-        box: `(4,)` in pixels.
-
-    Returns:
-        The crop, and its upper left corner `(2,)` in the image.
-    """
-    half = max(1, round(CROP_SCALE * max(box[2] - box[0], box[3] - box[1]) / 2))
-    left, top = round((box[0] + box[2]) / 2) - half, round((box[1] + box[3]) / 2) - half
-    rows = np.arange(top, top + 2 * half).clip(0, image.shape[0] - 1)
-    columns = np.arange(left, left + 2 * half).clip(0, image.shape[1] - 1)
-    return np.ascontiguousarray(image[rows[:, None], columns]), np.array([left, top], float)
+        return mesh_in_image(found.points[0], region)[list(MESH_TO_68), :2]
 
 
 def align_to_mean_face(points: np.ndarray) -> np.ndarray:
@@ -160,17 +102,3 @@ def align_to_mean_face(points: np.ndarray) -> np.ndarray:
     aligned = np.zeros(points.shape, np.float32)
     aligned[has_face] = np.stack([moved.real, moved.imag], -1) * TO_ALIGNED
     return aligned
-
-
-def locate_landmarker_model() -> Path:
-    """Return MediaPipe's model: from `AVSYNC_FACE_LANDMARKER`, or the cache, downloaded once.
-
-    Raises:
-        RuntimeError: `AVSYNC_FACE_LANDMARKER` names no file, or the download fails.
-    """
-    named = os.environ.get(MODEL_VARIABLE)
-    if not named:
-        return fetch(MODEL_URL, MODEL_SHA256, cache_folder() / Path(MODEL_URL).name)
-    if not Path(named).is_file():
-        raise RuntimeError(f"{MODEL_VARIABLE} names {named}, which is no file")
-    return Path(named)

@@ -3,8 +3,6 @@
     python benchmarks/sync/grid_offset.py --shared ../shared
     python benchmarks/sync/grid_offset.py --shared ../shared --measures colour landmarks
 
-The second command needs `avsync[landmarks]`.
-
 At the release of /b/ or /p/ the lips part and the burst occurs, within a few milliseconds. Bursts
 fall anywhere between two frames. Aligned by their bursts, the mouth openings of hundreds of
 releases sample one curve much more finely than the frame period of 40 ms. The time at which that
@@ -313,10 +311,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     names = json.loads((args.shared / "data" / "grid_s1_splits.json").read_text())["train"]
     names = list(np.random.default_rng(SEED).permutation(names)[: args.clips])
-    models = args.shared / "models"
     make = {
-        "colour": lambda: colour_measure(YuNetDetector(models / "yunet_n_320_320.onnx")),
-        "landmarks": lambda: landmark_measure(models / "face_landmarker.task"),
+        "colour": lambda: colour_measure(YuNetDetector()),
+        "landmarks": lambda: landmark_measure(YuNetDetector()),
     }
     plosives, clips = gather(
         args.shared / "data", names, {name: make[name]() for name in args.measures}

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from scipy.signal import butter, sosfilt
 
+from avsync.encoders.pretrained.face_mesh import load_face_mesh
 from avsync.faces.crops import cut_mouth
 from avsync.faces.detector import FaceDetector
+from avsync.faces.mesh_regions import cut_region, region_from_points
+from avsync.faces.mesh_tracking import MIN_PRESENCE, mesh_of_crops
 from avsync.timing import SAMPLE_RATE, exact_div
 from benchmarks.sync.mouth_opening import Curve
 
@@ -159,28 +161,25 @@ def colour_measure(detector: FaceDetector) -> Measure:
     return Measure(opening, minimum=40.0)
 
 
-def landmark_measure(model: Path) -> Measure:
-    """Measure the gap of MediaPipe's inner lip landmarks in each frame, in % of the face height."""
-    try:
-        import mediapipe
-        from mediapipe.tasks.python import BaseOptions, vision
-    except ImportError as error:
-        raise RuntimeError(
-            "--measure landmarks needs mediapipe: pip install avsync[landmarks]"
-        ) from error
-    options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(model)))
-    landmarker = vision.FaceLandmarker.create_from_options(options)
+def landmark_measure(detector: FaceDetector) -> Measure:
+    """Measure the gap between the mesh's inner lips in each frame, in % of the face height."""
+    mesh = load_face_mesh()
 
     def opening(images: list[np.ndarray]) -> np.ndarray | None:
-        gaps = []
-        for image in images:
-            frame = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image)
-            faces = landmarker.detect(frame).face_landmarks
-            if not faces:
-                return None
-            xy = np.array([(p.x * image.shape[1], p.y * image.shape[0]) for p in faces[0]])
-            gap = np.mean([np.hypot(*(xy[a] - xy[b])) for a, b in ((13, 14), (82, 87), (312, 317))])
-            gaps.append(100 * gap / np.hypot(*(xy[10] - xy[152])))
-        return np.array(gaps)
+        found = [detector(image) for image in images]
+        if not all(found):
+            return None
+        regions = [region_from_points(faces[0].points) for faces in found]
+        crops = [cut_region(*pair) for pair in zip(images, regions, strict=True)]
+        points, presence = mesh_of_crops(mesh, crops)
+        if (presence < MIN_PRESENCE).any():
+            return None
+        xy = points[..., :2]
+
+        def distance(a: int, b: int) -> np.ndarray:
+            return np.linalg.norm(xy[:, a] - xy[:, b], axis=1)
+
+        gap = np.mean([distance(*pair) for pair in ((13, 14), (82, 87), (312, 317))], axis=0)
+        return 100 * gap / distance(10, 152)
 
     return Measure(opening, minimum=1.5)

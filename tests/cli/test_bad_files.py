@@ -147,8 +147,6 @@ def test_files_of_a_store(run, store, tmp_path, line, name, content):
     mine = shutil.copytree(store.path, tmp_path / "store")
     array = next(mine.rglob("face.npy"))
     path = put(array if name == "array" else mine / name, CONTENTS[content])
-    if "landmarks" in line:
-        pytest.importorskip("mediapipe")
     outcome = run(*line.format(store=mine, out=tmp_path / "out").split())
     if name == "clips.jsonl" and content == "empty" and "features" in line:
         assert outcome[0] == 0  # A store may hold no clip.

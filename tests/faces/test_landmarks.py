@@ -1,25 +1,19 @@
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from golden.face_mesh import drawn_face
 
+from avsync.faces.crops import Face
 from avsync.faces.detector import YuNetDetector
 from avsync.faces.landmarks import (
     MEAN_FACE,
     MESH_TO_68,
-    MODEL_VARIABLE,
     NUM_LANDMARKS,
     STABLE_LANDMARKS,
     TO_ALIGNED,
-    MediaPipeLandmarker,
+    MeshLandmarker,
     align_to_mean_face,
-    crop_around,
-    locate_landmarker_model,
 )
 from avsync.media.video_reader import at_rate, read_frames
-
-LANDMARKER = Path("models") / "face_landmarker.task"
 
 
 def face(seed=0):
@@ -87,50 +81,33 @@ def test_the_mesh_indices_are_68_different_ones():
     assert max(MESH_TO_68) < 478
 
 
-def test_the_crop_is_centred_on_the_face():
-    image = np.arange(100 * 80 * 3, dtype=np.uint32).reshape(100, 80, 3).astype(np.uint8)
-    around, corner = crop_around(image, np.array([30.0, 40, 50, 56]))
-    assert around.shape == (40, 40, 3) and corner.tolist() == [20, 28]
-    np.testing.assert_array_equal(around, image[28:68, 20:60])
+def drawn():
+    """An image of 400 by 300 pixels with the drawn face at (100, 30), and the face in it."""
+    image = np.full((300, 400, 3), 128, np.uint8)
+    image[30:286, 100:356] = np.rint(drawn_face() * 255)
+    points = np.array([[195.0, 140], [261, 140], [228, 185], [198, 218], [258, 218]])
+    return image, Face(np.array([152.0, 62, 304, 262]), points, 1.0)
 
 
-def test_edges_are_repeated_around_a_face_at_the_edge():
-    image = np.zeros((50, 60, 3), np.uint8)
-    image[:, 0], image[:, -1] = 10, 20
-    around, corner = crop_around(image, np.array([-10.0, 0, 10, 20]))
-    assert around.shape == (40, 40, 3) and corner.tolist() == [-20, -10]
-    assert (around[:, :21] == 10).all() and not around[:, 21:].any()
+def test_the_landmarks_of_a_drawn_face_lie_on_its_eyes_and_lips():
+    image, face = drawn()
+    points = MeshLandmarker()(image, face)
+    assert points.shape == (NUM_LANDMARKS, 2)
+    found = [points[36:42].mean(0), points[42:48].mean(0), points[48], points[54]]
+    np.testing.assert_allclose(found, face.points[[0, 1, 3, 4]], atol=8)
+    assert points[8, 1] > points[57, 1] > points[33, 1] > points[27, 1]
 
 
-def test_without_mediapipe_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mediapipe", None)
-    with pytest.raises(RuntimeError, match=r"pip install 'avsync\[landmarks\]'"):
-        MediaPipeLandmarker("face_landmarker.task")
-
-
-def test_a_missing_model_is_named(monkeypatch, tmp_path):
-    monkeypatch.setenv(MODEL_VARIABLE, str(tmp_path / "none.task"))
-    with pytest.raises(RuntimeError, match=r"AVSYNC_FACE_LANDMARKER names .*none\.task, "):
-        locate_landmarker_model()
-
-
-def test_a_file_that_is_not_the_model_is_refused(tmp_path):
-    pytest.importorskip("mediapipe")
-    (tmp_path / "broken.task").write_bytes(b"no model")
-    with pytest.raises(RuntimeError, match=r"broken.task is not MediaPipe's face landmarker"):
-        MediaPipeLandmarker(tmp_path / "broken.task")
-    with pytest.raises(RuntimeError, match="no face landmarker at"):
-        MediaPipeLandmarker(tmp_path / "none.task")
+def test_where_there_is_no_face_there_are_no_landmarks():
+    image, face = drawn()
+    assert MeshLandmarker()(np.full_like(image, 128), face) is None
 
 
 @pytest.mark.real_data
 def test_a_real_face_aligns_with_the_mean_face(shared):
-    pytest.importorskip("mediapipe")
     tick = next(at_rate(read_frames(shared / "data" / "grid_s1" / "bbaf2n.mkv")))
     found = YuNetDetector(shared / "models" / "yunet_n_320_320.onnx")(tick.image)[0]
-    with MediaPipeLandmarker(shared / LANDMARKER) as landmarker:
-        points = landmarker(tick.image, found)
-        assert landmarker(np.zeros_like(tick.image), found) is None
+    points = MeshLandmarker()(tick.image, found)
     # The detector's eyes, nose and mouth corners are close to these.
     ours = [points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]]
     assert np.abs(np.array(ours) - found.points).max() < 0.12 * (found.box[2] - found.box[0])

@@ -1,7 +1,7 @@
 """Separate the voice of each face in one video file."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from avsync.atomic import replacing
 from avsync.faces.crops import Face
 from avsync.faces.detector import FaceDetector, find_detector
-from avsync.faces.landmarks import Landmarker, MediaPipeLandmarker, align_to_mean_face
+from avsync.faces.landmarks import Landmarker, MeshLandmarker, align_to_mean_face
 from avsync.faces.tracking import TrackedFace
 from avsync.media.container import UnreadableMedia
 from avsync.media.probe import MediaInfo, probe_media
@@ -91,7 +91,7 @@ def separate(
             an object in eval mode.
         weights: a checkpoint of the named model instead of the released one.
         detector: the face detector: `yunet`, `haar`, an object, or None for YuNet.
-        landmarker: for models that take landmarks; None for MediaPipe's.
+        landmarker: for models that take landmarks; None for `MeshLandmarker`.
         mux: also write one video per voice: the file with that voice as its audio, encoded with
             the codec of the original; all other streams are copied.
         references: a folder with the true `voice_0.wav`, ..., `rest.wav`, as long as the file's
@@ -120,16 +120,15 @@ def separate(
         info = probe_media(path)
         if mux:
             forecast_copy(Path(path), _video_path(blank, 0, info), encode=True)
-        with _landmark_cut(task, landmarker) as cut:
-            result = _separate_media(
-                blank,
-                info,
-                task,
-                face_detector,
-                cut,
-                _Writing(mux, overwrite),
-                progress or _no_progress,
-            )
+        result = _separate_media(
+            blank,
+            info,
+            task,
+            face_detector,
+            _landmark_cut(task, landmarker),
+            _Writing(mux, overwrite),
+            progress or _no_progress,
+        )
     except UnreadableMedia as error:
         return replace(blank, reason=error.reason, detail=str(error))
     except _SilentAudio:
@@ -186,16 +185,11 @@ def _face_detector(detector: str | FaceDetector | None) -> FaceDetector:
     return find_detector(detector) if detector is None or isinstance(detector, str) else detector
 
 
-@contextmanager
-def _landmark_cut(model: Separator, landmarker: Landmarker | None) -> Iterator[Cut | None]:
-    """Yield the function that computes a task's aligned landmarks; None if it takes crops."""
+def _landmark_cut(model: Separator, landmarker: Landmarker | None) -> Cut | None:
+    """Return the function that computes a task's aligned landmarks; None if it takes crops."""
     if not model.spec.landmarks:
-        yield None
-    elif landmarker is None:
-        with MediaPipeLandmarker() as found:
-            yield partial(_aligned_landmarks, found)
-    else:
-        yield partial(_aligned_landmarks, landmarker)
+        return None
+    return partial(_aligned_landmarks, landmarker or MeshLandmarker())
 
 
 def _aligned_landmarks(

@@ -1,10 +1,7 @@
-import sys
-
 import numpy as np
 import pytest
 from pipelines.red_detector import RedDetector
 
-from avsync.cli import main
 from avsync.data.store.reader import Store
 from avsync.faces.landmarks import MEAN_FACE, NUM_LANDMARKS, STABLE_LANDMARKS, TO_ALIGNED
 from avsync.pipelines.prepare.landmarks import store_landmarks
@@ -84,10 +81,3 @@ def test_a_missing_video_is_a_problem_of_its_clips_only(prepared, tmp_path):
     assert one.problem.endswith("one.mp4 does not exist") and not one.found
     assert not (tmp_path / "out" / f"{one.clip}.npz").exists()
     assert (two.problem, two.found) == ("", 50)
-
-
-def test_without_mediapipe_the_command_names_the_extra(prepared, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "mediapipe", None)
-    asked = ["landmarks", str(tmp_path / "store"), "--videos", str(tmp_path / "anna")]
-    assert main([*asked, "-o", str(tmp_path / "out")]) == 1
-    assert "pip install 'avsync[landmarks]'" in capsys.readouterr().err

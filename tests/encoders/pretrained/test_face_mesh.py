@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 from golden.face_mesh import drawn_face, stripes
+from golden.face_mesh_frames import OUTPUT as FRAMES
+from golden.face_mesh_frames import POINTS, crops
 from golden.recipe import numbers
 
 from avsync.encoders.pretrained import face_mesh
 from avsync.encoders.pretrained.face_mesh import NUM_POINTS, FaceMesh, load_face_mesh
+from avsync.faces.mesh_tracking import mesh_of_crops
 from avsync.weights import PRETRAINED, save
 
 GOLDEN = numbers("golden_face_mesh")
@@ -34,6 +37,18 @@ def test_points_and_presence_are_those_of_the_reference_interpreter(mesh, name):
     torch.testing.assert_close(found.points, expected, atol=ATOL_PX, rtol=0)
     logit = torch.tensor(GOLDEN[name]["presence_logit"])
     torch.testing.assert_close(found.presence, logit.sigmoid(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.real_data
+def test_points_in_real_frames_are_those_of_the_reference_interpreter(mesh, shared):
+    with np.load(FRAMES) as arrays:
+        regions, points, logits = (arrays[k] for k in ("region", "points", "presence_logit"))
+    assert len(regions) == 200 and np.median(logits) > 10
+    found = mesh_of_crops(mesh, list(crops(shared, regions)))
+    differences = np.abs(found.points[:, POINTS] - points / 100)
+    # Half a hundredth is the rounding of the file; another decoder may change pixels by one.
+    assert np.median(differences) < 0.01 and differences.max() < 0.1
+    np.testing.assert_allclose(found.presence, 1 / (1 + np.exp(-logits)), atol=0.01)
 
 
 def test_only_the_crop_with_a_face_holds_one(mesh):

@@ -6,6 +6,8 @@ and adapts its tensors to a state dict that our model loads with `strict=True`:
     from avsync.convert import convert_syncnet, read_upstream
 
     state_dict = convert_syncnet(read_upstream("syncnet_v2.model"))
+
+`convert_face_mesh` takes MediaPipe's file itself, of which `read_tflite` reads the network.
 """
 
 import lazy_loader

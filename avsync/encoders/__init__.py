@@ -10,6 +10,8 @@ dense_sync's own. Whisper's is pretrained and stays frozen: see `load_whisper_en
 
     encoder = VocalistVisualEncoder(channels=(16, 32, 64, 128, 200)).eval()
     tokens = encoder(frames)  # (B, 3, T, 48, 96) -> (B, T, 200)
+
+`FaceMesh`, MediaPipe's face mesh, maps crops of a face to points; `load_face_mesh` has its weights.
 """
 
 import lazy_loader

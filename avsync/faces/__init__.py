@@ -9,6 +9,9 @@ and the `cut_*` functions crop what a model takes:
     detector = find_detector()
     for tick in follow_faces(at_rate(read_frames("clip.mp4")), detector, detector.stride):
         mouths = [cut_mouth(tick.image, face.points, 96) for face in tick.faces]
+
+`track_mesh` computes the face mesh of a tracked face, `region_from_points` and `cut_region` the
+crops that the mesh network takes, and `MeshLandmarker` 68 landmarks.
 """
 
 import lazy_loader

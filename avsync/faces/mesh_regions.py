@@ -21,7 +21,7 @@ MESH_SCALE = 1.5
 LEFT_EYE, RIGHT_EYE = 33, 263
 # The region of the mesh in terms of the detector's five points, fitted to MediaPipe's regions in
 # 1290 frames of 20 videos: the side in units of the diagonal of eyes and mouth; the centre as
-# shares of the way from the eyes to the mouth, and from between them to the nose, which leads to
+# shares of the way from the eyes to the mouth, and from between them to the nose, which points to
 # the side that the head is turned to. Left over are 3 % of the side, and 1.5 % in the centre.
 POINTS_SIDE, POINTS_DOWN, POINTS_NOSE = 2.813, 0.572, -1.283
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from avsync.encoders.face_mesh import FaceMesh, load_face_mesh
+from avsync.encoders.pretrained.face_mesh import FaceMesh, load_face_mesh
 from avsync.faces.detector import YuNetDetector
 from avsync.faces.mesh_regions import (
     LEFT_EYE,

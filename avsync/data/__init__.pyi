@@ -8,6 +8,7 @@ from .augment_audio import augment_mel as augment_mel
 from .augment_audio import equalise as equalise
 from .augment_audio import noise_floor as noise_floor
 from .augment_audio import reverberate as reverberate
+from .augment_video import augment_landmarks as augment_landmarks
 from .augment_video import augment_mouth as augment_mouth
 from .cache.audio import AudioCache as AudioCache
 from .cache.features import FeatureCache as FeatureCache

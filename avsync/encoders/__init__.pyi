@@ -14,6 +14,9 @@ from .conv_block import upsample_block_2d as upsample_block_2d
 from .dense_sync import DenseSyncAudioEncoder as DenseSyncAudioEncoder
 from .dense_sync import DenseSyncVisualEncoder as DenseSyncVisualEncoder
 from .face_pyramid import FacePyramid as FacePyramid
+from .face_sync import LandmarkEncoder as LandmarkEncoder
+from .face_sync import MouthPixelEncoder as MouthPixelEncoder
+from .face_sync import SpeechTokenEncoder as SpeechTokenEncoder
 from .frame_tokens import CentreTokens as CentreTokens
 from .frame_tokens import FrameTokens as FrameTokens
 from .frame_tokens import LipCropEncoder as LipCropEncoder

@@ -9,6 +9,11 @@ from .detector import FaceDetector as FaceDetector
 from .detector import HaarDetector as HaarDetector
 from .detector import YuNetDetector as YuNetDetector
 from .detector import find_detector as find_detector
+from .face_frame import cut_mouths as cut_mouths
+from .face_frame import fill_gaps as fill_gaps
+from .face_frame import mouth_motion as mouth_motion
+from .face_frame import running_mean as running_mean
+from .face_frame import to_face_frame as to_face_frame
 from .landmarks import Landmarker as Landmarker
 from .landmarks import MeshLandmarker as MeshLandmarker
 from .landmarks import align_to_mean_face as align_to_mean_face

@@ -1,4 +1,4 @@
-"""Landmarks in the face's own frame, in which only speech and expressions move them.
+"""Landmarks and mouth in the face's own frame, in which only speech and expressions move them.
 
 A 3-D similarity per frame maps points that speech hardly moves onto a template, so that neither the
 position of the head nor its size or turn is left in the others.
@@ -9,8 +9,11 @@ template is MediaPipe's canonical face model (Apache-2.0), at these points.
 """
 
 import torch
-from einops import einsum
+import torch.nn.functional as F
+from einops import einsum, rearrange
 from torch import Tensor
+
+from avsync.faces.mesh_regions import LEFT_EYE, RIGHT_EYE
 
 # Corners of the eyes, bridge, tip and sides of the nose, and the forehead: numbers in the mesh of
 # 478 points, and positions in the canonical face model, x to the viewer's right, y down and z away
@@ -58,6 +61,14 @@ MIRRORED_MOUTH = (
 )
 # Of a mesh from one image, depth is less certain than what is seen.
 DEPTH_WEIGHT = 0.5
+# Side of the patch in units of the distance between the outer corners of the eyes.
+PATCH_SIDE = 0.94
+# Corners of the mouth, and the middle of the outer and inner contour of both lips.
+CENTRE_POINTS = (61, 291, 0, 17, 13, 14, 78, 308)
+# Luminance of RGB (ITU-R BT.601).
+LUMA = (0.299, 0.587, 0.114)
+# Samples per pixel and direction: patches are smaller than what they show.
+OVERSAMPLE = 2
 
 
 def to_face_frame(points: Tensor) -> Tensor:
@@ -139,3 +150,43 @@ def fill_gaps(points: Tensor, present: Tensor, longest: int = 3) -> tuple[Tensor
     # Frames that have a mesh keep it exactly, and so do all if none has.
     given = present | ~present.any(1, keepdim=True)
     return torch.where(given[..., None, None], points, filled), present | inside
+
+
+def cut_mouths(frames: Tensor, points: Tensor, size: int, side: float = PATCH_SIDE) -> Tensor:
+    """Cut grey mouths out of crops of a face.
+
+    Args:
+        frames: RGB crops `(B, 3, T, H, W)`, in any range.
+        points: their meshes `(B, T, 478, 3)` in pixels, from the upper left corner.
+        size: height and width of the patches in pixels.
+        side: height and width of what they show, in distances between the outer corners of the
+            eyes.
+
+    Returns:
+        Patches `(B, T, size, size)` in the range of the frames; edges are repeated.
+    """
+    height, width = frames.shape[-2:]
+    flat = points[..., :2].flatten(0, 1).float()
+    across = flat[:, RIGHT_EYE] - flat[:, LEFT_EYE]
+    # Turning the head shortens the distance in the image, not in depth.
+    depth = (points[..., RIGHT_EYE, 2] - points[..., LEFT_EYE, 2]).flatten().float()
+    eyes = torch.sqrt(across.square().sum(1) + depth.square()).clamp_min(1.0)
+    turn = F.normalize(across, dim=1)
+    centre = flat[:, list(CENTRE_POINTS)].mean(1)
+    half = side * eyes / 2
+    scale = frames.new_tensor([2 / width, 2 / height], dtype=torch.float32)
+    # From positions in the patch, -1 to 1 between its edges, to those in the crop.
+    down = torch.stack([-turn[:, 1], turn[:, 0]], 1)
+    matrix = torch.stack([turn * half[:, None], down * half[:, None], centre], -1)
+    theta = matrix * scale[:, None]
+    theta[..., 2] -= 1
+    grid = F.affine_grid(
+        theta, [len(theta), 1, OVERSAMPLE * size, OVERSAMPLE * size], align_corners=False
+    )
+    luma = frames.new_tensor(LUMA)
+    grey = rearrange(einsum(frames, luma, "b c t h w, c -> b t h w"), "b t h w -> (b t) 1 h w")
+    # Half precision has no grid sampling on CPUs.
+    precise = grey if grey.dtype == torch.float64 else grey.float()
+    fine = F.grid_sample(precise, grid.to(precise), padding_mode="border", align_corners=False)
+    patches = F.avg_pool2d(fine, OVERSAMPLE).to(frames)
+    return rearrange(patches, "(b t) 1 h w -> b t h w", b=len(frames))

@@ -6,9 +6,9 @@ Each command runs once undisturbed. Then it is started again and killed by SIGKI
 time, or before a random one of the events in which it creates, renames or removes a file. After
 each kill the inputs must be unchanged, and files of an earlier run must be whole: the earlier ones
 or the new ones, of one run where they belong together. Where a JSON file says what belongs together
-and it is gone, a replacement has openly begun: this is counted, not a violation. Started again, the command must finish with
-the same exit code and results as the undisturbed run, and leave no further files. All counts of
-violations must be 0.
+and it is gone, a replacement has openly begun: this is counted, not a violation. Started again, the
+command must finish with the same exit code and results as the undisturbed run, and leave no further
+files. All counts of violations must be 0.
 """
 
 import argparse

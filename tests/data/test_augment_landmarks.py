@@ -2,8 +2,7 @@
 
 import torch
 
-from avsync.data import augment_landmarks as module
-from avsync.data.augment_landmarks import augment_landmarks
+from avsync.data.augment_video import NOISE, augment_landmarks
 from avsync.faces.face_frame import MIRRORED_MOUTH, MOUTH_POINTS, STABLE_POINTS
 
 FRAMES = 200
@@ -36,7 +35,7 @@ def test_the_time_of_a_motion_is_kept_and_clips_differ():
 def test_noise_is_all_that_still_lips_get():
     still = augment_landmarks(torch.zeros(8, FRAMES, 62, 3), torch.Generator().manual_seed(1))
     spread = still.std((1, 2, 3))
-    assert spread.min() > 0.9 * module.NOISE[0] and spread.max() < 1.1 * module.NOISE[1]
+    assert spread.min() > 0.9 * NOISE[0] and spread.max() < 1.1 * NOISE[1]
 
 
 def test_draws_come_from_the_generator():

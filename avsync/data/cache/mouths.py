@@ -12,8 +12,7 @@ from torch import Tensor
 from avsync.atomic import replacing
 from avsync.data.store.npy_items import ArrayFiles, map_items
 from avsync.encoders.pretrained.face_mesh import FACE_MESH_SHA256, FaceMesh, load_face_mesh
-from avsync.faces.face_frame import MOUTH_POINTS, fill_gaps, to_face_frame
-from avsync.faces.mouth_patches import cut_mouths
+from avsync.faces.face_frame import MOUTH_POINTS, cut_mouths, fill_gaps, to_face_frame
 from avsync.weights import sha256_of
 
 # Frames that go through the network together.

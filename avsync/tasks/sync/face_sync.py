@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from avsync.encoders.face_sync import LandmarkEncoder, MouthPixelEncoder, SpeechTokenEncoder
 from avsync.encoders.pretrained.face_mesh import CROP_SIZE, load_face_mesh
 from avsync.encoders.pretrained.whisper import LocalWhisperEncoder, load_whisper_encoder
-from avsync.faces.face_frame import fill_gaps, mouth_motion
-from avsync.faces.mouth_patches import cut_mouths
+from avsync.faces.face_frame import cut_mouths, fill_gaps, mouth_motion
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FPS, SAMPLE_RATE
 

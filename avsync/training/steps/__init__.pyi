@@ -10,6 +10,7 @@ from .distillation import SoftTargetDistillation as SoftTargetDistillation
 from .expert_losses import LipExpertLoss as LipExpertLoss
 from .expert_losses import SpeechExpertLoss as SpeechExpertLoss
 from .expert_losses import composite_mouths as composite_mouths
+from .face_sync import FaceSyncStep as FaceSyncStep
 from .freezing import freeze_encoders as freeze_encoders
 from .mask import MaskStep as MaskStep
 from .mask import SeparationValidation as SeparationValidation

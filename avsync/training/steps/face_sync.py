@@ -1,4 +1,8 @@
-"""Training step of face_sync: InfoNCE over the shifts of a clip, on what frozen networks see."""
+"""Training step of face_sync: InfoNCE over the shifts of a clip, on what frozen networks see.
+
+Sources: van den Oord, Li and Vinyals, Representation Learning with Contrastive Predictive Coding,
+2018 (InfoNCE); Chung, Chung and Kang, Perfect Match, ICASSP 2019 (candidates of the same clip).
+"""
 
 import torch
 from torch import Tensor, nn

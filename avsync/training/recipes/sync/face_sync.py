@@ -12,8 +12,7 @@ import tyro
 from torch import Tensor, nn
 
 from avsync import weights as checkpoints
-from avsync.data.augment_landmarks import augment_landmarks
-from avsync.data.augment_video import augment_mouth
+from avsync.data.augment_video import augment_landmarks, augment_mouth
 from avsync.data.cache.mouths import MouthCache
 from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.data.sampling.sync_sequences import FaceSequences, VariedSegments

@@ -8,7 +8,7 @@ import torch
 from golden.face_mesh import drawn_face
 
 from avsync.encoders.pretrained.face_mesh import load_face_mesh
-from avsync.faces.mouth_patches import cut_mouths
+from avsync.faces.face_frame import cut_mouths
 
 MOUTH = (128, 188)  # Of the drawn face.
 

@@ -57,6 +57,14 @@ def two_files(inputs: Path, output: Path) -> int:
     return 0
 
 
+def bound(inputs: Path, output: Path) -> int:
+    """Replace two files while the JSON file that binds them is gone."""
+    (output / "record.json").unlink(missing_ok=True)
+    two_files(inputs, output)
+    write_text(output / "record.json", "{}")
+    return 0
+
+
 def touching(inputs: Path, output: Path) -> int:
     with open(inputs / "input.txt", "a") as file:
         file.write("more")
@@ -153,15 +161,33 @@ def test_times_and_dates_do_not_make_results_differ(tmp_path):
     assert set(read_folder(tmp_path)) == {"a.json", "b.json"}
 
 
+def test_a_replacement_that_has_openly_begun_is_no_mixture(tmp_path):
+    command = Command("bound", bound, earlier=True, together=(".txt", ".json"))
+    inputs, output = tmp_path / "in", tmp_path / "out"
+    inputs.mkdir()
+    output.mkdir()
+    reference = run_undisturbed(command, inputs, output)
+    rng = random.Random(0)
+    done = [kill_once(command, inputs, output, reference, rng) for _ in range(2 * KILLS)]
+    assert not [kill for kill in done if kill.violations]
+    assert {kill.begun for kill in done} == {True, False}
+
+
 def test_figures_count_violations_by_command():
     rows = [
-        {"command": "fix", "moment": "event 1 of 2", "violations": []},
-        {"command": "fix", "moment": "0.1 of 1.0 s, had ended", "violations": ["files left"]},
+        {"command": "fix", "moment": "event 1 of 2", "violations": [], "begun": True},
+        {
+            "command": "fix",
+            "moment": "0.1 s, had ended",
+            "violations": ["files left"],
+            "begun": False,
+        },
     ]
     found = figures(rows)
     assert found["violations"]["files left"] == 1
     assert found["commands"] == {"fix": {"kills": 2, "files left": 1}}
     assert (found["before_the_end"], found["at_file_events"]) == (1, 1)
+    assert found["replacement_begun"] == 1
 
 
 def test_a_slow_command_is_killed_in_every_third_round(tmp_path):

@@ -34,6 +34,7 @@ from avsync.training.recipes.separation.ynet import YNetRecipe
 from avsync.training.recipes.sync.av_syncnet import AvSyncNetRecipe
 from avsync.training.recipes.sync.avst import AvstRecipe
 from avsync.training.recipes.sync.dense_sync import DenseSyncRecipe
+from avsync.training.recipes.sync.face_sync import FaceSyncRecipe
 from avsync.training.recipes.sync.fine_tune import FineTuneRecipe
 from avsync.training.recipes.sync.lip_expert import LipExpertRecipe
 from avsync.training.recipes.sync.mtdvocalist import MtdVocalistRecipe
@@ -87,6 +88,9 @@ def settings(name, store, folder, loop):
             clips, loop, AvstConfig((2, 3, 4, 8), MEL_CHANNELS, depth=1, heads=2), windows=6
         ),
         "dense-sync": lambda: DenseSyncRecipe(loop, (store.path,), batch=2, frames=12, width=0.05),
+        "face-sync": lambda: FaceSyncRecipe(
+            loop, (store.path,), batch=2, frames=12, cache=folder / "cache"
+        ),
         "lip-mask": lambda: LipMaskRecipe(
             (store.path,), loop, cache=folder / "cache", batch=2, seconds=1, width=0.1
         ),
@@ -145,7 +149,7 @@ def test_early_stopping_goes_by_a_figure_that_the_recipe_measures(name, store, t
     names = ["one", "two", "three"]
     asked, splits = settings(name, store, tmp_path, loop), tmp_path / "splits.json"
     splits.write_text(json.dumps({"train": names, "val": names}))
-    if name == "dense-sync":
+    if name in ("dense-sync", "face-sync"):
         asked = replace(asked, splits=splits)
     elif name == "lip-mask":
         asked = replace(asked, splits=splits, validate_pairs=2)

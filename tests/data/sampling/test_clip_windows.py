@@ -55,5 +55,5 @@ def test_every_start_leaves_the_window_inside_and_one_more_does_not(
 
 
 def test_a_store_without_the_crops_is_named(store):
-    with pytest.raises(ValueError, match="has no head crops.*--crops head"):
+    with pytest.raises(ValueError, match=r"has no head crops.*--crops head"):
         ClipWindows(store, [0], ClipSpec("head", 224, 224, 5, 0.0, 0.2))

@@ -13,11 +13,11 @@ from avsync.atomic import replacing
 from avsync.data.store.npy_items import ArrayFiles, map_items
 from avsync.encoders.pretrained.face_mesh import FACE_MESH_SHA256, FaceMesh, load_face_mesh
 from avsync.faces.face_frame import MOUTH_POINTS, cut_mouths, fill_gaps, to_face_frame
+from avsync.faces.mesh_tracking import MIN_PRESENCE
 from avsync.weights import sha256_of
 
 # Frames that go through the network together.
 BLOCK = 64
-MIN_PRESENCE = 0.5
 # Part of every file's name: a new value makes every cache compute again.
 METHOD = "1"
 

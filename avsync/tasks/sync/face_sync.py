@@ -18,11 +18,10 @@ from avsync.encoders.face_sync import LandmarkEncoder, MouthPixelEncoder, Speech
 from avsync.encoders.pretrained.face_mesh import CROP_SIZE, load_face_mesh
 from avsync.encoders.pretrained.whisper import LocalWhisperEncoder, load_whisper_encoder
 from avsync.faces.face_frame import cut_mouths, fill_gaps, mouth_motion
+from avsync.faces.mesh_tracking import MIN_PRESENCE
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FPS, SAMPLE_RATE
 
-# A crop below this presence holds no face, as in MediaPipe.
-MIN_PRESENCE = 0.5
 # Tokens of 20 ms before and after each, to which Whisper's layer attends.
 CONTEXT_TOKENS = 48
 

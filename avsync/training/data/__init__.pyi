@@ -10,6 +10,7 @@ from .mixtures import open_mixtures as open_mixtures
 from .sync import AudioRange as AudioRange
 from .sync import ClipData as ClipData
 from .sync import Negatives as Negatives
+from .sync import StoreValidation as StoreValidation
 from .sync import SyncValidation as SyncValidation
 from .sync import audio_range_in_use as audio_range_in_use
 from .sync import audio_range_of_frames as audio_range_of_frames

@@ -1,5 +1,6 @@
 """Training data of the sync recipes, and validation on held-out clips."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple, cast
@@ -15,8 +16,10 @@ from avsync.data.store.curation import read_clean_lists
 from avsync.data.store.reader import PreparedClip, Store, StoreClips
 from avsync.data.store.splits import clips_of_split
 from avsync.evaluation.score_matrix import score_clip_band
+from avsync.evaluation.sync_accuracy import measure_clips
 from avsync.metrics.sync_accuracy import average_context, best_offsets
 from avsync.scoring.embeddings import SyncModel
+from avsync.tasks.calibration import Calibration
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 from avsync.training.engine.early_stop import Watch
@@ -200,3 +203,31 @@ class SyncValidation:
         window = model.spec.window_frames
         offsets = [best_offsets(average_context(band, k, window)) for k in self.contexts]
         return [float((found.abs() <= 1).float().mean()) for found in offsets]
+
+
+class StoreValidation:
+    """Measure the share of windows within a frame of the best offset, on the clips of `val`.
+
+    Args:
+        store: prepared clips.
+        splits: JSON file of clip names by split; nothing is measured without it.
+    """
+
+    contexts = (5, LONG_CONTEXT)
+    watch = Watch(f"within_1_at_{contexts[0]}")
+
+    def __init__(self, store: Path, splits: Path | None) -> None:
+        self.clips: StoreClips | tuple[()] = ()
+        if splits is not None:
+            opened = Store(store)
+            self.clips = StoreClips(opened, clips_of_split(opened, splits, "val"))
+
+    def __call__(self, task: nn.Module) -> dict[str, float]:
+        """Return the figures of the `model` of a training step, none without clips."""
+        if not self.clips:
+            return {}
+        # A copy on the CPU, where prepared clips are.
+        model = cast(SyncModel, deepcopy(task.get_submodule("model")).cpu().eval())
+        # Shares of windows need no calibration, and one fitted on other weights would not hold.
+        measured = measure_clips(model, self.clips, self.contexts, Calibration())
+        return {f"within_1_at_{k}": measured.within(k, 1) for k in self.contexts}

@@ -4,7 +4,7 @@ import math
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -18,23 +18,20 @@ from avsync.data.augment_video import augment_mouth
 from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.data.sampling.sync_sequences import MouthSequences, VariedSegments
 from avsync.data.store.curation import read_clean_lists
-from avsync.data.store.reader import CROP_SIZE, Store, StoreClips
+from avsync.data.store.reader import CROP_SIZE, Store
 from avsync.data.store.splits import clips_of_split
-from avsync.evaluation.sync_accuracy import measure_clips
-from avsync.tasks.calibration import Calibration
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.dense_sync import DenseSync, DenseSyncConfig, TimmDenseSyncConfig
 from avsync.timing import exact_div
+from avsync.training.data.sync import StoreValidation
 from avsync.training.engine.batches import MakeBatch
 from avsync.training.engine.checkpoint import save_model
-from avsync.training.engine.early_stop import Watch
 from avsync.training.engine.loop import fit
 from avsync.training.engine.settings import FlagsOf, LoopSettings
 from avsync.training.steps.dense_sync import DenseSyncStep, DistilledDenseSyncStep
 
 # Training crops are this much larger than the model's, so that warping them loses no detail.
 CROP_MARGIN = 8
-VALIDATION_CONTEXTS = (5, 15)
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ def train(recipe: DenseSyncRecipe) -> Path:
     assert isinstance(model, DenseSync)
     sources = _sources(recipe, model)
     step = _step(recipe, model, exact_div(sources[0].segments.margin, model.front_end.hop_length))
-    validation = DenseSyncValidation(recipe)
+    validation = StoreValidation(recipe.data[0], recipe.splits)
     batches, chance = _batches(recipe, sources, model), _chance(model, sources[0])
     trained = fit(step, batches, recipe.loop, chance, validation, validation.watch)
     given = {} if recipe.init is None else checkpoints.load(recipe.init).config
@@ -111,32 +108,6 @@ def model_config(recipe: DenseSyncRecipe) -> tuple[str, dict[str, Any]]:
             sizes[field] = tuple(max(1, round(recipe.width * width)) for width in widths)
     sizes["dim"] = max(1, round(recipe.width * sizes["dim"]))
     return name, sizes
-
-
-class DenseSyncValidation:
-    """Measure the share of windows within a frame of the best offset, on the clips of `val`.
-
-    Args:
-        recipe: the recipe; nothing is measured without splits.
-    """
-
-    watch = Watch(f"within_1_at_{VALIDATION_CONTEXTS[0]}")
-
-    def __init__(self, recipe: DenseSyncRecipe) -> None:
-        self.clips: StoreClips | tuple[()] = ()
-        if recipe.splits is not None:
-            store = Store(recipe.data[0])
-            self.clips = StoreClips(store, clips_of_split(store, recipe.splits, "val"))
-
-    def __call__(self, task: nn.Module) -> dict[str, float]:
-        """Return the figures of the `model` of a training step, none without clips."""
-        if not self.clips:
-            return {}
-        # A copy on the CPU, where prepared clips are.
-        model = cast(DenseSync, deepcopy(task.get_submodule("model")).cpu().eval())
-        # Shares of windows need no calibration, and one fitted on other weights would not hold.
-        measured = measure_clips(model, self.clips, VALIDATION_CONTEXTS, Calibration())
-        return {f"within_1_at_{k}": measured.within(k, 1) for k in VALIDATION_CONTEXTS}
 
 
 def _step(recipe: DenseSyncRecipe, model: DenseSync, first_step: int) -> nn.Module:

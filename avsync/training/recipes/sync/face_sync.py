@@ -1,15 +1,14 @@
 """Recipe of face_sync: `avsync train face-sync --data STORE -o FOLDER`."""
 
 import math
-from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import numpy as np
 import torch
 import tyro
-from torch import Tensor, nn
+from torch import Tensor
 
 from avsync import weights as checkpoints
 from avsync.data.augment_video import augment_landmarks, augment_mouth
@@ -17,16 +16,14 @@ from avsync.data.cache.mouths import MouthCache
 from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.data.sampling.sync_sequences import FaceSequences, VariedSegments
 from avsync.data.store.curation import read_clean_lists
-from avsync.data.store.reader import Store, StoreClips
+from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
-from avsync.evaluation.sync_accuracy import measure_clips
-from avsync.tasks.calibration import Calibration
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.face_sync import FaceSync, FaceSyncConfig, load_local_whisper
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME, exact_div
+from avsync.training.data.sync import StoreValidation
 from avsync.training.engine.batches import MakeBatch
 from avsync.training.engine.checkpoint import save_model
-from avsync.training.engine.early_stop import Watch
 from avsync.training.engine.loop import fit
 from avsync.training.engine.settings import FlagsOf, LoopSettings
 from avsync.training.steps.face_sync import FaceSyncStep
@@ -36,7 +33,6 @@ from avsync.weights import cache_folder
 MOUTH_MARGIN = 16
 # Tokens of audio before the first frame and after the last window, which are candidates too.
 MARGIN_TOKENS = 15
-VALIDATION_CONTEXTS = (5, 15)
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ def train(recipe: FaceSyncRecipe) -> Path:
     assert isinstance(model, FaceSync)
     sources = _sources(recipe, model)
     step = FaceSyncStep(model, MARGIN_TOKENS + _tokens_to_middle(model))
-    validation = FaceSyncValidation(recipe)
+    validation = StoreValidation(recipe.data[0], recipe.splits)
     chance = _chance(model, sources[0].segments)
     batches = _batches(recipe, sources, model)
     trained = fit(step, batches, recipe.loop, chance, validation, validation.watch)
@@ -91,32 +87,6 @@ def train(recipe: FaceSyncRecipe) -> Path:
         given |= checkpoints.load(recipe.init).config
     config = given | {"zero_ms": recipe.answer_offset_ms}
     return save_model(recipe.loop.output, "face_sync", trained, config, half=True)
-
-
-class FaceSyncValidation:
-    """Measure the share of windows within a frame of the best offset, on the clips of `val`.
-
-    Args:
-        recipe: the recipe; nothing is measured without splits.
-    """
-
-    watch = Watch(f"within_1_at_{VALIDATION_CONTEXTS[0]}")
-
-    def __init__(self, recipe: FaceSyncRecipe) -> None:
-        self.clips: StoreClips | tuple[()] = ()
-        if recipe.splits is not None:
-            store = Store(recipe.data[0])
-            self.clips = StoreClips(store, clips_of_split(store, recipe.splits, "val"))
-
-    def __call__(self, task: nn.Module) -> dict[str, float]:
-        """Return the figures of the `model` of a training step, none without clips."""
-        if not self.clips:
-            return {}
-        # A copy on the CPU, where prepared clips are.
-        model = cast(FaceSync, deepcopy(task.get_submodule("model")).cpu().eval())
-        # Shares of windows need no calibration, and one fitted on other weights would not hold.
-        measured = measure_clips(model, self.clips, VALIDATION_CONTEXTS, Calibration())
-        return {f"within_1_at_{k}": measured.within(k, 1) for k in VALIDATION_CONTEXTS}
 
 
 def _sources(recipe: FaceSyncRecipe, model: FaceSync) -> list[FaceSequences]:

@@ -93,18 +93,7 @@ class DecibelMel(nn.Module):
         self.preemphasis = preemphasis
         # Samples that `columns` needs before the first column's own.
         self.samples_before = 1 if preemphasis else 0
-        # Not a buffer, and never on the meta device: the filters must keep their precision in a
-        # model that is cast to bfloat16 or built before its weights are read.
-        with torch.device("cpu"):
-            self.filters = torchaudio.functional.melscale_fbanks(
-                n_freqs=self.n_fft // 2 + 1,
-                f_min=self.f_min,
-                f_max=self.f_max,
-                n_mels=self.n_mels,
-                sample_rate=SAMPLE_RATE,
-                norm="slaney",
-                mel_scale="slaney",
-            )
+        self.filters = _slaney_filters(self.n_fft, self.n_mels, self.f_min, self.f_max)
 
     def forward(self, wav: Tensor) -> Tensor:
         """Map waveforms to log-mel columns, mirroring the ends of the audio.
@@ -175,17 +164,7 @@ class WhisperMel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # Not a buffer, and never on the meta device: see `DecibelMel`.
-        with torch.device("cpu"):
-            self.filters = torchaudio.functional.melscale_fbanks(
-                n_freqs=self.n_fft // 2 + 1,
-                f_min=0.0,
-                f_max=SAMPLE_RATE / 2,
-                n_mels=self.n_mels,
-                sample_rate=SAMPLE_RATE,
-                norm="slaney",
-                mel_scale="slaney",
-            )
+        self.filters = _slaney_filters(self.n_fft, self.n_mels, 0.0, SAMPLE_RATE / 2)
 
     def forward(self, wav: Tensor) -> Tensor:
         """Map waveforms to log-mel columns, mirroring the ends of the audio.
@@ -236,6 +215,25 @@ def _no_autocast(wav: Tensor) -> torch.autocast:
     """Disable autocast: logarithms of quiet bands need more precision than bfloat16."""
     # The meta device, which is used to infer shapes, does not support autocast.
     return torch.autocast("cpu" if wav.is_meta else wav.device.type, enabled=False)
+
+
+def _slaney_filters(n_fft: int, n_mels: int, f_min: float, f_max: float) -> Tensor:
+    """Return mel filters `(n_fft // 2 + 1, n_mels)`, for an attribute that is no buffer.
+
+    Never on the meta device: the filters must keep their precision in a model that is cast to
+    bfloat16 or built before its weights are read.
+    """
+    with torch.device("cpu"):
+        filters: Tensor = torchaudio.functional.melscale_fbanks(
+            n_freqs=n_fft // 2 + 1,
+            f_min=f_min,
+            f_max=f_max,
+            n_mels=n_mels,
+            sample_rate=SAMPLE_RATE,
+            norm="slaney",
+            mel_scale="slaney",
+        )
+    return filters
 
 
 def _check_wav(wav: Tensor, samples: int) -> None:

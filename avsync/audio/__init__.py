@@ -3,7 +3,7 @@
 Front ends are modules, or callables without weights, at 16 kHz unless stated otherwise: `LogMel`
 (dense_sync, AVST), `DecibelMel` (VocaLiST, Wav2Lip), `WhisperMel` (Whisper), `Mfcc` (SyncNet),
 `StackedFbank` (AV-HuBERT) and `ComplexStft` (Y-Net and its family). `resample` and `Resampler`
-change the sample rate.
+change the sample rate, `shift_pitch` the voice.
 
     from avsync.audio import LogMel
 

@@ -7,4 +7,5 @@ from .features import LogMel as LogMel
 from .features import WhisperMel as WhisperMel
 from .resampling import Resampler as Resampler
 from .resampling import resample as resample
+from .resampling import shift_pitch as shift_pitch
 from .stft import ComplexStft as ComplexStft

@@ -4,6 +4,7 @@ from . import cache as cache
 from . import corpora as corpora
 from . import sampling as sampling
 from . import store as store
+from .augment_audio import alter_voices as alter_voices
 from .augment_audio import augment_mel as augment_mel
 from .augment_audio import equalise as equalise
 from .augment_audio import noise_floor as noise_floor

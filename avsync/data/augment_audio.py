@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from avsync.audio.resampling import shift_pitch
+
 # Knots of the equaliser are spaced evenly over octaves, from this share of half the sample rate up
 # to half the sample rate.
 LOWEST_SHARE = 1 / 128
@@ -22,6 +24,18 @@ ROOM_SHARE, DECAY_S, WET_DB = 0.5, (0.1, 0.5), (8.0, 25.0)
 # Share of the mixtures with noise, the range of its level under them, and the standard deviation of
 # its slope.
 NOISE_SHARE, NOISE_DB, NOISE_TILT_DB = 2 / 3, (20.0, 60.0), 12.0
+# Factors of pitch and formants: from a man's voice to about a woman's, and back.
+VOICES = ((4, 5), (7, 8), (8, 7), (5, 4))
+
+
+def alter_voices(wav: Tensor, share: float, generator: Generator) -> Tensor:
+    """Shift pitch and formants of a share of the voices `(B, N)` at 16 kHz: other speakers."""
+    altered = _uniform((len(wav),), generator) < share
+    factors = torch.randint(len(VOICES), (len(wav),), generator=generator, device=generator.device)
+    out = wav.clone()
+    for clip in altered.nonzero()[:, 0].tolist():
+        out[clip] = shift_pitch(wav[clip][None], *VOICES[int(factors[clip])])[0]
+    return out
 
 
 def equalise(wav: Tensor, generator: Generator) -> Tensor:

@@ -13,6 +13,8 @@ from torch import Generator, Tensor
 
 from avsync.faces.face_frame import MIRRORED_MOUTH
 
+# Strength of what changes mouths that are cut out by their landmarks.
+LIGHT = (0.3, 0.8)
 # Landmarks.
 # Standard deviations: logarithms of size and of height against width, angles in radians, gain of
 # each point's motion.
@@ -35,7 +37,36 @@ def augment_mouth(grey: Tensor, size: int, generator: Generator) -> Tensor:
     return soften(grey, strength, generator)
 
 
-def warp(grey: Tensor, size: int, strength: Tensor, generator: Generator) -> Tensor:
+def augment_face(
+    landmarks: Tensor, mouths: Tensor, size: int, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Augment landmarks and mouths of the same clips, of which both or neither are mirrored.
+
+    Mouths that are cut out by their landmarks vary less than others, so they are changed less than
+    by `augment_mouth`: nothing is hidden or inverted.
+
+    Args:
+        landmarks: motion `(B, T, 62, 3)`, in the order of `MOUTH_POINTS`.
+        mouths: greyscale crops `(B, T, H, W)` in [0, 1].
+        size: height and width of the mouths that are returned.
+        generator: draws.
+    """
+    clips = (len(mouths), 1)
+    mirrored = _uniform(clips, generator) < 0.5
+    strength = LIGHT[0] + (LIGHT[1] - LIGHT[0]) * _uniform(clips, generator)
+    mouths = warp(mouths, size, strength, generator, mirrored)
+    mouths = relight(mouths, strength, generator, negatives=0.0)
+    mouths = soften(mouths, strength, generator)
+    return augment_landmarks(landmarks, generator, mirrored[:, 0]), mouths
+
+
+def warp(
+    grey: Tensor,
+    size: int,
+    strength: Tensor,
+    generator: Generator,
+    mirrored: Tensor | None = None,
+) -> Tensor:
     """Scale, rotate, shear, shift and mirror each clip, with slow drift.
 
     Args:
@@ -43,6 +74,7 @@ def warp(grey: Tensor, size: int, strength: Tensor, generator: Generator) -> Ten
         size: height and width of the result `(B, T, size, size)`.
         strength: of each clip `(B, 1)`, in [0, 1].
         generator: draws.
+        mirrored: which clips to mirror `(B, 1)`; drawn by default.
     """
     batch, frames, _, _ = grey.shape
 
@@ -52,7 +84,9 @@ def warp(grey: Tensor, size: int, strength: Tensor, generator: Generator) -> Ten
 
     log_scale, log_aspect, shear = varied(0.15, 0.02), varied(0.12, 0.0), varied(0.1, 0.0)
     roll, shift_x, shift_y = varied(0.16, 0.03), varied(0.11, 0.03), varied(0.11, 0.03)
-    mirror = torch.where(_uniform((batch, 1), generator) < 0.5, -1.0, 1.0)
+    if mirrored is None:
+        mirrored = _uniform((batch, 1), generator) < 0.5
+    mirror = torch.where(mirrored, -1.0, 1.0)
     across, down = torch.exp(log_scale + log_aspect) * mirror, torch.exp(log_scale - log_aspect)
     cos, sin = torch.cos(roll), torch.sin(roll)
     top = [across * cos, down * (shear * cos - sin), shift_x]
@@ -64,13 +98,16 @@ def warp(grey: Tensor, size: int, strength: Tensor, generator: Generator) -> Ten
     return out.reshape(batch, frames, size, size)
 
 
-def relight(grey: Tensor, strength: Tensor, generator: Generator) -> Tensor:
+def relight(
+    grey: Tensor, strength: Tensor, generator: Generator, negatives: float = 0.15
+) -> Tensor:
     """Change gamma and contrast, add a lighting gradient and slow flicker, and invert a few clips.
 
     Args:
         grey: crops `(B, T, H, W)`.
         strength: of each clip `(B, 1)`, in [0, 1].
         generator: draws.
+        negatives: share of the strongest clips that are inverted.
     """
     batch, frames, height, width = grey.shape
     shape = (batch, 1, 1, 1)
@@ -81,7 +118,7 @@ def relight(grey: Tensor, strength: Tensor, generator: Generator) -> Tensor:
     slope = 0.45 * (_normal(shape, generator) * x + _normal(shape, generator) * y)
     flicker = 0.04 * _drift(batch, frames, generator)[..., None, None]
     grey = grey * torch.exp(strong * (slope + flicker + 0.2 * _normal(shape, generator)))
-    negative = _uniform(shape, generator) < 0.15 * strong
+    negative = _uniform(shape, generator) < negatives * strong
     return torch.where(negative, 1 - grey, grey)
 
 
@@ -124,8 +161,13 @@ def soften(grey: Tensor, strength: Tensor, generator: Generator) -> Tensor:
     return grey + level * _normal((batch, frames, height, width), generator)
 
 
-def augment_landmarks(motion: Tensor, generator: Generator) -> Tensor:
-    """Augment the motion of landmarks `(B, T, 62, 3)`, in the order of `MOUTH_POINTS`."""
+def augment_landmarks(
+    motion: Tensor, generator: Generator, mirrored: Tensor | None = None
+) -> Tensor:
+    """Augment the motion of landmarks `(B, T, 62, 3)`, in the order of `MOUTH_POINTS`.
+
+    Which clips to mirror, `(B,)`, is drawn by default.
+    """
     batch = len(motion)
 
     def normal(*shape: int) -> Tensor:
@@ -141,7 +183,8 @@ def augment_landmarks(motion: Tensor, generator: Generator) -> Tensor:
     x, y, z = (motion * factors[:, None, None]).unbind(-1)
     x, y = _rotated(x, y, ROLL_SD * normal(batch))
     x, z = _rotated(x, z, YAW_SD * normal(batch))
-    mirrored = uniform(0, 1) < 0.5
+    if mirrored is None:
+        mirrored = uniform(0, 1) < 0.5
     moved = torch.stack([x, y, z], -1)
     flipped = moved[:, :, list(MIRRORED_MOUTH)] * moved.new_tensor([-1.0, 1.0, 1.0])
     moved = torch.where(mirrored[:, None, None, None], flipped, moved)

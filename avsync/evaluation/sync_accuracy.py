@@ -15,6 +15,7 @@ from avsync.metrics.sync_accuracy import MAX_SHIFT, average_context, best_offset
 from avsync.scoring.decision import SEARCH_MARGIN_S, Decision, decide_offset
 from avsync.scoring.embeddings import SyncModel
 from avsync.scoring.engine import CroppedTick, score_tracks
+from avsync.scoring.peak import Peak, find_peak
 from avsync.scoring.result import Interval
 from avsync.scoring.score_sums import TrackScores
 from avsync.tasks.calibration import Calibration
@@ -36,6 +37,7 @@ class ClipAccuracy(NamedTuple):
         touching: by context, whether each window's context holds at least one such window `(n,)`.
         decision: decision for the whole clip.
         error_ms: its offset less the true one; None without an offset.
+        peak: the best offset for the whole clip, whether sure or not; None without evidence.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ClipAccuracy(NamedTuple):
     touching: dict[int, Tensor]
     decision: Decision
     error_ms: float | None
+    peak: Peak | None
 
 
 @dataclass(frozen=True)
@@ -153,9 +156,11 @@ def _measure(
         mask = inside.float()[:, None]
         length = model.spec.window_frames
         touching = {k: average_context(mask, k, length)[:, 0] > 0 for k in contexts}
-    decision = decide_clip(model, crops, wav, calibration)
+    scores = score_clip(model, crops, wav)
+    decision = decide_offset(scores.curve, scores.wide_curve, 1.0, calibration)
     error_ms = None if decision.offset_ms is None else decision.offset_ms - truth_ms
-    return ClipAccuracy(name, errors, inside, touching, decision, error_ms)
+    peak = find_peak(scores.curve.evidence, scores.curve.offsets_ms, 1000.0)
+    return ClipAccuracy(name, errors, inside, touching, decision, error_ms, peak)
 
 
 def decide_clip(

@@ -112,9 +112,16 @@ def mouth_motion(points: Tensor, reach: int) -> Tensor:
     Returns:
         `(B, T, 62, 3)` of `MOUTH_POINTS`, in distances between the outer corners of the eyes.
     """
-    mouth = to_face_frame(points)[..., list(MOUTH_POINTS), :]
-    mouth = mouth * mouth.new_tensor([1.0, 1.0, DEPTH_WEIGHT])
-    return mouth - running_mean(mouth, reach)
+    return motion_of(to_face_frame(points)[..., list(MOUTH_POINTS), :], reach)
+
+
+def motion_of(landmarks: Tensor, reach: int) -> Tensor:
+    """Return landmarks `(B, T, N, 3)` in the face's frame less their running mean, depth weighted.
+
+    See `mouth_motion`.
+    """
+    weighted = landmarks * landmarks.new_tensor([1.0, 1.0, DEPTH_WEIGHT])
+    return weighted - running_mean(weighted, reach)
 
 
 def running_mean(x: Tensor, reach: int) -> Tensor:

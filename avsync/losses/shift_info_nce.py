@@ -16,20 +16,30 @@ class ShiftInfoNceLoss(nn.Module):
     Args:
         steps_per_window: audio steps from one video window to the next.
         spread_steps: standard deviation of the Gaussian target, in audio steps.
-        temperature: divides the cosine similarities from audio to video.
+        temperature: divides the cosine similarities from audio to video. With None the video's norm
+            weights them, as it does from video to audio.
+        ignored_steps: audio steps before and after the true one that are no candidates, neither
+            right nor wrong; with it the true step alone is the target.
     """
 
     def __init__(
-        self, steps_per_window: int = 4, spread_steps: float = 1.0, temperature: float = 0.07
+        self,
+        steps_per_window: int = 4,
+        spread_steps: float = 1.0,
+        temperature: float | None = 0.07,
+        ignored_steps: int = 0,
     ) -> None:
         super().__init__()
-        if steps_per_window < 1 or spread_steps <= 0 or temperature <= 0:
+        divisor = 1.0 if temperature is None else temperature
+        if steps_per_window < 1 or spread_steps <= 0 or divisor <= 0:
             raise ValueError(
                 "steps_per_window, spread_steps and temperature must be positive, "
                 f"got {steps_per_window}, {spread_steps} and {temperature}"
             )
+        if ignored_steps < 0:
+            raise ValueError(f"ignored_steps must be 0 or more, got {ignored_steps}")
         self.steps_per_window, self.spread_steps = steps_per_window, spread_steps
-        self.temperature = temperature
+        self.temperature, self.ignored_steps = temperature, ignored_steps
 
     def forward(self, video: Tensor, audio: Tensor, first_step: int) -> Tensor:
         """Compute the sum of both directions' cross-entropies.
@@ -52,11 +62,19 @@ class ShiftInfoNceLoss(nn.Module):
                 f"from step {first_step}, got {tuple(audio.shape)}"
             )
         distance = torch.arange(steps, device=video.device) - own[:, None]
-        target = torch.softmax(-0.5 * (distance / self.spread_steps) ** 2, dim=-1)
-        log_probs = torch.log_softmax(video @ audio.mT, dim=-1)
-        to_audio = -(target * log_probs).sum(-1).mean()
+        logits = video @ audio.mT
+        if self.ignored_steps:
+            near = (distance != 0) & (distance.abs() <= self.ignored_steps)
+            logits = logits.masked_fill(near, torch.finfo(logits.dtype).min)
+            to_audio = F.cross_entropy(logits.mT, own.expand(len(video), -1))
+        else:
+            target = torch.softmax(-0.5 * (distance / self.spread_steps) ** 2, dim=-1)
+            to_audio = -(target * torch.log_softmax(logits, dim=-1)).sum(-1).mean()
 
-        cosine = F.normalize(video, dim=-1) @ audio[:, own].mT / self.temperature
+        if self.temperature is None:
+            matches = logits[..., own]
+        else:
+            matches = F.normalize(video, dim=-1) @ audio[:, own].mT / self.temperature
+        # Classes are windows, for each window's audio.
         diagonal = torch.arange(windows, device=video.device).expand(len(video), -1)
-        to_video = F.cross_entropy(cosine, diagonal)
-        return to_audio + to_video
+        return to_audio + F.cross_entropy(matches, diagonal)

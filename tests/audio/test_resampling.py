@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from avsync.audio.resampling import Resampler, resample
+from avsync.audio.resampling import Resampler, resample, shift_pitch
 
 pytestmark = pytest.mark.arithmetic
 
@@ -90,3 +90,17 @@ def test_invalid_rates_and_empty_waveforms_are_rejected():
         resample(torch.zeros(10), 0, 16384)
     with pytest.raises(ValueError, match=r"wav must be \(..., N\) with N >= 1, got \(2, 0\)"):
         resample(torch.zeros(2, 0), 8000, 16384)
+
+
+@pytest.mark.parametrize(("up", "down"), [(4, 5), (7, 8), (5, 4)])
+def test_a_shifted_pitch_keeps_its_timing(up, down):
+    # A tone that begins in the middle.
+    wav = tone(400, 16000)
+    wav[:8000] = 0
+    shifted = shift_pitch(wav[None], up, down)[0]
+    assert shifted.shape == wav.shape
+    spectrum = torch.fft.rfft(shifted[9000:13000] * torch.hann_window(4000)).abs()
+    assert int(spectrum.argmax()) * 4 == pytest.approx(400 * up / down, abs=4)
+    level = shifted.square().unfold(0, 160, 160).mean(-1)
+    begins_s = 0.01 * int((level > level[60:90].mean() / 2).nonzero()[0])
+    assert begins_s == pytest.approx(0.5, abs=0.015)

@@ -4,6 +4,7 @@ import torch
 from avsync.data.augment_audio import (
     NOISE_DB,
     add_mel_noise,
+    alter_voices,
     equalise,
     noise_floor,
     reverberate,
@@ -90,3 +91,13 @@ def test_reverberation_of_a_mel_only_adds_to_later_columns():
 def test_a_mel_with_noise_is_never_below_the_mel_without():
     mel = torch.randn(4, 32, 50, generator=draws())
     assert (add_mel_noise(mel, torch.ones(4, 1), draws()) >= mel).all()
+
+
+def test_a_share_of_the_voices_is_altered():
+    wav = voices(8)
+    assert torch.equal(alter_voices(wav, 0.0, draws()), wav)
+    some = alter_voices(wav, 0.5, draws())
+    changed = (some != wav).any(1)
+    assert 0 < changed.sum() < 8
+    assert torch.equal(some, alter_voices(wav, 0.5, draws()))
+    assert (alter_voices(wav, 1.0, draws()) != wav).any(1).all()

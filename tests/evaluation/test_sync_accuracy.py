@@ -79,16 +79,16 @@ def test_windows_away_from_the_ends_have_all_31_candidates():
     decision = cannot_tell("no_match")
     errors = torch.full((40,), 9)
     errors[15:25] = 0
-    right_inside = ClipAccuracy("a", {5: errors}, None, {}, decision, None)
-    short = ClipAccuracy("b", {5: torch.zeros(30)}, None, {}, decision, None)
+    right_inside = ClipAccuracy("a", {5: errors}, None, {}, decision, None, None)
+    short = ClipAccuracy("b", {5: torch.zeros(30)}, None, {}, decision, None, None)
     assert Accuracy((right_inside, short)).shares(5, 1, "away from the ends") == [1.0]
     assert Accuracy((right_inside,)).within(5, 1) == 0.25
 
 
 def test_accuracy_is_the_mean_of_clips_not_of_windows():
     decision = cannot_tell("no_match")
-    long = ClipAccuracy("a", {5: torch.zeros(90)}, None, {}, decision, None)
-    short = ClipAccuracy("b", {5: torch.full((10,), 9)}, None, {}, decision, None)
+    long = ClipAccuracy("a", {5: torch.zeros(90)}, None, {}, decision, None, None)
+    short = ClipAccuracy("b", {5: torch.full((10,), 9)}, None, {}, decision, None, None)
     assert Accuracy((long, short)).within(5, 1) == 0.5
     assert len(Accuracy((long, short)).errors_ms()) == 0
 

@@ -51,8 +51,31 @@ def test_clips_do_not_mix(audio):
     torch.testing.assert_close(loss(video, audio, MARGIN), torch.stack(alone).mean())
 
 
+def test_ignored_neighbours_are_neither_right_nor_wrong():
+    hard = ShiftInfoNceLoss(HOPS, temperature=None, ignored_steps=2)
+    audio = torch.eye(D)[None, :S]
+    near, far = audio.clone(), audio.clone()
+    video = 7 * own(audio)
+    # Audio two steps from a window's own may be as similar as it likes, but no further away.
+    near[:, MARGIN + 2], far[:, MARGIN - 3] = own(audio)[:, 0], own(audio)[:, 0]
+    torch.testing.assert_close(hard(video, near, MARGIN), hard(video, audio, MARGIN))
+    assert hard(video, far, MARGIN) > hard(video, audio, MARGIN) + 0.1
+
+
+def test_without_a_temperature_the_norm_weights_both_directions(audio):
+    loss = ShiftInfoNceLoss(HOPS, temperature=None, ignored_steps=1)
+    video = own(audio)
+    unsure, sure = loss(1e-6 * video, audio, MARGIN), loss(100 * video, audio, MARGIN)
+    # Of the steps, two next to each window's own are no candidates.
+    chance = math.log(S - 2) + math.log(T)
+    torch.testing.assert_close(unsure, torch.tensor(chance), atol=1e-3, rtol=0)
+    assert sure < 1e-3
+
+
 def test_too_little_audio_is_named(audio):
     with pytest.raises(ValueError, match=r"audio must be \(B, S, D\) with S > 22"):
         ShiftInfoNceLoss(HOPS)(own(audio), audio[:, :20], MARGIN)
     with pytest.raises(ValueError, match="must be positive"):
         ShiftInfoNceLoss(temperature=0)
+    with pytest.raises(ValueError, match="ignored_steps must be 0 or more, got -1"):
+        ShiftInfoNceLoss(ignored_steps=-1)

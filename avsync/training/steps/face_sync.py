@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from avsync.encoders.pretrained.whisper import LocalWhisperEncoder
-from avsync.faces.face_frame import running_mean
+from avsync.faces.face_frame import motion_of
 from avsync.losses.shift_info_nce import ShiftInfoNceLoss
 from avsync.tasks.sync.face_sync import FaceSync
 from avsync.timing import SAMPLES_PER_FRAME, exact_div
 
 # Noise of speech tokens in units of each channel's standard deviation: other voices and rooms.
 TOKEN_NOISE = 0.15
-# Standard deviation of the target over tokens of 20 ms.
-SPREAD_STEPS = 0.7
+# Tokens of 20 ms before and after the true one that are neither right nor wrong: a frame lasts 40
+# ms, and clips of people are in sync to about that.
+IGNORED_TOKENS = 2
 
 
 class FaceSyncStep(nn.Module):
@@ -34,13 +35,12 @@ class FaceSyncStep(nn.Module):
         self.model, self.stream_dropout = model, stream_dropout
         self.first_step = first_step - model.speech.receptive_tokens // 2
         steps = exact_div(SAMPLES_PER_FRAME, LocalWhisperEncoder.hop_samples)
-        self.criterion = ShiftInfoNceLoss(steps, SPREAD_STEPS)
+        self.criterion = ShiftInfoNceLoss(steps, temperature=None, ignored_steps=IGNORED_TOKENS)
 
     def forward(self, landmarks: Tensor, mouths: Tensor, wav: Tensor) -> Tensor:
         """Map landmarks `(B, T, 62, 3)`, mouths `(B, T, 48, 48)` and audio `(B, N)` to the loss."""
         model = self.model
-        motion = landmarks - running_mean(landmarks, model.mean_frames)
-        video = self.encode_mouths(motion, mouths)
+        video = self.encode_mouths(motion_of(landmarks, model.mean_frames), mouths)
         with torch.no_grad():
             tokens = model.whisper.on(wav.device)(wav)
             if self.training:

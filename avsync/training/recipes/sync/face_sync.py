@@ -11,7 +11,8 @@ import tyro
 from torch import Tensor
 
 from avsync import weights as checkpoints
-from avsync.data.augment_video import augment_landmarks, augment_mouth
+from avsync.data.augment_audio import alter_voices
+from avsync.data.augment_video import augment_face
 from avsync.data.cache.mouths import MouthCache
 from avsync.data.sampling.clip_windows import ClipWindows
 from avsync.data.sampling.sync_sequences import FaceSequences, VariedSegments
@@ -50,6 +51,7 @@ class FaceSyncRecipe:
         batch: sequences per step.
         frames: video frames per sequence.
         speed: sequences are played up to this factor faster or slower.
+        voice: share of the sequences whose pitch and formants are shifted.
         init: weights to start from instead of fresh ones; their sizes apply.
         answer_offset_ms: constant offset of the clips (positive = the audio leads), taken off the
             answers of the trained model; the clips keep it.
@@ -64,6 +66,7 @@ class FaceSyncRecipe:
     batch: int = 24
     frames: int = 54
     speed: float = 1.18
+    voice: float = 0.0
     init: Path | None = None
     answer_offset_ms: Annotated[float, tyro.conf.arg(aliases=["--zero-ms"])] = 0.0
     clean: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="TABLE...")] = ()
@@ -135,7 +138,8 @@ def _batches(recipe: FaceSyncRecipe, sources: list[FaceSequences], model: FaceSy
             index = int(rng.integers(len(sources[number])))
             drawn.append(sources[number].draw(index, rng))
         landmarks, mouths, wav = (torch.from_numpy(np.stack(p)) for p in zip(*drawn, strict=True))
-        return augment_landmarks(landmarks, draws), augment_mouth(mouths, size, draws), wav
+        landmarks, mouths = augment_face(landmarks, mouths, size, draws)
+        return landmarks, mouths, alter_voices(wav, recipe.voice, draws)
 
     return make_batch
 

@@ -7,6 +7,7 @@ import torch
 from avsync.data.cache.mouths import MouthCache
 from avsync.data.store.curation import CleanRow, write_clean_list
 from avsync.data.store.reader import clip_folder
+from avsync.faces.face_frame import motion_of
 from avsync.tasks.registry import create_model
 from avsync.training.engine.run_log import LOG_FILE
 from avsync.training.engine.settings import LoopSettings
@@ -56,6 +57,22 @@ def test_the_audio_of_the_first_window_is_where_the_step_looks_for_it(store, tmp
         tokens = model.whisper.on(torch.device("cpu"))(wav)
         found = model.encode_speech(tokens)[:, step.first_step]
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_training_sees_mouths_as_the_model_does(store, tmp_path):
+    model = create_model("face_sync").eval()
+    crops = str(clip_folder(store.path, store.rows[0].id) / "mesh.npy")
+    cache = MouthCache(tmp_path, model.pixels.crop_size)
+    cache.fill([crops])
+    frames = torch.from_numpy(np.load(crops)).movedim(-1, 0)[None] / 255
+    landmarks = torch.from_numpy(cache.landmarks(crops, 0, frames.shape[2])).float()[None]
+    mouths = torch.from_numpy(cache.mouths(crops, 0, frames.shape[2]))[None] / 255
+    step = FaceSyncStep(model, 15 + 4).eval()
+    with torch.no_grad():
+        expected = model.encode_video(frames)
+        found = step.encode_mouths(motion_of(landmarks, model.mean_frames), mouths)
+    # The cache rounds: landmarks to half precision, mouths to bytes.
+    torch.testing.assert_close(found, expected, atol=0.02 * float(expected.abs().max()), rtol=0)
 
 
 def test_clips_that_a_clean_table_drops_are_not_trained_on(store, tmp_path):

@@ -28,6 +28,7 @@ from avsync.cli.arguments import (
     with_config,
 )
 from avsync.outputs import HTML_REPORT, JSON_OUTPUT, OutputFile, check_outputs, write_output
+from avsync.tasks.catalog import DEFAULT_SYNC_MODEL
 from avsync.tasks.registry import model_card
 from avsync.timing import DEFAULT_PROFILE, tolerance
 
@@ -36,7 +37,7 @@ def check(
     files: Files,
     /,
     profile: str = DEFAULT_PROFILE,
-    model: str = "dense_sync",
+    model: str = DEFAULT_SYNC_MODEL,
     weights: OutputPath = None,
     search: float = 1.0,
     detector: Detector = "best",
@@ -135,7 +136,7 @@ def fix(
     /,
     output: Output,
     profile: str = DEFAULT_PROFILE,
-    model: str = "dense_sync",
+    model: str = DEFAULT_SYNC_MODEL,
     weights: OutputPath = None,
     search: float = 1.0,
     detector: Detector = "best",

@@ -32,6 +32,7 @@ from avsync.pipelines.progress import ProgressCallback, progress_bar
 from avsync.pipelines.worker_limits import MEMORY_CAUSE, limit_file_cpu
 from avsync.scoring.embeddings import SyncModel
 from avsync.scoring.result import CheckResult, thin_score_maps
+from avsync.tasks.catalog import DEFAULT_SYNC_MODEL
 from avsync.tasks.registry import model_card
 from avsync.timing import DEFAULT_PROFILE, tolerance
 from avsync.weights import sha256_of_state
@@ -81,7 +82,7 @@ class CheckOptions:
 def check_files(
     files: Iterable[str | Path],
     *,
-    model: str | SyncModel = "dense_sync",
+    model: str | SyncModel = DEFAULT_SYNC_MODEL,
     weights: str | Path | None = None,
     profile: str = DEFAULT_PROFILE,
     search_s: float = 1.0,

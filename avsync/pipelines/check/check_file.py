@@ -39,6 +39,7 @@ from avsync.scoring.embeddings import SYNC_CONTRACT, SyncModel
 from avsync.scoring.result import CheckResult, Interval, Reason, StreamResult
 from avsync.scoring.trajectory.fault import MAX_OUT_S, MAX_OUT_SHARE
 from avsync.tasks.calibration import calibration_of
+from avsync.tasks.catalog import DEFAULT_SYNC_MODEL
 from avsync.tasks.registry import create_model, model_card, resolve_model
 from avsync.timing import DEFAULT_PROFILE, tolerance
 
@@ -60,7 +61,7 @@ ANSWER = tuple(
 def check(
     path: str | Path,
     *,
-    model: str | SyncModel = "dense_sync",
+    model: str | SyncModel = DEFAULT_SYNC_MODEL,
     weights: str | Path | None = None,
     profile: str = DEFAULT_PROFILE,
     search_s: float = 1.0,

@@ -18,6 +18,7 @@ from avsync.pipelines.fix.plan import (
 from avsync.pipelines.progress import ProgressCallback
 from avsync.scoring.embeddings import SyncModel
 from avsync.scoring.result import CheckResult, StreamResult
+from avsync.tasks.catalog import DEFAULT_SYNC_MODEL
 from avsync.timing import DEFAULT_PROFILE
 
 # A repaired file in tolerance is kept even if its offset is larger than before by this at most.
@@ -79,7 +80,7 @@ def fix(
     path: str | Path,
     output: str | Path,
     *,
-    model: str | SyncModel = "dense_sync",
+    model: str | SyncModel = DEFAULT_SYNC_MODEL,
     weights: str | Path | None = None,
     profile: str = DEFAULT_PROFILE,
     search_s: float = 1.0,

@@ -6,6 +6,7 @@ from . import sampling as sampling
 from . import store as store
 from .augment_audio import alter_voices as alter_voices
 from .augment_audio import augment_mel as augment_mel
+from .augment_audio import change_rooms as change_rooms
 from .augment_audio import equalise as equalise
 from .augment_audio import noise_floor as noise_floor
 from .augment_audio import reverberate as reverberate

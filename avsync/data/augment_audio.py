@@ -38,6 +38,13 @@ def alter_voices(wav: Tensor, share: float, generator: Generator) -> Tensor:
     return out
 
 
+def change_rooms(wav: Tensor, sample_rate: int, share: float, generator: Generator) -> Tensor:
+    """Give a share of the voices `(B, N)` another microphone, another room, and noise."""
+    elsewhere = reverberate(equalise(wav, generator), sample_rate, generator)
+    elsewhere = elsewhere + noise_floor(elsewhere, generator)
+    return torch.where(_uniform((len(wav), 1), generator) < share, elsewhere, wav)
+
+
 def equalise(wav: Tensor, generator: Generator) -> Tensor:
     """Filter voices `(B, N)` with a random smooth response: a slope, and a few broad bumps."""
     knots = BUMPS_DB * _normal((len(wav), KNOTS), generator)

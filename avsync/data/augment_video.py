@@ -38,24 +38,29 @@ def augment_mouth(grey: Tensor, size: int, generator: Generator) -> Tensor:
 
 
 def augment_face(
-    landmarks: Tensor, mouths: Tensor, size: int, generator: Generator
+    landmarks: Tensor, mouths: Tensor, size: int, generator: Generator, heavy: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Augment landmarks and mouths of the same clips, of which both or neither are mirrored.
 
     Mouths that are cut out by their landmarks vary less than others, so they are changed less than
-    by `augment_mouth`: nothing is hidden or inverted.
+    by `augment_mouth`, unless `heavy`: nothing is hidden or inverted.
 
     Args:
         landmarks: motion `(B, T, 62, 3)`, in the order of `MOUTH_POINTS`.
         mouths: greyscale crops `(B, T, H, W)` in [0, 1].
         size: height and width of the mouths that are returned.
         generator: draws.
+        heavy: change mouths as much as `augment_mouth` does, which data of few people needs.
     """
     clips = (len(mouths), 1)
     mirrored = _uniform(clips, generator) < 0.5
-    strength = LIGHT[0] + (LIGHT[1] - LIGHT[0]) * _uniform(clips, generator)
+    drawn = _uniform(clips, generator)
+    strength = drawn**1.5 if heavy else LIGHT[0] + (LIGHT[1] - LIGHT[0]) * drawn
     mouths = warp(mouths, size, strength, generator, mirrored)
-    mouths = relight(mouths, strength, generator, negatives=0.0)
+    if heavy:
+        mouths = occlude(relight(mouths, strength, generator), strength, generator)
+    else:
+        mouths = relight(mouths, strength, generator, negatives=0.0)
     mouths = soften(mouths, strength, generator)
     return augment_landmarks(landmarks, generator, mirrored[:, 0]), mouths
 

@@ -1,12 +1,13 @@
 """Measure a sync model on people it was not trained on: windows, clips, confident errors.
 
     python -m benchmarks.sync.strangers --weights FILE --others STORE --lrs3 STORE --people STORE
-        [--s1 STORE --splits FILE --alignments FOLDER] [--record NAME]
+        [--s1 STORE --splits FILE --alignments FOLDER] [--grid-ms MS] [--record NAME]
 
 The protocol is that of `avsync evaluate sync`: 31 candidates of +-15 frames, right within a frame.
 Stores hold mesh crops (`avsync prepare --crops mesh`). Sources carry offsets of their own, and so:
-speakers of GRID are measured about 0; the clips of LRS3 about the median of the model's answers;
-validation people each about the offset of their clip in `benchmarks/results/sync/people/val.csv`.
+speakers of GRID are measured about `--grid-ms`; the clips of LRS3 about the median of the model's
+answers; validation people each about the offset of their clip in
+`benchmarks/results/sync/people/val.csv`, where GRID is at 0.
 A whole clip is right within a frame of the same; it is confidently wrong if its confidence is over
 0.8 and it is not.
 """
@@ -96,26 +97,29 @@ def main() -> None:
     parser.add_argument("--s1", type=Path)
     parser.add_argument("--splits", type=Path)
     parser.add_argument("--alignments", type=Path)
+    parser.add_argument(
+        "--grid-ms", type=float, default=0.0, help="offset of GRID by the zero of the weights"
+    )
     parser.add_argument("--record", help="name of the record under results/sync")
     arguments = parser.parse_args()
-    model = load_model(arguments.model, arguments.weights)
+    model, grid_ms = load_model(arguments.model, arguments.weights), arguments.grid_ms
     people, table = Store(arguments.people), RESULTS / VALIDATION_TABLE
     moved_ms = read_clean_lists([table]).moved_ms
     chosen = [index for index, row in enumerate(people.rows) if row.id in moved_ms]
     others, lrs3 = (list(Store(path)) for path in (arguments.others, arguments.lrs3))
     sources = {
-        "other GRID speakers": Source(others, [0.0] * len(others)),
+        "other GRID speakers": Source(others, [grid_ms] * len(others)),
         "LRS3": Source(lrs3, None),
         "validation people": Source(
             [people[index] for index in chosen],
-            [moved_ms[people.rows[index].id] for index in chosen],
+            [moved_ms[people.rows[index].id] + grid_ms for index in chosen],
         ),
     }
     words: Words | None = None
     if arguments.s1:
         s1 = Store(arguments.s1)
         clips = [s1[index] for index in clips_of_split(s1, arguments.splits, "test")]
-        sources["GRID s1 test"] = Source(clips, [0.0] * len(clips))
+        sources["GRID s1 test"] = Source(clips, [grid_ms] * len(clips))
         words = read_words(arguments.alignments)
     record: dict[str, Any] = {"model": arguments.model, "machine": machine()}
     for name, source in sources.items():

@@ -5,6 +5,7 @@ from avsync.data.augment_audio import (
     NOISE_DB,
     add_mel_noise,
     alter_voices,
+    change_rooms,
     equalise,
     noise_floor,
     reverberate,
@@ -101,3 +102,15 @@ def test_a_share_of_the_voices_is_altered():
     assert 0 < changed.sum() < 8
     assert torch.equal(some, alter_voices(wav, 0.5, draws()))
     assert (alter_voices(wav, 1.0, draws()) != wav).any(1).all()
+
+
+def test_a_share_of_the_voices_is_in_another_room():
+    wav = voices(8)
+    assert torch.equal(change_rooms(wav, RATE, 0.0, draws()), wav)
+    some = change_rooms(wav, RATE, 0.5, draws())
+    changed = (some != wav).any(1)
+    assert 0 < changed.sum() < 8
+    # The direct path stays the loudest: voices keep their timing.
+    click = torch.zeros(4, COUNT)
+    click[:, 3000] = 1
+    assert ((change_rooms(click, RATE, 1.0, draws()).abs().argmax(1) - 3000).abs() <= 1).all()

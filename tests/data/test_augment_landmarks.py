@@ -1,5 +1,6 @@
 """Augmentation changes how a face looks and moves, not when it moves."""
 
+import pytest
 import torch
 
 from avsync.data.augment_video import NOISE, augment_face, augment_landmarks
@@ -46,16 +47,19 @@ def test_draws_come_from_the_generator():
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
-def test_landmarks_and_mouths_of_a_clip_are_mirrored_together():
+@pytest.mark.parametrize("heavy", [False, True])
+def test_landmarks_and_mouths_of_a_clip_are_mirrored_together(heavy):
     # The left corner of the mouth moves down, and the left half of the mouth is bright.
     landmarks = torch.zeros(16, 40, 62, 3)
     landmarks[:, 20:, MOUTH_POINTS.index(61), 1] = 0.2
     mouths = torch.zeros(16, 40, 64, 64)
     mouths[..., :32] = 0.8
-    moved, grey = augment_face(landmarks, mouths, 48, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    moved, grey = augment_face(landmarks, mouths, 48, generator, heavy)
     down = (moved[:, 20:] - moved[:, :20]).mean(1)[..., 1]
     left_moves = down[:, MOUTH_POINTS.index(61)] > down[:, MOUTH_POINTS.index(291)]
     left_is_bright = grey[..., :16].mean((1, 2, 3)) > grey[..., 32:].mean((1, 2, 3))
     assert grey.shape == (16, 40, 48, 48)
-    assert torch.equal(left_moves, left_is_bright)
+    # Heavy changes invert a few mouths.
+    assert (left_moves != left_is_bright).sum() <= (3 if heavy else 0)
     assert 0 < left_moves.sum() < 16

@@ -11,7 +11,7 @@ import tyro
 from torch import Tensor
 
 from avsync import weights as checkpoints
-from avsync.data.augment_audio import alter_voices
+from avsync.data.augment_audio import alter_voices, change_rooms
 from avsync.data.augment_video import augment_face
 from avsync.data.cache.mouths import MouthCache
 from avsync.data.sampling.clip_windows import ClipWindows
@@ -52,6 +52,8 @@ class FaceSyncRecipe:
         frames: video frames per sequence.
         speed: sequences are played up to this factor faster or slower.
         voice: share of the sequences whose pitch and formants are shifted.
+        room: share of the sequences with another microphone, another room, and noise.
+        heavy: change mouths as heavily as `dense-sync` does, for data of few people.
         init: weights to start from instead of fresh ones; their sizes apply.
         answer_offset_ms: constant offset of the clips (positive = the audio leads), taken off the
             answers of the trained model; the clips keep it.
@@ -67,6 +69,8 @@ class FaceSyncRecipe:
     frames: int = 54
     speed: float = 1.18
     voice: float = 0.0
+    room: float = 0.0
+    heavy: tyro.conf.FlagCreatePairsOff[bool] = False
     init: Path | None = None
     answer_offset_ms: Annotated[float, tyro.conf.arg(aliases=["--zero-ms"])] = 0.0
     clean: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="TABLE...")] = ()
@@ -138,8 +142,9 @@ def _batches(recipe: FaceSyncRecipe, sources: list[FaceSequences], model: FaceSy
             index = int(rng.integers(len(sources[number])))
             drawn.append(sources[number].draw(index, rng))
         landmarks, mouths, wav = (torch.from_numpy(np.stack(p)) for p in zip(*drawn, strict=True))
-        landmarks, mouths = augment_face(landmarks, mouths, size, draws)
-        return landmarks, mouths, alter_voices(wav, recipe.voice, draws)
+        landmarks, mouths = augment_face(landmarks, mouths, size, draws, recipe.heavy)
+        wav = alter_voices(wav, recipe.voice, draws)
+        return landmarks, mouths, change_rooms(wav, SAMPLE_RATE, recipe.room, draws)
 
     return make_batch
 

@@ -21,6 +21,7 @@ ENCODERS: dict[str, dict[str, str]] = {
     "libvpx": {"deadline": "realtime", "cpu-used": "8", "b": "4M"},
     "mpeg4": {"qscale": "3", "flags": "qscale", "global_quality": "354"},
     "mpeg2video": {"g": "1", "b": "12M"},
+    "libx265": {"preset": "veryfast", "crf": "24", "x265-params": "log-level=error"},
 }
 DROP_SEED = 11
 BLOCK = 1024
@@ -53,6 +54,7 @@ class Variant(NamedTuple):
         hidden_s: duration written before time 0, which an edit list skips.
         rotation: rotation in degrees by the display matrix.
         pixel_ratio: width of a stored pixel over its height.
+        bit_rate: of the video in bits a second; None for the encoder's quality.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Variant(NamedTuple):
     hidden_s: float = 0.0
     rotation: int = 0
     pixel_ratio: Fraction | None = None
+    bit_rate: int | None = None
 
 
 def load(path: Path) -> Clip:
@@ -96,12 +99,17 @@ def write(
     start_s = clip.wav_start_s + skip / rate
     with av.open(str(path), "w", container_options=muxer_options or {}) as container:
         fps = variant.fps or Fraction(25)
-        video = container.add_stream(variant.video, rate=fps, options=ENCODERS[variant.video])
+        options = dict(ENCODERS[variant.video])
+        if variant.bit_rate:
+            options.pop("crf", None)
+        video = container.add_stream(variant.video, rate=fps, options=options)
+        if variant.bit_rate:
+            video.bit_rate = variant.bit_rate
         first = _stored(clip.frames[0], variant)
         video.height, video.width = first.shape[:2]
         video.pix_fmt = "yuv420p"
         video.codec_context.time_base = 1 / fps
-        if variant.video == "libx264" and path.suffix != ".avi":
+        if variant.video in ("libx264", "libx265") and path.suffix != ".avi":
             video.codec_context.time_base = Fraction(1, 90000)
         if variant.pixel_ratio:
             video.codec_context.sample_aspect_ratio = variant.pixel_ratio

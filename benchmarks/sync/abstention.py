@@ -1,6 +1,6 @@
 """Measure how often avsync abstains on clips whose offset cannot be estimated.
 
-    python benchmarks/sync/abstention.py --shared ../shared
+    python benchmarks/sync/abstention.py --shared ../shared [--model NAME --weights FILE]
 
 Real clips that were used neither for training nor for calibration are corrupted: audio of another
 speaker, silence, a frozen frame, no face, a face too small, music, audio shifted by 3 s. The
@@ -23,7 +23,9 @@ from avsync.data.store.reader import PreparedClip, Store
 from avsync.evaluation.sync_accuracy import decide_clip
 from avsync.pipelines.check.check_file import check, load_model
 from avsync.pipelines.prepare.prepare_store import prepare
+from avsync.scoring.embeddings import SyncModel
 from avsync.tasks.calibration import calibration_of
+from avsync.tasks.catalog import DEFAULT_SYNC_MODEL
 from benchmarks.clip_file import Clip, read_clip, write_clip
 from benchmarks.record import machine, write_record
 from benchmarks.sync.corruption_fixtures import (
@@ -86,14 +88,16 @@ def swap_audio(model: Any, sources: dict[str, list[PreparedClip]], draws: int) -
     return found
 
 
-def corrupt_files(sources: dict[str, list[Path]], shared: Path, folder: Path) -> Reasons:
+def corrupt_files(
+    model: SyncModel, sources: dict[str, list[Path]], shared: Path, folder: Path
+) -> Reasons:
     """Check corrupted files and return the reasons by kind of corruption and source."""
     music = list(read_music(shared))
     music_pairs = (music[at % len(music) : at % len(music) + 2] for at in count(step=2))
     found: Reasons = defaultdict(lambda: defaultdict(list))
 
     def check_clip(kind: str, source: str, clip: Clip) -> None:
-        result = check(write_clip(folder / "corrupted.mkv", clip.frames, clip.wav))
+        result = check(write_clip(folder / "corrupted.mkv", clip.frames, clip.wav), model=model)
         found[kind][source].append(result.reason or result.status)
 
     kinds = {
@@ -155,7 +159,10 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--draws", type=int, default=3, help="audios of other clips for each clip")
     parser.add_argument("--s1-clips", type=int, default=24, help="of the GRID s1 test split")
+    parser.add_argument("--model", default=DEFAULT_SYNC_MODEL)
+    parser.add_argument("--weights", type=Path)
     arguments = parser.parse_args()
+    model = load_model(arguments.model, arguments.weights)
     data = arguments.shared / "data"
     names = json.loads((data / "grid_s1_splits.json").read_text())["test"]
     sources = {
@@ -168,19 +175,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         stores = {}
+        crops = ("mesh",) if model.spec.crop == "mesh" else ()
         for source, paths in sources.items():
             (folder / source).mkdir()
             for path in paths:
                 (folder / source / path.name).symlink_to(path.resolve())
-            prepare(folder / source, folder / f"store_{source}")
+            prepare(folder / source, folder / f"store_{source}", crops=crops)
             stores[source] = list(Store(folder / f"store_{source}"))
-        found = swap_audio(load_model("dense_sync"), stores, arguments.draws)
+        found = swap_audio(model, stores, arguments.draws)
         steps = {"grid_other_speakers": 2, "wild_lrs3": 3, "grid_s1_test": 5}
         subset = {source: paths[:: steps[source]] for source, paths in sources.items()}
-        found |= corrupt_files(subset, arguments.shared, folder)
+        found |= corrupt_files(model, subset, arguments.shared, folder)
     figures = report(found)
     print(machine())
-    write_record("sync/abstention", {"seed": 0, "kinds": figures})
+    write_record("sync/abstention", {"model": arguments.model, "seed": 0, "kinds": figures})
 
 
 if __name__ == "__main__":

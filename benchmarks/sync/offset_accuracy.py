@@ -1,10 +1,11 @@
 """Measure the error of estimated offsets in ms, interval coverage and calibration error.
 
-    python benchmarks/sync/offset_accuracy.py --shared ../shared
+    python benchmarks/sync/offset_accuracy.py --shared ../shared [--model NAME --weights FILE]
 
 The audio of every clip is shifted by known amounts (+ = the audio leads) by remuxing, and the files
 are checked. Each clip is then transcoded to other frame rates, containers and codecs, shifted and
-checked again. The true offset is the shift plus the offset of the clip's source, which is the
+checked again; copies of each in other codecs and at a low bit rate must get the same verdict as the
+clip itself. The true offset is the shift plus the offset of the clip's source, which is the
 median estimate for the *other* unshifted clips of that source.
 """
 
@@ -18,8 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from avsync.media.writers.remux import shift_audio
-from avsync.pipelines.check.check_file import check
+from avsync.pipelines.check.check_file import check, load_model
+from avsync.scoring.embeddings import SyncModel
 from avsync.synthetic import render_clip
+from avsync.tasks.catalog import DEFAULT_SYNC_MODEL
 from avsync.timing import FRAME_MS
 from benchmarks.media.transcode import Variant, load, write
 from benchmarks.record import machine, write_record
@@ -38,6 +41,11 @@ VARIANTS = (
     Variant("variable, frames held", ".mkv", fps=Fraction(60), variable="held"),
 )
 VARIANTS_PER_CLIP = 3
+# Copies with the same frames at the same times, unshifted.
+COPIES = (
+    Variant("HEVC, MP3", ".mkv", "libx265", "libmp3lame"),
+    Variant("300 kbit/s", ".mp4", bit_rate=300_000),
+)
 AS_IT_CAME = "as it came"
 TOLERANCE_MS = 20.0
 # Rendered clips of two people; training and calibration use seeds from 10000 on.
@@ -54,34 +62,66 @@ class Trial(NamedTuple):
     interval_ms: tuple[float, float] | None
     confidence: float
     reason: str | None
+    verdict: str | None
 
 
-def try_clip(path: Path, number: int, folder: Path) -> list[Trial]:
-    """Run the trials of one clip: as it came, with every shift, and transcoded and shifted."""
-    trials = [try_shifted(path, path.stem, AS_IT_CAME, ms, folder) for ms in (0, *SHIFTS_MS)]
+def try_clip(model: SyncModel, path: Path, number: int, folder: Path) -> list[Trial]:
+    """Run the trials of one clip: as it came, with every shift, copied, transcoded and shifted."""
+    trials = [try_shifted(model, path, path.stem, AS_IT_CAME, ms, folder) for ms in (0, *SHIFTS_MS)]
     clip = load(path)
+    for variant in COPIES:
+        copy = folder / f"copy{variant.suffix}"
+        write(clip, copy, variant)
+        trials.append(try_shifted(model, copy, path.stem, variant.name, 0, folder))
     for index in range(VARIANTS_PER_CLIP * number, VARIANTS_PER_CLIP * (number + 1)):
         variant = VARIANTS[index % len(VARIANTS)]
         transcoded = folder / f"transcoded{variant.suffix}"
         write(clip, transcoded, variant)
         shift_ms = SHIFTS_MS[index % len(SHIFTS_MS)]
-        trials.append(try_shifted(transcoded, path.stem, variant.name, shift_ms, folder))
+        trials.append(try_shifted(model, transcoded, path.stem, variant.name, shift_ms, folder))
     return trials
 
 
-def try_shifted(path: Path, clip: str, written: str, shift_ms: float, folder: Path) -> Trial:
+def try_shifted(
+    model: SyncModel, path: Path, clip: str, written: str, shift_ms: float, folder: Path
+) -> Trial:
     """Shift the audio of a file and check it."""
     # MPEG program streams cannot carry every shift; Matroska carries any packet.
     shifted = folder / f"shifted{'.mkv' if path.suffix == '.mpg' else path.suffix}"
     shift_audio(path, shifted, -float(shift_ms), overwrite=True)
-    result = check(shifted)
+    result = check(shifted, model=model)
     estimate = result.offset_ms, result.interval_ms, result.confidence, result.reason
-    return Trial(clip, written, shift_ms, *estimate)
+    return Trial(clip, written, shift_ms, *estimate, result.verdict)
+
+
+def report_copies(name: str, trials: Sequence[Trial]) -> dict[str, Any]:
+    """Print and return in how many copies the verdict is that of the clip itself."""
+    own = {t.clip: t for t in trials if t.written == AS_IT_CAME and t.shift_ms == 0}
+    figures: dict[str, Any] = {}
+    for variant in COPIES:
+        copies = [trial for trial in trials if trial.written == variant.name]
+        same = [trial.verdict == own[trial.clip].verdict for trial in copies]
+        moved_ms = [
+            abs(trial.offset_ms - before)
+            for trial in copies
+            if trial.offset_ms is not None and (before := own[trial.clip].offset_ms) is not None
+        ]
+        figures[variant.name] = {
+            "files": len(copies),
+            "same_verdict": sum(same),
+            "largest_change_ms": max(moved_ms, default=None),
+        }
+        print(f"{name}, {variant.name}: {figures[variant.name]}", flush=True)
+    return figures
 
 
 def source_offsets(trials: Sequence[Trial]) -> dict[str, float]:
     """Return for each clip the median estimate for the other unshifted clips of its source."""
-    unshifted = {t.clip: t.offset_ms for t in trials if t.shift_ms == 0 and t.offset_ms is not None}
+    unshifted = {
+        t.clip: t.offset_ms
+        for t in trials
+        if t.written == AS_IT_CAME and t.shift_ms == 0 and t.offset_ms is not None
+    }
     clips = {trial.clip for trial in trials}
     return {
         clip: float(np.median([ms for other, ms in unshifted.items() if other != clip]))
@@ -134,7 +174,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--model", default=DEFAULT_SYNC_MODEL)
+    parser.add_argument("--weights", type=Path)
     arguments = parser.parse_args()
+    model = load_model(arguments.model, arguments.weights)
     data = arguments.shared / "data"
     sources = {
         name: sorted((data / name).iterdir()) for name in ("grid_other_speakers", "wild_lrs3")
@@ -146,15 +189,23 @@ def main() -> None:
         for seed, path in zip(SEEDS, sources["rendered, two faces"], strict=True):
             render_clip(path, seed=seed, duration_s=4.0, faces=2, size=(480, 270))
         for source, clips in sources.items():
-            trials = [trial for k, clip in enumerate(clips) for trial in try_clip(clip, k, folder)]
+            trials = [
+                trial for k, clip in enumerate(clips) for trial in try_clip(model, clip, k, folder)
+            ]
             source_ms = source_offsets(trials)
             original = [trial for trial in trials if trial.written == AS_IT_CAME]
-            transcoded = [trial for trial in trials if trial.written != AS_IT_CAME]
+            copied = {variant.name for variant in COPIES}
+            transcoded = [t for t in trials if t.written not in (AS_IT_CAME, *copied)]
             figures[source] = report(source, original, source_ms)
             name = f"{source}, re-timed"
             figures[name] = report(name, transcoded, source_ms)
+            figures[f"{source}, copied"] = report_copies(source, trials)
     print(machine())
-    settings = {"shifts_ms": SHIFTS_MS, "seeds": [SEEDS.start, SEEDS.stop]}
+    settings = {
+        "model": arguments.model,
+        "shifts_ms": SHIFTS_MS,
+        "seeds": [SEEDS.start, SEEDS.stop],
+    }
     write_record("sync/offset_accuracy", {**settings, "sources": figures})
 
 

@@ -4,6 +4,8 @@
         [--s1 STORE --splits FILE --alignments FOLDER] [--grid-ms MS] [--record NAME]
 
 The protocol is that of `avsync evaluate sync`: 31 candidates of +-15 frames, right within a frame.
+"all" counts every window, of which those near a clip's ends are averaged over a part of the context
+only, as the published code does; "whole" counts those whose context lies in the clip.
 Stores hold mesh crops (`avsync prepare --crops mesh`). Sources carry offsets of their own, and so:
 speakers of GRID are measured about `--grid-ms`; the clips of LRS3 about the median of the model's
 answers; validation people each about the offset of their clip in
@@ -23,6 +25,7 @@ from avsync.data.store.curation import read_clean_lists
 from avsync.data.store.reader import PreparedClip, Store
 from avsync.data.store.splits import clips_of_split
 from avsync.evaluation.sync_accuracy import Accuracy, Words, measure_clips
+from avsync.metrics.sync_accuracy import WINDOW_FRAMES
 from avsync.pipelines.check.check_file import load_model
 from avsync.pipelines.evaluate.sync import read_words
 from avsync.tasks.calibration import calibration_of
@@ -61,6 +64,7 @@ def figures(accuracy: Accuracy, truth_ms: Sequence[float]) -> dict[str, Any]:
     rows: dict[str, Any] = {"clips": len(accuracy.clips), "constant_ms": float(np.median(truth_ms))}
     for name, kind in (("all", "all"), ("away_from_ends", "away from the ends")):
         rows[name] = [percent(accuracy.shares(context, 1, kind)) for context in CONTEXTS]
+    rows["whole"] = [percent(whole_contexts(accuracy, context)) for context in CONTEXTS]
     inside = accuracy.shares(CONTEXTS[0], 1, "inside words")
     if inside:
         rows["inside_words_at_5"] = percent(inside)
@@ -78,6 +82,18 @@ def figures(accuracy: Accuracy, truth_ms: Sequence[float]) -> dict[str, Any]:
             is_sure and not is_right for is_sure, is_right in zip(sure, right, strict=True)
         ),
     }
+
+
+def whole_contexts(accuracy: Accuracy, context: int) -> list[float]:
+    """Return the share of right windows of each clip, of those whose context lies in the clip."""
+    around = context - WINDOW_FRAMES
+    shares = []
+    for clip in accuracy.clips:
+        errors = clip.errors[context]
+        kept = errors[(around + 1) // 2 : len(errors) - around // 2]
+        if len(kept):
+            shares.append(float((kept.abs() <= 1).float().mean()))
+    return shares
 
 
 def percent(shares: Sequence[float]) -> float | None:

@@ -8,6 +8,8 @@ Least-squares estimation of transformation parameters between two point patterns
 template is MediaPipe's canonical face model (Apache-2.0), at these points.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from einops import einsum, rearrange
@@ -163,14 +165,15 @@ def cut_mouths(frames: Tensor, points: Tensor, size: int, side: float = PATCH_SI
     """Cut grey mouths out of crops of a face.
 
     Args:
-        frames: RGB crops `(B, 3, T, H, W)`, in any range.
+        frames: RGB crops `(B, 3, T, H, W)`, in any range, or uint8.
         points: their meshes `(B, T, 478, 3)` in pixels, from the upper left corner.
         size: height and width of the patches in pixels.
         side: height and width of what they show, in distances between the outer corners of the
             eyes.
 
     Returns:
-        Patches `(B, T, size, size)` in the range of the frames; edges are repeated.
+        Patches `(B, T, size, size)` in the range of the frames, of uint8 in [0, 1]; edges are
+        repeated.
     """
     height, width = frames.shape[-2:]
     flat = points[..., :2].flatten(0, 1).float()
@@ -181,8 +184,15 @@ def cut_mouths(frames: Tensor, points: Tensor, size: int, side: float = PATCH_SI
     turn = F.normalize(across, dim=1)
     centre = flat[:, list(CENTRE_POINTS)].mean(1)
     half = side * eyes / 2
-    scale = frames.new_tensor([2 / width, 2 / height], dtype=torch.float32)
-    # From positions in the patch, -1 to 1 between its edges, to those in the crop.
+    # Only the part of the crops that holds all patches is converted.
+    left, right = _covered(centre[:, 0], half, width)
+    top, bottom = _covered(centre[:, 1], half, height)
+    frames = frames[..., top:bottom, left:right]
+    if frames.dtype == torch.uint8:
+        frames = frames.float() / 255
+    centre = centre - centre.new_tensor([left, top])
+    scale = centre.new_tensor([2 / (right - left), 2 / (bottom - top)])
+    # From positions in the patch, -1 to 1 between its edges, to those in that part.
     down = torch.stack([-turn[:, 1], turn[:, 0]], 1)
     matrix = torch.stack([turn * half[:, None], down * half[:, None], centre], -1)
     theta = matrix * scale[:, None]
@@ -197,3 +207,13 @@ def cut_mouths(frames: Tensor, points: Tensor, size: int, side: float = PATCH_SI
     fine = F.grid_sample(precise, grid.to(precise), padding_mode="border", align_corners=False)
     patches = F.avg_pool2d(fine, OVERSAMPLE).to(frames)
     return rearrange(patches, "(b t) 1 h w -> b t h w", b=len(frames))
+
+
+def _covered(centres: Tensor, halves: Tensor, size: int) -> tuple[int, int]:
+    """Return from where to where squares of any turn reach along an axis of `size` pixels."""
+    if centres.device.type != "cpu":
+        return 0, size  # Not worth the wait for the device.
+    # A turned square reaches further by up to the square root of 2, interpolation by a pixel.
+    reach = math.sqrt(2) * halves + 2
+    start = min(max(int((centres - reach).min()), 0), size - 1)
+    return start, max(start + 1, min(int((centres + reach).max()) + 1, size))

@@ -44,7 +44,7 @@ def mesh_of_crops(mesh: "FaceMesh", crops: Sequence[np.ndarray]) -> MeshOfCrops:
 
     with torch.inference_mode():
         pixels = torch.from_numpy(np.stack(crops)).to(mesh.stem.weight.device)
-        found = mesh(rearrange(pixels, "n h w c -> n c h w").to(mesh.stem.weight.dtype) / 255)
+        found = mesh(rearrange(pixels, "n h w c -> n c h w"))
         return MeshOfCrops(found.points.cpu().numpy(), found.presence.cpu().numpy())
 
 

@@ -4,7 +4,7 @@ Embeddings are a tensor, or a NamedTuple of tensors that share their first axes.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,18 @@ class SyncModel(Protocol):
     def encode_video(self, frames: Tensor) -> Embeddings: ...
     def encode_audio(self, wav: Tensor, starts_s: Tensor) -> Embeddings: ...
     def compare(self, video: Embeddings, audio: Embeddings) -> Tensor: ...
+
+
+@runtime_checkable
+class AnalysingModel(Protocol):
+    """A `SyncModel` that first analyses each frame by itself, which need not be repeated.
+
+    `analyse_frames` maps frames `(B, 3, T, H, W)` to a NamedTuple of tensors `(B, T, ...)`, which
+    `encode_video` takes as its second argument. Both take uint8 too.
+    """
+
+    def analyse_frames(self, frames: Tensor) -> Any: ...
+    def encode_video(self, frames: Tensor, analysis: Any) -> Embeddings: ...
 
 
 def tree_map(function: Callable[..., Tensor], *embeddings: Embeddings) -> Embeddings:

@@ -19,8 +19,10 @@ from avsync.scoring.audio_embeddings import (
     OffsetStep,
 )
 from avsync.scoring.embeddings import (
+    AnalysingModel,
     Embeddings,
     SyncModel,
+    concatenate_embeddings,
     count_embeddings,
     device_and_dtype,
     size_in_bytes,
@@ -209,17 +211,30 @@ class _Engine:
         if end <= first:
             return
         crops = np.stack(pending.between(first - context, end + length - 1 + context))
-        frames = to_frames(crops).to(self.device, self.dtype)
         skip = first - max(first - context, pending.start)
-        video = tree_map(
-            lambda tensor: tensor[0, skip : skip + end - first], self.model.encode_video(frames)
-        )
+        encoded = self._encode(crops, pending, max(first - context, pending.start))
+        video = tree_map(lambda tensor: tensor[0, skip : skip + end - first], encoded)
         motion = crop_motion(crops[skip : skip + end - first + length - 1])
         for stream in self.streams:
             sums = stream.sums[track]
             sums.add_motion(first, motion)
             self._score_stream(stream.audio, sums, first, video)
         pending.next = end
+
+    def _encode(self, crops: np.ndarray, pending: "_PendingCrops", start: int) -> Embeddings:
+        """Encode crops from tick `start` on, with the pending analysis of those that have one."""
+        model = self.model
+        if not isinstance(model, AnalysingModel):
+            return model.encode_video(to_frames(crops).to(self.device, self.dtype))
+        # Bytes, since only parts of the frames are converted, a few at a time.
+        frames = torch.from_numpy(crops).permute(3, 0, 1, 2)[None].to(self.device)
+        known = pending.known(start)
+        fresh = frames if known is None else frames[:, :, count_embeddings(known) :]
+        analysis = tree_map(lambda tensor: tensor[0], model.analyse_frames(fresh))
+        if known is not None:
+            analysis = concatenate_embeddings(known, analysis)
+        pending.analysis, pending.analysis_start = analysis, start
+        return model.encode_video(frames, tree_map(lambda tensor: tensor[None], analysis))
 
     def _score_stream(
         self, stream: AudioEmbeddings, sums: TrackSums, start: int, video: Embeddings
@@ -251,11 +266,14 @@ class _PendingCrops:
     """Consecutive crops of one track that wait to be scored.
 
     `start` is the first one's tick, `next` that of the first window that is not scored yet.
+    `analysis` is that of the crops that were encoded last, from tick `analysis_start` on.
     """
 
     start: int
     next: int
     crops: list[np.ndarray]
+    analysis: Embeddings | None = None
+    analysis_start: int = 0
 
     @property
     def end(self) -> int:
@@ -268,7 +286,16 @@ class _PendingCrops:
     def tail(self, context: int) -> "_PendingCrops":
         """Return what the next windows need, with `context` crops before them."""
         start = max(self.start, self.next - context)
-        return _PendingCrops(start, self.next, self.between(start, self.end))
+        known = self.known(start)
+        return _PendingCrops(start, self.next, self.between(start, self.end), known, start)
+
+    def known(self, start: int) -> Embeddings | None:
+        """Return the analysis of the crops from tick `start` on, as far as there is one."""
+        if self.analysis is None:
+            return None
+        # A copy: a view would keep the memory of all frames.
+        skip = max(start - self.analysis_start, 0)
+        return tree_map(lambda tensor: tensor[skip:].clone(), self.analysis)
 
 
 @dataclass

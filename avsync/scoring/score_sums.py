@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -117,5 +119,10 @@ def crop_motion(crops: np.ndarray) -> np.ndarray:
     Returns:
         `(T - 1,)`.
     """
-    green = crops[..., 1].astype(np.float32)
-    return np.abs(np.diff(green, axis=0)).mean((1, 2)) / (green[1:].std((1, 2)) + 4)
+    green = [cv2.extractChannel(crop, 1) for crop in crops]
+    return np.array(
+        [
+            cv2.mean(cv2.absdiff(before, after))[0] / (cv2.meanStdDev(after)[1].item() + 4)
+            for before, after in pairwise(green)
+        ]
+    )

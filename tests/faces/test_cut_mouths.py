@@ -43,6 +43,25 @@ def test_a_face_that_is_moved_turned_or_smaller_gives_the_same_mouth():
         assert np.corrcoef(patch.ravel(), other.ravel())[0, 1] > 0.9
 
 
+def test_a_mouth_does_not_depend_on_where_those_of_other_frames_are():
+    shifts = [(0, 0), (60, -70), (-90, 40)]  # The second reaches over the edge, the third too.
+    crops = [moved(drawn_face(), 5, 0.9, 0, 0)] * len(shifts)
+    frames = (255 * torch.from_numpy(np.stack(crops))).byte().permute(3, 0, 1, 2)[None]
+    with torch.inference_mode():
+        points = load_face_mesh()(frames[0].transpose(0, 1)).points[None]
+        points[0, :, :, :2] += torch.tensor(shifts)[:, None]
+        together = cut_mouths(frames, points, 48)
+        for k in range(len(shifts)):
+            alone = cut_mouths(frames[:, :, k : k + 1], points[:, k : k + 1], 48)
+            torch.testing.assert_close(together[:, k : k + 1], alone, atol=1e-3, rtol=0)
+        # Mouths far outside to the upper left and the lower right: the whole crop is converted.
+        moves = torch.tensor([(0, 0), (-900, -900), (900, 900)])
+        around = points[:, :1] + torch.nn.functional.pad(moves, (0, 1))[:, None]
+        whole = cut_mouths(frames[:, :, :1].expand(1, 3, 3, 256, 256) / 255, around, 48)
+        torch.testing.assert_close(together[:, 0], whole[:, 0], atol=1e-3, rtol=0)
+        assert whole[0, 0].std() > 0.05 and (whole[0, 1:].std((1, 2)) < 1e-6).all()
+
+
 def test_edges_are_repeated_and_the_range_is_kept():
     frames = torch.full((1, 3, 2, 256, 256), 0.25, dtype=torch.float64)
     points = torch.zeros(1, 2, 478, 3)

@@ -1,5 +1,6 @@
 import copy
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from avsync.faces.face_frame import running_mean
 from avsync.scoring import engine
 from avsync.scoring.audio_embeddings import level_db
 from avsync.scoring.engine import CroppedTick, score_audio_streams, score_tracks
-from avsync.scoring.score_sums import BIN_WINDOWS
+from avsync.scoring.score_sums import BIN_WINDOWS, crop_motion
 from avsync.tasks.input_spec import ClipSpec
 from avsync.tasks.sync.vocalist import VocalistConfig, build_vocalist
 from avsync.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
@@ -137,6 +138,41 @@ def test_context_is_the_same_in_every_block(monkeypatch):
     assert whole.tracks[0].windows.sum() == 129
 
 
+class AnalysedBrightness(RelativeBrightness):
+    """`RelativeBrightness` whose analysis of a frame is its brightness."""
+
+    def __init__(self):
+        super().__init__()
+        self.analysed = 0
+
+    def analyse_frames(self, frames):
+        assert frames.dtype == torch.uint8
+        self.analysed += frames.shape[2]
+        return Grey(frames.float().mean((1, 3, 4)) / 255)
+
+    def encode_video(self, frames, analysis):
+        grey = analysis.brightness[:, :-1, None]
+        assert frames.shape[2] == grey.shape[1] + 1
+        return grey - running_mean(grey, 10)
+
+
+class Grey(NamedTuple):
+    brightness: torch.Tensor
+
+
+@pytest.mark.parametrize("seen", [range(130), [*range(40), *range(43, 60), *range(70, 130)]])
+def test_every_frame_is_analysed_once_though_blocks_share_frames(monkeypatch, seen):
+    frames, wav = clip(130, 120)
+    ticks = [CroppedTick(t, {0: frames[t]} if t in seen else {}) for t in range(130)]
+    plain = score_tracks(RelativeBrightness(), ticks, Memory(wav), REACH_S).tracks[0]
+    monkeypatch.setattr(engine, "BLOCK_TICKS", 40)
+    model = AnalysedBrightness()
+    track = score_tracks(model, ticks, Memory(wav), REACH_S).tracks[0]
+    assert model.analysed == len(seen)
+    np.testing.assert_allclose(track.evidence, plain.evidence, atol=1e-4)
+    np.testing.assert_array_equal(track.windows, plain.windows)
+
+
 def test_context_does_not_reach_over_a_gap():
     frames, wav = clip(130, 0)
     halves = [CroppedTick(t, {0: f} if t < 60 or t >= 70 else {}) for t, f in enumerate(frames)]
@@ -215,6 +251,13 @@ def test_frozen_crops_do_not_move_and_others_do():
     ]
     assert (score([frames[0]] * 50, wav).tracks[0].motion == 0).all()
     assert (score(noisy, wav).tracks[0].motion > 0.3).all()
+
+
+def test_motion_is_the_change_of_green_relative_to_its_contrast():
+    crops = np.random.default_rng(0).integers(0, 256, (3, 5, 7, 3)).astype(np.uint8)
+    green = crops[..., 1].astype(np.float64)
+    expected = [np.abs(green[k + 1] - green[k]).mean() / (green[k + 1].std() + 4) for k in (0, 1)]
+    np.testing.assert_allclose(crop_motion(crops), expected, rtol=1e-9)
 
 
 def test_a_sine_at_full_scale_is_3_db_down_and_silence_120():

@@ -408,6 +408,21 @@ def test_gradients_reach_every_parameter(case):
 
 
 @torch.no_grad()
+def test_analyses_of_parts_of_a_clip_give_its_embeddings(case):
+    if not hasattr(case.model, "analyse_frames"):
+        pytest.skip("no analyse_frames")
+    frames = (255 * case.frames).round().byte()
+    found = [case.model.analyse_frames(part) for part in frames.split(3, 2)]
+    analysis = tree_map(lambda *tensors: torch.cat(tensors, 1), *found)
+    video, expected = (
+        case.model.encode_video(frames, analysis),
+        case.model.encode_video(frames / 255),
+    )
+    assert video.abs().max() > 0
+    torch.testing.assert_close(video, expected, atol=1e-3, rtol=1e-3)
+
+
+@torch.no_grad()
 def test_saved_weights_give_the_same_embeddings(case, tmp_path):
     path = tmp_path / "model.safetensors"
     weights.save(path, case.model.state_dict(), SMALL.get(case.name, {}))

@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from avsync.encoders.face_sync import LandmarkEncoder, MouthPixelEncoder, SpeechTokenEncoder
-from avsync.encoders.pretrained.face_mesh import CROP_SIZE, load_face_mesh
+from avsync.encoders.pretrained.face_mesh import CROP_SIZE, FaceMeshOutput, load_face_mesh
 from avsync.encoders.pretrained.whisper import LocalWhisperEncoder, load_whisper_encoder
 from avsync.faces.face_frame import cut_mouths, fill_gaps, mouth_motion
 from avsync.faces.mesh_tracking import MIN_PRESENCE
@@ -95,27 +95,38 @@ class FaceSync(nn.Module):
             audio_context_s=CONTEXT_TOKENS * LocalWhisperEncoder.hop_samples / SAMPLE_RATE,
         )
 
-    def encode_video(self, frames: Tensor) -> Tensor:
+    def encode_video(self, frames: Tensor, meshes: FaceMeshOutput | None = None) -> Tensor:
         """Map RGB frames `(B, 3, T, 256, 256)` in [0, 1] to embeddings `(B, T - 4, D)`.
 
         There is one embedding for each window start. It is zero, so that the window scores equally
         at all offsets, where the mesh network finds no face for over 3 frames.
+
+        Args:
+            frames: in [0, 1], or uint8.
+            meshes: what `analyse_frames` returned for them, if it is known.
         """
         if frames.ndim != 5 or frames.shape[1] != 3 or frames.shape[3:] != (CROP_SIZE, CROP_SIZE):
             self._refuse(frames)
         if frames.shape[2] < self.spec.window_frames:
             self._refuse(frames)
-        clips = len(frames)
-        mesh = self.mesh.on(frames.device)
-        found = mesh(rearrange(frames, "b c t h w -> (b t) c h w").float())
-        points = rearrange(found.points, "(b t) n xyz -> b t n xyz", b=clips)
-        present = rearrange(found.presence >= MIN_PRESENCE, "(b t) -> b t", b=clips)
-        points, present = fill_gaps(points, present)
-        mouths = cut_mouths(frames, points, self.pixels.crop_size)
-        motion = mouth_motion(points, self.mean_frames).to(frames)
+        found = self.analyse_frames(frames) if meshes is None else meshes
+        points, present = fill_gaps(found.points, found.presence >= MIN_PRESENCE)
+        mouths = cut_mouths(frames, points, self.pixels.crop_size).to(self.match.weight.dtype)
+        motion = mouth_motion(points, self.mean_frames).to(mouths)
         tokens = self.encode_mouths(motion, mouths)
         known = present.unfold(1, self.spec.window_frames, 1).all(-1)
         return tokens * known[..., None]
+
+    def analyse_frames(self, frames: Tensor) -> FaceMeshOutput:
+        """Find the meshes `(B, T, 478, 3)` and presences `(B, T)` of RGB frames, each by itself.
+
+        Args:
+            frames: `(B, 3, T, 256, 256)` in [0, 1], or uint8.
+        """
+        crops = rearrange(frames, "b c t h w -> (b t) c h w")
+        found = self.mesh.on(frames.device)(crops if crops.dtype == torch.uint8 else crops.float())
+        points = rearrange(found.points, "(b t) n xyz -> b t n xyz", b=len(frames))
+        return FaceMeshOutput(points, rearrange(found.presence, "(b t) -> b t", b=len(frames)))
 
     def _refuse(self, frames: Tensor) -> None:
         least, size = self.spec.window_frames, CROP_SIZE

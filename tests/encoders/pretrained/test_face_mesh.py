@@ -82,6 +82,14 @@ def test_the_memory_format_of_the_crops_does_not_matter(mesh):
     torch.testing.assert_close(first.points, second.points, atol=1e-3, rtol=0)
 
 
+def test_bytes_give_what_their_shares_of_255_give(mesh):
+    crops = (255 * as_batch(*CROPS.values())).round().byte()
+    with torch.inference_mode():
+        found, expected = mesh(crops), mesh(crops / 255)
+    torch.testing.assert_close(found.points, expected.points, atol=1e-3, rtol=0)
+    assert found.presence[0] > 0.9
+
+
 def test_gradients_reach_the_crop(mesh):
     crops = as_batch(drawn_face()).clone().requires_grad_()
     mesh(crops).points.sum().backward()

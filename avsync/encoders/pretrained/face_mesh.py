@@ -26,9 +26,9 @@ NUM_POINTS = 478
 CHANNELS = (16, 32, 64, 128, 128, 128, 128)
 # Crops computed at once, whatever the batch: the maps of more do not fit into a CPU's cache.
 CROPS_AT_ONCE = 8
-# Once a block of this size was freed, glibc keeps the memory of freed maps for the next ones. Without
-# it half of the network's time is spent on pages that the system takes back and clears. It is the
-# largest size with this effect, but for the allocator's header.
+# Once a block of this size was freed, glibc keeps the memory of freed maps for the next ones. Else
+# half of the network's time is spent on pages that the system takes back and clears again. Larger
+# blocks have no such effect.
 KEPT_BYTES = 31 << 20
 # Side of the largest maps whose 1x1 convolutions are computed as matrix products.
 MAX_PRODUCT_SIDE = 32
@@ -146,7 +146,7 @@ def load_face_mesh(weights: str | Path | None = None) -> FaceMesh:
     known = (FACE_MESH_SHA256, FACE_MESH_CONFIG_SHA256) if weights is None else (None, None)
     checkpoint = load(path, known[0], as_float32=True, config_sha256=known[1])
     model = FaceMesh()
-    torch.empty(KEPT_BYTES, dtype=torch.uint8)
+    torch.empty(KEPT_BYTES, dtype=torch.uint8)  # Freed at once.
     try:
         model.load_state_dict(checkpoint.state_dict, strict=True)
     except RuntimeError as error:

@@ -15,6 +15,7 @@ from avsync.media.container import UnreadableMedia
 from avsync.media.probe import channel_names
 from avsync.media.seek import AudioSeeker, VideoSeeker
 from avsync.pipelines.check.export import tolerance_share
+from avsync.report.mouth_landmarks import MouthFinder, draw_mouth
 from avsync.report.track_rows import TrackRow
 from avsync.scoring.result import CheckResult, Fault, TimelinePoint
 from avsync.timing import Tolerance
@@ -60,12 +61,16 @@ class Moment(NamedTuple):
 
 
 class Thumbnail(NamedTuple):
-    """A JPEG as data URI, its size in pixels, and the loudness `(BARS,)` in [0, 1] around it."""
+    """A JPEG as data URI, its size in pixels, and the loudness `(BARS,)` in [0, 1] around it.
+
+    `landmarks` is true if those of the mouth are drawn on it.
+    """
 
     data_uri: str
     width: int
     height: int
     loudness: np.ndarray | None
+    landmarks: bool = False
 
 
 def choose_moments(
@@ -109,9 +114,18 @@ def spread(start_s: float, end_s: float, parts: int = MOMENTS) -> list[float]:
 
 
 def read_images(
-    source: MediaSource, moments: list[Moment], budget_s: float = 6.0
+    source: MediaSource,
+    moments: list[Moment],
+    budget_s: float = 6.0,
+    mouths: MouthFinder | None = None,
 ) -> list[Thumbnail | None]:
     """Read a thumbnail for each moment; None if the budget ran out or decoding failed there.
+
+    Args:
+        source: the file.
+        moments: what to show.
+        budget_s: seconds that reading may take.
+        mouths: finds the landmarks that are drawn on the faces; None for none.
 
     Raises:
         UnreadableMedia: if the file does not exist or has no video.
@@ -120,13 +134,13 @@ def read_images(
     with VideoSeeker(source.path, deadline_s, source.video) as video:
         times_s = [video.first_s + moment.t_s for moment in moments]
         images = [
-            _cut(video.frame_at(at_s), moment.box)
+            _cut(video.frame_at(at_s), moment.box, mouths)
             for at_s, moment in zip(times_s, moments, strict=True)
         ]
     loud = _loudness(source, times_s, deadline_s)
     return [
-        None if image is None else Thumbnail(jpeg_uri(image), image.shape[1], image.shape[0], audio)
-        for image, audio in zip(images, loud, strict=True)
+        None if cut is None else Thumbnail(jpeg_uri(cut[0]), *cut[0].shape[1::-1], audio, cut[1])
+        for cut, audio in zip(images, loud, strict=True)
     ]
 
 
@@ -139,20 +153,37 @@ def _box_at(row: TrackRow, t_s: float) -> Box:
     return min(row.tracks, key=lambda track: max(track.start_s - t_s, t_s - track.end_s)).box
 
 
-def _cut(image: np.ndarray | None, box: Box | None) -> np.ndarray | None:
-    """Return a frame cropped to the box, at thumbnail size."""
+def _cut(
+    image: np.ndarray | None, box: Box | None, mouths: MouthFinder | None
+) -> tuple[np.ndarray, bool] | None:
+    """Return a frame cropped to the box, at thumbnail size, and whether landmarks are on it."""
     if image is None:
         return None
-    return shrink(image if box is None else around(image, box), THUMBNAIL_PX)
+    if box is None:
+        return shrink(image, THUMBNAIL_PX), False
+    left, top, side = _square(image, box)
+    small = shrink(image[top : top + side, left : left + side], THUMBNAIL_PX)
+    points = None if mouths is None else mouths(image, box)
+    if points is None:
+        return small, False
+    # Pixel centres are at half-integers, in the frame as in the thumbnail.
+    scaled = (points + 0.5 - (left, top)) * (len(small) / side) - 0.5
+    return draw_mouth(small, scaled), True
 
 
 def around(image: np.ndarray, box: Box) -> np.ndarray:
     """Return the square crop around a face, shifted to lie inside the image."""
+    left, top, side = _square(image, box)
+    return image[top : top + side, left : left + side]
+
+
+def _square(image: np.ndarray, box: Box) -> tuple[int, int, int]:
+    """Return the left and upper edge and the side of that crop."""
     height, width = image.shape[:2]
     side = int(min(MARGIN * max(box[2] - box[0], box[3] - box[1], 16), height, width))
     left = int(np.clip((box[0] + box[2] - side) / 2, 0, width - side))
     top = int(np.clip((box[1] + box[3] - side) / 2, 0, height - side))
-    return image[top : top + side, left : left + side]
+    return left, top, side
 
 
 def shrink(image: np.ndarray, side: int) -> np.ndarray:

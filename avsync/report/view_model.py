@@ -11,6 +11,7 @@ from avsync.pipelines.check.messages import describe_judge, describe_outcome, pr
 from avsync.report.axes import AxisTick, clock, multiples, signed_ms, step_ms
 from avsync.report.fault_text import moving_fault
 from avsync.report.heat_map import COARSE, FINE, Grain, HeatMap, draw_heat_map
+from avsync.report.mouth_landmarks import mouth_finder
 from avsync.report.preview_clips import read_clips
 from avsync.report.thumbnails import (
     WORST,
@@ -245,7 +246,7 @@ def _shots(
         return none, f"{NO_IMAGES}: the file was not found when this page was written."
     try:
         source = source_of(result)
-        images = iter(read_images(source, wanted, detail.budget_s))
+        images = iter(read_images(source, wanted, detail.budget_s, mouth_finder(result.model)))
     except UnreadableMedia as error:
         return none, f"{NO_IMAGES}: {printable(str(error))}."
     # The worst first, in case the budget is not enough for all.

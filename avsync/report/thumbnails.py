@@ -139,9 +139,13 @@ def read_images(
         ]
     loud = _loudness(source, times_s, deadline_s)
     return [
-        None if cut is None else Thumbnail(jpeg_uri(cut[0]), *cut[0].shape[1::-1], audio, cut[1])
+        None if cut is None else _thumbnail(*cut, audio)
         for cut, audio in zip(images, loud, strict=True)
     ]
+
+
+def _thumbnail(image: np.ndarray, landmarks: bool, loudness: np.ndarray | None) -> Thumbnail:
+    return Thumbnail(jpeg_uri(image), image.shape[1], image.shape[0], loudness, landmarks)
 
 
 def _evenly(count: int, most: int) -> list[int]:

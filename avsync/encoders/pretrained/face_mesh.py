@@ -146,7 +146,7 @@ def load_face_mesh(weights: str | Path | None = None) -> FaceMesh:
     known = (FACE_MESH_SHA256, FACE_MESH_CONFIG_SHA256) if weights is None else (None, None)
     checkpoint = load(path, known[0], as_float32=True, config_sha256=known[1])
     model = FaceMesh()
-    torch.empty(KEPT_BYTES, dtype=torch.uint8)  # Freed at once.
+    torch.empty(KEPT_BYTES, dtype=torch.uint8, device="cpu")  # Freed at once.
     try:
         model.load_state_dict(checkpoint.state_dict, strict=True)
     except RuntimeError as error:

@@ -161,7 +161,7 @@ def save(
     write_text(config_path, text)
 
 
-def save_calibration(path: str | Path, calibration: Mapping[str, float]) -> None:
+def save_calibration(path: str | Path, calibration: Mapping[str, float | None]) -> None:
     """Add the calibration of a model's scores to the config beside its weights, or replace it.
 
     Args:

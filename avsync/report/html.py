@@ -13,7 +13,14 @@ from avsync.report.axes import clock, signed_ms
 from avsync.report.fault_text import MOVING
 from avsync.report.heat_map import viridis
 from avsync.report.thumbnails import BARS
-from avsync.report.verdict_text import REASONS, SIGNS, in_words, limits_in_words, tone_of
+from avsync.report.verdict_text import (
+    REASONS,
+    SIGNS,
+    describe_zero,
+    in_words,
+    limits_in_words,
+    tone_of,
+)
 from avsync.report.view_model import BARE, FULL, SMALL, SMALLEST, FileView, view_of
 from avsync.scoring.result import CheckResult
 from avsync.timing import FRAME_MS
@@ -98,6 +105,7 @@ def environment() -> jinja2.Environment:
         clock=clock,
         sure=_sure,
         in_words=in_words,
+        zero=describe_zero,
         limits=limits_in_words,
         tone=tone_of,
     )

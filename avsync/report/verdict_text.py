@@ -168,6 +168,8 @@ def _in_numbers(result: CheckResult, offset_ms: float) -> Advice:
     todo = f"{'Delay' if early else 'Advance'} the audio by {abs(offset_ms):.0f} ms."
     if result.borderline:
         todo = f"Borderline: the interval reaches into tolerance. To be safe, {_inner(todo)}"
+    elif result.absolute_borderline:
+        todo = f"{_zero_doubt(result)} To be safe, {_inner(todo)}"
     if repair_doubt(result):
         todo += " But look at the timeline first."
     return Advice("bad", words, f"Out of tolerance: {allowed}. {meaning}", todo, _fix(result))
@@ -191,7 +193,35 @@ def _while_in_sync(result: CheckResult) -> str:
             "the file, or repair it now."
         )
     cause = repair_doubt(result)
+    if cause is None and result.absolute_borderline:
+        return _zero_doubt(result)
     return f"Look at the timeline: {cause}." if cause else NOTHING
+
+
+def describe_zero(result: CheckResult) -> str | None:
+    """Return what a result is relative to, in sentences; None where it was not determined."""
+    interval_ms, zero_ms = result.absolute_interval_ms, result.zero_uncertainty_ms
+    if interval_ms is None or zero_ms is None:
+        return None
+    low, high = (f"{end:+.0f}" for end in interval_ms)
+    words = (
+        f"The interval is the measuring error. The model's zero itself is known to {zero_ms:.0f} "
+        f"ms either way; with it, {low} to {high} ms."
+    )
+    if result.source_spread_ms is None:
+        return words
+    return (
+        f"{words} Of recordings whose audio nobody moved, nine of ten lie within "
+        f"{result.source_spread_ms:.0f} ms of it."
+    )
+
+
+def _zero_doubt(result: CheckResult) -> str:
+    return (
+        "The interval lies on one side of the limit, but not with the "
+        f"{result.zero_uncertainty_ms:.0f} ms to which the model's zero is known: compare with a "
+        "file that is known to be in sync."
+    )
 
 
 def _fix(result: CheckResult, *, re_encodes: bool = False) -> Command | None:

@@ -19,10 +19,12 @@ from .engine import score_audio_streams as score_audio_streams
 from .engine import score_tracks as score_tracks
 from .engine import to_frames as to_frames
 from .music_detection import is_music as is_music
+from .offset_error import StandardError as StandardError
+from .offset_error import interval as interval
+from .offset_error import standard_error as standard_error
 from .peak import Peak as Peak
 from .peak import confidence as confidence
 from .peak import find_peak as find_peak
-from .peak import interval as interval
 from .peak import is_out_of_range as is_out_of_range
 from .result import CheckResult as CheckResult
 from .result import Coverage as Coverage

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.scoring.peak import confidence, find_peak, interval, is_out_of_range
+from avsync.scoring.offset_error import interval, standard_error
+from avsync.scoring.peak import confidence, find_peak, is_out_of_range
 from avsync.scoring.result import Interval, Reason, Status, TimelinePoint, TrackResult
 from avsync.scoring.score_map import ScoreMap
 from avsync.scoring.score_sums import BIN_WINDOWS, EvidenceCurve, TrackScores
@@ -106,20 +107,36 @@ def decide_offset(
         search_s: seconds searched to either side.
         calibration: calibration of the model.
     """
-    decision = decide_from_evidence(curve.evidence, curve.offsets_ms, search_s, calibration)
+    decision = decide_from_evidence(
+        curve.evidence, curve.offsets_ms, search_s, calibration, curve.blocks
+    )
     if wide_curve is not None and is_out_of_range(wide_curve, 1000 * search_s):
         return cannot_tell("out_of_range")
     return decision
 
 
 def decide_from_evidence(
-    evidence: np.ndarray, offsets_ms: np.ndarray, search_s: float, calibration: Calibration
+    evidence: np.ndarray,
+    offsets_ms: np.ndarray,
+    search_s: float,
+    calibration: Calibration,
+    blocks: np.ndarray | None = None,
 ) -> Decision:
-    """Decide the offset from evidence `(K,)` over offsets `(K,)` by the confidence of its peak."""
+    """Decide the offset from evidence `(K,)` over offsets `(K,)` by the confidence of its peak.
+
+    Args:
+        evidence: summed evidence.
+        offsets_ms: its offsets.
+        search_s: seconds searched to either side.
+        calibration: calibration of the model.
+        blocks: evidence `(N, K)` of the independent blocks that were summed, for the interval;
+            without it the interval follows from the height of the peak alone.
+    """
     peak = find_peak(evidence, offsets_ms, 1000 * search_s)
     best = 0.0 if peak is None else confidence(peak, calibration)
     if peak is not None and best >= MIN_CONFIDENCE:
-        return Decision("ok", None, peak.offset_ms, interval(peak, calibration), best)
+        error = None if blocks is None else standard_error(blocks, offsets_ms, peak)
+        return Decision("ok", None, peak.offset_ms, interval(peak, calibration, error), best)
     outside = find_peak(evidence, offsets_ms, np.inf)
     if outside is not None and confidence(outside, calibration) >= MIN_OUT_OF_RANGE_CONFIDENCE:
         return cannot_tell("out_of_range", best)

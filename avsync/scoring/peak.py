@@ -1,15 +1,15 @@
-"""Find the peak of an evidence curve, and map it to an offset, an interval and a confidence.
+"""Find the peak of an evidence curve, and map it to an offset and a confidence.
 
 The confidence rule is `confidence`; its coefficients are a `Calibration`, stored beside the
 weights. `scoring/decision.py` holds the thresholds that a confidence is compared with, and
-`benchmarks/sync/calibration.py` fits the coefficients of this rule: change both.
+`benchmarks/sync/calibration.py` fits the coefficients of this rule: change both. The interval is in
+`scoring/offset_error.py`.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from avsync.scoring.result import Interval
 from avsync.scoring.score_sums import EvidenceCurve
 from avsync.tasks.calibration import Calibration
 
@@ -85,12 +85,6 @@ def confidence(peak: Peak, calibration: Calibration) -> float:
     logit = calibration.bias + calibration.z_score * min(peak.z_score, MAX_CALIBRATED_Z_SCORE)
     logit += calibration.prominence * peak.prominence + max(peak.z_score - HIGH_Z_SCORE, 0.0)
     return float(INTERVAL_COVERAGE / (1 + np.exp(-np.clip(logit, -30, 30))))
-
-
-def interval(peak: Peak, calibration: Calibration) -> Interval:
-    """Return the interval around the peak, in ms, that holds in `INTERVAL_COVERAGE` of cases."""
-    half_ms = float(np.hypot(calibration.floor_ms, calibration.blur_ms / max(peak.z_score, 1e-3)))
-    return peak.offset_ms - half_ms, peak.offset_ms + half_ms
 
 
 def is_out_of_range(curve: EvidenceCurve, search_ms: float) -> bool:

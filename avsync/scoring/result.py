@@ -1,10 +1,11 @@
 """Results of a check."""
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from avsync.scoring.score_map import ScoreMap
-from avsync.timing import Verdict
+from avsync.timing import Verdict, is_borderline, tolerance
 
 Status = Literal["ok", "cannot_tell", "unreadable"]
 Reason = Literal[
@@ -204,6 +205,11 @@ class CheckResult:
         coverage: how much of the video supports the offset; None without an offset.
         not_read: parts of the video that could not be read, in seconds.
         streams: results of all audio streams that were compared.
+        zero_uncertainty_ms: how far the model's zero may be from lips and voice together, to either
+            side; one error for all files, and no part of `interval_ms`. None where unknown.
+        source_spread_ms: half-width around zero in which nine of ten people's recordings lie whose
+            audio nobody moved: constants of cameras and of broadcast chains, which are a part of
+            the offset. None where unknown.
     """
 
     file: str
@@ -227,6 +233,27 @@ class CheckResult:
     coverage: Coverage | None = None
     not_read: tuple[Interval, ...] = ()
     streams: tuple[StreamResult, ...] = ()
+    zero_uncertainty_ms: float | None = None
+    source_spread_ms: float | None = None
+
+    @property
+    def absolute_interval_ms(self) -> Interval | None:
+        """Interval with the uncertainty of the model's zero, as independent errors add."""
+        if self.interval_ms is None or self.offset_ms is None or self.zero_uncertainty_ms is None:
+            return None
+        low, high = (
+            math.hypot(end_ms - self.offset_ms, self.zero_uncertainty_ms)
+            for end_ms in self.interval_ms
+        )
+        return self.offset_ms - low, self.offset_ms + high
+
+    @property
+    def absolute_borderline(self) -> bool:
+        """Whether the interval with the model's zero crosses a limit of the tolerance."""
+        interval_ms = self.absolute_interval_ms
+        if interval_ms is None or self.verdict is None:
+            return self.borderline
+        return self.borderline or is_borderline(interval_ms, tolerance(self.profile))
 
 
 def thin_score_maps(result: CheckResult) -> CheckResult:

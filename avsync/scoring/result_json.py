@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from avsync.scoring.result import CheckResult, Coverage, Fault, StreamResult, TrackResult
+from avsync.scoring.result import CheckResult, Coverage, Fault, Interval, StreamResult, TrackResult
 
 SCHEMA = 2
 
@@ -25,6 +25,7 @@ def _file_json(result: CheckResult) -> dict[str, Any]:
     return {
         "file": result.file,
         **_answer_json(result),
+        **_zero_json(result),
         "duration_s": _rounded(result.duration_s, 3),
         "video": result.video,
         "audio": result.audio,
@@ -32,6 +33,16 @@ def _file_json(result: CheckResult) -> dict[str, Any]:
         "not_read": [[_rounded(t_s, 3) for t_s in part] for part in result.not_read],
         "tracks": [_track_json(track) for track in result.tracks],
         "streams": [_stream_json(stream) for stream in result.streams],
+    }
+
+
+def _zero_json(result: CheckResult) -> dict[str, Any]:
+    """Return what the model's zero adds to the interval, and the spread of recordings."""
+    return {
+        "absolute_interval_ms": _pair(result.absolute_interval_ms),
+        "absolute_borderline": result.absolute_borderline,
+        "zero_uncertainty_ms": _rounded(result.zero_uncertainty_ms, 1),
+        "source_spread_ms": _rounded(result.source_spread_ms, 1),
     }
 
 
@@ -105,12 +116,15 @@ def _fault_json(fault: Fault) -> dict[str, Any]:
 
 
 def _numbers_json(result: CheckResult | StreamResult | TrackResult) -> dict[str, Any]:
-    interval = result.interval_ms
     return {
         "offset_ms": _rounded(result.offset_ms, 1),
-        "interval_ms": None if interval is None else [_rounded(end, 1) for end in interval],
+        "interval_ms": _pair(result.interval_ms),
         "confidence": _rounded(result.confidence, 3),
     }
+
+
+def _pair(interval: Interval | None) -> list[float | None] | None:
+    return None if interval is None else [_rounded(end, 1) for end in interval]
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -12,18 +12,40 @@ from torch import Tensor
 
 # Windows of a bin: 0.4 s, about a syllable or two.
 BIN_WINDOWS = 10
+# Bins of a block, 1.2 s: longer than a window and the audio that its embedding is computed from, so
+# that what blurs one block is independent of the next.
+BLOCK_BINS = 3
 
 
 class EvidenceCurve(NamedTuple):
-    """Evidence `(K,)` over rising offsets `(K,)` in ms; positive = the audio leads."""
+    """Evidence over offsets, of a whole recording or a part of it.
+
+    Args:
+        evidence: `(K,)`.
+        offsets_ms: `(K,)`, rising; positive = the audio leads.
+        blocks: `(N, K)`, the evidence of the independent blocks of which `evidence` is the sum;
+            None where they are not known.
+    """
 
     evidence: np.ndarray
     offsets_ms: np.ndarray
+    blocks: np.ndarray | None = None
 
 
 def sum_curves(curves: Sequence[EvidenceCurve]) -> EvidenceCurve:
     """Sum the evidence of curves over the same offsets."""
-    return EvidenceCurve(np.sum([curve.evidence for curve in curves], axis=0), curves[0].offsets_ms)
+    blocks = [curve.blocks for curve in curves if curve.blocks is not None]
+    return EvidenceCurve(
+        np.sum([curve.evidence for curve in curves], axis=0),
+        curves[0].offsets_ms,
+        np.concatenate(blocks) if len(blocks) == len(curves) else None,
+    )
+
+
+def sum_bins(evidence: np.ndarray, bins: np.ndarray, size: int = BLOCK_BINS) -> np.ndarray:
+    """Sum the evidence `(B, K)` of rising bins `(B,)` to that of blocks `(N, K)` of `size` bins."""
+    first = np.flatnonzero(np.diff(bins // size, prepend=-1))
+    return np.add.reduceat(evidence, first, axis=0) if len(first) else evidence[:0]
 
 
 @dataclass(frozen=True)
@@ -59,7 +81,8 @@ class TrackScores:
     @property
     def curve(self) -> EvidenceCurve:
         """Evidence of the whole track."""
-        return EvidenceCurve(self.evidence.sum(0), self.offsets_ms)
+        blocks = sum_bins(self.evidence, self.bins)
+        return EvidenceCurve(self.evidence.sum(0), self.offsets_ms, blocks)
 
 
 class TrackSums:

@@ -19,9 +19,28 @@ class Calibration:
     The confidence is `INTERVAL_COVERAGE * sigmoid(bias + z_score * min(peak.z_score,
     MAX_CALIBRATED_Z_SCORE) + prominence * peak.prominence + max(peak.z_score - HIGH_Z_SCORE, 0))`,
     computed by `confidence` in `scoring/peak.py`, with the constants there. No coefficient is
-    negative, so more of either never lowers it. The interval
-    is the offset +- `sqrt(floor_ms ** 2 + (blur_ms / peak.z_score) ** 2)`. The defaults are
-    cautious, for weights without a calibration of their own.
+    negative, so more of either never lowers it. The defaults are cautious, for weights without a
+    calibration of their own.
+
+    The interval is computed by `interval` in `scoring/offset_error.py`. Without `error_scale` it is
+    the offset +- `sqrt(floor_ms ** 2 + (blur_ms / peak.z_score) ** 2)`. With it, it narrows as the
+    evidence grows: the offset +- `sqrt(floor_ms ** 2 + w * (error_scale * e) ** 2 + (1 - w) *
+    (blur_ms / peak.z_score) ** 2)`, where e is the standard error over n blocks of 1.2 s and w is
+    `n / (n + EXPECTED_BLOCKS)`.
+
+    Args:
+        bias: of the confidence.
+        z_score: of the confidence, by standard deviation of the peak's height.
+        prominence: of the confidence, likewise.
+        floor_ms: half the narrowest interval.
+        blur_ms: half the interval at a z-score of 1, where few blocks say how far they spread.
+        error_scale: half the interval in standard errors; 0 for the height of the peak alone.
+        zero_uncertainty_ms: how far the model's zero, the offset at which it reports 0, may be from
+            the moment at which lips and voice are together, to either side. It is one error for
+            all files and no part of an interval. None where it was not determined.
+        source_spread_ms: half-width around zero in which nine of ten people's recordings lie whose
+            audio nobody moved: cameras and broadcast chains have constants of their own. From one
+            file they cannot be distinguished from a later fault. None where it was not determined.
     """
 
     bias: float = -21.8
@@ -29,20 +48,31 @@ class Calibration:
     prominence: float = 5.2
     floor_ms: float = 20.0
     blur_ms: float = 100.0
+    error_scale: float = 0.0
+    zero_uncertainty_ms: float | None = None
+    source_spread_ms: float | None = None
+
+
+# Fields that calibrations of earlier releases lack.
+OPTIONAL = ("error_scale", "zero_uncertainty_ms", "source_spread_ms")
 
 
 def read_calibration(values: Mapping[str, Any]) -> Calibration:
     """Read a calibration as it is stored beside weights.
 
+    Fields that earlier releases did not have may be missing, or null.
+
     Raises:
-        RuntimeError: if a field is missing, unknown, or not a finite number.
+        RuntimeError: if another field is missing, or one is unknown or not a finite number.
     """
     names = [field.name for field in fields(Calibration)]
-    numbers = {k: v for k, v in values.items() if isinstance(v, int | float) and math.isfinite(v)}
-    if sorted(values) != sorted(names) or len(numbers) != len(names):
+    required = [name for name in names if name not in OPTIONAL]
+    given = {k: v for k, v in values.items() if v is not None or k not in OPTIONAL}
+    numbers = {k: v for k, v in given.items() if isinstance(v, int | float) and math.isfinite(v)}
+    if not set(required) <= set(given) <= set(names) or len(numbers) != len(given):
         raise RuntimeError(
-            f"the calibration beside the weights must have the numbers {', '.join(names)}, "
-            f"got {dict(values)}"
+            f"the calibration beside the weights must have the numbers {', '.join(required)}, and "
+            f"may have {', '.join(OPTIONAL)}, got {dict(values)}"
         )
     return Calibration(**{name: float(value) for name, value in numbers.items()})
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from avsync.scoring.offset_error import interval
 from avsync.scoring.peak import (
     INTERVAL_COVERAGE,
     confidence,
     find_peak,
-    interval,
     is_out_of_range,
 )
 from avsync.scoring.score_sums import EvidenceCurve

@@ -26,6 +26,8 @@ NUMBERS = {"offset_ms", "interval_ms", "confidence"}
 FILE_KEYS = NUMBERS | {"file", "status", "reason", "detail", "verdict", "borderline"}
 FILE_KEYS |= {"duration_s", "fault", "coverage_s", "tracks", "streams"}
 FILE_KEYS |= {"audio", "channel", "video", "not_read"}
+FILE_KEYS |= {"absolute_interval_ms", "absolute_borderline"}
+FILE_KEYS |= {"zero_uncertainty_ms", "source_spread_ms"}
 TRACK_KEYS = NUMBERS | {"track", "start_s", "end_s", "box", "status", "reason"}
 TRACK_KEYS |= {"speaking", "timeline"}
 
@@ -104,6 +106,24 @@ def test_numbers_are_rounded_to_their_precision(result):
     assert file["confidence"] == 0.971
     assert file["duration_s"] == 8.0
     assert file["tracks"][0]["box"] == [10.0, 20.0, 110.0, 140.0]
+
+
+def test_the_zero_of_the_model_widens_the_absolute_interval_only(result):
+    narrow = {"offset_ms": 4.0, "interval_ms": (-2.0, 10.0), "verdict": "in_sync"}
+    known = replace(result, **narrow, profile="atsc", zero_uncertainty_ms=16.0)
+    half_ms = np.hypot(6, 16)
+    assert known.absolute_interval_ms == pytest.approx((4 - half_ms, 4 + half_ms))
+    assert (known.borderline, known.absolute_borderline) == (False, True)
+    assert not replace(known, profile="ebu").absolute_borderline
+    assert to_json([known])["files"][0]["interval_ms"] == [-2.0, 10.0]
+    assert to_json([known])["files"][0]["absolute_interval_ms"] == [-13.1, 21.1]
+
+
+def test_without_a_known_zero_there_is_no_absolute_interval(result, no_face):
+    for one in (result, no_face, replace(result, borderline=True)):
+        assert one.absolute_interval_ms is None
+        assert one.absolute_borderline == one.borderline
+    assert replace(no_face, zero_uncertainty_ms=16.0).absolute_interval_ms is None
 
 
 def test_a_track_says_when_it_speaks(result):

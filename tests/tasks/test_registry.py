@@ -101,6 +101,15 @@ def test_weights_without_a_calibration_get_a_cautious_one_with_a_warning(checkpo
     assert calibration_of(create_model("dense_sync", weights=checkpoint)) == Calibration(**values)
 
 
+def test_a_calibration_may_have_the_fields_of_the_newer_interval_or_null(checkpoint):
+    fields = {"bias": -20.0, "z_score": 1.0, "prominence": 4.0, "floor_ms": 2.0, "blur_ms": 200.0}
+    newer = fields | {"error_scale": 1.8, "zero_uncertainty_ms": 16.0, "source_spread_ms": None}
+    save_calibration(checkpoint, newer)
+    assert create_model("dense_sync", weights=checkpoint).calibration == Calibration(**newer)
+    save_calibration(checkpoint, asdict(Calibration()))
+    assert create_model("dense_sync", weights=checkpoint).calibration == Calibration()
+
+
 @pytest.mark.parametrize("wrong", [{"bias": "low"}, {"bias": float("inf")}, {"tilt": 1.0}])
 def test_a_calibration_with_other_fields_is_refused(checkpoint, wrong):
     fields = {"bias": -20.0, "z_score": 1.0, "prominence": 4.0, "floor_ms": 25.0, "blur_ms": 90.0}

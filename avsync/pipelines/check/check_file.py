@@ -118,8 +118,13 @@ def _check_streams(
     results, readable = _open_streams(info, wanted)
     choices = [AudioChoice(stream.index) for stream in readable]
     search_s = blank.search_s
-    scored = score_file(info, choices, model, detector, search_s, progress)
     calibration, limits = calibration_of(model), tolerance(blank.profile)
+    blank = replace(
+        blank,
+        zero_uncertainty_ms=calibration.zero_uncertainty_ms,
+        source_spread_ms=calibration.source_spread_ms,
+    )
+    scored = score_file(info, choices, model, detector, search_s, progress)
 
     def decide(stream: StreamResult, choice: AudioChoice, found: ScoredFile) -> StreamResult:
         scores = found.scores[choice]

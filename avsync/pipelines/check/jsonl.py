@@ -47,6 +47,8 @@ MAX_LINE_BYTES = 1 << 26
 NUMBERS = ("status", "reason", "offset_ms", "confidence")
 ANSWER = ("detail", "verdict", "borderline", "channel")
 WHOLE = ("file", "duration_s", "video", "audio", "model", "profile", "search_s")
+# Keys that lines of earlier releases lack.
+ADDED = ("zero_uncertainty_ms", "source_spread_ms")
 COVERAGE = ("supports", "against", "unknown")
 STREAM = ("audio", "stream", "codec", "channels", "layout", "language", "title")
 
@@ -204,8 +206,10 @@ def _may_be_cut(text: bytes) -> bool:
 
 
 def _result(document: dict[str, Any]) -> CheckResult:
+    added: dict[str, Any] = {key: document.get(key) for key in ADDED}
     return CheckResult(
         **{key: document[key] for key in WHOLE},
+        **added,
         **_answer(document),
         tracks=tuple(map(_track, document["tracks"])),
         not_read=tuple((start_s, end_s) for start_s, end_s in document["not_read"]),

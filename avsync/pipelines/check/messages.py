@@ -81,6 +81,10 @@ def describe_outcome(result: CheckResult | StreamResult, profile: str | None = N
     verdict = "in tolerance" if result.verdict == "in_sync" else "out of tolerance"
     if result.borderline:
         verdict += ", borderline"
+    elif isinstance(result, CheckResult) and result.absolute_borderline:
+        verdict += (
+            f", borderline within the {result.zero_uncertainty_ms:.0f} ms of the model's zero"
+        )
     what = describe_fault(result.fault) or describe_offset(result.offset_ms)
     return f"{what} ({numbers}): {verdict} ({limits.source}){_coverage_words(result)}"
 

@@ -58,24 +58,24 @@ class EvidenceMap(NamedTuple):
         return np.where((part >= 0) & (part <= 1), nats, 0.0)
 
     def aligned(self, path_ms: np.ndarray) -> np.ndarray:
-        """Sum the evidence over time relative to a trajectory.
+        """Return the evidence over time relative to a trajectory.
 
         Args:
             path_ms: offsets `(R,)`, which are shifted to 0.
 
         Returns:
-            Nats `(K,)` over the offset from the trajectory.
+            Nats `(R, K)` over the offset from the trajectory.
         """
         shift = np.round(path_ms / FINE_MS).astype(int)
         index = np.arange(len(self.offsets_ms)) + shift[:, None]
         known = (index >= 0) & (index < len(self.offsets_ms))
         index = index.clip(0, len(self.offsets_ms) - 1)
-        return np.where(known, np.take_along_axis(self.nats, index, 1), 0.0).sum(0)
+        return np.where(known, np.take_along_axis(self.nats, index, 1), 0.0)
 
-    def on_engine_steps(self, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Subsample a curve `(K,)` to steps of `STEP_MS`; return it with its offsets."""
+    def on_engine_steps(self, curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Subsample curves `(R, K)` to steps of `STEP_MS`; return them with their offsets."""
         stride = round(STEP_MS / FINE_MS)
-        return curve[::stride], self.offsets_ms[::stride]
+        return curves[:, ::stride], self.offsets_ms[::stride]
 
 
 def build_evidence_map(tracks: Sequence[TrackScores], scale: float = NATS) -> EvidenceMap:

@@ -120,7 +120,7 @@ def _fit_with_slope(
     Where it leaves the range of offsets there is no evidence to collect.
     """
     path_ms = ppm / 1000 * (evidence.t_s - evidence.t_s[0])
-    total = evidence.aligned(path_ms)
+    total = evidence.aligned(path_ms).sum(0)
     inside = np.abs(evidence.offsets_ms) <= search_ms + 1e-6
     best = int(np.argmax(np.where(inside, total, -np.inf)))
     start_ms = evidence.offsets_ms[best] + FINE_MS * parabola_vertex(total, best)

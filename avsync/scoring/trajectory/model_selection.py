@@ -13,7 +13,7 @@ import numpy as np
 
 from avsync.scoring.decision import Decision, decide_from_evidence
 from avsync.scoring.result import TrackResult
-from avsync.scoring.score_sums import TrackScores
+from avsync.scoring.score_sums import BIN_WINDOWS, BLOCK_BINS, TrackScores, sum_bins
 from avsync.scoring.trajectory.evidence_map import (
     EvidenceMap,
     build_evidence_map,
@@ -36,6 +36,7 @@ from avsync.scoring.trajectory.piecewise import (
     refine_change_points,
 )
 from avsync.tasks.calibration import Calibration
+from avsync.timing import FPS
 
 # Penalties in nats: what a trajectory must collect more than a constant to be selected. Most files
 # are constant; on rendered clips in sync that nothing was fitted to, a linear one gains half a nat
@@ -164,7 +165,7 @@ def _decide_segments(
     """Return the number of time cells of each segment, and the decision from these alone."""
     edges = (0, *np.searchsorted(evidence.t_s, trajectory.changes_s), len(evidence.t_s))
     return [
-        (high - low, _decide(evidence, evidence.nats[low:high].sum(0), search_s, calibration))
+        (high - low, _decide(evidence, evidence.nats[low:high], search_s, calibration))
         for low, high in pairwise(edges)
     ]
 
@@ -181,6 +182,10 @@ def _decide_linear(
 
 
 def _decide(
-    evidence: EvidenceMap, curve: np.ndarray, search_s: float, calibration: Calibration
+    evidence: EvidenceMap, cells: np.ndarray, search_s: float, calibration: Calibration
 ) -> Decision:
-    return decide_from_evidence(*evidence.on_engine_steps(curve), search_s, calibration)
+    """Decide from the evidence `(R, K)` of time cells."""
+    steps, offsets_ms = evidence.on_engine_steps(cells)
+    size = max(1, round(BLOCK_BINS * BIN_WINDOWS / FPS / evidence.width_s))
+    blocks = sum_bins(steps, np.arange(len(steps)), size)
+    return decide_from_evidence(steps.sum(0), offsets_ms, search_s, calibration, blocks)

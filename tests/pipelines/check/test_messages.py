@@ -55,6 +55,15 @@ def test_an_interval_around_zero_keeps_its_sign(result):
     assert describe_outcome(together).startswith("audio and video together (-12 to 3 ms, ")
 
 
+def test_a_result_that_only_the_zero_makes_doubtful_says_so(result):
+    near = dict(verdict="in_sync", offset_ms=4.0, interval_ms=(-2.0, 10.0), profile="atsc")
+    known = replace(result, **near, zero_uncertainty_ms=16.0)
+    line = describe_outcome(known)
+    assert ": in tolerance, borderline within the 16 ms of the model's zero (ATSC" in line
+    assert "borderline" not in describe_outcome(replace(known, profile="ebu"))
+    assert "model's zero" not in describe_outcome(replace(known, borderline=True))
+
+
 def test_a_borderline_result_says_so(result):
     near = replace(result, verdict="in_sync", offset_ms=38.0, borderline=True, profile="itu")
     assert describe_outcome(near).endswith(

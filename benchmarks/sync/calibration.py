@@ -1,15 +1,22 @@
 """Fit and evaluate the confidence and interval of a sync model's offsets on held-out clips.
 
-    python benchmarks/sync/calibration.py --data GRID_STORE --splits FILE --more RENDERED_STORE \
-        [--weights FILE --write]
+    python benchmarks/sync/calibration.py --model face_sync --weights FILE --data GRID_STORE \
+        --splits FILE --people STORE TABLE [--more RENDERED_STORE] [--write]
 
-Segments of 1 to 4 s are cut from clips that no test uses. Their audio is shifted by up to 0.9 s,
-and every second segment gets the audio of another clip (in GRID s1, of the same speaker). One half
-of the clips fits the confidence, the other half is reported. `--write` stores the calibration in
-the JSON beside the weights, where `avsync check` reads it.
+Confidence: segments of 1 to 4 s are cut from clips that no test uses. Their audio is shifted by up
+to 0.9 s, and every second segment gets the audio of another clip. One half of the clips fits the
+confidence, the other half is reported. The clips of `--people` are at the offsets of a clean table,
+as benchmarks/sync/people_tables.py writes it; others are left out.
+
+Interval: two disjoint excerpts of one person, 2 to 60 s long, shifted by different amounts, differ
+by their errors only, whatever the constant of the recording is. The interval is fitted to these
+differences, so that no error of a table widens it.
+
+`--write` stores the calibration in the JSON beside the weights, where `avsync check` reads it.
 """
 
 import argparse
+import itertools
 import json
 import math
 from dataclasses import asdict, replace
@@ -19,38 +26,57 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from avsync.data.sampling.crops import crops_for
-from avsync.data.store.reader import PreparedClip, Store
+from avsync.data.store.curation import read_clean_lists
+from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
-from avsync.evaluation.sync_accuracy import score_clip
+from avsync.evaluation.clip_scores import compare_clip
 from avsync.pipelines.check.check_file import load_model
+from avsync.scoring.offset_error import EXPECTED_BLOCKS, StandardError, interval
 from avsync.scoring.peak import (
     HIGH_Z_SCORE,
     INTERVAL_COVERAGE,
     MAX_CALIBRATED_Z_SCORE,
-    Calibration,
     Peak,
     confidence,
-    find_peak,
-    interval,
 )
-from avsync.timing import FPS, SAMPLES_PER_FRAME
+from avsync.tasks.calibration import Calibration
+from avsync.timing import FPS
 from avsync.weights import CALIBRATION, save_calibration, sha256_of_config
 from benchmarks.record import machine, write_record
+from benchmarks.sync.joined_speech import (
+    LEADS_MS,
+    MAX_SHIFT_MS,
+    REACH_S,
+    Difference,
+    Measured,
+    ScoredClip,
+    by_person,
+    draw_differences,
+    measure,
+    score_clips,
+    shift_ms,
+)
 from benchmarks.sync.reliability_diagram import calibration_error, reliability
 
 TOLERANCE_MS = 45.0
 # Prior share of files whose speech belongs to the visible face.
 OWN_VOICE = 0.9
-# Candidates for the narrowest half interval; the offsets of a corpus' clips spread by the first.
-FLOORS_MS = range(18, 31)
+LONGEST_S = 4.0
+# Lengths of the excerpts that are compared for the interval, and candidates for its coefficients. A
+# peak between two steps of 20 ms is located to about 2 ms at best, the least floor.
+LENGTHS_S = (2.0, 3.0, 6.0, 10.0, 20.0, 30.0, 60.0)
+FLOORS_MS, BLURS_MS, SCALES = range(2, 11), range(0, 401, 10), np.arange(1.0, 3.51, 0.1)
+# How far GRID's mean offset, the zero of the models, may be from 0, by bursts and visible releases
+# (docs/concepts/grid_offset.md).
+ZERO_UNCERTAINTY_MS = 16.0
 
 
 class Trial(NamedTuple):
-    """One segment: the peak, and its error in ms (None if the audio is another clip's)."""
+    """One segment: its peak, and its error in ms (None if the audio is another clip's)."""
 
     clip: str
     peak: Peak
+    error: StandardError | None
     error_ms: float | None
 
     @property
@@ -58,41 +84,38 @@ class Trial(NamedTuple):
         return self.error_ms is not None and abs(self.error_ms) <= TOLERANCE_MS
 
 
-def trials(model, clips: list[PreparedClip], truth_ms: float, draws: int, seed: int) -> list[Trial]:
-    """Score random segments of the clips with random shifts and swapped audio.
+def trials(model, clips: list[ScoredClip], draws: int, seed: int) -> list[Trial]:
+    """Measure random segments of the clips with random shifts and swapped audio.
 
     Args:
-        model: a sync model.
-        clips: prepared clips.
-        truth_ms: offset that all clips have.
+        model: the sync model that scored the clips.
+        clips: scored clips.
         draws: number of segments for each clip.
         seed: seed of the draws.
     """
     rng = np.random.default_rng(seed)
     found = []
     for index, clip in enumerate(clips):
-        crops = crops_for(model.spec, clip)
         for _ in range(draws):
-            length = int(rng.integers(FPS, len(crops) + 1))
-            start = int(rng.integers(0, len(crops) - length + 1))
-            swapped = rng.random() < 0.5
-            source = (
-                clips[(index + int(rng.integers(1, len(clips)))) % len(clips)] if swapped else clip
-            )
-            lead_ms = float(rng.uniform(-900, 900)) if rng.random() < 0.7 else 0.0
-            wav = np.asarray(source.wav_16k)
-            at = start * SAMPLES_PER_FRAME + round(16 * lead_ms)
-            wav = np.pad(wav, (20000, 20000 + 96000))[at + 20000 :][: length * SAMPLES_PER_FRAME]
-            scores = score_clip(model, crops[start : start + length], wav, 1.0)
-            peak = find_peak(scores.evidence.sum(0), scores.offsets_ms, 1000.0)
-            if peak is None:
-                continue
-            error = None if swapped else peak.offset_ms - lead_ms - truth_ms
-            found.append(Trial(clip.id, peak, error))
+            lead = int(rng.integers(len(LEADS_MS)))
+            scores, swapped = clip.own[lead], rng.random() < 0.5
+            if swapped:
+                other = clips[(index + int(rng.integers(1, len(clips)))) % len(clips)]
+                scores = compare_clip(model, clip.video, other.audio[lead])
+            longest = min(scores.frames, round(LONGEST_S * FPS))
+            length = int(rng.integers(FPS, longest + 1))
+            start = int(rng.integers(0, scores.frames - length + 1))
+            most = int(MAX_SHIFT_MS // scores.spec.step_ms)
+            steps = int(rng.integers(-most, most)) if rng.random() < 0.7 else 0
+            excerpt = scores.excerpt(start, length, steps, REACH_S)
+            measured = measure(excerpt, shift_ms(clip, lead, steps))
+            if measured is not None:
+                error_ms = None if swapped else measured.own_ms - clip.truth_ms
+                found.append(Trial(clip.id, measured.peak, measured.error, error_ms))
     return found
 
 
-def fit(found: list[Trial], recorded: list[Trial]) -> Calibration:
+def fit(found: list[Trial], differences: list[Difference]) -> Calibration:
     """Fit the confidence by logistic regression and the interval by quantile regression.
 
     The weights of the logistic regression are not negative. A trial counts as right if its peak is
@@ -100,9 +123,7 @@ def fit(found: list[Trial], recorded: list[Trial]) -> Calibration:
 
     Args:
         found: trials of one half of the clips, for the confidence.
-        recorded: trials of all recorded clips, for the interval. Rendered clips are left out, as
-            their offsets are equal and those of recordings are not; half of the recorded trials
-            would be too few.
+        differences: pairs of excerpts of recorded people, for the interval.
     """
     figures = np.array(
         [[1.0, min(t.peak.z_score, MAX_CALIBRATED_Z_SCORE), t.peak.prominence] for t in found]
@@ -117,21 +138,79 @@ def fit(found: list[Trial], recorded: list[Trial]) -> Calibration:
 
     bounds = [(None, None), (0, None), (0, None)]
     weights = minimize(loss, [-33.0, 2.9, 6.8], method="L-BFGS-B", bounds=bounds).x
-    errors = np.array([abs(t.error_ms) for t in recorded if t.right])
-    z_scores = np.array([t.peak.z_score for t in recorded if t.right])
-
-    def pinball(floor_ms: float, blur_ms: float) -> float:
-        over = errors - np.hypot(floor_ms, blur_ms / z_scores)
-        return float(
-            np.where(over > 0, INTERVAL_COVERAGE * over, (INTERVAL_COVERAGE - 1) * over).mean()
-        )
-
-    floor_ms, blur_ms = min(
-        ((floor, blur) for floor in FLOORS_MS for blur in range(0, 301, 5)),
-        key=lambda sizes: pinball(*sizes),
-    )
     rounded = (round(float(weight), 3) for weight in weights)
-    return Calibration(*rounded, floor_ms=float(floor_ms), blur_ms=float(blur_ms))
+    return fit_interval(Calibration(*rounded), differences)
+
+
+def fit_interval(calibration: Calibration, differences: list[Difference]) -> Calibration:
+    """Fit floor, blur and scale of the interval by quantile regression on differences.
+
+    Errors of two excerpts add in quadrature. Every length has the same weight, for GRID and for all
+    other people.
+    """
+    used = usable(differences)
+    kinds = [(d.person == "grid", d.seconds) for d in used]
+    weights = np.array([1 / kinds.count(kind) for kind in kinds])
+    errors = np.array([difference.ms for difference in used])
+    pairs = [(difference.one, difference.other) for difference in used]
+    z_scores = np.array([[m.peak.z_score for m in pair] for pair in pairs])
+    spreads = np.array([[m.error.ms if m.error else np.nan for m in pair] for pair in pairs])
+    blocks = np.array([[m.error.blocks if m.error else 0 for m in pair] for pair in pairs])
+    shares = blocks / (blocks + EXPECTED_BLOCKS)
+    # The squares of both halves, as in `avsync.scoring.interval`.
+    known = (shares * np.nan_to_num(spreads) ** 2).sum(1)
+    expected = ((1 - shares) / z_scores**2).sum(1)
+
+    def pinball(floor_ms: float, blur_ms: float, scale: float) -> float:
+        over = errors - np.sqrt(2 * floor_ms**2 + scale**2 * known + blur_ms**2 * expected)
+        cost = np.where(over > 0, INTERVAL_COVERAGE * over, (INTERVAL_COVERAGE - 1) * over)
+        return float((weights * cost).sum())
+
+    floor_ms, blur_ms, scale = min(
+        itertools.product(FLOORS_MS, BLURS_MS, SCALES), key=lambda sizes: pinball(*sizes)
+    )
+    return replace(
+        calibration,
+        floor_ms=float(floor_ms),
+        blur_ms=float(blur_ms),
+        error_scale=round(float(scale), 2),
+    )
+
+
+def usable(differences: list[Difference]) -> list[Difference]:
+    """Return the differences both of whose peaks are the right ones."""
+    return [difference for difference in differences if difference.ms <= 2 * TOLERANCE_MS]
+
+
+def coverage(differences: list[Difference], calibration: Calibration) -> dict[str, Any]:
+    """Return by length of the excerpts how often their intervals explain the difference."""
+    figures = {}
+    for seconds in LENGTHS_S:
+        used = [d for d in usable(differences) if d.seconds == seconds]
+        if used:
+            halves = [[half_ms(m, calibration) for m in (d.one, d.other)] for d in used]
+            covered = [d.ms <= np.hypot(*pair) for d, pair in zip(used, halves, strict=True)]
+            figures[f"{seconds:g} s"] = {
+                "pairs": len(used),
+                "half_interval_ms": round(float(np.median(halves)), 1),
+                "coverage": round(float(np.mean(covered)), 3),
+            }
+    return figures
+
+
+def half_ms(measured: Measured, calibration: Calibration) -> float:
+    """Return half the interval of a measured offset."""
+    low, high = interval(measured.peak, calibration, measured.error)
+    return (high - low) / 2
+
+
+def source_spread_ms(clips: list[ScoredClip]) -> float:
+    """Return the half-width around zero that holds the constants of nine of ten recordings."""
+    constants: dict[str, list[float]] = {}
+    for clip in clips:
+        constants.setdefault(clip.person, []).append(clip.truth_ms)
+    means = [abs(float(np.mean(values))) for values in constants.values()]
+    return round(float(np.quantile(means, INTERVAL_COVERAGE)))
 
 
 def with_prior(fitted: Calibration) -> Calibration:
@@ -142,7 +221,7 @@ def with_prior(fitted: Calibration) -> Calibration:
 def report(found: list[Trial], calibration: Calibration) -> dict[str, Any]:
     """Return calibration error, share answered, accuracy and interval coverage of trials."""
     confidences = np.array([confidence(trial.peak, calibration) for trial in found])
-    low, high = np.array([interval(trial.peak, calibration) for trial in found]).T
+    low, high = np.array([interval(t.peak, calibration, t.error) for t in found]).T
     half = (high - low) / 2
     own = np.array([trial.error_ms is not None for trial in found])
     errors = np.array([np.inf if t.error_ms is None else abs(t.error_ms) for t in found])
@@ -169,8 +248,18 @@ def main() -> None:
     parser.add_argument("--splits", type=Path, required=True)
     parser.add_argument("--truth-ms", type=float, default=0.0, help="offset of the GRID clips")
     parser.add_argument(
+        "--people",
+        type=Path,
+        nargs=2,
+        metavar=("STORE", "TABLE"),
+        action="append",
+        default=[],
+        help="store of other people, and the clean table that moves their clips",
+    )
+    parser.add_argument(
         "--more", type=Path, nargs="*", default=[], help="stores of held-out rendered clips"
     )
+    parser.add_argument("--zero-uncertainty-ms", type=float, default=ZERO_UNCERTAINTY_MS)
     parser.add_argument("--draws", type=int, default=12, help="segments of each clip")
     parser.add_argument("--write", action="store_true", help="store it beside the weights")
     arguments = parser.parse_args()
@@ -179,16 +268,32 @@ def main() -> None:
     model = load_model(arguments.model, arguments.weights)
     grid = Store(arguments.data)
     val = [grid[index] for index in clips_of_split(grid, arguments.splits, "val")]
-    rendered = [clip for path in arguments.more for clip in Store(path)]
-    found = {"grid s1 val": trials(model, val, arguments.truth_ms, arguments.draws, seed=0)}
-    if rendered:
-        found["rendered"] = trials(model, rendered, 0.0, arguments.draws, seed=0)
+    scored = {"grid s1 val": score_clips(model, val, [arguments.truth_ms] * len(val), "grid")}
+    people: list[ScoredClip] = []
+    for path, table in arguments.people:
+        store, moved_ms = Store(path), read_clean_lists([table]).moved_ms
+        moved = [clip for clip in store if clip.id in moved_ms]
+        people += score_clips(model, moved, [moved_ms[clip.id] for clip in moved])
+    if people:
+        scored["people"] = people
+    recorded = [clip for clips in scored.values() for clip in clips]
+    for path in arguments.more:
+        rendered = list(Store(path))
+        scored.setdefault("rendered", []).extend(
+            score_clips(model, rendered, [0.0] * len(rendered))
+        )
+    found = {name: trials(model, clips, arguments.draws, seed=0) for name, clips in scored.items()}
+    differences = draw_differences(by_person(recorded), LENGTHS_S, 5 * arguments.draws, seed=0)
     halves: dict[bool, list[Trial]] = {True: [], False: []}
     for of_source in found.values():
         clips = sorted({trial.clip for trial in of_source})
         for trial in of_source:
             halves[clips.index(trial.clip) % 2 == 0].append(trial)
-    calibration = fit(halves[True], found["grid s1 val"])
+    calibration = replace(
+        fit(halves[True], differences),
+        zero_uncertainty_ms=arguments.zero_uncertainty_ms,
+        source_spread_ms=source_spread_ms(people) if people else None,
+    )
     released = asdict(with_prior(calibration))
     print(json.dumps({CALIBRATION: released}, indent=2))
     if arguments.write:
@@ -203,15 +308,25 @@ def main() -> None:
     }
     for name, row in figures.items():
         print(name, row)
+    covered = {
+        name: coverage([d for d in differences if (d.person == "grid") == own], calibration)
+        for name, own in (("grid s1 val", True), ("people", False))
+    }
+    for name, rows in covered.items():
+        print(name, *(f"{length}: {row}" for length, row in rows.items()), sep="\n  ")
     print(machine())
+    own = "" if arguments.model == "dense_sync" else f"_{arguments.model}"
+    name = f"sync/calibration{own}"
     write_record(
-        "sync/calibration",
+        name,
         {
             "fitted": asdict(calibration),
             "released": released,
             "seed": 0,
+            "differences": covered,
             **figures,
         },
+        script="sync/calibration",
     )
 
 

@@ -40,7 +40,8 @@ from benchmarks.sync.joined_speech import (
 )
 
 LENGTHS_S = (3.0, 10.0, 30.0, 60.0)
-DRAWS = 60
+# Draws of each length, and of each person at least.
+DRAWS, MIN_DRAWS = 100, 10
 # The constant must rest on as many seconds as this share of the speech that is tested.
 MIN_REST = 0.5
 PROFILE = tolerance("atsc")
@@ -128,6 +129,23 @@ def verdicts(draws: list[Draw]) -> dict[str, float]:
     return shares
 
 
+def measure_coverage(clips: list[ScoredClip], calibration: Calibration) -> dict[str, Any]:
+    """Return the figures by length of speech, of all people who have enough of it."""
+    figures, people = {}, by_person(clips)
+    for seconds in LENGTHS_S:
+        rng, draws, groups, count = np.random.default_rng(0), [], 0, 0
+        for excerpts in people.values():
+            many = max(DRAWS // len(people), MIN_DRAWS)
+            drawn = [draw_speech(excerpts, seconds, calibration, rng) for _ in range(many)]
+            found = [draw for draw in drawn if draw is not None]
+            draws += found
+            count += bool(found)
+            groups += int(seconds_of(excerpts) / seconds) if found else 0
+        if draws:
+            figures[f"{seconds:g} s"] = figures_of(draws, count, groups)
+    return figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -155,21 +173,9 @@ def main() -> None:
         people += score_clips(model, moved, [moved_ms[clip.id] for clip in moved])
     if people:
         scored["validation people"] = people
-    figures: dict[str, dict[str, Any]] = {}
-    for name, clips in scored.items():
-        figures[name] = {}
-        for seconds in LENGTHS_S:
-            rng, draws, groups, count = np.random.default_rng(0), [], 0, 0
-            for excerpts in by_person(clips).values():
-                many = DRAWS if len(scored[name]) and name != "validation people" else DRAWS // 6
-                drawn = [draw_speech(excerpts, seconds, calibration, rng) for _ in range(many)]
-                found = [draw for draw in drawn if draw is not None]
-                draws += found
-                count += bool(found)
-                groups += int(seconds_of(excerpts) / seconds) if found else 0
-            if draws:
-                figures[name][f"{seconds:g} s"] = figures_of(draws, count, groups)
-                print(name, f"{seconds:g} s", figures[name][f"{seconds:g} s"], flush=True)
+    figures = {name: measure_coverage(clips, calibration) for name, clips in scored.items()}
+    for name, rows in figures.items():
+        print(name, *(f"{length}: {row}" for length, row in rows.items()), sep="\n  ")
     print(machine())
     write_record(
         "sync/interval_coverage",

@@ -2,7 +2,8 @@
 
 `measure_published` follows the published protocols (accuracy by context, LSE, primacy index);
 `measure_clips` adds subsets of windows and the decision for each whole clip; `score_clip_band`
-gives the score matrix that both start from.
+gives the score matrix that both start from. `compare_clip` scores a clip once, for excerpts of it
+with any shift.
 
     from avsync.evaluation import PUBLISHED_PROTOCOLS, measure_published
 

@@ -1,3 +1,9 @@
+from .clip_scores import AudioSteps as AudioSteps
+from .clip_scores import ClipScores as ClipScores
+from .clip_scores import compare_clip as compare_clip
+from .clip_scores import encode_steps as encode_steps
+from .clip_scores import encode_windows as encode_windows
+from .clip_scores import join_clips as join_clips
 from .published_protocols import PUBLISHED_PROTOCOLS as PUBLISHED_PROTOCOLS
 from .published_protocols import ClipFigures as ClipFigures
 from .published_protocols import EmbeddingFigures as EmbeddingFigures

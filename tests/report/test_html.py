@@ -102,6 +102,16 @@ def test_borderline_is_said(report, make_result):
     assert "Borderline" not in report(make_result(83.2)).text
 
 
+def test_a_zero_that_makes_a_verdict_doubtful_is_said(report, make_result):
+    text = report(make_result(4.0, profile="atsc", zero_uncertainty_ms=16.0)).text
+    assert "not with the 16 ms to which the model's zero is known" in text
+    assert "The model's zero itself is known to 16 ms either way; with it, -14 to +21 ms" in text
+    certain = report(make_result(4.0, zero_uncertainty_ms=16.0, source_spread_ms=99.0)).text
+    assert "Nothing needs repair" in certain
+    assert "nobody moved, nine of ten lie within 99 ms of it" in certain
+    assert "zero itself" not in report(make_result(4.0)).text
+
+
 def test_the_profile_decides(report, make_result):
     assert "ITU-R BT.1359 acceptability tolerates audio up to 90 ms early" in (
         report(make_result(83.2, profile="itu-acceptable")).text

@@ -94,6 +94,22 @@ def test_the_map_holds_the_search_range_only():
     assert shown.scores.shape == (BINS, 51)
 
 
+def test_more_speech_narrows_the_interval_if_the_calibration_says_how():
+    newer = Calibration(floor_ms=2.0, blur_ms=240.0, error_scale=1.6)
+    halves = {}
+    for calibration in (CALIBRATION, newer):
+        for bins in (8, 150):
+            found = decide_track(
+                face(seconds=bins / 2.5), scores(47.0, bins=bins), SPEECH, 1.0, calibration
+            )
+            low, high = found.interval_ms
+            assert low < 47 < high
+            halves[calibration, bins] = (high - low) / 2
+    assert halves[newer, 150] < halves[newer, 8] / 2
+    assert halves[newer, 150] < 8
+    assert halves[CALIBRATION, 150] > 20
+
+
 def test_no_evidence_is_no_match():
     assert (
         decide_from_evidence(np.zeros(len(OFFSETS)), OFFSETS, 1.0, CALIBRATION).reason == "no_match"

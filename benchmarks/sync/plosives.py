@@ -20,6 +20,8 @@ BILABIAL = ("place", "bin", "blue", "by", "b", "p")
 VOWEL_BEFORE = ("lay", "blue", "by")
 MIN_BURST_DB, MIN_CLOSURE_DB = 25.0, 15.0
 PATCH = 96
+# Points of the mesh on the upper and the lower inner lip, in the middle and on either side.
+INNER_LIPS = ((13, 14), (82, 87), (312, 317))
 
 
 class PlosiveEvent(NamedTuple):
@@ -88,10 +90,10 @@ def opening_around(
     return Curve(at_ms, (opening - low) / (high - low))
 
 
-def high_band_db(wav: np.ndarray) -> np.ndarray:
-    """Compute the level above 1 kHz in dB, one value per ms: `(N,)` at 16 kHz -> `(N // 16,)`."""
+def high_band_db(wav: np.ndarray, above_hz: float = 1000.0) -> np.ndarray:
+    """Compute the level above a frequency in dB, one per ms: `(N,)` at 16 kHz -> `(N // 16,)`."""
     step = exact_div(SAMPLE_RATE, 1000)
-    high = sosfilt(butter(2, 1000, "highpass", fs=SAMPLE_RATE, output="sos"), wav)
+    high = sosfilt(butter(2, above_hz, "highpass", fs=SAMPLE_RATE, output="sos"), wav)
     power = (high[: len(high) // step * step].reshape(-1, step) ** 2).mean(1)
     return 10 * np.log10(power + 1e-9)
 
@@ -179,7 +181,7 @@ def landmark_measure(detector: FaceDetector) -> Measure:
         def distance(a: int, b: int) -> np.ndarray:
             return np.linalg.norm(xy[:, a] - xy[:, b], axis=1)
 
-        gap = np.mean([distance(*pair) for pair in ((13, 14), (82, 87), (312, 317))], axis=0)
+        gap = np.mean([distance(*pair) for pair in INNER_LIPS], axis=0)
         return 100 * gap / distance(10, 152)
 
     return Measure(opening, minimum=1.5)

@@ -28,6 +28,7 @@ from avsync.timing import SAMPLE_RATE
 from benchmarks.record import write_record
 from benchmarks.sync.closure_matching import (
     CLOSED_SHARE,
+    MAX_OFFSET_MS,
     ClipEvidence,
     bootstrap_offsets,
     gather_evidence,
@@ -37,8 +38,8 @@ from benchmarks.sync.closure_matching import (
 from benchmarks.sync.people_tables import Person, read_people
 
 MOUTH_SIZE = 64
-# A bootstrap of few clips is too narrow. Its central 95 %, widened like a 90 % interval of Student's
-# t for as many people (or clips of one person), hold the truth in 90 % or more (`check_coverage`).
+# A bootstrap of few clips is too narrow. Its central 95 %, widened like a 90 % interval of
+# Student's t for as many people (or clips of one person), should hold the truth in 90 % or more.
 DRAWS, SEED, PERCENTILES = 200, 0, (2.5, 97.5)
 # Half width of what clips and people do not average out: the error on rendered clips, and how far
 # the threshold of closed lips moves the estimate. Added in squares.
@@ -105,8 +106,9 @@ def estimate(clips: Sequence[ClipEvidence], kind: str = "both") -> dict[str, Any
     units = max(2, len(clips) if units == 1 else units)
     wider = t.ppf(0.95, units - 1) / norm.ppf(0.95) * np.sqrt(units / (units - 1))
     low, high = np.percentile(drawn, PERCENTILES)
-    low = zero_ms - wider * max(0.0, zero_ms - low)
-    high = zero_ms + wider * max(0.0, high - zero_ms)
+    # No offset beyond the range was searched for.
+    low = max(-MAX_OFFSET_MS, zero_ms - wider * max(0.0, zero_ms - low))
+    high = min(MAX_OFFSET_MS, zero_ms + wider * max(0.0, high - zero_ms))
     return {
         "zero_ms": round(zero_ms, 1),
         "interval_ms": [
@@ -262,7 +264,7 @@ def main() -> None:
     parser.add_argument("--people", type=Path, help="people.tsv")
     parser.add_argument("--one-person", nargs="*", default=["grid_s1"], help="stores of one person")
     parser.add_argument("--cache", type=Path, required=True, help="folder of the landmarks")
-    parser.add_argument("--rendered", type=int, default=40, help="number of rendered clips")
+    parser.add_argument("--rendered", type=int, default=20, help="number of rendered clips")
     args = parser.parse_args()
     people = {p.file: p for p in read_people(args.people)} if args.people else {}
     cache = MouthCache(args.cache, MOUTH_SIZE)

@@ -2,7 +2,7 @@
 
 While the lips are closed for /p b m/ there is little energy above 1 kHz, from the closure to the
 burst. Lip closures are found in the mesh alone, and what the audio does around all of them is
-averaged at each lag: no sound is chosen because it fits. Closures that belong to other sounds add
+averaged at each lag: no burst is chosen because it fits. Closures that belong to other phones add
 noise at every lag. The lag at which the speech falls as the lips close and rises as they part is
 the offset. A gap of the lips under a threshold counts as closed: they part late and close early by
 the same amount, which the sum of both edges cancels.
@@ -53,7 +53,7 @@ class Closure(NamedTuple):
 
 
 class ClipEvidence(NamedTuple):
-    """What one clip tells about its offset.
+    """Evidence of one clip for each offset.
 
     `parting`, `closing` and `movement` `(401,)` are sums over events or frames at each of
     `LAGS_MS`: how much the level rises as lips part, falls as they close, and changes as they move.
@@ -80,7 +80,7 @@ def inner_lip_gap(landmarks: np.ndarray) -> np.ndarray:
 
 
 def find_lip_closures(gap: np.ndarray, share: float = CLOSED_SHARE) -> list[Closure]:
-    """Find closures of the lips between two openings in gaps `(T,)`, without hearing the clip."""
+    """Find closures of the lips between two openings in gaps `(T,)`, from the video alone."""
     closed, opened = np.percentile(gap, [2, 90])
     if closed > SMALLEST_SHARE * opened:
         return []

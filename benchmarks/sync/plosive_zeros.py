@@ -205,9 +205,9 @@ def check_coverage(clips: Sequence[ClipEvidence], kind: str) -> dict[str, Any]:
             estimate([clips[i] for i in rng.choice(len(clips), size, replace=False)], kind)
             for _ in range(TRIALS)
         ]
-        found = np.array([each["zero_ms"] for each in tries])
+        found = np.array([tried["zero_ms"] for tried in tries])
         held = {
-            name: np.mean([each[key][0] <= truth <= each[key][1] for each in tries])
+            name: np.mean([tried[key][0] <= truth <= tried[key][1] for tried in tries])
             for name, key in (("sampling", "sampling_ms"), ("whole", "interval_ms"))
         }
         table[str(size)] = {

@@ -84,22 +84,17 @@ def to_face_frame(points: Tensor) -> Tensor:
         Meshes of the same shape; unit is the distance between the outer corners of the eyes, origin
         the mean of the stable points.
     """
-    if points.ndim < 2 or points.shape[-2:] != (478, 3):
-        raise ValueError(f"points must be (..., 478, 3), got {tuple(points.shape)}")
-    template = points.new_tensor(list(STABLE_POINTS.values()))
-    template = template - template.mean(0)
-    stable = points[..., list(STABLE_POINTS), :]
-    centre = stable.mean(-2, keepdim=True)
-    offsets = stable - centre
-    covariance = einsum(offsets, template, "... n i, n j -> ... i j")
-    left, singular, right = torch.linalg.svd(covariance)
-    # Without mirroring: the least certain axis is turned instead.
-    sign = torch.sign(torch.linalg.det(left @ right))
-    signs = torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign], -1)
-    rotation = (left * signs[..., None, :]) @ right
-    energy = offsets.square().sum((-1, -2)).clamp_min(torch.finfo(points.dtype).tiny)
-    scale = (singular * signs).sum(-1) / energy
+    centre, rotation, scale = _fit_template(points)
     return (points - centre) @ rotation * scale[..., None, None]
+
+
+def head_yaw(points: Tensor) -> Tensor:
+    """Return the angles `(...)` in degrees by which heads with meshes `(..., 478, 3)` are turned.
+
+    Positive to the viewer's right.
+    """
+    _, rotation, _ = _fit_template(points)
+    return torch.rad2deg(torch.atan2(rotation[..., 2, 0], rotation[..., 2, 2]))
 
 
 def mouth_motion(points: Tensor, reach: int) -> Tensor:
@@ -217,3 +212,28 @@ def _covered(centres: Tensor, halves: Tensor, size: int) -> tuple[int, int]:
     reach = math.sqrt(2) * halves + 2
     start = min(max(int((centres - reach).min()), 0), size - 1)
     return start, max(start + 1, min(int((centres + reach).max()) + 1, size))
+
+
+def _fit_template(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Fit the similarity that moves stable points onto the template.
+
+    Returns:
+        Centres `(..., 1, 3)`, rotations `(..., 3, 3)` that row vectors are multiplied by, and
+        scales `(...)`.
+    """
+    if points.ndim < 2 or points.shape[-2:] != (478, 3):
+        raise ValueError(f"points must be (..., 478, 3), got {tuple(points.shape)}")
+    template = points.new_tensor(list(STABLE_POINTS.values()))
+    template = template - template.mean(0)
+    stable = points[..., list(STABLE_POINTS), :]
+    centre = stable.mean(-2, keepdim=True)
+    offsets = stable - centre
+    covariance = einsum(offsets, template, "... n i, n j -> ... i j")
+    left, singular, right = torch.linalg.svd(covariance)
+    # Without mirroring: the least certain axis is turned instead.
+    sign = torch.sign(torch.linalg.det(left @ right))
+    signs = torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign], -1)
+    rotation = (left * signs[..., None, :]) @ right
+    energy = offsets.square().sum((-1, -2)).clamp_min(torch.finfo(points.dtype).tiny)
+    scale = (singular * signs).sum(-1) / energy
+    return centre, rotation, scale

@@ -9,6 +9,7 @@ from avsync.faces.face_frame import (
     MOUTH_POINTS,
     STABLE_POINTS,
     fill_gaps,
+    head_yaw,
     mouth_motion,
     running_mean,
     to_face_frame,
@@ -45,6 +46,14 @@ def test_the_pose_size_and_position_of_the_head_do_not_matter(angles):
 def test_stable_points_lie_on_the_template():
     found = to_face_frame(30 * face())[:, list(STABLE_POINTS)]
     torch.testing.assert_close(found[0], TEMPLATE - TEMPLATE.mean(0), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("degrees", [-60, -20, 35, 75])
+def test_the_yaw_is_the_angle_to_the_viewers_right(degrees):
+    turned = face() @ rotation(math.radians(degrees), 0.1, 0.0)
+    nose, bridge = turned[0, 4, 0], turned[0, 168, 0]
+    assert (nose > bridge) == bool(head_yaw(turned) > 0)
+    assert abs(float(head_yaw(turned))) == pytest.approx(abs(degrees), abs=1)
 
 
 def test_a_mirrored_face_is_turned_and_never_mirrored_back():

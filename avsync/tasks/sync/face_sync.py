@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from avsync.encoders.face_sync import LandmarkEncoder, MouthPixelEncoder, SpeechTokenEncoder
 from avsync.encoders.pretrained.face_mesh import CROP_SIZE, FaceMeshOutput, load_face_mesh
 from avsync.encoders.pretrained.whisper import LocalWhisperEncoder, load_whisper_encoder
-from avsync.faces.face_frame import cut_mouths, fill_gaps, mouth_motion
+from avsync.faces.face_frame import cut_mouths, fill_gaps, head_yaw, mouth_motion
 from avsync.faces.mesh_tracking import MIN_PRESENCE
 from avsync.tasks.input_spec import ClipSpec
 from avsync.timing import FPS, SAMPLE_RATE
 
 # Tokens of 20 ms before and after each, to which Whisper's layer attends.
 CONTEXT_TOKENS = 48
+# Angle in degrees by which a head may be turned to a side for its landmarks to count.
+MAX_YAW = 40.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class FaceSync(nn.Module):
         """Map RGB frames `(B, 3, T, 256, 256)` in [0, 1] to embeddings `(B, T - 4, D)`.
 
         There is one embedding for each window start. It is zero, so that the window scores equally
-        at all offsets, where the mesh network finds no face for over 3 frames.
+        at all offsets, where the mesh network finds no face for over 3 frames. Where the head is
+        turned by more than `MAX_YAW`, only the mouth's pixels count.
 
         Args:
             frames: in [0, 1], or uint8.
@@ -113,9 +116,14 @@ class FaceSync(nn.Module):
         points, present = fill_gaps(found.points, found.presence >= MIN_PRESENCE)
         mouths = cut_mouths(frames, points, self.pixels.crop_size).to(self.match.weight.dtype)
         motion = mouth_motion(points, self.mean_frames).to(mouths)
-        tokens = self.encode_mouths(motion, mouths)
-        known = present.unfold(1, self.spec.window_frames, 1).all(-1)
-        return tokens * known[..., None]
+        # Of a head that is turned far, half the mouth is hidden: its landmarks are a guess.
+        seen = present & (head_yaw(points).abs() <= MAX_YAW)
+        landmarks = self.landmarks(motion) * self._in_all_frames(seen).to(motion)
+        return self.weigh(landmarks, self.pixels(mouths)) * self._in_all_frames(present).to(motion)
+
+    def _in_all_frames(self, frames: Tensor) -> Tensor:
+        """Return for which windows `(B, T - 4, 1)` something holds in all frames `(B, T)`."""
+        return frames.unfold(1, self.spec.window_frames, 1).all(-1)[..., None]
 
     def analyse_frames(self, frames: Tensor) -> FaceMeshOutput:
         """Find the meshes `(B, T, 478, 3)` and presences `(B, T)` of RGB frames, each by itself.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from avsync.encoders.pretrained.face_mesh import FaceMesh
 
 # Models that look at the mesh of a face.
-MESH_MODELS = ("face_sync",)
+MESH_MODELS = ("face_sync", "face_sync-research")
 # RGB: a colour that skin and lips do not have, and one that sets it off.
 COLOUR, OUTLINE = (0, 235, 255), (0, 45, 60)
 # Radius of the jaw's dots in pixels of a thumbnail.

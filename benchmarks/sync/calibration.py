@@ -255,7 +255,7 @@ def main() -> None:
         metavar=("STORE", "TABLE"),
         action="append",
         default=[],
-        help="store of other people, and the clean table that moves their clips",
+        help="store of other people, and the clean table that moves their clips to GRID",
     )
     parser.add_argument(
         "--more", type=Path, nargs="*", default=[], help="stores of held-out rendered clips"
@@ -274,7 +274,8 @@ def main() -> None:
     for path, table in arguments.people:
         store, moved_ms = Store(path), read_clean_lists([table]).moved_ms
         moved = [clip for clip in store if clip.id in moved_ms]
-        people += score_clips(model, moved, [moved_ms[clip.id] for clip in moved])
+        truth_ms = [moved_ms[clip.id] + arguments.truth_ms for clip in moved]
+        people += score_clips(model, moved, truth_ms)
     if people:
         scored["people"] = people
     recorded = [clip for clips in scored.values() for clip in clips]

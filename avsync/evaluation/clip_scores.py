@@ -134,7 +134,8 @@ class ClipScores:
         near = torch.ones(len(offsets), dtype=torch.bool)
         sums = TrackSums(0, near)
         sums.last_tick = length - 1
-        sums.add_scores(0, window_evidence(torch.from_numpy(scores), torch.from_numpy(known), near))
+        evidence = window_evidence(torch.from_numpy(scores), torch.from_numpy(known), near)
+        sums.add_scores(0, *evidence)
         # Motion decides whether lips are still, which is not asked of a clip.
         sums.add_motion(0, np.full(length - 1, np.nan))
         return sums.result(step.ms * offsets.astype(np.float64))
@@ -158,6 +159,7 @@ def join_clips(clips: Sequence[TrackScores]) -> TrackScores:
 
     Every clip begins a new block of bins, so that no block reaches over a cut.
     """
+    normalisers = [clip.normalisers for clip in clips if clip.normalisers is not None]
     bins, first = [], 0
     for clip in clips:
         bins.append(clip.bins - clip.bins[0] + first)
@@ -170,4 +172,5 @@ def join_clips(clips: Sequence[TrackScores]) -> TrackScores:
         evidence=np.concatenate([clip.evidence for clip in clips]),
         windows=np.concatenate([clip.windows for clip in clips]),
         motion=np.concatenate([clip.motion for clip in clips]),
+        normalisers=None if len(normalisers) < len(clips) else np.concatenate(normalisers),
     )

@@ -159,7 +159,7 @@ def _measure(
     scores = score_clip(model, crops, wav)
     decision = decide_offset(scores.curve, scores.wide_curve, 1.0, calibration)
     error_ms = None if decision.offset_ms is None else decision.offset_ms - truth_ms
-    peak = find_peak(scores.curve.evidence, scores.curve.offsets_ms, 1000.0)
+    peak = find_peak(scores.curve, 1000.0)
     return ClipAccuracy(name, errors, inside, touching, decision, error_ms, peak)
 
 

@@ -10,7 +10,7 @@ jumps, and `result.py` holds the results and their JSON.
 
     scores = score_tracks(model, ticks, audio, reach_s=2.0)
     curve = scores.tracks[0].curve
-    peak = find_peak(curve.evidence, curve.offsets_ms, search_ms=1000)
+    peak = find_peak(curve, search_ms=1000)
     print(peak.offset_ms, confidence(peak, calibration_of(model)))
 """
 

@@ -107,37 +107,30 @@ def decide_offset(
         search_s: seconds searched to either side.
         calibration: calibration of the model.
     """
-    decision = decide_from_evidence(
-        curve.evidence, curve.offsets_ms, search_s, calibration, curve.blocks
-    )
+    decision = decide_from_evidence(curve, search_s, calibration)
     if wide_curve is not None and is_out_of_range(wide_curve, 1000 * search_s):
         return cannot_tell("out_of_range")
     return decision
 
 
 def decide_from_evidence(
-    evidence: np.ndarray,
-    offsets_ms: np.ndarray,
-    search_s: float,
-    calibration: Calibration,
-    blocks: np.ndarray | None = None,
+    curve: EvidenceCurve, search_s: float, calibration: Calibration
 ) -> Decision:
-    """Decide the offset from evidence `(K,)` over offsets `(K,)` by the confidence of its peak.
+    """Decide the offset from evidence by the confidence of its peak.
 
     Args:
-        evidence: summed evidence.
-        offsets_ms: its offsets.
+        curve: the evidence. Without its blocks, the interval follows from the height of the peak
+            alone.
         search_s: seconds searched to either side.
         calibration: calibration of the model.
-        blocks: evidence `(N, K)` of the independent blocks that were summed, for the interval;
-            without it the interval follows from the height of the peak alone.
     """
-    peak = find_peak(evidence, offsets_ms, 1000 * search_s)
+    peak = find_peak(curve, 1000 * search_s)
     best = 0.0 if peak is None else confidence(peak, calibration)
     if peak is not None and best >= MIN_CONFIDENCE:
-        error = None if blocks is None else standard_error(blocks, offsets_ms, peak)
+        blocks = curve.blocks
+        error = None if blocks is None else standard_error(blocks, curve.offsets_ms, peak)
         return Decision("ok", None, peak.offset_ms, interval(peak, calibration, error), best)
-    outside = find_peak(evidence, offsets_ms, np.inf)
+    outside = find_peak(curve, np.inf)
     if outside is not None and confidence(outside, calibration) >= MIN_OUT_OF_RANGE_CONFIDENCE:
         return cannot_tell("out_of_range", best)
     return cannot_tell("no_match", best)
@@ -168,11 +161,10 @@ def _timeline(
     scores: TrackScores, search_s: float, calibration: Calibration
 ) -> tuple[TimelinePoint, ...]:
     """Return the offset around every bin, or every few bins of a long track."""
-    sums = np.concatenate([np.zeros((1, scores.evidence.shape[1])), scores.evidence]).cumsum(0)
     points = []
     for i in range(0, len(scores.bins), 1 + len(scores.bins) // TIMELINE_POINTS):
         low, high = max(0, i - TIMELINE_REACH), min(len(scores.bins), i + TIMELINE_REACH + 1)
-        peak = find_peak(sums[high] - sums[low], scores.offsets_ms, 1000 * search_s)
+        peak = find_peak(scores.part(slice(low, high)), 1000 * search_s)
         sure = 0.0 if peak is None else confidence(peak, calibration)
         offset_ms = peak.offset_ms if peak is not None and sure >= MIN_CONFIDENCE else None
         t_s = (scores.bins[i] + 0.5) * BIN_WINDOWS / FPS

@@ -117,7 +117,7 @@ def to_frames(crops: np.ndarray) -> Tensor:
     return torch.from_numpy(crops).permute(3, 0, 1, 2)[None].float() / 255
 
 
-def window_evidence(scores: Tensor, known: Tensor, reference: Tensor) -> Tensor:
+def window_evidence(scores: Tensor, known: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     """Subtract from scores each window's mean over the offsets of a reference range.
 
     Args:
@@ -126,12 +126,16 @@ def window_evidence(scores: Tensor, known: Tensor, reference: Tensor) -> Tensor:
         reference: `(F,)` bool, offsets over which the mean is taken.
 
     Returns:
-        `(W, F)`; 0 where unknown, and for windows of which no offset of the range is known.
+        Evidence `(W, F)`; 0 where unknown, and for windows of which no offset of the range is
+        known. The logarithm `(W,)` of the mean of its exponential over the range.
     """
     averaged = known & reference
     count = averaged.sum(1, keepdim=True)
     mean = scores.masked_fill(~averaged, 0).sum(1, keepdim=True) / count.clamp_min(1)
-    return (scores - mean).masked_fill(~known | (count == 0), 0)
+    evidence = (scores - mean).masked_fill(~known | (count == 0), 0)
+    total = evidence.masked_fill(~averaged, -torch.inf).logsumexp(1)
+    normalisers = torch.where(count[:, 0] > 0, total - count[:, 0].clamp_min(1).log(), 0.0)
+    return evidence, normalisers
 
 
 class _Engine:
@@ -252,7 +256,7 @@ class _Engine:
             starts = per_frame * torch.arange(low, high)
             index = starts[:, None] - self.steps + int(self.steps[-1])
             scores = self._compare(video, audio, low, index).float().cpu()
-            sums.add_scores(start + low, window_evidence(scores, known[index], self.near))
+            sums.add_scores(start + low, *window_evidence(scores, known[index], self.near))
 
     def _compare(self, video: Embeddings, audio: Embeddings, low: int, index: Tensor) -> Tensor:
         """Score windows from `low` on, each with the audio of its row of `index` `(W, K)`."""

@@ -47,18 +47,23 @@ class Peak(NamedTuple):
         z_score: height above the median of the curve elsewhere, in standard deviations of it.
         prominence: height above the mean of the curve within `SURROUNDINGS_MS`, in standard
             deviations of it there: about 2.3 by chance, 3 and more where the words match.
+        likelihood: mean log-likelihood of the windows at its offset against chance, in nats: high
+            where each window by itself points there, negative where many point elsewhere. 0 where
+            it is not known.
     """
 
     offset_ms: float
     z_score: float
     prominence: float
+    likelihood: float = 0.0
 
 
-def find_peak(evidence: np.ndarray, offsets_ms: np.ndarray, search_ms: float) -> Peak | None:
-    """Return the best peak within +-search_ms of a curve `(K,)` over offsets `(K,)`.
+def find_peak(curve: EvidenceCurve, search_ms: float) -> Peak | None:
+    """Return the best peak of a curve within +-search_ms.
 
     None without evidence. Offsets beyond the search range only serve to estimate the noise.
     """
+    evidence, offsets_ms = curve.evidence, curve.offsets_ms
     inside = np.abs(offsets_ms) <= search_ms + 1e-6
     if not inside.any() or not np.isfinite(evidence).all() or np.ptp(evidence) == 0:
         return None
@@ -74,16 +79,20 @@ def find_peak(evidence: np.ndarray, offsets_ms: np.ndarray, search_ms: float) ->
     prominence = _prominence(smooth, offsets_ms, best, evidence != 0)
     step_ms = offsets_ms[1] - offsets_ms[0]
     offset_ms = float(offsets_ms[best] + parabola_vertex(smooth, best) * step_ms)
-    return Peak(offset_ms, float(z_score), prominence)
+    likelihood = 0.0
+    if curve.normaliser is not None and curve.windows:
+        likelihood = float(evidence[best] - curve.normaliser) / curve.windows
+    return Peak(offset_ms, float(z_score), prominence, likelihood)
 
 
 def confidence(peak: Peak, calibration: Calibration) -> float:
     """Return the probability that the interval around the peak holds the true offset.
 
-    A logistic regression on z-score and prominence, at most `INTERVAL_COVERAGE`.
+    A logistic regression on z-score, prominence and likelihood, at most `INTERVAL_COVERAGE`.
     """
     logit = calibration.bias + calibration.z_score * min(peak.z_score, MAX_CALIBRATED_Z_SCORE)
     logit += calibration.prominence * peak.prominence + max(peak.z_score - HIGH_Z_SCORE, 0.0)
+    logit += calibration.likelihood * peak.likelihood
     return float(INTERVAL_COVERAGE / (1 + np.exp(-np.clip(logit, -30, 30))))
 
 

@@ -25,20 +25,29 @@ class EvidenceCurve(NamedTuple):
         offsets_ms: `(K,)`, rising; positive = the audio leads.
         blocks: `(N, K)`, the evidence of the independent blocks of which `evidence` is the sum;
             None where they are not known.
+        normaliser: sum over the windows of the logarithm of the mean of exp(evidence) over the
+            offsets: evidence less this is log-likelihood against chance, in nats. None where it is
+            not known.
+        windows: number of windows that were summed.
     """
 
     evidence: np.ndarray
     offsets_ms: np.ndarray
     blocks: np.ndarray | None = None
+    normaliser: float | None = None
+    windows: int = 0
 
 
 def sum_curves(curves: Sequence[EvidenceCurve]) -> EvidenceCurve:
     """Sum the evidence of curves over the same offsets."""
     blocks = [curve.blocks for curve in curves if curve.blocks is not None]
+    normalisers = [curve.normaliser for curve in curves if curve.normaliser is not None]
     return EvidenceCurve(
         np.sum([curve.evidence for curve in curves], axis=0),
         curves[0].offsets_ms,
         np.concatenate(blocks) if len(blocks) == len(curves) else None,
+        sum(normalisers) if len(normalisers) == len(curves) else None,
+        sum(curve.windows for curve in curves),
     )
 
 
@@ -62,6 +71,7 @@ class TrackScores:
             offsets. 0, no evidence, at an offset that needs audio before the file's beginning or
             after its end.
         windows: `(B,)`, number of windows in each bin.
+        normalisers: `(B,)`, see `EvidenceCurve.normaliser`; None where they are not known.
         motion: `(B,)`, mean change of the crop from tick to tick, relative to its contrast.
         wide_curve: evidence of the whole track over these and further offsets, for the
             out-of-range test; None if no further offsets were scored.
@@ -77,12 +87,44 @@ class TrackScores:
     motion: np.ndarray
     wide_curve: EvidenceCurve | None = None
     wide: np.ndarray | None = None
+    normalisers: np.ndarray | None = None
 
     @property
     def curve(self) -> EvidenceCurve:
         """Evidence of the whole track."""
-        blocks = sum_bins(self.evidence, self.bins)
-        return EvidenceCurve(self.evidence.sum(0), self.offsets_ms, blocks)
+        return self.part(slice(None))
+
+    def part(self, bins: slice) -> EvidenceCurve:
+        """Evidence of some of the bins."""
+        blocks = sum_bins(self.evidence[bins], self.bins[bins])
+        normaliser = None if self.normalisers is None else float(self.normalisers[bins].sum())
+        evidence = self.evidence[bins].sum(0)
+        windows = int(self.windows[bins].sum())
+        return EvidenceCurve(evidence, self.offsets_ms, blocks, normaliser, windows)
+
+
+def sum_normalisers(
+    tracks: Sequence[TrackScores], bins: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return the normalisers and the number of windows `(R,)` of bins, summed over tracks.
+
+    Args:
+        tracks: scores of faces.
+        bins: numbers `(R,)` of bins, rising, among which are all of the tracks'.
+
+    Returns:
+        The normalisers, None if those of a track are not known; the number of windows.
+    """
+    normalisers, windows = np.zeros(len(bins)), np.zeros(len(bins), np.int64)
+    known = True
+    for track in tracks:
+        at = np.searchsorted(bins, track.bins)
+        windows[at] += track.windows
+        if track.normalisers is None:
+            known = False
+        else:
+            normalisers[at] += track.normalisers
+    return normalisers if known else None, windows
 
 
 class TrackSums:
@@ -98,16 +140,19 @@ class TrackSums:
         self.near, self.whole = near.numpy(), np.zeros(len(near))
         self.evidence: dict[int, np.ndarray] = {}
         self.windows: dict[int, int] = {}
+        self.normalisers: dict[int, float] = {}
         self.motion: dict[int, list[float]] = {}
 
-    def add_scores(self, start: int, evidence: Tensor) -> None:
-        """Add the evidence `(W, F)` of windows from tick `start` on."""
+    def add_scores(self, start: int, evidence: Tensor, normalisers: Tensor) -> None:
+        """Add the evidence `(W, F)` and normalisers `(W,)` of windows from tick `start` on."""
         self.whole += evidence.sum(0).numpy()
         bins = torch.arange(start, start + len(evidence)) // BIN_WINDOWS
         for number in bins.unique().tolist():
             windows = evidence[bins == number]
             self.evidence[number] = self.evidence.get(number, 0) + windows.sum(0).numpy()
             self.windows[number] = self.windows.get(number, 0) + len(windows)
+            added = float(normalisers[bins == number].sum())
+            self.normalisers[number] = self.normalisers.get(number, 0.0) + added
 
     def add_motion(self, start: int, motion: np.ndarray) -> None:
         """Add the motion `(T - 1,)` between the crops from tick `start` on."""
@@ -130,6 +175,7 @@ class TrackSums:
             motion=np.array([np.mean(self.motion[b]) for b in bins]),
             wide_curve=None if only_near else EvidenceCurve(self.whole, offsets_ms),
             wide=None if only_near else wide,
+            normalisers=np.array([self.normalisers[b] for b in bins]),
         )
 
 

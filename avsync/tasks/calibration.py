@@ -17,7 +17,8 @@ class Calibration:
     """Coefficients that map a peak to a confidence and an interval, fitted on held-out clips.
 
     The confidence is `INTERVAL_COVERAGE * sigmoid(bias + z_score * min(peak.z_score,
-    MAX_CALIBRATED_Z_SCORE) + prominence * peak.prominence + max(peak.z_score - HIGH_Z_SCORE, 0))`,
+    MAX_CALIBRATED_Z_SCORE) + prominence * peak.prominence + likelihood * peak.likelihood +
+    max(peak.z_score - HIGH_Z_SCORE, 0))`,
     computed by `confidence` in `scoring/peak.py`, with the constants there. No coefficient is
     negative, so more of either never lowers it. The defaults are cautious, for weights without a
     calibration of their own.
@@ -34,6 +35,7 @@ class Calibration:
         prominence: of the confidence, likewise.
         floor_ms: half the narrowest interval.
         blur_ms: half the interval at a z-score of 1, where few blocks say how far they spread.
+        likelihood: of the confidence, by nat of the windows' mean log-likelihood.
         error_scale: half the interval in standard errors; 0 for the height of the peak alone.
         zero_uncertainty_ms: how far the model's zero, the offset at which it reports 0, may be from
             the moment at which lips and voice are together, to either side. It is one error for
@@ -48,13 +50,14 @@ class Calibration:
     prominence: float = 5.2
     floor_ms: float = 20.0
     blur_ms: float = 100.0
+    likelihood: float = 0.0
     error_scale: float = 0.0
     zero_uncertainty_ms: float | None = None
     source_spread_ms: float | None = None
 
 
 # Fields that calibrations of earlier releases lack.
-OPTIONAL = ("error_scale", "zero_uncertainty_ms", "source_spread_ms")
+OPTIONAL = ("likelihood", "error_scale", "zero_uncertainty_ms", "source_spread_ms")
 
 
 def read_calibration(values: Mapping[str, Any]) -> Calibration:

@@ -127,7 +127,10 @@ def fit(found: list[Trial], differences: list[Difference]) -> Calibration:
         differences: pairs of excerpts of recorded people, for the interval.
     """
     figures = np.array(
-        [[1.0, min(t.peak.z_score, MAX_CALIBRATED_Z_SCORE), t.peak.prominence] for t in found]
+        [
+            (1.0, min(peak.z_score, MAX_CALIBRATED_Z_SCORE), peak.prominence, peak.likelihood)
+            for peak in (trial.peak for trial in found)
+        ]
     )
     tall = np.array([max(trial.peak.z_score - HIGH_Z_SCORE, 0.0) for trial in found])
     right = np.array([trial.right for trial in found])
@@ -137,10 +140,11 @@ def fit(found: list[Trial], differences: list[Difference]) -> Calibration:
         cost = np.logaddexp(0, -np.where(right, logit, -logit)).mean()
         return float(cost + 1e-4 * (weights[1:] ** 2).sum())
 
-    bounds = [(None, None), (0, None), (0, None)]
-    weights = minimize(loss, [-33.0, 2.9, 6.8], method="L-BFGS-B", bounds=bounds).x
-    rounded = (round(float(weight), 3) for weight in weights)
-    return fit_interval(Calibration(*rounded), differences)
+    bounds = [(None, None), (0, None), (0, None), (0, None)]
+    weights = minimize(loss, [-20.0, 1.4, 4.0, 1.0], method="L-BFGS-B", bounds=bounds).x
+    bias, z_score, prominence, likelihood = (round(float(weight), 3) for weight in weights)
+    fitted = Calibration(bias, z_score, prominence, likelihood=likelihood)
+    return fit_interval(fitted, differences)
 
 
 def fit_interval(calibration: Calibration, differences: list[Difference]) -> Calibration:

@@ -17,7 +17,7 @@ from avsync.pipelines.prepare.prepare_store import prepare
 from avsync.scoring.embeddings import Embeddings, SyncModel
 from avsync.scoring.peak import find_peak
 from avsync.scoring.result import FaultKind, OffsetSegment
-from avsync.scoring.score_sums import BIN_WINDOWS
+from avsync.scoring.score_sums import BIN_WINDOWS, EvidenceCurve
 from avsync.synthetic import render_clip
 from avsync.timing import FPS, SAMPLE_RATE, tolerance
 
@@ -140,7 +140,7 @@ def levelled(model: VideoCache, clip: Clip) -> Clip:
     for start_s in CLIP_S * np.arange(CLIPS):
         first, last = start_s * FPS / BIN_WINDOWS, (start_s + CLIP_S) * FPS / BIN_WINDOWS
         inside = (scores.bins >= first) & (scores.bins + 1 <= last)
-        peak = find_peak(scores.evidence[inside].sum(0), scores.offsets_ms, 200.0)
+        peak = find_peak(EvidenceCurve(scores.evidence[inside].sum(0), scores.offsets_ms), 200.0)
         offset_ms = 0.0 if peak is None else peak.offset_ms
         segments.append(OffsetSegment(start_s, start_s + CLIP_S, -offset_ms, 0.0))
     wav = apply_offset(clip.wav, Truth("jumps", tuple(segments)))

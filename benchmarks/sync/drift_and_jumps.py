@@ -94,7 +94,7 @@ class Trial(NamedTuple):
 
 def fault_of(scores: TrackScores) -> Fault | None:
     """Return the fault that `check` reports for a file with only this face track."""
-    decision = decide_from_evidence(scores.evidence.sum(0), scores.offsets_ms, 1.0, CALIBRATION)
+    decision = decide_from_evidence(scores.curve, 1.0, CALIBRATION)
     track = TrackResult(0, 0.0, LENGTH_S, (0.0, 0.0, 0.0, 0.0), *decision)
     track = decide_along_trajectory(track, scores, 1.0, CALIBRATION)
     if track.offset_ms is None:

@@ -149,7 +149,7 @@ def measure_joined(excerpts: Sequence[Excerpt], rng: np.random.Generator) -> Mea
 def measure(scores: TrackScores, moved_ms: float) -> Measured | None:
     """Measure the offset of speech whose audio was moved by `moved_ms`."""
     curve = scores.curve
-    peak = find_peak(curve.evidence, curve.offsets_ms, SEARCH_MS)
+    peak = find_peak(curve, SEARCH_MS)
     if peak is None or curve.blocks is None:
         return None
     error = standard_error(curve.blocks, curve.offsets_ms, peak)

@@ -69,7 +69,7 @@ def test_a_shifted_excerpt_has_the_scores_of_a_file_that_holds_it(start, frames,
     # Audio beyond the clip is unknown here and silence in the file.
     if inside == (0, length):
         assert_same(found, expected)
-    peaks = [find_peak(s.evidence.sum(0), s.offsets_ms, 1000) for s in (found, expected)]
+    peaks = [find_peak(s.curve, 1000) for s in (found, expected)]
     assert peaks[0].offset_ms == pytest.approx(peaks[1].offset_ms, abs=3)
     assert peaks[0].offset_ms == pytest.approx(20 * steps, abs=5)
 
@@ -77,7 +77,7 @@ def test_a_shifted_excerpt_has_the_scores_of_a_file_that_holds_it(start, frames,
 def test_a_lead_between_steps_moves_the_peak_by_itself():
     crops, wav = clip(lead_frames=2)
     at_ms = [
-        find_peak(s.evidence.sum(0), s.offsets_ms, 1000).offset_ms
+        find_peak(s.curve, 1000).offset_ms
         for s in (scored(crops, wav, lead_ms).excerpt() for lead_ms in (0.0, 10.0))
     ]
     assert at_ms[0] == pytest.approx(80, abs=3)
@@ -87,7 +87,7 @@ def test_a_lead_between_steps_moves_the_peak_by_itself():
 def test_the_audio_of_another_clip_does_not_match():
     (crops, wav), (_, other) = clip(), clip(seed=1)
     own, swapped = (scored(crops, w).excerpt().curve for w in (wav, other))
-    z = [find_peak(c.evidence, c.offsets_ms, 1000).z_score for c in (own, swapped)]
+    z = [find_peak(c, 1000).z_score for c in (own, swapped)]
     assert z[0] > 2 * z[1]
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from avsync.scoring.decision import TrackExtent, decide_from_evidence, decide_track
-from avsync.scoring.score_sums import TrackScores
+from avsync.scoring.score_sums import EvidenceCurve, TrackScores
 from avsync.tasks.calibration import Calibration
 
 OFFSETS = np.arange(-2000, 2001, 20.0)
@@ -112,5 +112,8 @@ def test_more_speech_narrows_the_interval_if_the_calibration_says_how():
 
 def test_no_evidence_is_no_match():
     assert (
-        decide_from_evidence(np.zeros(len(OFFSETS)), OFFSETS, 1.0, CALIBRATION).reason == "no_match"
+        decide_from_evidence(
+            EvidenceCurve(np.zeros(len(OFFSETS)), OFFSETS), 1.0, CALIBRATION
+        ).reason
+        == "no_match"
     )

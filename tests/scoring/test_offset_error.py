@@ -25,7 +25,7 @@ def draw_blocks(count, rng, jitter_ms=0.0):
 
 
 def measure(blocks):
-    peak = find_peak(blocks.sum(0), OFFSETS, 1000)
+    peak = find_peak(EvidenceCurve(blocks.sum(0), OFFSETS), 1000)
     return peak, standard_error(blocks, OFFSETS, peak)
 
 
@@ -120,7 +120,8 @@ def test_it_agrees_with_a_jackknife_over_blocks():
     blocks = draw_blocks(30, np.random.default_rng(4))
     _, error = measure(blocks)
     left_out = [
-        find_peak(np.delete(blocks, i, 0).sum(0), OFFSETS, 1000).offset_ms for i in range(30)
+        find_peak(EvidenceCurve(np.delete(blocks, i, 0).sum(0), OFFSETS), 1000).offset_ms
+        for i in range(30)
     ]
     jackknife = np.sqrt(29 / 30 * ((np.array(left_out) - np.mean(left_out)) ** 2).sum())
     assert error.ms == pytest.approx(jackknife, rel=0.15)
@@ -128,7 +129,7 @@ def test_it_agrees_with_a_jackknife_over_blocks():
 
 def test_one_block_or_a_peak_without_curvature_has_no_standard_error():
     blocks = draw_blocks(20, np.random.default_rng(0))
-    peak = find_peak(blocks.sum(0), OFFSETS, 1000)
+    peak = find_peak(EvidenceCurve(blocks.sum(0), OFFSETS), 1000)
     assert standard_error(blocks[:1], OFFSETS, peak) is None
     assert standard_error(-blocks, OFFSETS, peak) is None
     assert standard_error(blocks, OFFSETS, peak._replace(offset_ms=1000.0)) is None

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
+from avsync.scoring.engine import window_evidence
 from avsync.scoring.offset_error import interval
 from avsync.scoring.peak import (
     INTERVAL_COVERAGE,
@@ -24,49 +26,54 @@ def curve(at_ms, height=8.0, width_ms=50.0, seed=0):
 @pytest.mark.parametrize("at_ms", [-480.0, -3.0, 0.0, 47.0, 955.0])
 def test_a_peak_is_found_between_the_steps(at_ms):
     exact = 8 * np.exp(-0.5 * ((OFFSETS - at_ms) / 50) ** 2) + 1e-3 * np.cos(OFFSETS)
-    assert find_peak(exact, OFFSETS, 1000).offset_ms == pytest.approx(at_ms, abs=1.5)
+    assert find_peak(EvidenceCurve(exact, OFFSETS), 1000).offset_ms == pytest.approx(at_ms, abs=1.5)
 
 
 def test_a_higher_peak_has_more_confidence_and_a_narrower_interval():
-    low, high = (find_peak(curve(120, h), OFFSETS, 1000) for h in (3.0, 12.0))
+    low, high = (find_peak(EvidenceCurve(curve(120, h), OFFSETS), 1000) for h in (3.0, 12.0))
     assert confidence(high, Calibration()) > confidence(low, Calibration())
     assert np.ptp(interval(high, Calibration())) < np.ptp(interval(low, Calibration()))
 
 
 def test_noise_alone_has_low_confidence():
     sure = [
-        confidence(find_peak(curve(0, 0.0, seed=s), OFFSETS, 1000), Calibration())
+        confidence(find_peak(EvidenceCurve(curve(0, 0.0, seed=s), OFFSETS), 1000), Calibration())
         for s in range(50)
     ]
     assert np.mean(np.array(sure) > 0.5) < 0.05
 
 
 def test_scale_and_level_of_the_scores_do_not_matter():
-    one, other = find_peak(curve(60), OFFSETS, 1000), find_peak(7 * curve(60) - 30, OFFSETS, 1000)
+    one, other = (
+        find_peak(EvidenceCurve(curve(60), OFFSETS), 1000),
+        find_peak(EvidenceCurve(7 * curve(60) - 30, OFFSETS), 1000),
+    )
     np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 def test_a_peak_outside_the_search_range_is_not_returned():
-    peak = find_peak(curve(1500.0), OFFSETS, 1000)
+    peak = find_peak(EvidenceCurve(curve(1500.0), OFFSETS), 1000)
     assert abs(peak.offset_ms) <= 1020
     assert confidence(peak, Calibration()) < 0.5
-    assert find_peak(curve(1500.0), OFFSETS, np.inf).offset_ms == pytest.approx(1500, abs=25)
+    assert find_peak(EvidenceCurve(curve(1500.0), OFFSETS), np.inf).offset_ms == pytest.approx(
+        1500, abs=25
+    )
 
 
 def test_no_evidence_gives_no_peak():
-    assert find_peak(np.zeros(len(OFFSETS)), OFFSETS, 1000) is None
-    assert find_peak(np.full(len(OFFSETS), np.nan), OFFSETS, 1000) is None
+    assert find_peak(EvidenceCurve(np.zeros(len(OFFSETS)), OFFSETS), 1000) is None
+    assert find_peak(EvidenceCurve(np.full(len(OFFSETS), np.nan), OFFSETS), 1000) is None
 
 
 def test_a_broad_hill_has_less_confidence_than_a_sharp_peak():
-    hill = find_peak(curve(0, 4.0, width_ms=200), OFFSETS, 1000)
-    sharp = find_peak(curve(0, 4.0, width_ms=40), OFFSETS, 1000)
+    hill = find_peak(EvidenceCurve(curve(0, 4.0, width_ms=200), OFFSETS), 1000)
+    sharp = find_peak(EvidenceCurve(curve(0, 4.0, width_ms=40), OFFSETS), 1000)
     assert hill.prominence < sharp.prominence
     assert confidence(hill, Calibration()) < 0.5 < confidence(sharp, Calibration())
 
 
 def test_confidence_is_at_most_the_interval_coverage():
-    sure = confidence(find_peak(curve(0, 100.0), OFFSETS, 1000), Calibration())
+    sure = confidence(find_peak(EvidenceCurve(curve(0, 100.0), OFFSETS), 1000), Calibration())
     assert sure == pytest.approx(INTERVAL_COVERAGE)
     assert sure <= INTERVAL_COVERAGE
 
@@ -109,3 +116,35 @@ def test_no_evidence_is_not_out_of_range():
     assert not is_out_of_range(
         EvidenceCurve(wide_curve(200.0, 15.0).evidence[few], WIDE_OFFSETS[few]), 100
     )
+
+
+def test_the_likelihood_is_that_of_the_windows_against_chance():
+    # Windows that are sure and agree, and windows as sure of which each points elsewhere.
+    generator = torch.Generator().manual_seed(0)
+    offsets = np.arange(-2000, 2001, 20.0)
+    known = torch.ones(50, len(offsets), dtype=torch.bool)
+    agree = torch.randn(50, len(offsets), generator=generator)
+    astray = agree.clone()
+    agree[:, 100] += 8
+    elsewhere = torch.randint(0, len(offsets), (50,), generator=generator)
+    astray[torch.arange(50), elsewhere] += 8
+    astray[:, 100] += 2
+    found = []
+    for scores in (agree, astray):
+        evidence, normalisers = window_evidence(scores, known, known[0])
+        curve = EvidenceCurve(
+            evidence.sum(0).numpy(), offsets, None, float(normalisers.sum()), len(scores)
+        )
+        posterior = torch.log_softmax(scores, 1) + np.log(len(offsets))
+        peak = find_peak(curve, 1000)
+        assert peak.offset_ms == pytest.approx(0, abs=5)
+        assert peak.likelihood == pytest.approx(float(posterior[:, 100].mean()), abs=1e-4)
+        found.append(peak)
+    assert found[0].likelihood > 4 and found[1].likelihood < 0
+    sure = Calibration(bias=-3.0, z_score=0.0, prominence=0.0, likelihood=1.0)
+    taller = [peak._replace(z_score=5.0) for peak in found]
+    assert confidence(taller[0], sure) > 0.7 and confidence(taller[1], sure) < 0.05
+
+
+def test_without_normalisers_there_is_no_likelihood():
+    assert find_peak(EvidenceCurve(curve(0), OFFSETS), 1000).likelihood == 0.0

@@ -14,7 +14,12 @@ import numpy as np
 from avsync.scoring.decision import MIN_CONFIDENCE, TIMELINE_REACH
 from avsync.scoring.peak import confidence, find_peak
 from avsync.scoring.result import Coverage, Fault, OffsetSegment
-from avsync.scoring.score_sums import BIN_WINDOWS, TrackScores
+from avsync.scoring.score_sums import (
+    BIN_WINDOWS,
+    EvidenceCurve,
+    TrackScores,
+    sum_normalisers,
+)
 from avsync.scoring.trajectory.evidence_map import HALF_WINDOW_S
 from avsync.scoring.trajectory.fault import classify_jumps, with_worst
 from avsync.tasks.calibration import Calibration
@@ -60,13 +65,20 @@ def find_local_offsets(
     for track in tracks:
         if track.wide is not None:
             wide[np.searchsorted(bins, track.bins)] += track.wide
+    normalisers, windows = sum_normalisers(tracks, bins)
     lows, highs = (
         bins.searchsorted(bins - TIMELINE_REACH),
         bins.searchsorted(bins + TIMELINE_REACH + 1),
     )
     offsets_ms = np.full(len(bins), np.nan)
     for i, (low, high) in enumerate(zip(lows, highs, strict=True)):
-        peak = find_peak(wide[low:high].sum(0, dtype=np.float64), steps_ms, np.inf)
+        around = EvidenceCurve(
+            wide[low:high].sum(0, dtype=np.float64),
+            steps_ms,
+            normaliser=None if normalisers is None else float(normalisers[low:high].sum()),
+            windows=int(windows[low:high].sum()),
+        )
+        peak = find_peak(around, np.inf)
         if peak is not None and confidence(peak, calibration) >= MIN_CONFIDENCE:
             offsets_ms[i] = peak.offset_ms
     return LocalOffsets(bins, offsets_ms, wide, steps_ms)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avsync.scoring.score_sums import BIN_WINDOWS, TrackScores
+from avsync.scoring.score_sums import BIN_WINDOWS, TrackScores, sum_normalisers
 from avsync.timing import FPS
 
 # Evidence is not quite nats: windows overlap, and noise lasts longer than they do. Scaled by this,
@@ -35,12 +35,17 @@ class EvidenceMap(NamedTuple):
         offsets_ms: rising offsets `(K,)`, `FINE_MS` apart.
         nats: log-likelihood `(R, K)` up to a constant.
         width_s: length of a time cell.
+        normalisers: `(R,)`, see `EvidenceCurve.normaliser`; in units of evidence, not of `nats`.
+            None where they are not known.
+        windows: number of windows `(R,)` of each time cell, likewise.
     """
 
     t_s: np.ndarray
     offsets_ms: np.ndarray
     nats: np.ndarray
     width_s: float
+    normalisers: np.ndarray | None = None
+    windows: np.ndarray | None = None
 
     def along(self, path_ms: np.ndarray) -> np.ndarray:
         """Interpolate the evidence at one offset per time.
@@ -96,7 +101,8 @@ def build_evidence_map(tracks: Sequence[TrackScores], scale: float = NATS) -> Ev
         evidence[np.searchsorted(bins, track.bins)] += track.evidence
     width_s = BIN_WINDOWS / FPS
     t_s = (bins + 0.5) * width_s + HALF_WINDOW_S
-    coarse = EvidenceMap(t_s, tracks[0].offsets_ms, scale * evidence, width_s)
+    nats = scale * evidence
+    coarse = EvidenceMap(t_s, tracks[0].offsets_ms, nats, width_s, *sum_normalisers(tracks, bins))
     return _interpolate_offsets(merge_times(coarse, MAX_TIMES))
 
 
@@ -139,7 +145,12 @@ def _sum_times(evidence: EvidenceMap, factor: int) -> EvidenceMap:
     count = np.diff(first, append=len(t_s))
     nats = np.add.reduceat(evidence.nats, first)
     centres_s = np.add.reduceat(t_s, first) / count
-    return EvidenceMap(centres_s, evidence.offsets_ms, nats, factor * evidence.width_s)
+    normalisers, windows = (
+        None if values is None else np.add.reduceat(values, first)
+        for values in (evidence.normalisers, evidence.windows)
+    )
+    width_s = factor * evidence.width_s
+    return EvidenceMap(centres_s, evidence.offsets_ms, nats, width_s, normalisers, windows)
 
 
 def _interpolate_offsets(evidence: EvidenceMap) -> EvidenceMap:
@@ -160,4 +171,4 @@ def _interpolate_offsets(evidence: EvidenceMap) -> EvidenceMap:
         -0.5 * x**2 + 0.5 * x**3,
     )
     nats = sum(weight * padded[:, low + k] for k, weight in enumerate(weights))
-    return EvidenceMap(evidence.t_s, fine, np.asarray(nats), evidence.width_s)
+    return evidence._replace(offsets_ms=fine, nats=np.asarray(nats))

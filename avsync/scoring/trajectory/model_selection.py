@@ -13,8 +13,15 @@ import numpy as np
 
 from avsync.scoring.decision import Decision, decide_from_evidence
 from avsync.scoring.result import TrackResult
-from avsync.scoring.score_sums import BIN_WINDOWS, BLOCK_BINS, TrackScores, sum_bins
+from avsync.scoring.score_sums import (
+    BIN_WINDOWS,
+    BLOCK_BINS,
+    EvidenceCurve,
+    TrackScores,
+    sum_bins,
+)
 from avsync.scoring.trajectory.evidence_map import (
+    NATS,
     EvidenceMap,
     build_evidence_map,
     sum_to_blocks,
@@ -165,7 +172,7 @@ def _decide_segments(
     """Return the number of time cells of each segment, and the decision from these alone."""
     edges = (0, *np.searchsorted(evidence.t_s, trajectory.changes_s), len(evidence.t_s))
     return [
-        (high - low, _decide(evidence, evidence.nats[low:high], search_s, calibration))
+        (high - low, _decide(evidence, evidence.nats, slice(low, high), search_s, calibration))
         for low, high in pairwise(edges)
     ]
 
@@ -178,14 +185,24 @@ def _decide_linear(
     middle_ms = float(path_ms[len(path_ms) // 2])
     nearest_ms = float(path_ms[np.argmin(np.abs(path_ms))])
     anchor_ms = middle_ms if abs(middle_ms) <= 1000 * search_s else nearest_ms
-    return _decide(evidence, evidence.aligned(path_ms - anchor_ms), search_s, calibration)
+    aligned = evidence.aligned(path_ms - anchor_ms)
+    return _decide(evidence, aligned, slice(None), search_s, calibration)
 
 
 def _decide(
-    evidence: EvidenceMap, cells: np.ndarray, search_s: float, calibration: Calibration
+    evidence: EvidenceMap,
+    nats: np.ndarray,
+    cells: slice,
+    search_s: float,
+    calibration: Calibration,
 ) -> Decision:
-    """Decide from the evidence `(R, K)` of time cells."""
-    steps, offsets_ms = evidence.on_engine_steps(cells)
+    """Decide from the evidence `(R, K)`, aligned or not, of some of the time cells."""
+    steps, offsets_ms = evidence.on_engine_steps(nats[cells] / NATS)
     size = max(1, round(BLOCK_BINS * BIN_WINDOWS / FPS / evidence.width_s))
     blocks = sum_bins(steps, np.arange(len(steps)), size)
-    return decide_from_evidence(steps.sum(0), offsets_ms, search_s, calibration, blocks)
+    normaliser, windows = None, 0
+    if evidence.normalisers is not None and evidence.windows is not None:
+        normaliser = float(evidence.normalisers[cells].sum())
+        windows = int(evidence.windows[cells].sum())
+    curve = EvidenceCurve(steps.sum(0), offsets_ms, blocks, normaliser, windows)
+    return decide_from_evidence(curve, search_s, calibration)

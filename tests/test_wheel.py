@@ -12,10 +12,11 @@ from avsync.tasks.registry import list_models
 
 ROOT = Path(__file__).parents[1]
 # Weights of others in the package, each with a notice.
-THIRD_PARTY = {
+OTHER_TERMS = {
     "yunet_n_320_320": (".onnx",),
     "face_mesh": (".safetensors", ".json"),
     "whisper_tiny_en_1_layer": (".safetensors", ".json"),
+    "face_sync-research": (".safetensors", ".json"),
 }
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1800)]
 
@@ -57,13 +58,13 @@ def test_the_wheel_holds_the_package_with_its_types_and_weights(wheel):
     for row in (row for row in list_models() if row.file):
         weights = f"avsync/pretrained/{row.file}"
         assert {weights, weights.replace(".safetensors", ".json")} <= names
-    for stem, ends in THIRD_PARTY.items():
+    for stem, ends in OTHER_TERMS.items():
         assert {f"avsync/pretrained/{stem}{end}" for end in (*ends, ".LICENSE")} <= names
     (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
     said = zipfile.ZipFile(wheel).read(metadata).decode()
-    assert "License-Expression: MIT AND Apache-2.0\n" in said
+    assert "License-Expression: MIT AND Apache-2.0 AND LicenseRef-face-sync-research\n" in said
     folder = metadata.removesuffix("METADATA") + "licenses"
-    notices = (f"avsync/pretrained/{stem}.LICENSE" for stem in THIRD_PARTY)
+    notices = (f"avsync/pretrained/{stem}.LICENSE" for stem in OTHER_TERMS)
     assert {f"{folder}/{path}" for path in ("LICENSE", *notices)} <= names
     outside = {name.split("/")[0] for name in names if not name.startswith("avsync")}
     assert not outside

@@ -142,7 +142,7 @@ def main() -> None:
         record[name] = measure(model, source, words if name == "GRID s1 test" else None)
         print(name, record[name], flush=True)
     if arguments.record:
-        write_record(f"sync/{arguments.record}", record)
+        write_record(f"sync/{arguments.record}", record, script="sync/strangers")
 
 
 if __name__ == "__main__":

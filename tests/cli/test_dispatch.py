@@ -79,8 +79,8 @@ def test_the_version_is_the_packages(run):
         (["check"], "say which FILE to check"),
         (["check", "a.mp4", "--resume"], "--resume continues a results file: name it"),
         (["check", "a.mp4", "--profile", "pal"], "profile must be one of ebu, itu"),
-        (["check", "a.mp4", "--model", "none"], "model must be one of dense_sync"),
-        (["check", "a.mp4", "--model", "unet"], "model must be one of dense_sync"),
+        (["check", "a.mp4", "--model", "none"], "model must be one of face_sync"),
+        (["check", "a.mp4", "--model", "unet"], "model must be one of face_sync"),
         (["fix", "a.mp4", "-o", "b.mp4", "--profile", "pal"], "profile must be one of ebu, itu"),
         (["convert", "ynet", "a", "-o", "b.safetensors"], "name must be one of vocalist, mtdvocal"),
         (["train"], "name a recipe"),
@@ -164,7 +164,7 @@ def offline(tmp_path):
     path = tmp_path / "weights" / "untrained.safetensors"
     save(path, create_model("dense_sync", config=TINY).state_dict(), TINY)
     save_calibration(path, asdict(Calibration()))
-    return ["--weights", path, "--detector", "haar"]
+    return ["--model", "dense_sync", "--weights", path, "--detector", "haar"]
 
 
 @pytest.fixture
@@ -220,7 +220,8 @@ def test_json_on_stdout_is_alone_there(run, batch, offline, tmp_path):
 def test_weights_without_a_calibration_are_reported_once_on_standard_error(run, batch, tmp_path):
     weights = tmp_path / "weights" / "mine.safetensors"
     save(weights, create_model("dense_sync", config=TINY).state_dict(), TINY)
-    _, out, err = run("check", tmp_path, "--weights", weights, "--detector", "haar")
+    options = "--model", "dense_sync", "--weights", weights, "--detector", "haar"
+    _, out, err = run("check", tmp_path, *options)
     assert err.count("\n") == 1 and "avsync: this DenseSync has no calibration of its own" in err
     assert "calibration" not in out
 

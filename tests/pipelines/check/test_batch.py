@@ -26,7 +26,7 @@ def offline(tmp_path):
     torch.manual_seed(0)
     path = tmp_path / "weights" / "untrained.safetensors"
     save(path, create_model("dense_sync", config=TINY).state_dict(), TINY)
-    return {"weights": path, "detector": "haar"}
+    return {"model": "dense_sync", "weights": path, "detector": "haar"}
 
 
 @pytest.fixture
@@ -192,7 +192,8 @@ def test_a_kill_leaves_whole_lines_and_a_rerun_completes_the_batch(
     for number in range(8):
         make_clip(f"{number}.mp4")
     results = tmp_path / "results.jsonl"
-    options = f"--weights={offline['weights']}", "--detector=haar", f"--jsonl={results}"
+    weights = "--model=dense_sync", f"--weights={offline['weights']}"
+    options = *weights, "--detector=haar", f"--jsonl={results}"
     line = ["check", str(tmp_path), *options, "--resume"]
     killed = subprocess.Popen([sys.executable, "-m", "avsync", *line], stdout=subprocess.DEVNULL)
     until = time.monotonic() + 60

@@ -94,7 +94,7 @@ def test_a_jump_in_a_file_is_found_and_is_not_in_sync(tmp_path):
 
 def test_other_weights_use_their_own_calibration(shifted, tmp_path):
     path, released = shifted(0.0)
-    checkpoint, mine = load(PRETRAINED / "dense_sync.safetensors"), tmp_path / "mine.safetensors"
+    checkpoint, mine = load(PRETRAINED / "face_sync.safetensors"), tmp_path / "mine.safetensors"
     save(mine, checkpoint.state_dict, checkpoint.config)
     with pytest.warns(UserWarning, match="no calibration of its own"):
         cautious = check(path, detector="haar", weights=mine)
@@ -110,16 +110,16 @@ def test_other_weights_use_their_own_calibration(shifted, tmp_path):
 
 def test_a_model_object_gives_the_result_of_its_name(shifted, tmp_path):
     path, named = shifted(200.0)
-    mine = create_model("dense_sync", pretrained=True)
+    mine = create_model("face_sync", pretrained=True)
     given = check(path, detector="haar", model=mine)
-    assert (named.model, given.model) == ("dense_sync", "DenseSync")
+    assert (named.model, given.model) == ("face_sync", "FaceSync")
     # The norms of a model that is given by name are folded: the same up to rounding.
     assert given.offset_ms == pytest.approx(named.offset_ms, abs=0.1)
     assert given.confidence == pytest.approx(named.confidence, abs=1e-3)
     plan = fix(path, tmp_path / "new.mkv", detector="haar", model=mine, dry_run=True)
     assert plan.before == given
     (listed,) = check_files([path], detector="haar", model=mine)
-    assert listed.offset_ms == given.offset_ms and listed.model == "DenseSync"
+    assert listed.offset_ms == given.offset_ms and listed.model == "FaceSync"
 
 
 def test_an_object_that_is_no_sync_model_is_refused():
@@ -139,7 +139,7 @@ def test_the_json_has_the_documented_keys(shifted):
     document = to_json([result])
     (file,) = document["files"]
     assert document["schema"] == 2
-    assert document["model"] == "dense_sync"
+    assert document["model"] == "face_sync"
     assert file["status"] == "ok"
     assert file["offset_ms"] == round(result.offset_ms, 1)
     assert file["interval_ms"][0] < file["offset_ms"] < file["interval_ms"][1]
@@ -207,14 +207,14 @@ def test_wrong_arguments_are_named():
         check("a.mp4", search_s=9)
     with pytest.raises(ValueError, match="profile must be one of ebu, "):
         check("a.mp4", profile="mtv")
-    with pytest.raises(ValueError, match="model must be one of dense_sync"):
+    with pytest.raises(ValueError, match="model must be one of face_sync"):
         check("a.mp4", model="nobody")
 
 
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["bbad1n.mpg", "pwij3p.mpg", "sbwe5n.mpg"])
 def test_real_speakers_are_measured_at_their_corpus_offset(shared, tmp_path, name):
-    grid_ms = 1000 * create_model("dense_sync", pretrained=True).zero_s
+    grid_ms = 1000 * create_model("face_sync", pretrained=True).zero_s
     detector = YuNetDetector(shared / "models" / "yunet_n_320_320.onnx")
     clip = shared / "data" / "grid_other_speakers" / name
     late = tmp_path / "late.mkv"
@@ -253,5 +253,5 @@ def test_a_voice_over_matches_no_face(conversation, tmp_path):
 
 
 def test_a_separation_model_is_refused():
-    with pytest.raises(ValueError, match=r"one of dense_sync.*, got 'unet'"):
+    with pytest.raises(ValueError, match=r"one of face_sync.*, got 'unet'"):
         load_model("unet")

@@ -30,7 +30,6 @@ ONE_IMPORTER = {
     "avsync.cli.model_commands": "sub-commands: their signatures are the flags",
     "avsync.media.tag_count": "layouts of containers that FFmpeg reads without a limit",
     "avsync.metrics.distortion_filters": "the least-squares filters of BSS Eval",
-    "avsync.tasks.catalog": "the table of released models",
 }
 
 Edges = dict[str, set[str]]

@@ -7,7 +7,7 @@ torch.
 from avsync.tasks import lipreading, separation, sync, talking
 from avsync.tasks.card import ModelCard, replace_fields, untrained_card, upstream_card
 
-# What `check` and `fix` use unless told otherwise.
+# The sync model of `check` and `fix` by default.
 DEFAULT_SYNC_MODEL = "face_sync"
 SINGERS = "SDR / SIR of two singers, unseen and unheard (Kadandale 2022, table 3)"
 

@@ -124,13 +124,13 @@ def test_a_model_without_weights_is_ready_to_train():
 
 
 def test_an_unknown_name_lists_the_names():
-    with pytest.raises(ValueError, match=r"model must be one of dense_sync.*, got 'syncnot'"):
+    with pytest.raises(ValueError, match=r"model must be one of face_sync.*, got 'syncnot'"):
         create_model("syncnot")
 
 
 def test_a_model_for_another_job_is_unknown():
     assert model_card("unet", "separation").build
-    with pytest.raises(ValueError, match=r"one of dense_sync.*, got 'unet'") as error:
+    with pytest.raises(ValueError, match=r"one of face_sync.*, got 'unet'") as error:
         model_card("unet", "sync")
     assert "ynet" not in str(error.value)
 

@@ -145,7 +145,10 @@ def _build_for(
     except UNBUILDABLE as error:
         beside = "" if weights is None else f" {Path(weights).with_suffix('.json')}"
         cause = " ".join(str(error).split())[:MAX_CAUSE]
-        raise RuntimeError(f"the config{beside} does not fit model {card.name}: {cause}") from error
+        others = "" if weights is None else "; if the weights are another model's, name that model"
+        raise RuntimeError(
+            f"the config{beside} does not fit model {card.name}: {cause}{others}"
+        ) from error
 
 
 def _describe_misfit(expected: Mapping[str, "Tensor"], found: Mapping[str, "Tensor"]) -> str | None:

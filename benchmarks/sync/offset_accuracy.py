@@ -115,13 +115,18 @@ def report_copies(name: str, trials: Sequence[Trial]) -> dict[str, Any]:
     return figures
 
 
-def source_offsets(trials: Sequence[Trial]) -> dict[str, float]:
-    """Return for each clip the median estimate for the other unshifted clips of its source."""
-    unshifted = {
+def own_offsets(trials: Sequence[Trial]) -> dict[str, float]:
+    """Return the estimate for each clip as it came; clips without one are left out."""
+    return {
         t.clip: t.offset_ms
         for t in trials
         if t.written == AS_IT_CAME and t.shift_ms == 0 and t.offset_ms is not None
     }
+
+
+def source_offsets(trials: Sequence[Trial]) -> dict[str, float]:
+    """Return for each clip the median estimate for the other unshifted clips of its source."""
+    unshifted = own_offsets(trials)
     clips = {trial.clip for trial in trials}
     return {
         clip: float(np.median([ms for other, ms in unshifted.items() if other != clip]))
@@ -129,8 +134,18 @@ def source_offsets(trials: Sequence[Trial]) -> dict[str, float]:
     }
 
 
-def report(name: str, trials: Sequence[Trial], source_ms: dict[str, float]) -> dict[str, Any]:
-    """Print and return the figures of one source; `source_ms` are its offsets by clip."""
+def report(
+    name: str, trials: Sequence[Trial], source_ms: dict[str, float], own_ms: dict[str, float]
+) -> dict[str, Any]:
+    """Print and return the figures of one source.
+
+    Args:
+        name: of the source.
+        trials: its files.
+        source_ms: its offset, by clip: see `source_offsets`.
+        own_ms: the estimate for each clip as it came: clips of one source differ, and files made
+            from one clip are compared with it too.
+    """
     answered = [trial for trial in trials if trial.offset_ms is not None]
     truth = np.array([trial.shift_ms + source_ms[trial.clip] for trial in answered])
     offsets = np.array([trial.offset_ms for trial in answered])
@@ -138,12 +153,20 @@ def report(name: str, trials: Sequence[Trial], source_ms: dict[str, float]) -> d
     confidences = np.array([trial.confidence for trial in answered])
     covered = (low <= truth) & (truth <= high)
     errors = offsets - truth
+    own_errors = np.array(
+        [
+            trial.offset_ms - trial.shift_ms - own_ms[trial.clip]
+            for trial in answered
+            if trial.clip in own_ms and (trial.written, trial.shift_ms) != (AS_IT_CAME, 0)
+        ]
+    )
     beyond_a_frame = np.abs(truth) > FRAME_MS
     figures = {
         "files": len(trials),
         "answered": len(answered) / len(trials),
         "within_20_ms": float((np.abs(errors) <= TOLERANCE_MS).mean()),
         "within_45_ms": float((np.abs(errors) <= 45).mean()),
+        "within_20_ms_of_own": float((np.abs(own_errors) <= TOLERANCE_MS).mean()),
         "right_sign_beyond_a_frame": float(
             (np.sign(offsets) == np.sign(truth))[beyond_a_frame].mean()
         ),
@@ -160,6 +183,7 @@ def report(name: str, trials: Sequence[Trial], source_ms: dict[str, float]) -> d
     print(
         f"{name}: {figures['answered']:.1%} of {len(trials)} files answered, of these "
         f"{figures['within_20_ms']:.1%} within 20 ms, {figures['within_45_ms']:.1%} within 45 ms, "
+        f"{figures['within_20_ms_of_own']:.1%} within 20 ms of the clip's own offset, "
         f"{figures['right_sign_beyond_a_frame']:.1%} with the right sign; 90 % of errors below "
         f"{figures['error_90_ms']:.0f} ms; interval +-{figures['interval_half_ms']:.0f} ms, "
         f"coverage {figures['interval_coverage']:.1%}; calibration error "
@@ -192,13 +216,13 @@ def main() -> None:
             trials = [
                 trial for k, clip in enumerate(clips) for trial in try_clip(model, clip, k, folder)
             ]
-            source_ms = source_offsets(trials)
+            source_ms, own_ms = source_offsets(trials), own_offsets(trials)
             original = [trial for trial in trials if trial.written == AS_IT_CAME]
             copied = {variant.name for variant in COPIES}
             transcoded = [t for t in trials if t.written not in (AS_IT_CAME, *copied)]
-            figures[source] = report(source, original, source_ms)
+            figures[source] = report(source, original, source_ms, own_ms)
             name = f"{source}, re-timed"
-            figures[name] = report(name, transcoded, source_ms)
+            figures[name] = report(name, transcoded, source_ms, own_ms)
             figures[f"{source}, copied"] = report_copies(source, trials)
     print(machine())
     settings = {

@@ -27,7 +27,7 @@ SYNC_MODELS = (
             "5-frame windows within a frame (benchmarks/sync/strangers.py): other GRID speakers "
             "68.1 %, LRS3 61.1 %, 17 other people 50.5 %; clips right 11 of 11, 19 of 20, 26 of 26"
         ),
-        config_sha256="3287b90ebeb2ddd8f07d20398010065760cded108aa41d517834e7ad9afadb18",
+        config_sha256="422bb2ad9e0da5eeef329cbd20c9ea114e72ac252418ba18f2f54d2df9c09ab3",
     ),
     ModelCard(
         name="face_sync-research",
@@ -47,7 +47,7 @@ SYNC_MODELS = (
             "5-frame windows within a frame (benchmarks/sync/strangers.py): other GRID speakers "
             "71.3 %, LRS3 75.1 %, 17 other people 62.3 %; clips right 11 of 11, 20 of 20, 26 of 26"
         ),
-        config_sha256="c475001df4c096737e6c3e0997aff97427aaa8e15e5f3601f08f483105bc1da4",
+        config_sha256="b4ced43d7148ec0d1f178f4fcec13788714bd43560ae7701fa53f4f621b1248f",
     ),
     ModelCard(
         name="dense_sync",

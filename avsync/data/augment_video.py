@@ -25,13 +25,16 @@ DEPTH = (0.5, 1.3)
 NOISE = (0.0005, 0.004)
 
 
-def augment_mouth(grey: Tensor, size: int, generator: Generator) -> Tensor:
+def augment_mouth(
+    grey: Tensor, size: int, generator: Generator, mirrored: Tensor | None = None
+) -> Tensor:
     """Map greyscale mouth crops `(B, T, H, W)` in [0, 1] to augmented ones `(B, T, size, size)`.
 
-    Each clip gets a random strength from untouched to heavy; weak ones are more frequent.
+    Each clip gets a random strength from untouched to heavy; weak ones are more frequent. Which
+    clips to mirror, `(B, 1)`, is drawn by default.
     """
     strength = _uniform((len(grey), 1), generator) ** 1.5
-    grey = warp(grey, size, strength, generator)
+    grey = warp(grey, size, strength, generator, mirrored)
     grey = relight(grey, strength, generator)
     grey = occlude(grey, strength, generator)
     return soften(grey, strength, generator)
@@ -54,14 +57,13 @@ def augment_face(
     """
     clips = (len(mouths), 1)
     mirrored = _uniform(clips, generator) < 0.5
-    drawn = _uniform(clips, generator)
-    strength = drawn**1.5 if heavy else LIGHT[0] + (LIGHT[1] - LIGHT[0]) * drawn
-    mouths = warp(mouths, size, strength, generator, mirrored)
     if heavy:
-        mouths = occlude(relight(mouths, strength, generator), strength, generator)
+        mouths = augment_mouth(mouths, size, generator, mirrored)
     else:
+        strength = LIGHT[0] + (LIGHT[1] - LIGHT[0]) * _uniform(clips, generator)
+        mouths = warp(mouths, size, strength, generator, mirrored)
         mouths = relight(mouths, strength, generator, negatives=0.0)
-    mouths = soften(mouths, strength, generator)
+        mouths = soften(mouths, strength, generator)
     return augment_landmarks(landmarks, generator, mirrored[:, 0]), mouths
 
 

@@ -4,18 +4,28 @@ The packages of tasks are imported when a row's model is built, so that listing 
 torch.
 """
 
+from typing import TYPE_CHECKING
+
 from avsync.tasks import lipreading, separation, sync, talking
-from avsync.tasks.card import ModelCard, replace_fields, untrained_card, upstream_card
+from avsync.tasks.card import Config, ModelCard, replace_fields, untrained_card, upstream_card
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # The sync model of `check` and `fix` by default.
 DEFAULT_SYNC_MODEL = "face_sync"
 SINGERS = "SDR / SIR of two singers, unseen and unheard (Kadandale 2022, table 3)"
 
+
+def _build_face_sync(config: Config) -> "nn.Module":
+    return sync.build_face_sync(replace_fields(sync.FaceSyncConfig(), config))
+
+
 SYNC_MODELS = (
     ModelCard(
         name="face_sync",
         summary="default sync model: mouth landmarks and pixels against Whisper's first layer",
-        build=lambda config: sync.build_face_sync(replace_fields(sync.FaceSyncConfig(), config)),
+        build=_build_face_sync,
         file="face_sync.safetensors",
         sha256="e4c09cd283a404fd633a0003b1460ed4f4d906e84f47af376d8e9410cd15f4e9",
         licence="MIT; the frozen networks in it are Apache-2.0 (face mesh) and MIT (Whisper)",
@@ -32,7 +42,7 @@ SYNC_MODELS = (
     ModelCard(
         name="face_sync-research",
         summary="face_sync, trained on more people, for research only",
-        build=lambda config: sync.build_face_sync(replace_fields(sync.FaceSyncConfig(), config)),
+        build=_build_face_sync,
         file="face_sync-research.safetensors",
         sha256="a01cacb1006febc166503b4a6c49425f21d5f7cde0a52842429a13b45616607c",
         licence=(

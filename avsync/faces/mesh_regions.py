@@ -92,21 +92,38 @@ def cut_region(image: np.ndarray, region: MeshRegion) -> np.ndarray:
         Crop `(256, 256, 3)` uint8.
     """
     affine = region_affine(region)
-    # As in MediaPipe, one bilinear sample a pixel, unless the crop shrinks the image: then the mean
-    # of several.
-    fine = max(1, min(8, round(region.side / CROP_SIZE)))
-    affine[:, 2] += affine[:, :2].sum(1) * ((1 - fine) / (2 * fine))
-    affine[:, :2] /= fine
-    crop = cv2.warpAffine(
+    # As in MediaPipe, one bilinear sample a pixel, unless the crop shrinks the image: then that is
+    # first shrunk by a whole factor, which is faster than sampling it finely.
+    factor = max(1, min(8, round(region.side / CROP_SIZE)))
+    if factor > 1:
+        image, corner = _shrink_around(image, region, factor)
+        affine[:, 2] -= corner + (factor - 1) / 2
+        affine /= factor
+    return cv2.warpAffine(
         image,
         affine,
-        (fine * CROP_SIZE, fine * CROP_SIZE),
+        (CROP_SIZE, CROP_SIZE),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    if fine == 1:
-        return crop
-    return cv2.resize(crop, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA)
+
+
+def _shrink_around(
+    image: np.ndarray, region: MeshRegion, factor: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shrink the part of an image that holds a region; return it and its corner `(2,)` x, y.
+
+    Parts begin at whole multiples of the factor, so that a still face has still pixels.
+    """
+    size = np.array([image.shape[1], image.shape[0]])
+    reach = np.sqrt(0.5) * region.side + factor
+    whole = np.maximum(size // factor, 1)
+    low = np.clip((region.centre - reach) // factor, 0, whole - 1).astype(int)
+    high = np.clip((region.centre + reach) // factor + 1, low + 1, whole).astype(int)
+    (x0, y0), (x1, y1) = factor * low, factor * high
+    width, height = (high - low).tolist()
+    part = image[y0:y1, x0:x1]
+    return cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), factor * low
 
 
 def mesh_in_image(points: np.ndarray, region: MeshRegion) -> np.ndarray:

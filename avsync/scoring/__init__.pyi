@@ -13,6 +13,7 @@ from .embeddings import concatenate_embeddings as concatenate_embeddings
 from .embeddings import count_embeddings as count_embeddings
 from .embeddings import device_and_dtype as device_and_dtype
 from .embeddings import tree_map as tree_map
+from .encoding_threads import suitable_threads as suitable_threads
 from .engine import CroppedTick as CroppedTick
 from .engine import FileScores as FileScores
 from .engine import score_audio_streams as score_audio_streams

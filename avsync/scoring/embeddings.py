@@ -31,10 +31,14 @@ class AnalysingModel(Protocol):
     """A `SyncModel` that first analyses each frame by itself, which need not be repeated.
 
     `analyse_frames` maps frames `(B, 3, T, H, W)` to a NamedTuple of tensors `(B, T, ...)`, which
-    `encode_video` takes as its second argument. Both take uint8 too.
+    `encode_video` takes as its second argument. Both take uint8 too. Frames that are not `chosen`,
+    of T bools, are passed over, and `encode_video` interpolates between the others: it is enough to
+    analyse every `analysis_stride`-th frame, the first and the last.
     """
 
-    def analyse_frames(self, frames: Tensor) -> Any: ...
+    analysis_stride: int
+
+    def analyse_frames(self, frames: Tensor, chosen: Tensor | None = None) -> Any: ...
     def encode_video(self, frames: Tensor, analysis: Any) -> Embeddings: ...
 
 

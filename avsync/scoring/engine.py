@@ -28,12 +28,13 @@ from avsync.scoring.embeddings import (
     size_in_bytes,
     tree_map,
 )
+from avsync.scoring.encoding_threads import analyse, frames_to_analyse, suitable_threads
 from avsync.scoring.score_sums import TrackScores, TrackSums, crop_motion
 
 # Ticks that are encoded together: large enough to fill the cores, small enough for any memory.
 # Fewer where the crops are large.
 BLOCK_TICKS = 250
-BLOCK_BYTES = 2**25
+BLOCK_BYTES = 2**24
 # Windows that are compared together, each with every offset; fewer where the embeddings of their
 # audio are large.
 COMPARED_WINDOWS = 50
@@ -96,20 +97,10 @@ def score_audio_streams(
     Returns:
         The scores of each stream, in their order.
     """
-    engine = _Engine(model, streams, reach_s, max(out_of_range_s, reach_s))
-    number = -1
-    for tick in ticks:
-        if tick.number > number + 1:
-            engine.flush()
-        number, crops = tick
-        for track, crop in crops.items():
-            engine.add_crop(track, number, crop)
-        if (number + 1) % engine.block_ticks == 0:
-            engine.score_block()
-            if on_block:
-                on_block(number + 1)
-    engine.flush()
-    return engine.results(ticks=number + 1)
+    with suitable_threads(model) as threads:
+        engine = _Engine(model, streams, reach_s, max(out_of_range_s, reach_s), threads)
+        ticks_done = engine.score(ticks, on_block)
+        return engine.results(ticks_done)
 
 
 def to_frames(crops: np.ndarray) -> Tensor:
@@ -147,17 +138,40 @@ class _Engine:
         streams: Sequence[AudioSource],
         reach_s: float,
         out_of_range_s: float,
+        threads: int,
     ) -> None:
+        self.threads = threads
         self.model, self.spec, self.step = model, model.spec, OffsetStep(model.spec.step_ms)
         self.device, self.dtype = device_and_dtype(model)
         encoder = AudioEncoder(model, shared=len(streams) > 1)
         self.streams = [_Stream(AudioEmbeddings(encoder, audio)) for audio in streams]
+        self.stride = model.analysis_stride if isinstance(model, AnalysingModel) else 1
+        # Where not every frame is analysed, the one before the context may be what it depends on.
+        self.context = self.spec.context_frames + self.stride - 1
         reach, widest = (round(s / self.step.seconds) for s in (reach_s, out_of_range_s))
         self.steps = torch.arange(-widest, widest + 1)
         self.near = self.steps.abs() <= reach
         self.pending: dict[int, _PendingCrops] = {}
         crop_bytes = 3 * self.spec.height * self.spec.width
         self.block_ticks = min(BLOCK_TICKS, max(1, BLOCK_BYTES // crop_bytes))
+
+    def score(
+        self, ticks: Iterable[CroppedTick], on_block: Callable[[int], None] | None = None
+    ) -> int:
+        """Score the faces of all ticks, and return the number of ticks up to the last one."""
+        number = -1
+        for tick in ticks:
+            if tick.number > number + 1:
+                self.flush()
+            number, crops = tick
+            for track, crop in crops.items():
+                self.add_crop(track, number, crop)
+            if (number + 1) % self.block_ticks == 0:
+                self.score_block()
+                if on_block:
+                    on_block(number + 1)
+        self.flush()
+        return number + 1
 
     @torch.inference_mode()
     def add_crop(self, track: int, number: int, crop: np.ndarray) -> None:
@@ -179,7 +193,7 @@ class _Engine:
         for track, pending in self.pending.items():
             self._score(track, pending, ended=pending.end < done)
         self.pending = {
-            track: pending.tail(self.spec.context_frames)
+            track: pending.tail(self.context)
             for track, pending in self.pending.items()
             if pending.end == done  # others have ended
         }
@@ -210,13 +224,13 @@ class _Engine:
 
     def _score(self, track: int, pending: "_PendingCrops", ended: bool) -> None:
         """Score the windows whose context is complete; all that are left, if the track ended."""
-        length, context = self.spec.window_frames, self.spec.context_frames
+        length, context = self.spec.window_frames, self.context
         first, end = pending.next, pending.end - length + 1 - (0 if ended else context)
         if end <= first:
             return
         crops = np.stack(pending.between(first - context, end + length - 1 + context))
         skip = first - max(first - context, pending.start)
-        encoded = self._encode(crops, pending, max(first - context, pending.start))
+        encoded = self._encode(crops, pending, max(first - context, pending.start), ended)
         video = tree_map(lambda tensor: tensor[0, skip : skip + end - first], encoded)
         motion = crop_motion(crops[skip : skip + end - first + length - 1])
         for stream in self.streams:
@@ -225,7 +239,9 @@ class _Engine:
             self._score_stream(stream.audio, sums, first, video)
         pending.next = end
 
-    def _encode(self, crops: np.ndarray, pending: "_PendingCrops", start: int) -> Embeddings:
+    def _encode(
+        self, crops: np.ndarray, pending: "_PendingCrops", start: int, ended: bool
+    ) -> Embeddings:
         """Encode crops from tick `start` on, with the pending analysis of those that have one."""
         model = self.model
         if not isinstance(model, AnalysingModel):
@@ -233,11 +249,17 @@ class _Engine:
         # Bytes, since only parts of the frames are converted, a few at a time.
         frames = torch.from_numpy(crops).permute(3, 0, 1, 2)[None].to(self.device)
         known = pending.known(start)
-        fresh = frames if known is None else frames[:, :, count_embeddings(known) :]
-        analysis = tree_map(lambda tensor: tensor[0], model.analyse_frames(fresh))
+        done = 0 if known is None else count_embeddings(known)
+        chosen = frames_to_analyse(
+            start + done, len(crops) - done, self.stride, begins=known is None, ends=ended
+        )
+        analysis = analyse(model, frames[:, :, done:], chosen, self.threads)
         if known is not None:
             analysis = concatenate_embeddings(known, analysis)
-        pending.analysis, pending.analysis_start = analysis, start
+        # The last frame may turn out to be the track's last one, which is always analysed.
+        kept = len(crops) - int(chosen.flip(0).long().argmax()) if chosen.any() else done
+        pending.analysis = tree_map(lambda tensor: tensor[:kept], analysis)
+        pending.analysis_start = start
         return model.encode_video(frames, tree_map(lambda tensor: tensor[None], analysis))
 
     def _score_stream(

@@ -89,6 +89,26 @@ def test_a_crop_that_shrinks_the_image_averages_fine_stripes():
     np.testing.assert_allclose(crop[8:-8, 8:-8], 100, atol=1)
 
 
+@pytest.mark.parametrize("centre", [(400.0, 300.0), (30.0, 590.0), (-300.0, 300.0)])
+def test_a_crop_that_shrinks_the_image_shows_what_fine_samples_show(centre):
+    image = textured(600, 800)
+    region = MeshRegion(np.array(centre), 620.0, 0.3)
+    # Nine samples for each pixel of the crop, and their mean.
+    affine, fine = region_affine(region), 3
+    affine[:, 2] += affine[:, :2].sum(1) * ((1 - fine) / (2 * fine))
+    affine[:, :2] /= fine
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    sampled = cv2.warpAffine(
+        image, affine, (768, 768), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+    expected = cv2.resize(sampled, (256, 256), interpolation=cv2.INTER_AREA)
+    difference = np.abs(cut_region(image, region).astype(int) - expected)
+    assert difference.mean() < 0.7
+    # Half a pixel beside it, the texture differs by more.
+    beside = np.abs(cut_region(image, region._replace(centre=region.centre + 1.2)) - expected)
+    assert centre[0] < 0 or beside.mean() > 1.4
+
+
 def test_edges_of_the_image_are_repeated():
     crop = cut_region(np.full((20, 20, 3), 70, np.uint8), REGION)
     assert (crop == 70).all()

@@ -139,20 +139,23 @@ def test_context_is_the_same_in_every_block(monkeypatch):
 
 
 class AnalysedBrightness(RelativeBrightness):
-    """`RelativeBrightness` whose analysis of a frame is its brightness."""
+    """`RelativeBrightness` whose analysis of a frame is its brightness, interpolated in between."""
 
-    def __init__(self):
+    def __init__(self, analysis_stride):
         super().__init__()
-        self.analysed = 0
+        self.analysis_stride, self.analysed = analysis_stride, 0
 
-    def analyse_frames(self, frames):
+    def analyse_frames(self, frames, chosen):
         assert frames.dtype == torch.uint8
-        self.analysed += frames.shape[2]
-        return Grey(frames.float().mean((1, 3, 4)) / 255)
+        self.analysed += int(chosen.sum())
+        return Grey((frames.float().mean((1, 3, 4)) / 255).where(chosen, torch.nan))
 
     def encode_video(self, frames, analysis):
-        grey = analysis.brightness[:, :-1, None]
-        assert frames.shape[2] == grey.shape[1] + 1
+        brightness = analysis.brightness[0].numpy()
+        assert frames.shape[2] == len(brightness)
+        known = np.flatnonzero(np.isfinite(brightness))
+        filled = np.interp(np.arange(len(brightness)), known, brightness[known])
+        grey = torch.from_numpy(filled).float()[None, :-1, None]
         return grey - running_mean(grey, 10)
 
 
@@ -166,11 +169,33 @@ def test_every_frame_is_analysed_once_though_blocks_share_frames(monkeypatch, se
     ticks = [CroppedTick(t, {0: frames[t]} if t in seen else {}) for t in range(130)]
     plain = score_tracks(RelativeBrightness(), ticks, Memory(wav), REACH_S).tracks[0]
     monkeypatch.setattr(engine, "BLOCK_TICKS", 40)
-    model = AnalysedBrightness()
+    model = AnalysedBrightness(analysis_stride=1)
     track = score_tracks(model, ticks, Memory(wav), REACH_S).tracks[0]
     assert model.analysed == len(seen)
     np.testing.assert_allclose(track.evidence, plain.evidence, atol=1e-4)
     np.testing.assert_array_equal(track.windows, plain.windows)
+
+
+@pytest.mark.parametrize("block_ticks", [1, 13, 40])
+def test_frames_between_those_analysed_are_interpolated_alike_in_every_block(
+    monkeypatch, block_ticks
+):
+    frames, wav = clip(130, 120)
+    # Two runs that begin and end with odd ticks, which are analysed too; the second ends with the
+    # first one's track still pending in some blocks.
+    seen = [*range(1, 52), *range(61, 130)]
+    ticks = [CroppedTick(t, {0: frames[t]} if t in seen else {}) for t in range(130)]
+    model = AnalysedBrightness(analysis_stride=2)
+    whole = score_tracks(model, ticks, Memory(wav), REACH_S).tracks[0]
+    assert model.analysed == (25 + 2) + (34 + 2)
+    monkeypatch.setattr(engine, "BLOCK_TICKS", block_ticks)
+    model = AnalysedBrightness(analysis_stride=2)
+    blocks = score_tracks(model, ticks, Memory(wav), REACH_S).tracks[0]
+    assert model.analysed == (25 + 2) + (34 + 2)
+    np.testing.assert_allclose(blocks.evidence, whole.evidence, atol=1e-4)
+    np.testing.assert_array_equal(blocks.windows, whole.windows)
+    every = score_tracks(AnalysedBrightness(1), ticks, Memory(wav), REACH_S).tracks[0]
+    assert np.abs(every.evidence - whole.evidence).max() > 1e-3
 
 
 def test_context_does_not_reach_over_a_gap():

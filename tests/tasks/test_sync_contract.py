@@ -423,6 +423,21 @@ def test_analyses_of_parts_of_a_clip_give_its_embeddings(case):
 
 
 @torch.no_grad()
+def test_frames_that_are_not_analysed_are_interpolated(case):
+    if not hasattr(case.model, "analyse_frames"):
+        pytest.skip("no analyse_frames")
+    # Of a still image, what is interpolated is what would have been found.
+    frames = (255 * case.frames[:, :, :1]).round().byte().expand_as(case.frames)
+    chosen = torch.arange(frames.shape[2]) % case.model.analysis_stride == 0
+    chosen[-1] = True
+    assert not chosen.all()
+    video = case.model.encode_video(frames, case.model.analyse_frames(frames, chosen))
+    expected = case.model.encode_video(frames, case.model.analyse_frames(frames))
+    assert expected.abs().max() > 0
+    torch.testing.assert_close(video, expected, atol=1e-3, rtol=1e-3)
+
+
+@torch.no_grad()
 def test_saved_weights_give_the_same_embeddings(case, tmp_path):
     path = tmp_path / "model.safetensors"
     weights.save(path, case.model.state_dict(), SMALL.get(case.name, {}))

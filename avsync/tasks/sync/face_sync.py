@@ -15,7 +15,12 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from avsync.encoders.face_sync import LandmarkEncoder, MouthPixelEncoder, SpeechTokenEncoder
-from avsync.encoders.pretrained.face_mesh import CROP_SIZE, FaceMeshOutput, load_face_mesh
+from avsync.encoders.pretrained.face_mesh import (
+    CROP_SIZE,
+    NUM_POINTS,
+    FaceMeshOutput,
+    load_face_mesh,
+)
 from avsync.encoders.pretrained.whisper import LocalWhisperEncoder, load_whisper_encoder
 from avsync.faces.face_frame import cut_mouths, fill_gaps, head_yaw, mouth_motion
 from avsync.faces.mesh_tracking import MIN_PRESENCE
@@ -62,6 +67,8 @@ class FaceSync(nn.Module):
 
     # Upper bound of the weight of a window, in nats between a perfect match and none.
     max_weight = 24.0
+    # Meshes interpolated between every second frame do as well (docs/models/face_sync.md).
+    analysis_stride = 2
 
     def __init__(
         self,
@@ -125,16 +132,26 @@ class FaceSync(nn.Module):
         """Return for which windows `(B, T - 4, 1)` something holds in all frames `(B, T)`."""
         return frames.unfold(1, self.spec.window_frames, 1).all(-1)[..., None]
 
-    def analyse_frames(self, frames: Tensor) -> FaceMeshOutput:
+    def analyse_frames(self, frames: Tensor, chosen: Tensor | None = None) -> FaceMeshOutput:
         """Find the meshes `(B, T, 478, 3)` and presences `(B, T)` of RGB frames, each by itself.
 
         Args:
             frames: `(B, 3, T, 256, 256)` in [0, 1], or uint8.
+            chosen: `(T,)` bool, the frames that are looked at, by default all. The presence of the
+                others is 0, so that `encode_video` interpolates their meshes as it fills gaps.
         """
-        crops = rearrange(frames, "b c t h w -> (b t) c h w")
-        found = self.mesh.on(frames.device)(crops if crops.dtype == torch.uint8 else crops.float())
-        points = rearrange(found.points, "(b t) n xyz -> b t n xyz", b=len(frames))
-        return FaceMeshOutput(points, rearrange(found.presence, "(b t) -> b t", b=len(frames)))
+        batch, total = len(frames), frames.shape[2]
+        looked_at = list(range(total)) if chosen is None else chosen.nonzero()[:, 0].tolist()
+        points = torch.zeros(batch, total, NUM_POINTS, 3, device=frames.device)
+        presence = torch.zeros(batch, total, device=frames.device)
+        if looked_at:
+            # Indexing by a tensor would copy bytes one by one.
+            crops = torch.cat([frames[:, :, frame] for frame in looked_at])
+            crops = crops if crops.dtype == torch.uint8 else crops.float()
+            found = self.mesh.on(frames.device)(crops)
+            points[:, looked_at] = rearrange(found.points, "(t b) n xyz -> b t n xyz", b=batch)
+            presence[:, looked_at] = rearrange(found.presence, "(t b) -> b t", b=batch)
+        return FaceMeshOutput(points, presence)
 
     def _refuse(self, frames: Tensor) -> None:
         least, size = self.spec.window_frames, CROP_SIZE

@@ -2,11 +2,12 @@
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,8 +33,11 @@ from avsync.pipelines.prepare.sources import Layout, VideoSource, plan_sources
 from avsync.pipelines.progress import progress_bar
 from avsync.pipelines.worker_limits import limit_file_cpu, limit_worker_memory
 
-# The tables are written this often while files are prepared.
-TABLE_EVERY_S = 10.0
+# The tables are written this often while files are prepared, and at most for this share of the
+# time: each time, they are written whole.
+TABLE_EVERY_S, TABLE_SHARE = 10.0, 0.02
+# Files per worker that are handed out at once.
+QUEUED_PER_WORKER = 2
 
 
 class PrepareSummary(NamedTuple):
@@ -146,15 +150,20 @@ def _collect(
     report: Callable[[int], None],
 ) -> None:
     """Add finished records, and keep the tables up to date."""
-    written_s = time.monotonic()
+    keys = _keys_by_source(records)
+    next_s = time.monotonic() + TABLE_EVERY_S
     try:
         for number, (source, record) in enumerate(work, start=1):
-            _replace_older(records, source, store)
-            records[source.key] = record
+            # Clips of an older version of the file, or of other rules.
+            for key in keys.get(source.name, ()):
+                del records[key]
+                forget_source(store, key)
+            records[source.key], keys[source.name] = record, [source.key]
             report(number)
-            if time.monotonic() - written_s > TABLE_EVERY_S:
+            if (started_s := time.monotonic()) > next_s:
                 write_tables(store, records)
-                written_s = time.monotonic()
+                took_s = time.monotonic() - started_s
+                next_s = started_s + max(TABLE_EVERY_S, took_s / TABLE_SHARE)
     except BaseException as error:
         with suppress(OSError):  # On a full disk there may be space for these.
             write_tables(store, records)
@@ -197,16 +206,12 @@ def _in_processes(
     todo: list[VideoSource], store: Path, rules: PrepareRules, workers: int
 ) -> Iterator[tuple[VideoSource, SourceRecord]]:
     """Prepare files in several processes; a file that kills its process is rejected."""
-    left = {source.key: source for source in todo}
-    while left:
-        for key, record in _until_one_dies(list(left.values()), store, rules, workers):
-            yield left.pop(key), record
-        # A process has died, in one of the first files that are left: each of them is now prepared
-        # in a process that reads no other file.
-        for source in list(left.values())[: workers + 1]:
-            for key, record in _until_one_dies([source], store, rules, workers=1):
-                yield left.pop(key), record
-            if left.pop(source.key, None):
+    waiting = iter(todo)
+    while suspects := (yield from _until_one_dies(waiting, store, rules, workers)):
+        # A process has died, in one of these: each is now prepared in a process that reads no
+        # other file.
+        for source in suspects:
+            if (yield from _until_one_dies(iter([source]), store, rules, workers=1)):
                 record = _rejected(source, "damaged", "reading it killed the process")
                 with SourceWriter(store, source.key) as writer:
                     writer.finish(record)
@@ -214,20 +219,30 @@ def _in_processes(
 
 
 def _until_one_dies(
-    sources: list[VideoSource], store: Path, rules: PrepareRules, workers: int
-) -> Iterator[tuple[str, SourceRecord]]:
+    waiting: Iterator[VideoSource], store: Path, rules: PrepareRules, workers: int
+) -> Generator[tuple[VideoSource, SourceRecord], None, list[VideoSource]]:
+    """Prepare files until none is waiting, or a process dies; return those that were handed out."""
     pool = ProcessPoolExecutor(
         workers,
         # A fork would copy the locks of OpenCV's and FFmpeg's threads, but not the threads.
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start_worker,
     )
+    handed_out: dict[str, VideoSource] = {}
+    futures: set[Future[tuple[str, SourceRecord]]] = set()
     try:
-        futures = [pool.submit(_prepare_by_name, source, store, rules) for source in sources]
-        for future in as_completed(futures):
-            yield future.result()
+        while True:
+            for source in islice(waiting, QUEUED_PER_WORKER * workers - len(handed_out)):
+                handed_out[source.key] = source
+                futures.add(pool.submit(_prepare_by_name, source, store, rules))
+            if not futures:
+                return []
+            done, futures = wait(futures, return_when=FIRST_COMPLETED)
+            for future in done:
+                key, record = future.result()
+                yield handed_out.pop(key), record
     except BrokenProcessPool:
-        return
+        return list(handed_out.values())
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -247,11 +262,11 @@ def _prepare_by_name(
 _detector = cache(find_detector)
 
 
-def _replace_older(records: dict[str, SourceRecord], source: VideoSource, store: Path) -> None:
-    """Remove the clips of an older version of the file, or of other rules."""
-    for key in [key for key, record in records.items() if record.source == source.name]:
-        del records[key]
-        forget_source(store, key)
+def _keys_by_source(records: Mapping[str, SourceRecord]) -> dict[str, list[str]]:
+    keys: dict[str, list[str]] = {}
+    for key, record in records.items():
+        keys.setdefault(record.source, []).append(key)
+    return keys
 
 
 def _summary(

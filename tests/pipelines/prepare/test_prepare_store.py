@@ -12,13 +12,20 @@ import pytest
 from pipelines.red_detector import RedDetector
 
 from avsync.data.store.reader import Store
+from avsync.data.store.records import SourceRecord
 from avsync.data.store.writer import StoreWriteError
 from avsync.faces.crops import Face
 from avsync.faces.mesh_regions import cut_region, region_from_points
 from avsync.locks import InUseError
 from avsync.media.video_reader import read_frames
+from avsync.pipelines.prepare import prepare_store
 from avsync.pipelines.prepare.prepare_file import MAX_SIDE, PrepareRules
-from avsync.pipelines.prepare.prepare_store import PrepareSummary, _in_processes, prepare
+from avsync.pipelines.prepare.prepare_store import (
+    PrepareSummary,
+    _collect,
+    _in_processes,
+    prepare,
+)
 from avsync.pipelines.prepare.sources import VideoSource, plan_sources
 
 FLASHES = (0.4, 1.2, 1.6)
@@ -272,6 +279,61 @@ def test_a_file_that_kills_its_process_is_rejected_and_the_others_are_prepared(v
         "deadly": "reading it killed the process",
         "one": "no face was found in any frame",
     }
+
+
+class CountedRecords(dict):
+    """Counts how often all records are gone through."""
+
+    scans = 0
+
+    def __iter__(self):
+        self.scans += 1
+        return super().__iter__()
+
+    def items(self):
+        self.scans += 1
+        return super().items()
+
+    def values(self):
+        self.scans += 1
+        return super().values()
+
+
+def test_records_are_not_gone_through_for_every_file(tmp_path):
+    records = CountedRecords({f"old-{n}": SourceRecord(f"{n}.mp4") for n in range(300)})
+    for key in records:
+        (tmp_path / "clips" / key).mkdir(parents=True)
+    records.scans = 0
+    # 300 files have changed, 100 are new.
+    files = [VideoSource(tmp_path, f"{n}.mp4", f"new-{n}") for n in range(400)]
+    _collect(
+        iter((file, SourceRecord(file.name)) for file in files), records, tmp_path, lambda n: None
+    )
+    assert records.scans <= 3
+    assert sorted(records.keys()) == sorted(f"new-{n}" for n in range(400))
+    assert list((tmp_path / "clips").iterdir()) == []
+
+
+def test_tables_are_written_for_a_small_share_of_the_time(tmp_path, monkeypatch):
+    now, written = [0.0], []
+    monkeypatch.setattr(prepare_store.time, "monotonic", lambda: now[0])
+
+    def write(store, records):
+        written.append((now[0], len(records)))
+        now[0] += 3.0  # A table of many rows.
+
+    monkeypatch.setattr(prepare_store, "write_tables", write)
+
+    def work():
+        for n in range(1000):
+            now[0] += 1.0
+            yield VideoSource(tmp_path, f"{n}.mp4", f"new-{n}"), SourceRecord(f"{n}.mp4")
+
+    _collect(work(), {}, tmp_path, lambda n: None)
+    starts = [start for start, _ in written]
+    assert starts[0] <= 12
+    assert np.diff(starts[:-1]) == pytest.approx(150, abs=4)
+    assert written[-1][1] == 1000
 
 
 def test_worker_processes_start_without_torch():

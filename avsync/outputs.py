@@ -82,6 +82,7 @@ JSON_OUTPUT = any_kind(
     json_kind("evaluate lipread", "schema", "weights", "streams"),
     json_kind("evaluate separation", "schema", "references", "bss_eval"),
     json_kind("evaluate talking", "schema", "judges"),
+    json_kind("score", "schema", "scores", "means"),
 )
 HTML_REPORT = OutputKind("a report of avsync", lambda head: GENERATOR in head[:4096])
 

@@ -1,4 +1,4 @@
-"""Sub-commands on stores of clips: prepare, audit, features, landmarks.
+"""Sub-commands on folders of videos and stores: prepare, audit, features, landmarks, score.
 
 A function's signature is the command line; it returns the exit code. Pipelines are imported inside
 the functions, so that `--help` does not load torch.
@@ -13,14 +13,21 @@ from avsync.cli.arguments import (
     Folder,
     InputFolder,
     Lists,
+    ModelName,
+    OptionalPath,
     Output,
     OutputPath,
     Sources,
     StorePath,
+    Videos,
     detector_name,
     say,
+    with_config,
 )
+from avsync.outputs import JSON_OUTPUT, OutputFile, check_outputs
+from avsync.tasks.catalog import DEFAULT_SYNC_MODEL
 from avsync.tasks.registry import model_card
+from avsync.timing import DEFAULT_PROFILE
 
 
 def prepare(
@@ -199,3 +206,71 @@ def audit(
     if clean is not None:
         say(f"the clips to drop or shift are listed in {clean}")
     return 0
+
+
+def score(
+    videos: Videos,
+    /,
+    references: OptionalPath = None,
+    model: ModelName = DEFAULT_SYNC_MODEL,
+    weights: OutputPath = None,
+    sync: ModelName = "dense_sync",
+    sync_weights: OutputPath = None,
+    profile: str = DEFAULT_PROFILE,
+    detector: Detector = "best",
+    workers: int = 0,
+    csv: OutputPath = None,
+    json: OutputPath = None,
+    latex: OutputPath = None,
+    overwrite: Flag = False,
+) -> int:
+    """Score the talking faces in videos as a paper's table has them, each and in the mean.
+
+    Offset, mean misalignment, time out of tolerance, LSE-D, LSE-C and PRI; against true videos PSNR
+    and SSIM too. Exit code: 0, or 12 if a video could not be read or does not match its reference.
+
+    Args:
+        videos: a video, or a folder of them.
+        references: the true video, or a folder of true videos with the same names; they are scored
+            too, beside the others.
+        model: the sync model that measures offsets.
+        weights: a checkpoint of that model instead of the released one.
+        sync: the sync model whose embeddings give LSE and PRI; published LSE is that of syncnet.
+        sync_weights: a checkpoint of that model instead of the released one.
+        profile: tolerance profile: ebu, itu, itu-acceptable, atsc or film.
+        detector: the face detector; `best` is YuNet.
+        workers: number of processes that measure offsets.
+        csv: write a row for each clip here.
+        json: write clips and means here.
+        latex: write the means here as a table for LaTeX.
+        overwrite: let the outputs replace files that avsync did not write.
+    """
+    model_card(model, "sync")
+    model_card(sync, "sync")
+    from avsync.pipelines.check.batch import find_videos
+    from avsync.pipelines.evaluate import score as run
+    from avsync.pipelines.evaluate import score_table as tables
+
+    outputs = [
+        OutputFile("--csv", csv, tables.SCORES_CSV),
+        OutputFile("--json", json, JSON_OUTPUT),
+        OutputFile("--latex", latex, tables.SCORES_LATEX),
+    ]
+    given = find_videos([path for path in (videos, references) if path is not None])
+    check_outputs(
+        outputs, with_config(with_config(given, weights), sync_weights), overwrite=overwrite
+    )
+    table = run(
+        videos,
+        references,
+        model=model,
+        weights=weights,
+        sync=sync,
+        sync_weights=sync_weights,
+        profile=profile,
+        detector=detector,
+        workers=workers,
+    )
+    say(*tables.score_text(table).split("\n"))
+    tables.write_scores(table, csv=csv, json=json, latex=latex, overwrite=overwrite)
+    return tables.score_exit_code(table)

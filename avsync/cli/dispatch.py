@@ -10,7 +10,7 @@ import tyro
 
 from avsync import __version__
 from avsync.cli.arguments import complain, say
-from avsync.cli.dataset_commands import audit, features, landmarks, prepare
+from avsync.cli.dataset_commands import audit, features, landmarks, prepare, score
 from avsync.cli.media_commands import check, demo, fix, separate, talk
 from avsync.cli.model_commands import convert, doctor, models
 from avsync.media.open_limits import own_process
@@ -134,6 +134,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "audit": audit,
     "features": features,
     "landmarks": landmarks,
+    "score": score,
     "train": train,
     "evaluate": evaluate,
     "demo": demo,

@@ -3,7 +3,8 @@
 `evaluate_sync` measures the accuracy of a sync model, `evaluate_lipread` the word error rate of a
 lip reader, `evaluate_talking` the quality of generated talking faces and `evaluate_separation` the
 SDR of separated voices. Each takes a frozen dataclass whose fields are the flags of the command;
-the `*_table` functions format the figures as plain text.
+the `*_table` functions format the figures as plain text. `score` needs no truth: it scores the
+talking faces in videos as they are.
 
     from pathlib import Path
 

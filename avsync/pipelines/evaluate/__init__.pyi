@@ -6,6 +6,16 @@ from .lip_reader_runner import read_clip as read_clip
 from .lipreading import LipreadEvaluation as LipreadEvaluation
 from .lipreading import evaluate_lipread as evaluate_lipread
 from .lipreading import lipread_table as lipread_table
+from .score import ClipScores as ClipScores
+from .score import ScoreTable as ScoreTable
+from .score import mean_misalignment_ms as mean_misalignment_ms
+from .score import score as score
+from .score_table import score_csv as score_csv
+from .score_table import score_exit_code as score_exit_code
+from .score_table import score_json as score_json
+from .score_table import score_latex as score_latex
+from .score_table import score_text as score_text
+from .score_table import write_scores as write_scores
 from .separation import SeparationEvaluation as SeparationEvaluation
 from .separation import SourceScores as SourceScores
 from .separation import evaluate_separation as evaluate_separation

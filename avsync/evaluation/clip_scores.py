@@ -20,12 +20,14 @@ import torch
 from avsync.evaluation.score_matrix import WavInMemory
 from avsync.scoring.audio_embeddings import OffsetStep
 from avsync.scoring.embeddings import (
+    AnalysingModel,
     Embeddings,
     SyncModel,
     count_embeddings,
     device_and_dtype,
     tree_map,
 )
+from avsync.scoring.encoding_threads import analyse, frames_to_analyse
 from avsync.scoring.engine import COMPARED_WINDOWS, to_frames, window_evidence
 from avsync.scoring.score_sums import BIN_WINDOWS, BLOCK_BINS, TrackScores, TrackSums
 from avsync.tasks.input_spec import ClipSpec
@@ -48,8 +50,15 @@ def encode_windows(model: SyncModel, crops: np.ndarray) -> Embeddings:
     """Return the embeddings `(W, ...)` of the windows of crops `(T, H, W, 3)` uint8."""
     device, dtype = device_and_dtype(model)
     # A copy: torch takes no read-only arrays, such as those mapped from disk.
-    frames = to_frames(np.array(crops)).to(device, dtype)
-    return tree_map(lambda tensor: tensor[0], model.encode_video(frames))
+    crops = np.array(crops)
+    if not isinstance(model, AnalysingModel):
+        encoded = model.encode_video(to_frames(crops).to(device, dtype))
+        return tree_map(lambda tensor: tensor[0], encoded)
+    frames = torch.from_numpy(crops).permute(3, 0, 1, 2)[None].to(device)
+    chosen = frames_to_analyse(0, len(crops), model.analysis_stride, begins=True, ends=True)
+    analysis = analyse(model, frames, chosen, threads=1)
+    encoded = model.encode_video(frames, tree_map(lambda tensor: tensor[None], analysis))
+    return tree_map(lambda tensor: tensor[0], encoded)
 
 
 @torch.inference_mode()

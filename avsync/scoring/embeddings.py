@@ -32,8 +32,8 @@ class AnalysingModel(Protocol):
 
     `analyse_frames` maps frames `(B, 3, T, H, W)` to a NamedTuple of tensors `(B, T, ...)`, which
     `encode_video` takes as its second argument. Both take uint8 too. Frames that are not `chosen`,
-    of T bools, are passed over, and `encode_video` interpolates between the others: it is enough to
-    analyse every `analysis_stride`-th frame, the first and the last.
+    of T bools, are passed over, and `encode_video` interpolates between the two others before and
+    after them: it is enough to analyse every `analysis_stride`-th frame, the first and the last.
     """
 
     analysis_stride: int

@@ -146,8 +146,9 @@ class _Engine:
         encoder = AudioEncoder(model, shared=len(streams) > 1)
         self.streams = [_Stream(AudioEmbeddings(encoder, audio)) for audio in streams]
         self.stride = model.analysis_stride if isinstance(model, AnalysingModel) else 1
-        # Where not every frame is analysed, the one before the context may be what it depends on.
-        self.context = self.spec.context_frames + self.stride - 1
+        # A frame that is not analysed depends on the two nearest that are, before it and after it.
+        reach = 2 * self.stride - 1 if self.stride > 1 else 0
+        self.context = self.spec.context_frames + reach
         reach, widest = (round(s / self.step.seconds) for s in (reach_s, out_of_range_s))
         self.steps = torch.arange(-widest, widest + 1)
         self.near = self.steps.abs() <= reach

@@ -101,6 +101,21 @@ def test_gaps_of_three_frames_are_interpolated_and_longer_ones_stay():
     assert filled.isfinite().all()
 
 
+def test_a_single_missing_frame_lies_on_the_cubic_through_four_others():
+    # A cubic motion, of which every second frame is known: linear between would be wrong.
+    t = torch.arange(13.0, dtype=torch.float64)
+    motion = (t - 4) ** 3 / 50 - t**2 + 3
+    points = motion[:, None, None].repeat(1, 2, 3)
+    present = torch.arange(13) % 2 == 0
+    filled, known = fill_gaps(
+        points.masked_fill(~present[:, None, None], 99.0)[None], present[None]
+    )
+    assert known.all()
+    torch.testing.assert_close(filled[0, 3:-3], points[3:-3])
+    # Nothing is known three frames before the first gap: there it is linear.
+    assert filled[0, 1, 0, 0] == (motion[0] + motion[2]) / 2
+
+
 def test_points_of_another_mesh_are_refused():
     with pytest.raises(ValueError, match=r"points must be \(..., 478, 3\), got \(2, 468, 3\)"):
         to_face_frame(torch.zeros(2, 468, 3))

@@ -32,6 +32,7 @@ SIDE_DATA = {
 }
 # FourCCs of the records of Dolby Vision: boxes in MP4, BlockAddIDType in Matroska.
 DOLBY_VISION = re.compile(rb"dv[cvw]C")
+MATROSKA_CLUSTER = b"\x1f\x43\xb6\x75"
 HEADER_BYTES = 1 << 20
 # A damaged start may need a few packets until the first frame.
 FIRST_PACKETS = 50
@@ -244,9 +245,13 @@ def _chapter_tracks(path: Path, family: str) -> set[int]:
 
 def _index_facts(path: Path, family: str) -> tuple[bool, bool]:
     """Return whether the index comes first, and whether there is a record of Dolby Vision."""
-    if "mp4" not in family:
+    if "matroska" in family:
         with path.open("rb") as file:
-            return False, bool(DOLBY_VISION.search(file.read(HEADER_BYTES)))
+            # Before the first cluster: any four bytes occur somewhere in a megabyte of video.
+            header = file.read(HEADER_BYTES).partition(MATROSKA_CLUSTER)[0]
+        return False, bool(DOLBY_VISION.search(header))
+    if "mp4" not in family:
+        return False, False
     try:
         extent, front = index_extent(path)
         descriptions = read_box(path, extent).all(b"trak", b"mdia", b"minf", b"stbl", b"stsd")

@@ -5,7 +5,7 @@ from .media.video_reader import UnreadableMedia as UnreadableMedia
 from .pipelines.check.batch import check_files as check_files
 from .pipelines.check.check_file import check as check
 from .pipelines.doctor import doctor as doctor
-from .pipelines.evaluate.score import score as score
+from .pipelines.evaluate.talking_scores import score as score
 from .pipelines.fix.fix_file import FixRefused as FixRefused
 from .pipelines.fix.fix_file import FixResult as FixResult
 from .pipelines.fix.fix_file import fix as fix

@@ -248,8 +248,8 @@ def score(
     model_card(model, "sync")
     model_card(sync, "sync")
     from avsync.pipelines.check.batch import find_videos
-    from avsync.pipelines.evaluate import score as run
     from avsync.pipelines.evaluate import score_table as tables
+    from avsync.pipelines.evaluate.talking_scores import score as run
 
     outputs = [
         OutputFile("--csv", csv, tables.SCORES_CSV),

@@ -6,10 +6,6 @@ from .lip_reader_runner import read_clip as read_clip
 from .lipreading import LipreadEvaluation as LipreadEvaluation
 from .lipreading import evaluate_lipread as evaluate_lipread
 from .lipreading import lipread_table as lipread_table
-from .score import ClipScores as ClipScores
-from .score import ScoreTable as ScoreTable
-from .score import mean_misalignment_ms as mean_misalignment_ms
-from .score import score as score
 from .score_table import score_csv as score_csv
 from .score_table import score_exit_code as score_exit_code
 from .score_table import score_json as score_json
@@ -35,6 +31,10 @@ from .talking_metrics import SyncFigures as SyncFigures
 from .talking_metrics import TalkingSheet as TalkingSheet
 from .talking_metrics import sync_figures as sync_figures
 from .talking_metrics import talking_figures as talking_figures
+from .talking_scores import ClipScores as ClipScores
+from .talking_scores import ScoreTable as ScoreTable
+from .talking_scores import mean_misalignment_ms as mean_misalignment_ms
+from .talking_scores import score as score
 from .video_pairs import JudgedClip as JudgedClip
 from .video_pairs import Likeness as Likeness
 from .video_pairs import VideoMismatch as VideoMismatch

@@ -10,7 +10,7 @@ from avsync import __version__
 from avsync.escaping import csv_cell
 from avsync.outputs import JSON_OUTPUT, OutputKind, csv_kind, write_output
 from avsync.pipelines.check.messages import UNREADABLE, printable
-from avsync.pipelines.evaluate.score import ClipScores, Mean, ScoreTable
+from avsync.pipelines.evaluate.talking_scores import ClipScores, Mean, ScoreTable
 
 SCHEMA = 1
 LATEX_HEAD = "% Scores of avsync"

@@ -4,13 +4,13 @@ import json
 import pytest
 
 from avsync.cli import main
-from avsync.pipelines.evaluate.score import (
+from avsync.pipelines.evaluate.score_table import score_csv, score_latex, score_text
+from avsync.pipelines.evaluate.talking_scores import (
     ClipScores,
     ScoreTable,
     mean_misalignment_ms,
     score,
 )
-from avsync.pipelines.evaluate.score_table import score_csv, score_latex, score_text
 from avsync.scoring.result import OffsetSegment
 from avsync.synthetic import render_clip
 

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from avsync import __version__
 from avsync.escaping import csv_cell
 from avsync.outputs import JSON_OUTPUT, OutputKind, csv_kind, write_output
 from avsync.pipelines.check.messages import UNREADABLE, printable
@@ -82,7 +81,6 @@ def score_json(table: ScoreTable) -> str:
     document = {
         "schema": SCHEMA,
         "scores": {"model": table.model, "sync": table.sync, "profile": table.profile},
-        "avsync": __version__,
         "means": {
             "clips": {name: mean._asdict() for name, mean in table.means().items()},
             "references": {name: mean._asdict() for name, mean in table.means(true=True).items()},
@@ -103,7 +101,7 @@ def score_latex(table: ScoreTable) -> str:
     sync = table.sync.replace("_", r"\_")
     model = table.model.replace("_", r"\_")
     lines = [
-        f"{LATEX_HEAD} {__version__}: offsets by {table.model}, tolerance {table.profile};",
+        f"{LATEX_HEAD}: offsets by {table.model}, tolerance {table.profile};",
         f"% LSE and PRI by {table.sync}. Means and half of their 95 % bootstrap intervals.",
         r"\begin{tabular}{l" + "r" * len(names) + "}",
         r"\hline",

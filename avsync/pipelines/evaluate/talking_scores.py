@@ -157,9 +157,9 @@ def score(
 def mean_misalignment_ms(pieces: Iterable[OffsetSegment]) -> float:
     """Return the mean over time of the absolute offset of linear segments, in ms."""
     total, length_s = 0.0, 0.0
-    for piece in pieces:
-        duration_s = piece.end_s - piece.start_s
-        first, last = piece.offset_ms, piece.at(piece.end_s)
+    for segment in pieces:
+        duration_s = segment.end_s - segment.start_s
+        first, last = segment.offset_ms, segment.at(segment.end_s)
         if first * last >= 0:
             mean = (abs(first) + abs(last)) / 2
         else:  # It goes through zero: two triangles.
@@ -191,6 +191,6 @@ def _scores_of(result: CheckResult, judged: dict[str, Any], true: bool) -> ClipS
 def _over_time(fault: Fault | None) -> dict[str, float]:
     if fault is None or not fault.pieces:
         return {}
-    length_s = sum(piece.end_s - piece.start_s for piece in fault.pieces)
+    length_s = sum(segment.end_s - segment.start_s for segment in fault.pieces)
     share = min(1.0, fault.out_s / length_s) if length_s > 0 else 0.0
     return {"misalignment_ms": mean_misalignment_ms(fault.pieces), "out_share": share}

@@ -19,8 +19,9 @@ from avsync.data.sampling.sync_sequences import FaceSequences, VariedSegments
 from avsync.data.store.curation import read_clean_lists
 from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
+from avsync.encoders.pretrained.whisper import LocalWhisperEncoder
 from avsync.tasks.registry import create_model
-from avsync.tasks.sync.face_sync import FaceSync, FaceSyncConfig, load_local_whisper
+from avsync.tasks.sync.face_sync import FaceSync, FaceSyncConfig
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME, exact_div
 from avsync.training.data.sync import StoreValidation
 from avsync.training.engine.batches import MakeBatch
@@ -105,7 +106,7 @@ def _sources(recipe: FaceSyncRecipe, model: FaceSync) -> list[FaceSequences]:
     offset_ms = recipe.answer_offset_ms
     shifts_ms = {clip: moved_ms - offset_ms for clip, moved_ms in clean.moved_ms.items()}
     cache = MouthCache(_cache(recipe) / "mouths", model.pixels.crop_size + MOUTH_MARGIN)
-    whisper = load_local_whisper()
+    whisper = model.whisper.on(torch.device("cpu"))
     margin = whisper.margin_samples + MARGIN_TOKENS * whisper.hop_samples
     after = _tokens_to_middle(model) + model.speech.receptive_tokens // 2
     sources = []
@@ -151,14 +152,14 @@ def _batches(recipe: FaceSyncRecipe, sources: list[FaceSequences], model: FaceSy
 
 def _tokens_to_middle(model: FaceSync) -> int:
     """Return the tokens of audio from the start of a window to its middle frame."""
-    tokens = exact_div(SAMPLES_PER_FRAME, load_local_whisper().hop_samples)
+    tokens = exact_div(SAMPLES_PER_FRAME, LocalWhisperEncoder.hop_samples)
     return tokens * (model.spec.window_frames // 2)
 
 
 def _chance(model: FaceSync, segments: VariedSegments) -> float:
     """Return the chance level: ln of the number of audio steps plus ln of that of windows."""
     windows = segments.frames - model.spec.window_frames + 1
-    whisper = load_local_whisper()
+    whisper = model.whisper.on(torch.device("cpu"))
     tokens = 1 + (segments.samples - 2 * whisper.margin_samples) // whisper.hop_samples
     return math.log(tokens - model.speech.receptive_tokens + 1) + math.log(windows)
 

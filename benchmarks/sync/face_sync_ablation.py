@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from avsync.data.cache.mouths import MouthCache
 from avsync.encoders.face_sync import MouthPixelEncoder
@@ -38,6 +38,7 @@ from benchmarks.record import commit, machine, read_records, write_record
 from benchmarks.sync.cached_windows import measure, strangers
 from benchmarks.sync.face_sync_variants import new_model, without
 from benchmarks.sync.speech_tokens import (
+    LayerTokens,
     MelTokens,
     SpeechTokens,
     StemTokens,
@@ -150,7 +151,7 @@ class Parts:
     def tokens(self, kind: str) -> SpeechTokens:
         """Return speech tokens of a kind, loaded when first used."""
         if kind not in self.speech:
-            load: dict[str, Callable[[], nn.Module]] = {
+            load: dict[str, Callable[[], MelTokens | StemTokens | LayerTokens]] = {
                 "first layer": load_one_layer,
                 "second layer": partial(load_two_layers, self.options.two_layers),
                 "stem": lambda: StemTokens(load_whisper_encoder()),
@@ -174,7 +175,7 @@ def main() -> None:
     options = parsed()
     if options.write is not None:
         page, text = options.write.read_text(encoding="utf-8"), "\n".join(table(recorded()))
-        options.write.write_text(put_in(page, "streams", text), encoding="utf-8")
+        options.write.write_text(put_in(page, "face_sync_ablation", text), encoding="utf-8")
         return
     torch.set_num_threads(1)
     print(machine(), flush=True)
@@ -313,7 +314,7 @@ def table(runs: list[dict[str, Any]]) -> list[str]:
     for name in ROWS:
         found = summary(runs, name)
         seeds = sum(run["row"] == name for run in runs)
-        cells = [" / ".join(f"{m:.1f} ± {s:.1f}" for m, s in found[key]) for key in found]
+        cells = [" / ".join(f"{mean:.1f} ± {sd:.1f}" for mean, sd in found[key]) for key in found]
         if found:
             lines.append(row([name, str(seeds), *cells]))
     return lines

@@ -42,10 +42,9 @@ class SpeechTokens(nn.Module):
     hop_samples = HOP
     margin_samples = LocalWhisperEncoder.stem_samples + MOST_LAYERS * CONTEXT_TOKENS * HOP
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: "MelTokens | StemTokens | LayerTokens") -> None:
         super().__init__()
-        self.encoder = encoder
-        self.reach_samples = int(encoder.reach_samples)
+        self.encoder, self.reach_samples = encoder, encoder.reach_samples
         if self.reach_samples > self.margin_samples:
             raise ValueError(
                 f"encoder must reach {self.margin_samples} samples at most, "
@@ -67,12 +66,15 @@ class MelTokens(nn.Module):
 
     # The first column is centred 80 samples before the token, and sees 200 samples on either side.
     reach_samples = 280
+    mean: Tensor
+    matrix: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.mel = WhisperMel()
         dim = 2 * self.mel.n_mels
-        self.mean, self.matrix = nn.Buffer(torch.zeros(dim)), nn.Buffer(torch.eye(dim))
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("matrix", torch.eye(dim))
 
     def forward(self, wav: Tensor) -> Tensor:
         """Map waveforms `(B, N)` to whitened tokens `(B, L, 160)`."""

@@ -16,6 +16,7 @@ Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 Videos = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE|DIR")]
 StorePath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
+Pattern = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATTERN")]
 
 InputFile = Annotated[Path, tyro.conf.arg(metavar="FILE")]
 InputFolder = Annotated[Path, tyro.conf.arg(metavar="DIR")]

@@ -4,14 +4,29 @@ A function's signature is the command line; it returns the exit code. Pipelines 
 the functions, so that `--help` does not load torch.
 """
 
-from avsync.cli.arguments import File, Flag, Frames, Name, Output, say
+from typing import Literal
+
+from avsync.cli.arguments import File, Flag, Frames, Name, Output, Pattern, say
 
 
-def models() -> int:
-    """List the models with their training data, licence and measured accuracy."""
-    from avsync.tasks.registry import list_models
+def models(
+    pattern: Pattern = "*",
+    /,
+    job: Literal["all", "sync", "separation", "reading", "talking"] = "all",
+) -> int:
+    """List the models with their training data, licence and measured accuracy.
 
-    for card in list_models():
+    Args:
+        pattern: of the names, in quotes, such as 'face*'; by default all.
+        job: list models for this alone.
+    """
+    from avsync.tasks.registry import list_models, model_card
+
+    chosen = None if job == "all" else job
+    found = list_models(pattern, chosen)
+    if not found:
+        model_card(pattern, chosen)  # Raises, and names the models there are.
+    for card in found:
         print(f"{card.name}: {card.summary}")
         print(f"  trained on  {card.trained_on}")
         print(f"  licence     {card.licence}")

@@ -1,8 +1,10 @@
 """The registry of released models: list them, look one up, build it with its weights."""
 
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from avsync import weights as checkpoints
 from avsync.tasks.calibration import read_calibration
@@ -27,9 +29,21 @@ UNBUILDABLE = (
 MAX_CAUSE = 400
 
 
-def list_models() -> tuple[ModelCard, ...]:
-    """Return the cards of all released models, in the order of the catalog."""
-    return tuple(MODELS.values())
+def list_models(pattern: str = "*", job: Job | None = None) -> tuple[ModelCard, ...]:
+    """Return the cards of released models, in the order of the catalog; by default all.
+
+    Args:
+        pattern: of their names, as of files: `*` stands for any letters, `?` for one, `[ab]` for
+            one of these.
+        job: `sync`, `separation`, `reading` or `talking`: models for this alone.
+
+    Raises:
+        ValueError: there is no such job.
+    """
+    if job is not None and job not in get_args(Job):
+        raise ValueError(f"job must be one of {', '.join(get_args(Job))}, got {job!r}")
+    cards = [card for card in MODELS.values() if job in (None, card.job)]
+    return tuple(card for card in cards if fnmatchcase(card.name, pattern))
 
 
 def model_card(name: str, job: Job | None = None) -> ModelCard:
@@ -40,11 +54,14 @@ def model_card(name: str, job: Job | None = None) -> ModelCard:
         job: the job that the model must have; any by default.
 
     Raises:
-        ValueError: no model for that job has the name; the message lists the names.
+        ValueError: no model for that job has the name; the message lists the names, and repeats
+            the one that is spelt most like it.
     """
-    names = [card.name for card in MODELS.values() if job in (None, card.job)]
+    names = [card.name for card in list_models(job=job)]
     if name not in names:
-        raise ValueError(f"model must be one of {', '.join(names)}, got {name!r}")
+        similar = get_close_matches(str(name).lower(), names, n=1)
+        meant = f"; did you mean {similar[0]!r}?" if similar else ""
+        raise ValueError(f"model must be one of {', '.join(names)}, got {name!r}{meant}")
     return MODELS[name]
 
 

@@ -81,6 +81,7 @@ def test_the_version_is_the_packages(run):
         (["check", "a.mp4", "--profile", "pal"], "profile must be one of ebu, itu"),
         (["check", "a.mp4", "--model", "none"], "model must be one of face_sync"),
         (["check", "a.mp4", "--model", "unet"], "model must be one of face_sync"),
+        (["models", "lips*"], "model must be one of face_sync"),
         (["fix", "a.mp4", "-o", "b.mp4", "--profile", "pal"], "profile must be one of ebu, itu"),
         (["convert", "ynet", "a", "-o", "b.safetensors"], "name must be one of vocalist, mtdvocal"),
         (["train"], "name a recipe"),
@@ -114,6 +115,22 @@ def test_models_reports_licence_and_origin_of_each(run):
     assert code == 0
     for row in MODELS.values():
         assert all(text in out for text in (row.name, row.licence, row.trained_on, row.measured))
+
+
+def test_models_are_listed_by_pattern_and_job(run):
+    def listed(*arguments):
+        code, out, _ = run("models", *arguments)
+        assert code == 0
+        return [line.split(":")[0] for line in out.splitlines() if not line.startswith(" ")]
+
+    assert listed("sync*") == ["syncnet", "synctalklip"]
+    assert listed("sync*", "--job", "talking") == ["synctalklip"]
+    assert listed("--job", "all") == list(MODELS)
+
+
+def test_a_misspelt_model_gets_the_most_similar_name(run):
+    _, _, err = run("check", "a.mp4", "--model", "facesync")
+    assert err.endswith("got 'facesync'; did you mean 'face_sync'?\n")
 
 
 def test_doctor_names_packages_device_detector_and_model(run, monkeypatch):

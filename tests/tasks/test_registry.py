@@ -128,6 +128,37 @@ def test_an_unknown_name_lists_the_names():
         create_model("syncnot")
 
 
+def test_models_are_listed_by_a_pattern_of_names_and_by_job():
+    def names(*arguments, **options):
+        return [card.name for card in list_models(*arguments, **options)]
+
+    assert names("face*") == ["face_sync", "face_sync-research"]
+    assert names("sync*") == ["syncnet", "synctalklip"]
+    assert names("sync*", job="talking") == names(job="talking")[:1] == ["synctalklip"]
+    assert names("ynet_?") == ["ynet_m", "ynet_g", "ynet_v", "ynet_s"]
+    assert names("FACE*") == names("face") == []
+    assert names() == names("*") == list(MODELS)
+    with pytest.raises(ValueError, match=r"job must be one of sync, sep.*talking, got 'lips'"):
+        list_models(job="lips")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("facesync", "face_sync"), ("Dense-Sync", "dense_sync"), ("vocalyst", "vocalist")],
+)
+def test_a_misspelt_name_gets_the_most_similar_one(given, meant):
+    message = rf"one of face_sync.*, got '{given}'; did you mean '{meant}'\?$"
+    for look_up in (create_model, model_card, lambda name: model_card(name, "sync")):
+        with pytest.raises(ValueError, match=message):
+            look_up(given)
+
+
+def test_nothing_is_proposed_for_a_name_unlike_any_or_of_another_job():
+    for name, job in (("x", None), ("", None), ("face_sync", "talking")):
+        with pytest.raises(ValueError, match=rf"got '{name}'$"):
+            model_card(name, job)
+
+
 def test_a_model_for_another_job_is_unknown():
     assert model_card("unet", "separation").build
     with pytest.raises(ValueError, match=r"one of face_sync.*, got 'unet'") as error:

@@ -7,6 +7,8 @@ from . import talking as talking
 from .calibration import Calibration as Calibration
 from .calibration import calibration_of as calibration_of
 from .card import ModelCard as ModelCard
+from .features import AlignedFeatures as AlignedFeatures
+from .features import SyncFeatures as SyncFeatures
 from .input_spec import ClipSpec as ClipSpec
 from .input_spec import repeat_video as repeat_video
 from .registry import create_model as create_model

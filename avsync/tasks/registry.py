@@ -70,6 +70,7 @@ def create_model(
     pretrained: bool = False,
     weights: str | Path | None = None,
     config: Config | None = None,
+    features_only: bool = False,
 ) -> "nn.Module":
     """Build a model by name, on the CPU, with or without trained weights.
 
@@ -78,16 +79,25 @@ def create_model(
         pretrained: load the released weights.
         weights: load this safetensors file (its config beside it) instead of the released weights.
         config: fields of the model's config that differ from the checkpoint's or from the defaults.
+        features_only: return `avsync.tasks.SyncFeatures` of a sync model: it maps frames and audio
+            of a clip to vectors of `num_features`, one for each window of either stream.
 
     Returns:
         The model, in `eval` mode if weights were loaded. A sync model whose weights were calibrated
         has the result in its attribute `calibration`; drop it when you change the weights.
 
     Raises:
-        ValueError: the name or a field is unknown.
+        ValueError: the name or a field is unknown, or the features are asked for of a model that is
+            no sync model.
         RuntimeError: the weights are missing, damaged, of another hash, or of another model.
     """
     card = model_card(name)
+    if features_only:
+        if card.job != "sync":
+            raise ValueError(f"features_only takes a sync model, {name} is for {card.job}")
+        from avsync.tasks.features import SyncFeatures
+
+        return SyncFeatures(create_model(name, pretrained, weights, config))
     if weights is None and not pretrained:
         return card.build(config or {})
     checkpoint = load_checkpoint(name, weights)

@@ -14,11 +14,13 @@ from typing import NamedTuple, get_args
 
 import pytest
 import torch
+import torch.nn.functional as F
 from golden.face_mesh import drawn_face
 
 import avsync
 from avsync import weights
 from avsync.faces.crops import CropKind
+from avsync.tasks import SyncFeatures
 from avsync.timing import FPS, FRAME_MS, SAMPLE_RATE
 
 pytestmark = pytest.mark.arithmetic
@@ -405,6 +407,27 @@ def test_gradients_reach_every_parameter(case):
     reached = {n: p.grad for n, p in model.named_parameters() if not n.startswith(unused)}
     assert [name for name, grad in reached.items() if grad is None] == []
     assert all(grad.isfinite().all() for grad in reached.values())
+
+
+@torch.no_grad()
+def test_features_of_a_clip_are_those_of_its_windows_with_silence_around_it(case):
+    features, total = SyncFeatures(case.model), case.frames.shape[2]
+    wav = case.wav[:, : total * SAMPLE_RATE // FPS]
+    found = features(case.frames, wav)
+    assert found.video.shape == found.audio.shape == (2, WINDOWS, features.num_features)
+    torch.testing.assert_close(
+        found.times_s, (torch.arange(WINDOWS) + case.model.spec.window_frames / 2) / FPS
+    )
+    assert min(stream.std() for stream in found[:2]) > 1e-4
+    if not isinstance(case.video, torch.Tensor) or case.video.ndim != 3:
+        return
+    assert_same(found.video, case.video)
+    silence_s = 2.0 + case.model.spec.audio_context_s
+    # Whole hops of the model before the first window.
+    silence_s = math.ceil((silence_s - case.model.spec.audio_from_s) * 100) / 100
+    around = F.pad(wav, [round(silence_s * SAMPLE_RATE)] * 2)
+    starts_s = silence_s + torch.arange(WINDOWS) / FPS
+    assert_same(found.audio, case.model.encode_audio(around, starts_s))
 
 
 @torch.no_grad()

@@ -21,9 +21,10 @@ from avsync.locks import locked
 from avsync.media.container import UnreadableMedia
 from avsync.outputs import OutputKind, check_output, json_kind
 from avsync.pipelines.check.batch import find_videos
-from avsync.pipelines.features.frozen import FrozenFeatures, Stream
+from avsync.pipelines.features.frozen import FrozenFeatures
 from avsync.pipelines.features.stream import FeatureBlock, clip_features, video_features
 from avsync.scoring.embeddings import SYNC_CONTRACT, SyncModel
+from avsync.tasks.features import Stream
 from avsync.tasks.registry import create_model, model_card, resolve_model
 from avsync.weights import sha256_of, sha256_of_state
 

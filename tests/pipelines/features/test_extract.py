@@ -8,10 +8,12 @@ from pipelines.red_detector import RedDetector
 from safetensors.numpy import load_file
 
 from avsync import weights
+from avsync.data.sampling.crops import crops_for
 from avsync.faces.detector import find_detector
 from avsync.pipelines.features.extract import INDEX_FILE, FeatureFile, extract_features
 from avsync.pipelines.features.frozen import FrozenFeatures
 from avsync.pipelines.features.stream import clip_features, video_features
+from avsync.scoring.engine import to_frames
 from avsync.tasks.registry import create_model
 
 TINY = {"dim": 8, "mouth_channels": [4, 4, 4, 4], "mel_channels": [4, 4, 4, 4, 4]}
@@ -39,6 +41,21 @@ def test_every_clip_of_a_store_gets_its_features_and_their_times(store, tiny, tm
     np.testing.assert_allclose(found["times_s"], 0.1 + np.arange(36) / 25)
     audio = clip_features(FrozenFeatures(frozen.model, "audio"), store["one.0"])
     np.testing.assert_array_equal(audio.times_s, expected.times_s)
+
+
+@pytest.mark.parametrize("stream", ["video", "audio"])
+def test_the_features_of_a_stores_clip_are_those_of_the_model_for_clips_in_memory(
+    store, tiny, stream, monkeypatch
+):
+    features = create_model("dense_sync", weights=tiny, features_only=True)
+    clip = store["one.0"]
+    frames = to_frames(np.array(crops_for(features.spec, clip)))
+    with torch.no_grad():
+        found = features(frames, torch.from_numpy(np.array(clip.wav_16k, np.float32))[None])
+    monkeypatch.setattr("avsync.pipelines.features.stream.BLOCK_FRAMES", 20)
+    written = clip_features(FrozenFeatures(features.model, stream), clip)
+    np.testing.assert_allclose(getattr(found, stream)[0].numpy(), written.features, atol=1e-5)
+    np.testing.assert_allclose(found.times_s.numpy() + clip.start_s, written.times_s, rtol=1e-5)
 
 
 def test_a_model_object_gives_what_its_file_gives(store, tiny, tmp_path, frozen):

@@ -4,6 +4,8 @@ import torch
 
 from avsync.evaluation.score_matrix import WavInMemory
 from avsync.pipelines.features.frozen import FrozenFeatures, window_centres_s
+from avsync.scoring.engine import to_frames
+from avsync.tasks.features import SyncFeatures
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.perfect_match import PerfectMatch
 from avsync.timing import SAMPLES_PER_FRAME
@@ -59,6 +61,20 @@ def test_every_window_has_a_vector(model, crops, audio):
     voice = FrozenFeatures(model, "audio").encode_audio(audio, 0, windows)
     assert lips.shape == voice.shape == (windows, 8)
     assert lips.dtype == voice.dtype == np.float32
+
+
+def test_frozen_features_are_those_of_the_module_for_clips_in_memory(model, crops, audio):
+    features = SyncFeatures(model)
+    with torch.no_grad():
+        found = features(to_frames(crops), torch.from_numpy(audio.wav)[None])
+    windows = FRAMES - model.spec.window_frames + 1
+    lips = FrozenFeatures(model).encode_crops(crops)
+    voice = FrozenFeatures(model, "audio").encode_audio(audio, 0, windows)
+    np.testing.assert_allclose(found.video[0].numpy(), lips, atol=1e-5)
+    np.testing.assert_allclose(found.audio[0].numpy(), voice, atol=1e-5)
+    centres_s = window_centres_s(model.spec.window_frames, 0, windows)
+    np.testing.assert_allclose(found.times_s.numpy(), centres_s, rtol=1e-6)
+    assert features.num_features == lips.shape[1]
 
 
 def test_the_features_of_a_window_do_not_depend_on_the_others(model, crops, audio):

@@ -1,5 +1,6 @@
 """The `avsync` command: dispatch to sub-commands, errors to messages and exit codes."""
 
+import inspect
 import os
 import sys
 import warnings
@@ -15,7 +16,11 @@ from avsync.cli.media_commands import check, demo, fix, separate, talk
 from avsync.cli.model_commands import convert, doctor, models
 from avsync.media.open_limits import own_process
 
-DESCRIPTION = "Measure and repair the audio-video offset of talking faces."
+DESCRIPTION = (
+    "Measure and repair the audio-video offset of talking faces. "
+    "`avsync COMMAND --help` describes a command, `avsync --version` prints the version."
+)
+HELP = ("-h", "--help")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,34 +61,28 @@ def train() -> int:
 
 
 def evaluate() -> int:
-    """Evaluate a model: `avsync evaluate sync|lipread|talking|separation --help`.
-
-    `sync` and `lipread` measure a model on prepared clips, `talking` generated videos against
-    references, `separation` separated voices against references.
-    """
+    """Evaluate a model or its outputs: `avsync evaluate sync --model NAME --data STORE`."""
     raise ValueError("name an evaluation: avsync evaluate sync --model NAME --data STORE")
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
     name, *rest = arguments or [""]
-    if name in GROUPS and rest not in ([], ["-h"], ["--help"]):
+    if name in GROUPS and rest:
         return GROUPS[name](rest)
-    code: int = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS, prog="avsync", description=DESCRIPTION, args=arguments
-    )
+    code: int = _parse("avsync", COMMANDS, arguments, DESCRIPTION)
     sys.stdout.flush()
     return code
 
 
 def _train(arguments: Sequence[str]) -> int:
-    # The recipe's fields are the command line, so this help alone loads torch.
+    # The fields of recipes and of evaluations are the command line, so their help loads torch.
     from avsync.pipelines.train import train_recipe as run
     from avsync.training.catalog import RECIPES
 
     choices: dict[str, Callable[..., Any]] = {
         name: recipe.settings for name, recipe in RECIPES.items()
     }
-    weights = run(_parse("avsync train", choices, arguments))
+    weights = run(_parse("avsync train", choices, arguments, inspect.getdoc(train)))
     say(f"the weights are in {weights}")
     return 0
 
@@ -103,7 +102,7 @@ def _evaluate(arguments: Sequence[str]) -> int:
         "talking": talking.TalkingEvaluation,
         "separation": separation.SeparationEvaluation,
     }
-    options = _parse("avsync evaluate", choices, arguments)
+    options = _parse("avsync evaluate", choices, arguments, inspect.getdoc(evaluate))
     if isinstance(options, SyncEvaluation):
         say(*sync_table(evaluate_sync(options)).split("\n"))
         return 0
@@ -119,8 +118,31 @@ def _evaluate(arguments: Sequence[str]) -> int:
     return separation.separation_exit_code(rows)
 
 
-def _parse(prog: str, choices: dict[str, Callable[..., Any]], arguments: Sequence[str]) -> Any:
-    return tyro.extras.subcommand_cli_from_dict(choices, prog=prog, args=arguments)
+def _parse(
+    prog: str,
+    choices: dict[str, Callable[..., Any]],
+    arguments: Sequence[str],
+    description: str | None,
+) -> Any:
+    """Return what the chosen one returns, called with the arguments that follow its name."""
+    first = arguments[0] if arguments else ""
+    if first in HELP:
+        choices = {name: _first_line(choice) for name, choice in choices.items()}
+    elif first not in choices and not first.startswith("-"):
+        # `avsync chek --help` is wrong usage, too.
+        arguments = arguments[:1]
+    return tyro.extras.subcommand_cli_from_dict(
+        choices, prog=prog, description=description, args=arguments
+    )
+
+
+def _first_line(choice: Callable[..., Any]) -> Callable[[], None]:
+    """Return a function with the first line of a docstring only, for the list in a help page."""
+
+    def described() -> None: ...
+
+    described.__doc__ = (inspect.getdoc(choice) or "").partition("\n")[0]
+    return described
 
 
 COMMANDS: dict[str, Callable[..., int]] = {

@@ -1,9 +1,11 @@
 import json
+import re
 import resource
 import subprocess
 import sys
 import warnings
 from dataclasses import asdict
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
@@ -12,13 +14,16 @@ import torch
 import avsync
 from avsync.cli import dataset_commands
 from avsync.cli.dispatch import COMMANDS, GROUPS
+from avsync.pipelines.check import messages
 from avsync.pipelines.check.check_file import check
 from avsync.pipelines.prepare.sources import Layout
 from avsync.tasks.calibration import Calibration
 from avsync.tasks.registry import MODELS, create_model
 from avsync.timing import PROFILES
+from avsync.training.catalog import RECIPES
 from avsync.weights import save, save_calibration
 
+ROOT = Path(__file__).parents[2]
 TINY = {"dim": 8, "mouth_channels": [4, 4, 4, 4], "mel_channels": [4, 4, 4, 4, 4]}
 
 
@@ -49,6 +54,25 @@ def test_recipes_are_the_options_of_training_and_evaluation(run, line):
     code, out, _ = run(*line.split())
     assert code == 0
     assert "--data STORE" in out
+
+
+@pytest.mark.parametrize(
+    ("group", "names"),
+    [("train", list(RECIPES)), ("evaluate", ["sync", "lipread", "talking", "separation"])],
+)
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_of_a_group_lists_its_commands_with_a_sentence_each(
+    run, group, names, flag, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "1000")
+    code, out, err = run(group, flag)
+    assert (code, err) == (0, "")
+    items = re.findall(r"• ([\w-]+) +(\S.*\S)", re.sub(r"[│╭╮╰╯]", "", out))
+    assert [name for name, _ in items] == names
+    assert all(sentence.endswith(".") for _, sentence in items)
+    # Nothing else of a recipe's description, which its own help has.
+    assert "mixed down to one channel" not in out and "is cached" not in out
+    assert COMMANDS[group].__doc__ in out
 
 
 def test_help_names_every_profile(run):
@@ -97,7 +121,14 @@ def test_wrong_usage_is_code_2_and_one_line_on_stderr(run, arguments, message):
 
 
 @pytest.mark.parametrize(
-    "line", ["chek", "check --colour", "fix a.mp4", "check a --search x", "check a --detector x"]
+    "line",
+    [
+        *("", "chek", "chek --help", "check --colour", "check --version", "--version now"),
+        *("fix a.mp4", "check a --search x", "check a --detector x"),
+        *("models a b", "models --job x"),
+        *("train nope", "train nope --help", "train dense-sync", "train dense-sync --steps x"),
+        *("evaluate nope", "evaluate nope -h", "evaluate sync"),
+    ],
 )
 def test_what_is_not_understood_is_code_2(run, line):
     code, out, err = run(*line.split())
@@ -340,6 +371,16 @@ def test_features_of_a_store_are_written_and_a_bad_file_is_code_12(run, store, t
     assert "does not exist" in said
     code, _, err = run("features", store.path, "-o", out, "--layer", "lips")
     assert code == 2 and "layer must name a module of the model" in err
+
+
+def test_the_page_of_the_command_line_lists_every_exit_code_and_environment_variable():
+    page = (ROOT / "docs" / "start" / "command_line.md").read_text()
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    answers = {messages.IN_TOLERANCE, messages.OUT_OF_TOLERANCE}
+    assert listed == answers | {1, 2, messages.CANNOT_TELL, messages.UNREADABLE, 130}
+    sources = [path.read_text() for path in (ROOT / "avsync").rglob("*.py")]
+    used = {name for text in sources for name in re.findall(r'"(AVSYNC_\w+)"', text)}
+    assert set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE)) == used
 
 
 def test_groups_are_commands():

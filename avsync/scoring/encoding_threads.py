@@ -21,12 +21,15 @@ from avsync.scoring.embeddings import (
     device_and_dtype,
     tree_map,
 )
+from avsync.timing import FPS
 
 # Networks of at most this many parameters are small. dense_sync and face_sync have about a million,
 # the published models over ten.
 SMALL_NETWORK = 5_000_000
 # Frames that are worth a thread.
 FRAMES_PER_THREAD = 8
+# The first 10 s of a face are analysed frame by frame: where there is little speech, each counts.
+ALL_ANALYSED_TICKS = 10 * FPS
 
 
 @contextmanager
@@ -45,20 +48,24 @@ def suitable_threads(model: object) -> Iterator[int]:
         torch.set_num_threads(threads)
 
 
-def frames_to_analyse(first: int, count: int, stride: int, begins: bool, ends: bool) -> Tensor:
+def frames_to_analyse(
+    first: int, count: int, stride: int, begins: bool, ends: bool, seen: int = 0
+) -> Tensor:
     """Choose frames by their tick: the choice does not depend on where blocks end.
 
     Args:
         first: tick of the first frame.
         count: number of frames, in consecutive ticks.
-        stride: ticks from one to the next.
+        stride: ticks from one to the next, after the first 10 s of a face.
         begins: whether the first frame is the first of its run, which is always chosen.
         ends: whether the last frame is the last of its run, likewise.
+        seen: tick at which the face was first seen.
 
     Returns:
         `(count,)` bool.
     """
-    chosen = (first + torch.arange(count)) % stride == 0
+    ticks = first + torch.arange(count)
+    chosen = (ticks % stride == 0) | (ticks < seen + ALL_ANALYSED_TICKS)
     chosen[:1] |= begins
     chosen[-1:] |= ends
     return chosen

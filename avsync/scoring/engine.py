@@ -231,7 +231,8 @@ class _Engine:
             return
         crops = np.stack(pending.between(first - context, end + length - 1 + context))
         skip = first - max(first - context, pending.start)
-        encoded = self._encode(crops, pending, max(first - context, pending.start), ended)
+        seen = self.streams[0].sums[track].first_tick
+        encoded = self._encode(crops, pending, max(first - context, pending.start), ended, seen)
         video = tree_map(lambda tensor: tensor[0, skip : skip + end - first], encoded)
         motion = crop_motion(crops[skip : skip + end - first + length - 1])
         for stream in self.streams:
@@ -241,9 +242,12 @@ class _Engine:
         pending.next = end
 
     def _encode(
-        self, crops: np.ndarray, pending: "_PendingCrops", start: int, ended: bool
+        self, crops: np.ndarray, pending: "_PendingCrops", start: int, ended: bool, seen: int
     ) -> Embeddings:
-        """Encode crops from tick `start` on, with the pending analysis of those that have one."""
+        """Encode crops from tick `start` on, with the pending analysis of those that have one.
+
+        The face was first `seen` at that tick.
+        """
         model = self.model
         if not isinstance(model, AnalysingModel):
             return model.encode_video(to_frames(crops).to(self.device, self.dtype))
@@ -252,7 +256,7 @@ class _Engine:
         known = pending.known(start)
         done = 0 if known is None else count_embeddings(known)
         chosen = frames_to_analyse(
-            start + done, len(crops) - done, self.stride, begins=known is None, ends=ended
+            start + done, len(crops) - done, self.stride, known is None, ended, seen
         )
         analysis = analyse(model, frames[:, :, done:], chosen, self.threads)
         if known is not None:

@@ -37,7 +37,7 @@ SYNC_MODELS = (
             "5-frame windows within a frame (benchmarks/sync/strangers.py): other GRID speakers "
             "68.1 %, LRS3 61.1 %, 17 other people 50.5 %; clips right 11 of 11, 19 of 20, 26 of 26"
         ),
-        config_sha256="b090edcb1db50fb05cda14cfcafa7c8a9bed9d3d0d49910d8b539f3db01ff56b",
+        config_sha256="422bb2ad9e0da5eeef329cbd20c9ea114e72ac252418ba18f2f54d2df9c09ab3",
     ),
     ModelCard(
         name="face_sync-research",
@@ -57,7 +57,7 @@ SYNC_MODELS = (
             "5-frame windows within a frame (benchmarks/sync/strangers.py): other GRID speakers "
             "71.3 %, LRS3 75.1 %, 17 other people 62.3 %; clips right 11 of 11, 20 of 20, 26 of 26"
         ),
-        config_sha256="9e8e62c3d666a0b681d1ad05d5b2acfd715dad4d2805b68ab7f7aa230f26993b",
+        config_sha256="b4ced43d7148ec0d1f178f4fcec13788714bd43560ae7701fa53f4f621b1248f",
     ),
     ModelCard(
         name="dense_sync",

@@ -76,6 +76,10 @@ def test_few_frames_are_not_worth_a_second_thread():
     ("begins", "ends", "expected"),
     [(False, False, [6, 9]), (True, False, [5, 6, 9]), (False, True, [6, 9, 10])],
 )
-def test_frames_are_chosen_by_the_numbers_of_their_ticks(begins, ends, expected):
+def test_frames_are_chosen_by_the_numbers_of_their_ticks(begins, ends, expected, monkeypatch):
+    monkeypatch.setattr(encoding_threads, "ALL_ANALYSED_TICKS", 4)
     chosen = frames_to_analyse(5, 6, 3, begins, ends)
     assert (5 + chosen.nonzero()[:, 0]).tolist() == expected
+    # Of the first four after the face was seen at tick 3, all.
+    chosen = frames_to_analyse(5, 6, 3, begins, ends, seen=3)
+    assert (5 + chosen.nonzero()[:, 0]).tolist() == sorted({5, 6, *expected})

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from avsync.faces.face_frame import running_mean
-from avsync.scoring import engine
+from avsync.scoring import encoding_threads, engine
 from avsync.scoring.audio_embeddings import level_db
 from avsync.scoring.engine import CroppedTick, score_audio_streams, score_tracks
 from avsync.scoring.score_sums import BIN_WINDOWS, crop_motion
@@ -185,13 +185,15 @@ def test_frames_between_those_analysed_are_interpolated_alike_in_every_block(
     # first one's track still pending in some blocks.
     seen = [*range(1, 52), *range(61, 130)]
     ticks = [CroppedTick(t, {0: frames[t]} if t in seen else {}) for t in range(130)]
+    monkeypatch.setattr(encoding_threads, "ALL_ANALYSED_TICKS", 20)
     model = AnalysedBrightness(analysis_stride=2)
     whole = score_tracks(model, ticks, Memory(wav), REACH_S).tracks[0]
-    assert model.analysed == (25 + 2) + (34 + 2)
+    # Of the first 20 every one, then every second one.
+    assert model.analysed == (20 + 15 + 1) + (34 + 2)
     monkeypatch.setattr(engine, "BLOCK_TICKS", block_ticks)
     model = AnalysedBrightness(analysis_stride=2)
     blocks = score_tracks(model, ticks, Memory(wav), REACH_S).tracks[0]
-    assert model.analysed == (25 + 2) + (34 + 2)
+    assert model.analysed == (20 + 15 + 1) + (34 + 2)
     np.testing.assert_allclose(blocks.evidence, whole.evidence, atol=1e-4)
     np.testing.assert_array_equal(blocks.windows, whole.windows)
     every = score_tracks(AnalysedBrightness(1), ticks, Memory(wav), REACH_S).tracks[0]

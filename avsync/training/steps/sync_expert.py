@@ -228,8 +228,8 @@ def check_inputs(video: Tensor, wav: Tensor, fps: float, sample_rate: int, start
     if not 0 < fps < math.inf or sample_rate < 1:
         raise ValueError(f"fps and sample_rate must be positive, got {fps} and {sample_rate}")
     low, high = video.detach().aminmax()
-    # A generator without a bound may overshoot, but not as far as another range reaches.
-    if low < -0.5 or high > 1.5:
+    # A generator without a bound may overshoot, but not as far as [-1, 1] or bytes reach.
+    if low < -0.75 or high > 2:
         raise ValueError(f"video must be in [0, 1], got {float(low):.2f} to {float(high):.2f}")
     length_s, shown_s = wav.shape[1] / sample_rate, video.shape[2] / fps
     if start_s < 0 or start_s + shown_s > length_s + 1 / FPS:

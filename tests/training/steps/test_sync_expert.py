@@ -199,7 +199,7 @@ def test_scores_are_nan_at_offsets_without_audio(expert):
 @torch.no_grad()
 def test_the_same_speech_costs_nearly_the_same_at_other_rates(clip, expert):
     true, off = expert(*clip), expert(clip[0], clip[1].roll(2 * SAMPLES, 1))
-    for fps in (20, 24, 30, 50, 60):
+    for fps in (24, 30, 50):
         loss = expert(*spoken(1, fps), fps=fps)
         assert abs(loss - true) < 0.03 * (off - true)
     for sample_rate in (22050, 48000):
@@ -245,12 +245,13 @@ def test_the_mean_of_the_frames_of_50_fps_is_taken():
 
 
 def test_crops_are_shrunk_without_aliases_and_faces_halved(lip_expert):
-    stripes = torch.zeros(1, 3, 1, 192, 192)
-    stripes[..., 96:, ::2] = 1
+    stripes = torch.zeros(1, 3, 1, 384, 384)
+    stripes[..., 192:, ::4] = 1
     lower = to_model_size(stripes, lip_expert.spec)
     assert lower.shape == (1, 3, 1, 48, 96)
-    torch.testing.assert_close(lower[..., 1:, 1:-1], torch.full((1, 3, 1, 47, 94), 0.5))
-    assert (to_model_size(stripes[..., 96:, :], lip_expert.spec) - lower).abs().mean() < 0.01
+    # A quarter is white; points between pixels would meet none of it.
+    torch.testing.assert_close(lower[..., 1:, 1:-1], torch.full((1, 3, 1, 47, 94), 0.25))
+    assert (to_model_size(stripes[..., 192:, :], lip_expert.spec) - lower).abs().mean() < 0.01
 
 
 def test_gradients_reach_the_pixels_through_the_face_mesh():
@@ -324,6 +325,19 @@ def test_real_speech_costs_less_than_shifted_speech(shared, tmp_path, expert):
     true = expert(video, wav)
     for frames in (-5, -3, 3, 5):
         assert expert(video, wav.roll(SAMPLES * frames, 1)) > 1.5 * true
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_gives_the_loss_and_gradient_of_a_cpu():
+    expert, losses, gradients = avsync.SyncExpert("dense_sync"), [], []
+    for device in ("cpu", "cuda"):
+        video, wav = (tensor.to(device).requires_grad_() for tensor in spoken(1))
+        losses.append(expert(video, wav, fps=30.0, sample_rate=19200))
+        losses[-1].backward()
+        gradients.append(wav.grad.cpu())
+    torch.testing.assert_close(losses[1].cpu(), losses[0], rtol=1e-2, atol=1e-3)
+    assert F.cosine_similarity(*(g.flatten() for g in gradients), dim=0) > 0.99
 
 
 def refused(message):

@@ -21,5 +21,6 @@ from .scoring.result_json import to_json as to_json
 from .tasks.registry import create_model as create_model
 from .tasks.registry import list_models as list_models
 from .timing import PROFILES as PROFILES
+from .training.steps.sync_expert import SyncExpert as SyncExpert
 
 __version__: str

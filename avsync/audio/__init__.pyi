@@ -7,5 +7,6 @@ from .features import LogMel as LogMel
 from .features import WhisperMel as WhisperMel
 from .resampling import Resampler as Resampler
 from .resampling import resample as resample
+from .resampling import resample_with_gradients as resample_with_gradients
 from .resampling import shift_pitch as shift_pitch
 from .stft import ComplexStft as ComplexStft

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from avsync.audio.resampling import Resampler, resample, shift_pitch
+from avsync.audio.resampling import (
+    Resampler,
+    resample,
+    resample_with_gradients,
+    shift_pitch,
+)
 
 pytestmark = pytest.mark.arithmetic
 
@@ -104,3 +109,20 @@ def test_a_shifted_pitch_keeps_its_timing(up, down):
     level = shifted.square().unfold(0, 160, 160).mean(-1)
     begins_s = 0.01 * int((level > level[60:90].mean() / 2).nonzero()[0])
     assert begins_s == pytest.approx(0.5, abs=0.015)
+
+
+@pytest.mark.parametrize("source_rate", [8000, 22050, 44100, 48000])
+def test_resampling_with_gradients_gives_the_same_tone_in_time_and_rejects_higher_ones(source_rate):
+    for hz, expected in ((1500.0, tone(1500.0, 16000)), (9500.0, torch.zeros(16000))):
+        if 2 * hz < source_rate:
+            out = resample_with_gradients(tone(hz, source_rate), source_rate, 16000)
+            torch.testing.assert_close(out[2000:-2000], expected[2000:-2000], atol=1e-3, rtol=0)
+
+
+def test_resampling_with_gradients_is_differentiable_in_float64():
+    wav = torch.randn(2, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.autograd.gradcheck(
+        lambda x: resample_with_gradients(x, 3, 2), wav.requires_grad_()
+    )
+    assert resample_with_gradients(wav, 3, 2).shape == (2, 20)
+    assert resample_with_gradients(wav, 3, 3) is wav

@@ -409,6 +409,18 @@ def test_gradients_reach_every_parameter(case):
     assert all(grad.isfinite().all() for grad in reached.values())
 
 
+def test_a_frozen_model_passes_gradients_to_video_and_audio(case):
+    expert = avsync.SyncExpert(copy.deepcopy(case.model), max_shift=1)
+    length = case.model.spec.window_frames + 1
+    frames = case.frames[:, :, :length].clone().requires_grad_()
+    wav = random_audio(2, (length + 2) / FPS).requires_grad_()
+    expert(frames, wav, start_s=1 / FPS).backward()
+    assert frames.grad.isfinite().all() and wav.grad.isfinite().all()
+    # Of two channels, none may be active in a window's first or last frame.
+    assert (frames.grad[:, :, 1:-1].abs().amax((1, 3, 4)) > 0).all()
+    assert (wav.grad.abs().amax(1) > 0).all()
+
+
 @torch.no_grad()
 def test_features_of_a_clip_are_those_of_its_windows_with_silence_around_it(case):
     features, total = SyncFeatures(case.model), case.frames.shape[2]

@@ -1,7 +1,8 @@
 """Training steps: modules that hold a model as `model` and map a batch to a scalar loss.
 
 There is one for each kind of loss, with its chance level and the validation of the averaged model
-where they are special. Distillation losses and the losses of frozen experts are here too.
+where they are special. Distillation losses and the losses of frozen experts are here too; of these,
+`SyncExpert` is a module of its own for any training loop.
 
     from avsync import create_model
     from avsync.losses import CosineBceLoss

@@ -25,6 +25,9 @@ from .sync import WindowMatchingStep as WindowMatchingStep
 from .sync import start_sync_model as start_sync_model
 from .sync import train_on_pairs as train_on_pairs
 from .sync import train_on_windows as train_on_windows
+from .sync_expert import ExpertCriterion as ExpertCriterion
+from .sync_expert import OffsetScores as OffsetScores
+from .sync_expert import SyncExpert as SyncExpert
 from .talking import ExpertLoss as ExpertLoss
 from .talking import ExpertTerms as ExpertTerms
 from .talking import LossWeights as LossWeights

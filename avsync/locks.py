@@ -16,10 +16,14 @@ class InUseError(RuntimeError):
 
 
 @contextmanager
-def locked(path: str | Path) -> Iterator[None]:
+def locked(path: str | Path, *, wait_s: float = 0) -> Iterator[None]:
     """Hold the lock of a file or a folder during the block; it is free again when a process dies.
 
     The lock is a hidden file beside the path that names its holder.
+
+    Args:
+        path: what is written.
+        wait_s: seconds to wait for whoever holds the lock.
 
     Raises:
         InUseError: someone else holds it.
@@ -32,7 +36,7 @@ def locked(path: str | Path) -> Iterator[None]:
     beside = path.absolute().parent / f".{path.name[: 2 * STEM_LETTERS]}.lock"
     lock = FileLock(beside)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait_s)
     except Timeout as error:
         raise InUseError(
             f"{path} is being written by {_holder(beside)}: wait for it, stop it, or choose "

@@ -38,7 +38,10 @@ def prepare(
     lists: Lists = (),
     crops: tuple[Literal["head", "mesh"], ...] = (),
     detector: Detector = "best",
-    workers: int = 1,
+    workers: int = 0,
+    timeout: float | None = None,
+    shard: str | None = None,
+    ray: str | None = None,
     min_face_px: float = 32.0,
     min_duration_s: float = 1.0,
 ) -> int:
@@ -55,7 +58,11 @@ def prepare(
         crops: crops besides face and mouth: head, 224 x 224 pixels, for syncnet; 226 MB a minute;
             mesh, 256 x 256 pixels, for face_sync; 295 MB a minute.
         detector: the face detector; `best` is YuNet.
-        workers: number of processes.
+        workers: number of processes; a file that crashes one affects no other file.
+        timeout: seconds that a worker may take for a file; one that takes longer is rejected.
+        shard: i/n prepares every n-th file from the i-th on: one of n calls on n machines that
+            write to one store.
+        ray: address of a Ray cluster whose machines run the workers, or local.
         min_face_px: narrower faces are rejected, in pixels of the source.
         min_duration_s: shorter tracks are rejected.
     """
@@ -69,6 +76,9 @@ def prepare(
         crops=crops,
         detector=detector_name(detector),
         workers=workers,
+        timeout_s=timeout,
+        shard=shard,
+        ray=ray,
         min_face_px=min_face_px,
         min_duration_s=min_duration_s,
     )
@@ -247,7 +257,7 @@ def score(
     """
     model_card(model, "sync")
     model_card(sync, "sync")
-    from avsync.pipelines.check.batch import find_videos
+    from avsync.media.video_files import find_videos
     from avsync.pipelines.evaluate import score_table as tables
     from avsync.pipelines.evaluate.talking_scores import score as run
 

@@ -43,6 +43,9 @@ def check(
     detector: Detector = "best",
     audio: str = "all",
     workers: int = 0,
+    timeout: float | None = None,
+    shard: str | None = None,
+    ray: str | None = None,
     json: JsonPath = None,
     jsonl: OutputPath = None,
     resume: Flag = False,
@@ -64,9 +67,12 @@ def check(
         detector: the face detector; `best` is YuNet.
         audio: audio streams to compare: all, a position from 0, or a language such as eng.
         workers: number of processes; a file that crashes one affects no other file.
+        timeout: seconds that a worker may take for a file; one that takes longer is unreadable.
+        shard: i/n checks every n-th file from the i-th on: one of n calls on n machines.
+        ray: address of a Ray cluster whose machines run the workers, or local.
         json: write the results here as JSON; `-` prints the JSON and nothing else.
         jsonl: write one line of JSON per file here, as soon as the file is checked.
-        resume: continue the --jsonl file; files that have changed are checked again.
+        resume: continue the --jsonl file; files whose content has changed are checked again.
         csv: write the results here as a table.
         html: write one report page for all files here.
         worst: number of files that the summary of a batch names.
@@ -78,9 +84,10 @@ def check(
         raise ValueError("say which FILE to check")
     if resume and jsonl is None:
         raise ValueError("--resume continues a results file: name it with --jsonl PATH")
+    from avsync.media.video_files import find_videos
     from avsync.pipelines.check import export as tables
     from avsync.pipelines.check import messages as words
-    from avsync.pipelines.check.batch import check_files, find_videos
+    from avsync.pipelines.check.batch import check_files
     from avsync.pipelines.check.jsonl import JSONL_RESULTS
     from avsync.scoring.result import without_tracks
 
@@ -102,6 +109,9 @@ def check(
         detector=detector_name(detector),
         audio=audio,
         workers=workers,
+        timeout_s=timeout,
+        shard=shard,
+        ray=ray,
         results=jsonl,
         resume=resume,
         overwrite=overwrite,

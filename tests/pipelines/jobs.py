@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from avsync.pipelines import worker_limits
-from avsync.pipelines.worker_limits import WORKER_GROWTH_BYTES
+from avsync.pipelines.workers import limits
+from avsync.pipelines.workers.limits import WORKER_GROWTH_BYTES
 
 Report = Callable[[float], None]
 
 
-def start() -> Callable[[Any, Report], Any]:
+def start(index: int) -> Callable[[Any, Report], Any]:
     return do
 
 
@@ -33,20 +33,29 @@ def do(job: Any, report: Report) -> Any:
         except MemoryError:
             return "MemoryError"
     if job == "spin":
-        worker_limits.FILE_CPU_S = 0
-        worker_limits.limit_file_cpu("none")
+        limits.FILE_CPU_S = 0
+        limits.limit_file_cpu("none")
         while True:
             pass
     if job == "pid":
         return os.getpid()
+    if job == "actor":
+        return os.getppid()
+    if job == "kill the other":
+        return "alive"
+    if isinstance(job, list):
+        if not job[1].exists():
+            job[1].touch()
+            os._exit(1)
+        return "at last"
     if isinstance(job, Path):
         time.sleep(60)
     return job**2
 
 
-def start_badly() -> Callable[[Any, Report], Any]:
+def start_badly(index: int) -> Callable[[Any, Report], Any]:
     os._exit(1)
 
 
-def refuse() -> Callable[[Any, Report], Any]:
+def refuse(index: int) -> Callable[[Any, Report], Any]:
     raise RuntimeError("no weights")

@@ -1,8 +1,8 @@
 """Check files: estimate the audio-video offset, and report it as text, JSON, CSV and exit code.
 
 `check_file.py` checks one file and reads from top to bottom; `batch.py` checks many, in worker
-processes (`workers.py`) and resumable (`jsonl.py`); `messages.py` and `export.py` present the
-results.
+processes (`pipelines/workers`) and resumable (`jsonl.py`); `messages.py` and `export.py` present
+the results.
 
     from avsync.pipelines.check import check, check_files, describe_result
 

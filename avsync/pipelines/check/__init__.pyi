@@ -3,7 +3,6 @@ from .audio_streams import judging_stream as judging_stream
 from .audio_streams import select_streams as select_streams
 from .batch import CheckOptions as CheckOptions
 from .batch import check_files as check_files
-from .batch import find_videos as find_videos
 from .check_file import MAX_SEARCH_S as MAX_SEARCH_S
 from .check_file import check as check
 from .check_file import load_model as load_model
@@ -22,6 +21,7 @@ from .file_scores import choose_video as choose_video
 from .file_scores import score_file as score_file
 from .jsonl import ResultsFile as ResultsFile
 from .jsonl import file_fingerprint as file_fingerprint
+from .line_index import LineIndex as LineIndex
 from .messages import describe_all as describe_all
 from .messages import describe_fault as describe_fault
 from .messages import describe_judge as describe_judge
@@ -34,5 +34,3 @@ from .messages import worst_exit_code as worst_exit_code
 from .stream_decision import DETAILS as DETAILS
 from .stream_decision import decide_file as decide_file
 from .stream_decision import decide_stream as decide_stream
-from .workers import JobOutcome as JobOutcome
-from .workers import run_in_processes as run_in_processes

@@ -1,18 +1,18 @@
 """Check many files, in worker processes if wanted: one result each, in order, resumable."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from glob import glob, has_magic
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import torch
 from torch import nn
 
 from avsync.faces.detector import FaceDetector, find_detector
+from avsync.media.video_files import find_videos
 from avsync.outputs import check_output
 from avsync.pipelines.check.check_file import (
     MAX_SEARCH_S,
@@ -22,14 +22,16 @@ from avsync.pipelines.check.check_file import (
 )
 from avsync.pipelines.check.jsonl import (
     JSONL_RESULTS,
-    Fingerprint,
     ResultsFile,
+    content_hash,
     file_fingerprint,
 )
+from avsync.pipelines.check.line_index import CONTENT, Fingerprint
 from avsync.pipelines.check.messages import printable
-from avsync.pipelines.check.workers import JobOutcome, Work, run_in_processes
 from avsync.pipelines.progress import ProgressCallback, progress_bar
-from avsync.pipelines.worker_limits import MEMORY_CAUSE, limit_file_cpu
+from avsync.pipelines.workers.jobs import JobOutcome, Shard, run_jobs
+from avsync.pipelines.workers.limits import MEMORY_CAUSE, limit_file_cpu
+from avsync.pipelines.workers.process_worker import Work
 from avsync.scoring.embeddings import SyncModel
 from avsync.scoring.result import CheckResult, thin_score_maps
 from avsync.tasks.catalog import DEFAULT_SYNC_MODEL
@@ -37,11 +39,8 @@ from avsync.tasks.registry import model_card
 from avsync.timing import DEFAULT_PROFILE, tolerance
 from avsync.weights import sha256_of_state
 
-# File extensions that count as videos in a folder.
-SUFFIXES = {
-    *(".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"),
-    *(".3gp", ".flv", ".m2ts", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".wmv"),
-}
+# `run_jobs` with the number and limits of its workers.
+Pool = Callable[..., Iterator[JobOutcome]]
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,9 @@ def check_files(
     detector: str | None = None,
     audio: str | int | None = None,
     workers: int = 0,
+    timeout_s: float | None = None,
+    shard: str | None = None,
+    ray: str | None = None,
     results: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -108,9 +110,16 @@ def check_files(
         detector: name of the face detector, None for YuNet.
         audio: the audio streams to compare, as in `check`.
         workers: worker processes; 0 checks in this process, where a file that crashes a decoder
-            ends the batch. Workers load the model by its name: not with a model object.
+            ends the batch. Workers load the model by its name: not with a model object. A file that
+            kills its worker is `unreadable` after two attempts.
+        timeout_s: seconds that a worker may take for a file, by the clock on the wall; a file that
+            takes longer is `unreadable` after two attempts.
+        shard: `i/n` checks every n-th file from the i-th on, for n calls on n machines.
+        ray: address of a Ray cluster whose machines run the workers, or `local`; with 0 workers,
+            one for each CPU. All machines see the files under the same paths.
         results: a file of JSON lines to write, one line for each file as soon as it is checked; at
-            the end in the order of the files.
+            the end in the order of the files. A file whose content has been checked before gets a
+            copy of that result.
         resume: reuse the results in `results` whose file and options have not changed.
         overwrite: without `resume`, replace what `results` holds, whatever that is.
 
@@ -126,43 +135,64 @@ def check_files(
         raise ValueError(f"workers must be 0 or more, got {workers}")
     if resume and results is None:
         raise ValueError("results must name the file to resume from")
-    if workers and not isinstance(model, str):
+    here = not workers and ray is None
+    if not here and not isinstance(model, str):
         raise ValueError("workers must be 0 for a model object: other processes load it by name")
+    if timeout_s is not None and not timeout_s > 0:
+        raise ValueError(f"timeout_s must be positive, got {timeout_s}")
+    if timeout_s is not None and here:
+        raise ValueError("timeout_s needs workers: a file cannot be stopped in this process")
     weights = None if weights is None else str(weights)
     # Wrong arguments are reported before anything is loaded.
     videos = find_videos(files)
+    if shard is not None:
+        videos = Shard.parse(shard).of_list(videos)
     if isinstance(model, str):
         model_card(model)
     if results is not None:
         check_output(results, JSONL_RESULTS, videos, overwrite=overwrite or resume)
-    if not workers:
+    if here:
         load_model(model, weights)
     found = find_detector(detector).name
     choice = None if audio is None or audio == "all" else str(audio)
     options = CheckOptions(model, weights, profile, float(search_s), found, choice)
     lines = None if results is None else ResultsFile(results, resume=resume, overwrite=overwrite)
-    return _in_order(videos, options, workers, lines)
+    pool = None if here else partial(run_jobs, workers=workers, timeout_s=timeout_s, ray=ray)
+    return _in_order(videos, options, pool, lines)
+
+
+class _FileJob(NamedTuple):
+    """A file to check, and the hashes of files whose results it may share; None to hash nothing."""
+
+    video: Path
+    contents: frozenset[str] | None
+
+
+class _Checked(NamedTuple):
+    """Result of a file, None if that of its content is known, and the hash of its content."""
+
+    result: CheckResult | None
+    content: str | None
 
 
 def _in_order(
-    videos: list[Path], options: CheckOptions, workers: int, lines: ResultsFile | None
+    videos: list[Path], options: CheckOptions, pool: Pool | None, lines: ResultsFile | None
 ) -> Iterator[CheckResult]:
     """Yield the results in order; write new ones to `lines` as soon as they are there."""
     made_with = options.to_json()
-    made_of = {video: {**file_fingerprint(video), **made_with} for video in videos}
-    known = {v for v in videos if lines is not None and lines.has(str(v), made_of[v])}
+    known = set()
+    if lines is not None:
+        known = {v for v in videos if lines.has(str(v), {**file_fingerprint(v), **made_with})}
     todo = [video for video in videos if video not in known]
     label = printable(videos[0].name) if len(videos) == 1 else f"{len(todo)} files"
     ready: dict[Path, CheckResult] = {}
     try:
         with progress_bar(label) as bar:
-            checked = _check_all(todo, options, workers, bar, thin=len(videos) > 1)
+            checked = _check_all(todo, options, made_with, pool, lines, bar, thin=len(videos) > 1)
             for video in videos:
                 while video not in known and video not in ready:
                     done, result = next(checked)
                     ready[done] = result
-                    if lines is not None:
-                        lines.add(result, made_of[done])
                 with bar.aside():
                     if lines is not None and video in known:
                         yield lines.result(str(video))
@@ -176,49 +206,88 @@ def _in_order(
 
 
 def _check_all(
-    videos: list[Path], options: CheckOptions, workers: int, report: ProgressCallback, *, thin: bool
+    videos: list[Path],
+    options: CheckOptions,
+    made_with: Fingerprint,
+    pool: Pool | None,
+    lines: ResultsFile | None,
+    report: ProgressCallback,
+    *,
+    thin: bool,
 ) -> Iterator[tuple[Path, CheckResult]]:
-    """Yield files and their results as they are finished."""
+    """Yield files and their results as they are finished and written."""
+    made_of: dict[int, Fingerprint] = {}
+
+    def jobs() -> Iterator[_FileJob]:
+        for number, video in enumerate(videos):
+            made_of[number] = {**file_fingerprint(video), **made_with}
+            known = None if lines is None else lines.contents(str(video), made_of[number])
+            yield _FileJob(video, known)
+
     start = partial(_load, options, thin)
-    if workers:
-        outcomes = run_in_processes(partial(_load_single_threaded, start), videos, workers, report)
+    if pool is None:
+        outcomes = _run_in_this_process(start, jobs(), len(videos), report)
     else:
-        outcomes = _run_in_this_process(start, videos, report)
+        start = partial(_load_single_threaded, start)
+        outcomes = pool(start, jobs(), total=len(videos), report=report)
     for number, outcome, died, cause in outcomes:
-        video = videos[number]
-        yield video, _unreadable(video, options, cause) if died else outcome
+        video, inputs = videos[number], made_of.pop(number)
+        if died:
+            outcome = _Checked(_unreadable(video, options, cause), None)
+        if outcome.content is not None:
+            inputs[CONTENT] = outcome.content
+        if outcome.result is None and lines is not None:
+            yield video, lines.add_copy(str(video), inputs)
+            continue
+        if lines is not None:
+            lines.add(outcome.result, inputs)
+        yield video, outcome.result
 
 
 def _run_in_this_process(
-    start: Callable[[], Work], videos: list[Path], report: ProgressCallback
+    start: Callable[[int], Work], jobs: Iterator[_FileJob], total: int, report: ProgressCallback
 ) -> Iterator[JobOutcome]:
-    work = start()
-    for number, video in enumerate(videos):
+    work = start(0)
+    for number, job in enumerate(jobs):
 
         def report_share(share: float, before: int = number) -> None:
-            report((before + share) / len(videos))
+            report((before + share) / total)
 
-        yield JobOutcome(number, work(video, report_share))
+        yield JobOutcome(number, work(job, report_share))
 
 
-def _load_single_threaded(start: Callable[[], Work]) -> Work:
+def _load_single_threaded(start: Callable[[int], Work], index: int) -> Work:
     """Load in a worker process: threads of several processes would compete for the cores."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    work = start()
+    work = start(index)
 
-    def limited(video: Path, report: ProgressCallback) -> CheckResult:
-        limit_file_cpu(video)
-        result: CheckResult = work(video, report)
-        return result
+    def limited(job: _FileJob, report: ProgressCallback) -> _Checked:
+        limit_file_cpu(job.video)
+        checked: _Checked = work(job, report)
+        return checked
 
     return limited
 
 
-def _load(options: CheckOptions, thin: bool) -> Work:
+def _load(options: CheckOptions, thin: bool, index: int) -> Work:
     """Load model and detector; an error here ends the batch, as no file is to blame."""
     load_model(options.model, options.weights)
-    return partial(_check, options, find_detector(options.detector), thin)
+    return partial(_check_new, options, find_detector(options.detector), thin)
+
+
+def _check_new(
+    options: CheckOptions,
+    detector: FaceDetector,
+    thin: bool,
+    job: _FileJob,
+    report: ProgressCallback,
+) -> _Checked:
+    """Check a file, unless one of equal content has a result."""
+    content = None if job.contents is None else content_hash(job.video)
+    if job.contents and content in job.contents:
+        return _Checked(None, content)
+    return _Checked(_check(options, detector, thin, job.video, report), content)
 
 
 def _check(
@@ -246,33 +315,3 @@ def _unreadable(video: Path, options: CheckOptions, detail: str) -> CheckResult:
     return unreadable_result(
         video, options.name, options.profile, options.search_s, "damaged", detail
     )
-
-
-def find_videos(named: Iterable[str | Path]) -> list[Path]:
-    """Return the named files in order, each once; folders stand for the videos in and below them.
-
-    Hidden files of a folder are left out. A missing file is kept: its result will say so.
-
-    Raises:
-        ValueError: if there is no video in a folder.
-    """
-    return list(dict.fromkeys(video for name in named for video in _videos(Path(name))))
-
-
-def _videos(path: Path) -> Iterator[Path]:
-    # Unlike `path.is_dir()`, it takes a name that no file can have, which costs only itself.
-    if os.path.isdir(path):
-        videos = sorted(
-            p
-            for p in path.rglob("*")
-            # Hidden files are no videos: macOS leaves `._a.mp4` beside each a.mp4.
-            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
-        )
-        if not videos:
-            raise ValueError(f"there is no video in the folder {path}")
-        yield from videos
-    elif has_magic(str(path)) and not os.path.lexists(path):
-        # Some shells do not expand patterns.
-        yield from sorted(map(Path, glob(str(path), recursive=True))) or [path]
-    else:
-        yield path

@@ -1,10 +1,11 @@
 """Append results to a JSON lines file as they are finished, so that a killed batch can resume.
 
 A line holds the file's object of docs/concepts/json.md, the fields of the call, and its inputs
-(`made_of`): size and time of the file, and the options. It is valid as long as none of these has
-changed.
+(`made_of`): size, time and hash of the file, and the options. It is valid as long as none of these
+has changed, but the time if the hash has not.
 """
 
+import hashlib
 import json
 import os
 import warnings
@@ -12,12 +13,13 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from avsync.atomic import replacing
 from avsync.json_files import parse_json
 from avsync.locks import locked
 from avsync.outputs import OutputKind
+from avsync.pipelines.check.line_index import MTIME, SIZE, Fingerprint, Line, LineIndex
 from avsync.scoring.result import (
     CheckResult,
     Coverage,
@@ -29,8 +31,6 @@ from avsync.scoring.result import (
 )
 from avsync.scoring.result_json import SCHEMA, to_json
 
-# Inputs of a result, as JSON: size and time of the file, and the options of the check.
-Fingerprint = dict[str, Any]
 # Every line begins like this.
 BEGINNING = b'{"file": '
 # The first line of an earlier file may be damaged; the end of a line, `made_of`, may be far away.
@@ -53,14 +53,6 @@ COVERAGE = ("supports", "against", "unknown")
 STREAM = ("audio", "stream", "codec", "channels", "layout", "language", "title")
 
 
-class _Line(NamedTuple):
-    """Position of a line in the file, and the inputs of its result."""
-
-    start: int
-    size: int
-    made_of: Fingerprint
-
-
 class ResultsFile:
     """Results file that grows line by line; `finish` sorts the lines.
 
@@ -81,7 +73,7 @@ class ResultsFile:
     def __init__(self, path: str | Path, *, resume: bool = False, overwrite: bool = False) -> None:
         # What a link names is replaced at the end, not the link.
         self.path = Path(os.path.realpath(path))
-        self.lines: dict[str, _Line] = {}
+        self.index = LineIndex()
         with ExitStack() as lock:
             lock.enter_context(locked(self.path))
             replaced = overwrite and not resume
@@ -96,29 +88,40 @@ class ResultsFile:
 
     def has(self, name: str, made_of: Fingerprint) -> bool:
         """Return whether there is a result for that file from equal inputs."""
-        return name in self.lines and self.lines[name].made_of == made_of
+        return self.index.has(name, made_of)
 
     def result(self, name: str) -> CheckResult:
         """Return the result for a file, with rounded numbers and without score maps."""
-        return _result(json.loads(self._text(self.lines[name])))
+        line = self.index.find(name)
+        if line is None:
+            raise KeyError(name)
+        return _result(json.loads(self._text(line)))
+
+    def contents(self, name: str, made_of: Fingerprint) -> frozenset[str]:
+        """Return the hashes of files that have a result which that file may share."""
+        return self.index.contents(name, made_of)
 
     def add(self, result: CheckResult, made_of: Fingerprint) -> None:
         """Write a line and wait until it is on the disk."""
         document = to_json([result])
         (file,) = document.pop("files")
-        text = json.dumps({**file, **document, "made_of": made_of}, allow_nan=False) + "\n"
-        self.file.write(text.encode("ascii"))
-        os.fsync(self.file.fileno())
-        self.lines[result.file] = _Line(self.end, len(text), made_of)
-        self.end += len(text)
+        self._write(result.file, {**file, **document}, made_of)
+
+    def add_copy(self, name: str, made_of: Fingerprint) -> CheckResult:
+        """Write the line of a file whose content another file had, and return its result."""
+        line = self.index.with_content(name, made_of)
+        if line is None:
+            raise KeyError(name)
+        document = {**json.loads(self._text(line)), "file": name}
+        self._write(name, document, made_of)
+        return _result(document)
 
     def finish(self, names: Iterable[str]) -> None:
         """Sort the lines: one for each name in this order, then other files. Close the file."""
-        order = dict.fromkeys([*(name for name in names if name in self.lines), *self.lines])
         with replacing(self.path) as beside:
             with open(beside, "wb") as ordered:
-                for name in order:
-                    ordered.write(self._text(self.lines[name]))
+                for line in self.index.in_order(names):
+                    ordered.write(self._text(line))
             self.file.close()
         self.close()
 
@@ -126,9 +129,16 @@ class ResultsFile:
         """Close the file and release its lock."""
         self._lock.close()
 
-    def _text(self, line: _Line) -> bytes:
+    def _write(self, name: str, document: Fingerprint, made_of: Fingerprint) -> None:
+        text = json.dumps({**document, "made_of": made_of}, allow_nan=False) + "\n"
+        self.file.write(text.encode("ascii"))
+        os.fsync(self.file.fileno())
+        self.index.add(name, Line(self.end, len(text)), made_of)
+        self.end += len(text)
+
+    def _text(self, line: Line) -> bytes:
         self.file.seek(line.start)
-        return self.file.read(line.size)
+        return self.file.read(line.length)
 
     def _read(self) -> int:
         """Index the lines, cut off an incomplete last one, and return the size."""
@@ -147,7 +157,7 @@ class ResultsFile:
                 try:
                     result = _result(document or {})
                     made_of = (document or {})["made_of"]
-                    self.lines[result.file] = _Line(end - len(text), len(text), made_of)
+                    self.index.add(result.file, Line(end - len(text), len(text)), made_of)
                 except (KeyError, TypeError, ValueError):
                     bad.append(text)
         if (bad and not ours) or len(cut) >= MAX_LINE_BYTES or not (ours or _may_be_cut(cut)):
@@ -178,7 +188,19 @@ def file_fingerprint(path: Path) -> Fingerprint:
         found = path.stat()
     except (OSError, ValueError):  # A NUL byte in the name is a ValueError.
         return {}
-    return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
+    return {SIZE: found.st_size, MTIME: found.st_mtime_ns}
+
+
+def content_hash(path: Path) -> str | None:
+    """Return the SHA-256 of a file, as hexadecimal digits; None if it cannot be read."""
+    try:
+        # A pipe or a device would be read without an end.
+        if not path.is_file():
+            return None
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError):
+        return None
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:

@@ -15,9 +15,9 @@ from avsync.data.store.splits import clips_of_split
 from avsync.extras import require_extra
 from avsync.faces.detector import find_detector
 from avsync.media.container import UnreadableMedia
+from avsync.media.video_files import find_videos
 from avsync.metrics.word_error_rate import count_word_errors
 from avsync.outputs import JSON_OUTPUT, OutputFile, check_outputs, write_output
-from avsync.pipelines.check.batch import find_videos
 from avsync.pipelines.check.check_file import load_model
 from avsync.pipelines.check.messages import UNREADABLE, printable
 from avsync.pipelines.evaluate.generated_clips import generate_clips

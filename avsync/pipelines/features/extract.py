@@ -19,8 +19,8 @@ from avsync.faces.detector import FaceDetector, find_detector
 from avsync.json_files import parse_json, read_json, read_text
 from avsync.locks import locked
 from avsync.media.container import UnreadableMedia
+from avsync.media.video_files import find_videos
 from avsync.outputs import OutputKind, check_output, json_kind
-from avsync.pipelines.check.batch import find_videos
 from avsync.pipelines.features.frozen import FrozenFeatures
 from avsync.pipelines.features.stream import FeatureBlock, clip_features, video_features
 from avsync.scoring.embeddings import SYNC_CONTRACT, SyncModel

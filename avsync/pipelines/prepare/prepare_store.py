@@ -1,13 +1,9 @@
 """Prepare a folder of videos as a store of clips: resumable, and no bad file stops it."""
 
-import multiprocessing
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,14 +26,16 @@ from avsync.locks import locked
 from avsync.media.container import UnreadableMedia
 from avsync.pipelines.prepare.prepare_file import PrepareRules, prepare_file
 from avsync.pipelines.prepare.sources import Layout, VideoSource, plan_sources
-from avsync.pipelines.progress import progress_bar
-from avsync.pipelines.worker_limits import limit_file_cpu, limit_worker_memory
+from avsync.pipelines.progress import ProgressCallback, progress_bar
+from avsync.pipelines.workers.jobs import JobOutcome, Shard, run_jobs
+from avsync.pipelines.workers.limits import limit_file_cpu
+from avsync.pipelines.workers.process_worker import Work
 
 # The tables are written this often while files are prepared, and at most for this share of the
 # time: each time, they are written whole.
 TABLE_EVERY_S, TABLE_SHARE = 10.0, 0.02
-# Files per worker that are handed out at once.
-QUEUED_PER_WORKER = 2
+# A shard that has finished waits for others to write the tables.
+TABLE_WAIT_S = 600.0
 
 
 class PrepareSummary(NamedTuple):
@@ -73,7 +71,10 @@ def prepare(
     lists: Sequence[str | Path] = (),
     crops: Sequence[OptionalCrop] = (),
     detector: str | FaceDetector | None = None,
-    workers: int = 1,
+    workers: int = 0,
+    timeout_s: float | None = None,
+    shard: str | None = None,
+    ray: str | None = None,
     min_face_px: float = 32,
     min_duration_s: float = 1.0,
 ) -> PrepareSummary:
@@ -92,9 +93,15 @@ def prepare(
         lists: lists of that corpus, files or names in the folder; without any, all that exist.
         crops: further crops: `head`, 224 x 224 pixels as SyncNet takes them, 226 MB a minute;
             `mesh`, 256 x 256 pixels as the face mesh network takes them, 295 MB a minute.
-        detector: the face detector, by name, or None for YuNet; an object needs one
-            worker.
-        workers: processes.
+        detector: the face detector, by name, or None for YuNet; an object only without workers.
+        workers: worker processes; 0 prepares in this process, where a file that crashes a decoder
+            ends the call. A file that kills its worker is rejected after two attempts.
+        timeout_s: seconds that a worker may take for a file, by the clock on the wall; a file that
+            takes longer is rejected after two attempts.
+        shard: `i/n` prepares every n-th file from the i-th on, for n calls on n machines that
+            write to one store; each that finishes adds what is there to the tables.
+        ray: address of a Ray cluster whose machines run the workers, or `local`; with 0 workers,
+            one for each CPU. All machines see folder and store under the same paths.
         min_face_px: narrower faces are rejected, in pixels of the source.
         min_duration_s: shorter tracks are rejected.
 
@@ -104,32 +111,46 @@ def prepare(
         OSError: the store cannot be written, or has files that avsync did not write.
     """
     folder, store = Path(folder).resolve(), Path(store)
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
-    if workers > 1 and not (detector is None or isinstance(detector, str)):
-        raise ValueError("detector must be a name, not an object, where there are several workers")
+    here = not workers and ray is None
+    if workers < 0:
+        raise ValueError(f"workers must be 0 or more, got {workers}")
+    if not here and not (detector is None or isinstance(detector, str)):
+        raise ValueError("detector must be a name, not an object, where there are workers")
+    if timeout_s is not None and here:
+        raise ValueError("timeout_s needs workers: a file cannot be stopped in this process")
+    if timeout_s is not None and not timeout_s > 0:
+        raise ValueError(f"timeout_s must be positive, got {timeout_s}")
     if not folder.is_dir():
         raise ValueError(f"folder must be a folder with videos, got {folder}")
     if unknown := set(crops) - set(OPTIONAL):
         raise ValueError(f"crops must be {', '.join(OPTIONAL)}, got {', '.join(sorted(unknown))}")
+    part = Shard() if shard is None else Shard.parse(shard)
     check_store_folder(store)
     found = find_detector(detector) if detector is None or isinstance(detector, str) else detector
     further = tuple(kind for kind in OPTIONAL if kind in crops)
     rules = PrepareRules(found.name, float(min_face_px), float(min_duration_s), further)
     sources, splits = plan_sources(folder, layout, lists, rules)
-    with locked(store / CLIPS_TABLE):
+    sources = part.of_list(sources)
+    alone = part == Shard()
+    table = store / CLIPS_TABLE
+    with locked(table if alone else store / f"{CLIPS_TABLE}.{part.number}-of-{part.of}"):
         remove_unfinished(store)
         records = finished_sources(store)
         todo = _todo(sources, records)
         if splits:
             update_splits(store, splits)
         work: Iterator[tuple[VideoSource, SourceRecord]]
-        if workers == 1:
-            work = ((source, _prepare_source(source, store, found, rules)) for source in todo)
-        else:
-            work = _in_processes(todo, store, rules, workers)
         with progress_bar(f"preparing {folder.name}") as report:
-            _collect(work, records, store, lambda done: report(done / len(todo)))
+            if here:
+                work = ((source, _prepare_source(source, store, found, rules)) for source in todo)
+            else:
+                pool = partial(run_jobs, workers=workers, timeout_s=timeout_s, ray=ray)
+                work = _in_workers(todo, store.resolve(), rules, pool)
+            _collect(work, records, store, lambda n: report(n / len(todo)), tables=alone)
+        if not alone:
+            # Other shards have written since this one began.
+            with locked(table, wait_s=TABLE_WAIT_S):
+                write_tables(store, finished_sources(store))
     return _summary(sources, todo, records)
 
 
@@ -148,8 +169,11 @@ def _collect(
     records: dict[str, SourceRecord],
     store: Path,
     report: Callable[[int], None],
+    *,
+    tables: bool = True,
 ) -> None:
     """Add finished records, and keep the tables up to date."""
+    write = write_tables if tables else _write_nothing
     keys = _keys_by_source(records)
     next_s = time.monotonic() + TABLE_EVERY_S
     try:
@@ -161,17 +185,21 @@ def _collect(
             records[source.key], keys[source.name] = record, [source.key]
             report(number)
             if (started_s := time.monotonic()) > next_s:
-                write_tables(store, records)
+                write(store, records)
                 took_s = time.monotonic() - started_s
                 next_s = started_s + max(TABLE_EVERY_S, took_s / TABLE_SHARE)
     except BaseException as error:
         with suppress(OSError):  # On a full disk there may be space for these.
-            write_tables(store, records)
+            write(store, records)
         if isinstance(error, StoreWriteError):
             advice = "what is prepared stays, and the same command continues when there is space"
             raise StoreWriteError(f"{error}; {advice}") from error
         raise
-    write_tables(store, records)
+    write(store, records)
+
+
+def _write_nothing(store: Path, records: dict[str, SourceRecord]) -> None:
+    """Leave the tables to whoever ends last."""
 
 
 def _prepare_source(
@@ -202,64 +230,31 @@ def _rejected(source: VideoSource, reason: str, detail: str) -> SourceRecord:
     return SourceRecord(source.name, rejected=(Rejection(source.name, reason, detail),))
 
 
-def _in_processes(
-    todo: list[VideoSource], store: Path, rules: PrepareRules, workers: int
+def _in_workers(
+    todo: Sequence[VideoSource],
+    store: Path,
+    rules: PrepareRules,
+    pool: Callable[..., Iterator[JobOutcome]],
 ) -> Iterator[tuple[VideoSource, SourceRecord]]:
-    """Prepare files in several processes; a file that kills its process is rejected."""
-    waiting = iter(todo)
-    while suspects := (yield from _until_one_dies(waiting, store, rules, workers)):
-        # A process has died, in one of these: each is now prepared in a process that reads no
-        # other file.
-        for source in suspects:
-            if (yield from _until_one_dies(iter([source]), store, rules, workers=1)):
-                record = _rejected(source, "damaged", "reading it killed the process")
-                with SourceWriter(store, source.key) as writer:
-                    writer.finish(record)
-                yield source, record
+    """Prepare files in workers; a file that kills its worker, or takes too long, is rejected."""
+    for number, outcome, died, cause in pool(partial(_start_worker, store, rules), todo):
+        source = todo[number]
+        if died:
+            outcome = _rejected(source, "damaged", cause)
+            with SourceWriter(store, source.key) as writer:
+                writer.finish(outcome)
+        yield source, outcome
 
 
-def _until_one_dies(
-    waiting: Iterator[VideoSource], store: Path, rules: PrepareRules, workers: int
-) -> Generator[tuple[VideoSource, SourceRecord], None, list[VideoSource]]:
-    """Prepare files until none is waiting, or a process dies; return those that were handed out."""
-    pool = ProcessPoolExecutor(
-        workers,
-        # A fork would copy the locks of OpenCV's and FFmpeg's threads, but not the threads.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-    )
-    handed_out: dict[str, VideoSource] = {}
-    futures: set[Future[tuple[str, SourceRecord]]] = set()
-    try:
-        while True:
-            for source in islice(waiting, QUEUED_PER_WORKER * workers - len(handed_out)):
-                handed_out[source.key] = source
-                futures.add(pool.submit(_prepare_by_name, source, store, rules))
-            if not futures:
-                return []
-            done, futures = wait(futures, return_when=FIRST_COMPLETED)
-            for future in done:
-                key, record = future.result()
-                yield handed_out.pop(key), record
-    except BrokenProcessPool:
-        return list(handed_out.values())
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
+def _start_worker(store: Path, rules: PrepareRules, index: int) -> Work:
     cv2.setNumThreads(1)
-    limit_worker_memory()
+    detector = find_detector(rules.detector)
 
+    def prepare_limited(source: VideoSource, report: ProgressCallback) -> SourceRecord:
+        limit_file_cpu(source.path)
+        return _prepare_source(source, store, detector, rules)
 
-def _prepare_by_name(
-    source: VideoSource, store: Path, rules: PrepareRules
-) -> tuple[str, SourceRecord]:
-    limit_file_cpu(source.path)
-    return source.key, _prepare_source(source, store, _detector(rules.detector), rules)
-
-
-_detector = cache(find_detector)
+    return prepare_limited
 
 
 def _keys_by_source(records: Mapping[str, SourceRecord]) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ from avsync.data.corpora.acappella import list_acappella
 from avsync.data.corpora.listing import ListedVideo, TimeRange
 from avsync.data.corpora.lrs2 import list_lrs2
 from avsync.data.store.splits import source_name
+from avsync.media.video_files import find_videos
 from avsync.pipelines.prepare.prepare_file import PrepareRules
 
 # Part of every source's key: a new value makes every store prepare its clips again.
@@ -48,9 +49,6 @@ def plan_sources(
     if layout == "folder":
         if lists:
             raise ValueError("a list belongs to a layout: say which one with --layout")
-        # It loads torch, which would delay the start of every worker process by seconds.
-        from avsync.pipelines.check.batch import find_videos
-
         return SourcePlan([_found(path, folder, rules) for path in find_videos([folder])], {})
     if layout not in CORPORA:
         raise ValueError(f"layout must be one of folder, {', '.join(CORPORA)}, got {layout!r}")

@@ -1,10 +1,12 @@
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 
 from avsync.pipelines.check import batch
 from avsync.pipelines.check.batch import CheckOptions, check_files
+from avsync.pipelines.workers import run_jobs
 from avsync.tasks.calibration import Calibration
 from avsync.tasks.registry import create_model
 from avsync.weights import save, save_calibration
@@ -36,7 +39,7 @@ def clips(tmp_path, make_clip):
     make_clip("in/a.mp4")
     (tmp_path / "in" / "b.mp4").write_text("this is no video")
     make_clip("in/c.mp4", audio=False)
-    make_clip("in/d.mp4")
+    make_clip("in/d.mp4", duration_s=1.4)
     return tmp_path / "in"
 
 
@@ -71,21 +74,21 @@ def test_a_worker_process_uses_one_thread(monkeypatch):
     counts = []
     monkeypatch.setattr(torch, "set_num_threads", counts.append)
     monkeypatch.setattr(batch.cv2, "setNumThreads", counts.append)
-    batch._load_single_threaded(lambda: counts.append)
+    batch._load_single_threaded(lambda index: counts.append, 0)
     assert counts == [1, 1]
 
 
 class DeadlyPath(type(Path())):
-    """Path that kills the process that unpickles it, like a crash in a decoder."""
+    """Path that kills the worker process that opens it, like a crash in a decoder."""
 
-    def __reduce__(self):
-        return os._exit, (1,)
+    def __fspath__(self):
+        return str(self) if multiprocessing.parent_process() is None else os._exit(1)
 
 
 def test_a_file_that_kills_its_process_is_a_result_and_the_batch_continues(clips, offline):
     options = CheckOptions("dense_sync", str(offline["weights"]), "ebu", 1.0, "haar")
     videos = [clips / "a.mp4", DeadlyPath(clips / "b.mp4"), clips / "c.mp4"]
-    results = list(batch._in_order(videos, options, 1, None))
+    results = list(batch._in_order(videos, options, partial(run_jobs, workers=1), None))
     assert reasons(results) == EXPECTED[:3]
     assert results[1].status == "unreadable"
     assert results[1].detail == "reading it killed the process"
@@ -124,12 +127,61 @@ def test_a_changed_file_is_checked_again(clips, offline, checked, tmp_path, make
     results = tmp_path / "results.jsonl"
     list(check_files([clips], results=results, **offline))
     make_clip("in/b.mp4", video=False)
-    os.utime(clips / "d.mp4", (1, 1))
+    make_clip("in/d.mp4", duration_s=1.8)
     again = list(check_files([clips], results=results, resume=True, **offline))
     assert checked[4:] == ["b.mp4", "d.mp4"]
     assert again[1].reason == "no_video_stream"
     written = [json.loads(line)["reason"] for line in results.read_text().splitlines()]
     assert written == [result.reason for result in again]
+
+
+def test_a_file_whose_content_was_checked_gets_a_copy_of_the_result(
+    clips, offline, checked, tmp_path
+):
+    results = tmp_path / "results.jsonl"
+    once = list(check_files([clips], results=results, **offline))
+    os.utime(clips / "a.mp4", (1, 1))
+    (clips / "d.mp4").rename(clips / "renamed.mp4")
+    (clips / "renamed.mp4").with_suffix(".mkv").write_bytes((clips / "b.mp4").read_bytes())
+    again = list(check_files([clips], results=results, resume=True, workers=1, **offline))
+    assert reasons(again)[:3] == reasons(once)[:3]
+    named = {Path(result.file).name: replace(result, file="") for result in again}
+    assert named["a.mp4"] == replace(once[0], file="")
+    assert named["renamed.mp4"] == replace(once[3], file="")
+    # Another suffix may be read by another decoder; workers do not count in `checked`.
+    assert named["renamed.mkv"].reason == "damaged"
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    hashes = {Path(line["file"]).name: line["made_of"]["sha256"] for line in lines}
+    assert hashes["renamed.mp4"] == hashes["d.mp4"]
+    assert hashes["renamed.mkv"] == hashes["b.mp4"]
+    assert checked == NAMES
+
+
+def test_shards_check_each_file_once(clips, offline):
+    first = list(check_files([clips], shard="1/3", **offline))
+    second = list(check_files([clips], shard="2/3", **offline))
+    third = list(check_files([clips], shard="3/3", **offline))
+    assert reasons(first) == [EXPECTED[0], EXPECTED[3]]
+    assert reasons([*second, *third]) == EXPECTED[1:3]
+
+
+class SlowPath(type(Path())):
+    """Path at which a worker process stops, like a network file system that hangs."""
+
+    def __fspath__(self):
+        if multiprocessing.parent_process() is not None:
+            time.sleep(60)
+        return str(self)
+
+
+def test_a_file_that_takes_too_long_is_a_result_and_the_batch_continues(clips, offline):
+    options = CheckOptions("dense_sync", str(offline["weights"]), "ebu", 1.0, "haar")
+    videos = [SlowPath(clips / "a.mp4"), clips / "b.mp4"]
+    pool = partial(run_jobs, workers=1, timeout_s=2)
+    slow, other = batch._in_order(videos, options, pool, None)
+    assert (slow.status, slow.reason) == ("unreadable", "damaged")
+    assert slow.detail == "it takes longer than 2 s"
+    assert reasons([other]) == EXPECTED[1:2]
 
 
 @pytest.mark.parametrize("change", [{"profile": "film"}, {"search_s": 0.5}, {"audio": 0}])
@@ -190,7 +242,7 @@ def test_a_kill_leaves_whole_lines_and_a_rerun_completes_the_batch(
     offline, tmp_path, make_clip, run
 ):
     for number in range(8):
-        make_clip(f"{number}.mp4")
+        make_clip(f"{number}.mp4", duration_s=1 + number / 5)
     results = tmp_path / "results.jsonl"
     weights = "--model=dense_sync", f"--weights={offline['weights']}"
     options = *weights, "--detector=haar", f"--jsonl={results}"
@@ -211,6 +263,12 @@ def test_a_kill_leaves_whole_lines_and_a_rerun_completes_the_batch(
 def test_wrong_arguments_are_named_before_anything_is_read(clips, offline):
     with pytest.raises(ValueError, match="workers must be 0 or more, got -1"):
         check_files([clips], workers=-1, **offline)
+    with pytest.raises(ValueError, match="timeout_s must be positive, got 0"):
+        check_files([clips], timeout_s=0, workers=1, **offline)
+    with pytest.raises(ValueError, match="timeout_s needs workers"):
+        check_files([clips], timeout_s=9, **offline)
+    with pytest.raises(ValueError, match=r"shard must be i/n with 1 <= i <= n.*got '3/2'"):
+        check_files([clips], shard="3/2", **offline)
     with pytest.raises(ValueError, match=r"search_s must lie in \(0, 5.0\] seconds, got 9"):
         check_files([clips], search_s=9, **offline)
     with pytest.raises(ValueError, match="results must name the file to resume from"):

@@ -109,7 +109,7 @@ def test_a_line_of_another_schema_is_checked_again_and_is_no_damage(path, result
     written(path, result, blank(result, "b.mp4"))
     first, second = path.read_text().splitlines(keepends=True)
     path.write_text(first.replace('"schema": 2', '"schema": 1') + second)
-    assert set(ResultsFile(path, resume=True).lines) == {"b.mp4"}
+    assert set(ResultsFile(path, resume=True).index.names()) == {"b.mp4"}
     assert not path.with_name("results.jsonl.bad").exists()
 
 
@@ -142,7 +142,7 @@ def test_a_line_cut_by_a_kill_is_cut_off_and_the_others_stay(path, result):
     for size in range(len(whole) - 1, whole.index(b"\n"), -37):
         path.write_bytes(whole[:size])
         lines = ResultsFile(path, resume=True)
-        assert list(lines.lines) == [result.file]
+        assert lines.index.names() == [result.file]
         lines.add(blank(result, "b.mp4"), MADE_OF)
         lines.close()
         assert path.read_bytes() == whole
@@ -164,7 +164,7 @@ def test_results_are_not_overwritten_without_resume(path, result):
     written(path, result)
     with pytest.raises(ValueError, match="is not empty"):
         ResultsFile(path)
-    assert ResultsFile(path, resume=True).lines
+    assert ResultsFile(path, resume=True).index.names()
 
 
 def test_a_second_batch_on_the_file_is_refused_and_names_the_first(path, result):
@@ -190,7 +190,7 @@ def test_a_damaged_line_is_kept_aside_and_the_other_results_stay(path, result):
         with pytest.warns(UserWarning, match=r"2 lines of .* could not be read: they are kept in"):
             lines = ResultsFile(path, resume=True)
         lines.close()
-        assert set(lines.lines) == {"a.mp4", "c.mp4"}
+        assert set(lines.index.names()) == {"a.mp4", "c.mp4"}
     assert path.with_name("results.jsonl.bad").read_bytes() == damaged + b"\0" * 9 + b"\n"
 
 

@@ -1,10 +1,12 @@
 import csv
 import errno
 import hashlib
+import multiprocessing
 import os
 import resource
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +25,11 @@ from avsync.pipelines.prepare.prepare_file import MAX_SIDE, PrepareRules
 from avsync.pipelines.prepare.prepare_store import (
     PrepareSummary,
     _collect,
-    _in_processes,
+    _in_workers,
     prepare,
 )
 from avsync.pipelines.prepare.sources import VideoSource, plan_sources
+from avsync.pipelines.workers import run_jobs
 
 FLASHES = (0.4, 1.2, 1.6)
 
@@ -257,28 +260,41 @@ def test_boxes_are_in_pixels_of_the_source(tmp_path, make_clip):
 
 
 def test_several_processes_give_the_same_result(videos, tmp_path):
-    for workers, name in ((1, "alone"), (2, "together")):
+    for workers, name in ((0, "alone"), (2, "together")):
         prepare(videos, tmp_path / name, detector="haar", workers=workers)
     assert rejections(tmp_path / "alone") == rejections(tmp_path / "together")
     assert len(rejections(tmp_path / "alone")) == 2
 
 
-class Deadly:
-    """Kills the process that unpickles it, as a crash in a decoder would."""
+class DeadlyPath(type(Path())):
+    """Path that kills the worker process that opens it, as a crash in a decoder would."""
 
-    def __reduce__(self):
-        return os._exit, (1,)
+    def __fspath__(self):
+        return str(self) if multiprocessing.parent_process() is None else os._exit(1)
 
 
 def test_a_file_that_kills_its_process_is_rejected_and_the_others_are_prepared(videos, tmp_path):
     good = VideoSource(videos / "one.mp4", "one.mp4", "one")
-    deadly = VideoSource(Deadly(), "deadly.mp4", "deadly")  # type: ignore[arg-type]
-    work = _in_processes([deadly, good], tmp_path / "s", PrepareRules("haar", 32, 1), 2)
+    deadly = VideoSource(DeadlyPath("deadly.mp4"), "deadly.mp4", "deadly")
+    pool = partial(run_jobs, workers=2)
+    work = _in_workers([deadly, good], tmp_path / "s", PrepareRules("haar", 32, 1), pool)
     reasons = {source.key: record.rejected[0].detail for source, record in work}
     assert reasons == {
         "deadly": "reading it killed the process",
         "one": "no face was found in any frame",
     }
+
+
+def test_shards_fill_one_store(videos, tmp_path, make_clip):
+    make_clip("anna/three.mp4", duration_s=1.4)
+    prepare(videos, tmp_path / "whole", detector=RedDetector())
+    for number in (1, 2):
+        done = prepare(videos, tmp_path / "s", detector=RedDetector(), shard=f"{number}/2")
+        assert done[:2] == (3 - number, 0)
+    for name in ("clips.jsonl", "rejected.csv"):
+        assert (tmp_path / "s" / name).read_text() == (tmp_path / "whole" / name).read_text()
+    assert prepare(videos, tmp_path / "s", detector=RedDetector(), shard="1/2")[:2] == (0, 2)
+    assert not list((tmp_path / "s").glob(".*"))
 
 
 class CountedRecords(dict):
@@ -337,7 +353,7 @@ def test_tables_are_written_for_a_small_share_of_the_time(tmp_path, monkeypatch)
 
 
 def test_worker_processes_start_without_torch():
-    code = f"import sys, {_in_processes.__module__}; sys.exit('torch' in sys.modules)"
+    code = f"import sys, {_in_workers.__module__}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -361,8 +377,10 @@ def test_keys_of_sources_do_not_change_between_releases(videos):
 
 
 def test_wrong_arguments_are_named(videos, tmp_path):
-    with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
-        prepare(videos, tmp_path / "s", workers=0)
+    with pytest.raises(ValueError, match="workers must be 0 or more, got -1"):
+        prepare(videos, tmp_path / "s", workers=-1)
+    with pytest.raises(ValueError, match="timeout_s needs workers"):
+        prepare(videos, tmp_path / "s", timeout_s=3)
     with pytest.raises(ValueError, match="detector must be a name, not an object"):
         prepare(videos, tmp_path / "s", detector=RedDetector(), workers=2)
     with pytest.raises(ValueError, match="folder must be a folder with videos"):

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from avsync.pipelines.check.batch import find_videos
+from avsync.media.video_files import find_videos
 
 
 @pytest.fixture

@@ -71,6 +71,11 @@ def death_cause(exit_code: int | None) -> str:
     return f"{DEATH_CAUSE} ({name}{more})"
 
 
+def is_cpu_limit(exit_code: int | None) -> bool:
+    """Return whether a process ended because of its limit of CPU time, as it would again."""
+    return exit_code is not None and exit_code == -getattr(signal, "SIGXCPU", 0) != 0
+
+
 def _lower(kind: int, limit: int) -> None:
     soft, hard = resource.getrlimit(kind)
     if soft == resource.RLIM_INFINITY or limit < soft:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from pipelines import jobs
 
-from avsync.pipelines.check.workers import run_in_processes
-from avsync.pipelines.worker_limits import DEATH_CAUSE, death_cause, file_cpu_s
+from avsync.pipelines.workers.jobs import Shard, run_jobs
+from avsync.pipelines.workers.limits import DEATH_CAUSE, death_cause, file_cpu_s
 
 
 def outcomes(todo, workers=2, start=jobs.start, report=lambda share: None):
-    return list(run_in_processes(start, todo, workers, report))
+    return list(run_jobs(start, todo, workers=workers, report=report))
 
 
 def test_every_job_is_done_once():
@@ -83,7 +83,7 @@ def test_processes_that_cannot_start_are_no_fault_of_a_job():
 
 
 def test_leaving_early_does_not_wait_for_jobs():
-    work = run_in_processes(jobs.start, [2, Path("asleep for a minute"), 3], 2, lambda share: None)
+    work = run_jobs(jobs.start, [2, Path("asleep for a minute"), 3], workers=2)
     began_s = time.monotonic()
     next(work)
     work.close()
@@ -100,9 +100,9 @@ def test_the_share_done_rises_to_all_of_it():
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signals to block here")
 def test_the_interrupt_of_a_terminal_is_left_to_the_parent():
     code = (
-        "from pipelines import jobs; from avsync.pipelines.check.workers import run_in_processes\n"
+        "from pipelines import jobs; from avsync.pipelines.workers import run_jobs\n"
         "if __name__ == '__main__':\n"
-        " print([o.outcome for o in run_in_processes(jobs.start, ['interrupt'] * 3, 2, print)][-1])"
+        " print([o.outcome for o in run_jobs(jobs.start, ['interrupt'] * 3, workers=2)][-1])"
     )
     tests = str(Path(__file__).parents[2])
     done = subprocess.run(
@@ -116,5 +116,67 @@ def test_the_interrupt_of_a_terminal_is_left_to_the_parent():
     assert done.stderr == ""
 
 
+def test_a_job_that_takes_too_long_is_the_only_one_lost():
+    found = sorted(run_jobs(jobs.start, [1, Path("asleep"), 3], workers=1, timeout_s=1))
+    assert found == [
+        (0, 1, False, ""),
+        (1, None, True, "it takes longer than 1 s"),
+        (2, 9, False, ""),
+    ]
+
+
+def test_a_job_whose_worker_is_killed_once_is_done_again(tmp_path):
+    # It writes a file and dies, unless the file is there.
+    (outcome,) = outcomes([["once", tmp_path / "tried"]])
+    assert outcome == (0, "at last", False, "")
+
+
+def test_an_idle_worker_that_is_killed_costs_no_job():
+    work = run_jobs(jobs.start, iter(["pid", "kill the other", 3]), workers=1, total=3)
+    pid = next(work).outcome
+    os.kill(pid, signal.SIGKILL)
+    assert next(work) == (1, "alive", False, "")
+    assert next(work) == (2, 9, False, "")
+
+
+def test_a_worker_ends_with_its_parent():
+    code = (
+        "import os, signal; from pipelines import jobs\n"
+        "from avsync.pipelines.workers import run_jobs\n"
+        "if __name__ == '__main__':\n"
+        " for outcome in run_jobs(jobs.start, ['pid', 'pid', jobs.Path('x')], workers=1):\n"
+        "  print(outcome.outcome, flush=True)\n"
+        "  if outcome.number: os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    tests = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": tests},
+        capture_output=True,
+        text=True,
+    )
+    (pid,) = set(done.stdout.split())
+    until = time.monotonic() + 20
+    while _is_running(int(pid)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not _is_running(int(pid))
+
+
+def _is_running(pid):
+    try:
+        # A process that has ended stays in the table until it is waited for.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_shards_are_disjoint_and_complete():
+    parts = [Shard.parse(f"{number}/3").of_list(range(8)) for number in (1, 2, 3)]
+    assert parts == [[0, 3, 6], [1, 4, 7], [2, 5]]
+    for text in ("0/3", "4/3", "1", "1/0", "a/b", "-1/3", "1/3/5"):
+        with pytest.raises(ValueError, match="shard must be i/n"):
+            Shard.parse(text)
+
+
 def test_without_jobs_no_process_is_started():
-    assert list(run_in_processes(jobs.start_badly, [], 2, lambda share: None)) == []
+    assert list(run_jobs(jobs.start_badly, [], workers=2)) == []

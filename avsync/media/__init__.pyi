@@ -13,6 +13,7 @@ from .read_log import ClockJump as ClockJump
 from .read_log import ReadLog as ReadLog
 from .seek import AudioSeeker as AudioSeeker
 from .seek import VideoSeeker as VideoSeeker
+from .video_files import content_hash as content_hash
 from .video_files import find_videos as find_videos
 from .video_reader import DecodedVideoFrame as DecodedVideoFrame
 from .video_reader import Tick as Tick

@@ -1,5 +1,6 @@
-"""Find the videos that names on a command line stand for: files, patterns and folders."""
+"""Find the videos that names on a command line stand for, and tell equal ones by their content."""
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from glob import glob, has_magic
@@ -40,3 +41,15 @@ def _videos(path: Path) -> Iterator[Path]:
         yield from sorted(map(Path, glob(str(path), recursive=True))) or [path]
     else:
         yield path
+
+
+def content_hash(path: Path) -> str | None:
+    """Return the SHA-256 of a file, as hexadecimal digits; None if it cannot be read."""
+    try:
+        # A pipe or a device would be read without an end.
+        if not path.is_file():
+            return None
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError):
+        return None

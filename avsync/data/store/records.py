@@ -1,5 +1,6 @@
 """The rows of a store's tables and the record of one source file, with their JSON."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from avsync.timing import FPS
@@ -87,18 +88,44 @@ class Rejection(NamedTuple):
 
 
 class SourceRecord(NamedTuple):
-    """What one video file gave: clips and rejections. It is stored in `source.json`."""
+    """What one video file gave: clips and rejections. It is stored in `source.json`.
+
+    Args:
+        source: name of the video file.
+        clips: rows of `clips.jsonl`.
+        rejected: rows of `rejected.csv`.
+        made_of: digest of the file's content and the rules; files that share it give equal clips.
+        bytes: size of the file.
+    """
 
     source: str
     clips: tuple[ClipInfo, ...] = ()
     rejected: tuple[Rejection, ...] = ()
+    made_of: str = ""
+    bytes: int = 0
+
+    def renamed(self, source: str, speaker: str, ids: Mapping[str, str]) -> "SourceRecord":
+        """Return the record of another file of equal content.
+
+        Args:
+            source: its name.
+            speaker: the speaker of its clips.
+            ids: names of its clips, by those of this record's.
+        """
+        clips = (
+            clip._replace(id=ids[clip.id], source=source, speaker=speaker) for clip in self.clips
+        )
+        rejected = (row._replace(source=source) for row in self.rejected)
+        return self._replace(source=source, clips=tuple(clips), rejected=tuple(rejected))
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `source.json` holds."""
+        made_of = {"made_of": self.made_of, "bytes": self.bytes} if self.made_of else {}
         return {
             "source": self.source,
             "clips": [row.to_json() for row in self.clips],
             "rejected": [row.to_json() for row in self.rejected],
+            **made_of,
         }
 
     @classmethod
@@ -109,7 +136,10 @@ class SourceRecord(NamedTuple):
             rejected = tuple(Rejection(**row) for row in whole["rejected"])
         except TypeError as error:
             raise ValueError(f"rejected must be rows of {', '.join(REJECTED_COLUMNS)}") from error
-        return cls(whole["source"], tuple(map(ClipInfo.from_json, whole["clips"])), rejected)
+        clips = tuple(map(ClipInfo.from_json, whole["clips"]))
+        # Stores of earlier releases have no digest.
+        made_of = {"made_of": str, "bytes": int} if "made_of" in document else {}
+        return cls(whole["source"], clips, rejected, **_checked(document, made_of))
 
 
 def _checked(document: Any, types: dict[str, type]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import csv
 import errno
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -86,6 +87,20 @@ class SourceWriter:
             array = GrowingArray(folder / f"{name}.npy", *ARRAYS[name])
         self._open.append(array)
         return array
+
+    def link(self, source_key: str) -> None:
+        """Take the arrays of another source of the store, as links where the disk has them.
+
+        Raises:
+            OSError: they are not there.
+        """
+        for path in sorted((self.store / CLIPS_FOLDER / source_key).glob("*/*.npy")):
+            folder = self.temporary / path.parent.name
+            folder.mkdir(exist_ok=True)
+            try:
+                os.link(path, folder / path.name)
+            except (OSError, NotImplementedError):  # Not every file system has links.
+                shutil.copyfile(path, folder / path.name)
 
     def drop(self, track: int) -> None:
         """Remove a track whose arrays are closed."""
@@ -205,6 +220,15 @@ def remove_unfinished(store: Path) -> None:
 def finished_sources(store: Path) -> dict[str, SourceRecord]:
     """Return the record of each source in the store by its key; damaged ones are left out."""
     return dict(_records(store))
+
+
+def read_record(store: Path, source_key: str) -> SourceRecord:
+    """Return the record of a source of the store.
+
+    Raises:
+        OSError, ValueError: it is not there, or damaged.
+    """
+    return SourceRecord.from_json(read_json(store / CLIPS_FOLDER / source_key / SOURCE_FILE))
 
 
 def write_tables(store: Path, records: dict[str, SourceRecord]) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from avsync.faces.detector import FaceDetector, find_detector
-from avsync.media.video_files import find_videos
+from avsync.media.video_files import content_hash, find_videos
 from avsync.outputs import check_output
 from avsync.pipelines.check.check_file import (
     MAX_SEARCH_S,
@@ -20,12 +20,7 @@ from avsync.pipelines.check.check_file import (
     load_model,
     unreadable_result,
 )
-from avsync.pipelines.check.jsonl import (
-    JSONL_RESULTS,
-    ResultsFile,
-    content_hash,
-    file_fingerprint,
-)
+from avsync.pipelines.check.jsonl import JSONL_RESULTS, ResultsFile, file_fingerprint
 from avsync.pipelines.check.line_index import CONTENT, Fingerprint
 from avsync.pipelines.check.messages import printable
 from avsync.pipelines.progress import ProgressCallback, progress_bar

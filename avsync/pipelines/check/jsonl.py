@@ -5,7 +5,6 @@ A line holds the file's object of docs/concepts/json.md, the fields of the call,
 has changed, but the time if the hash has not.
 """
 
-import hashlib
 import json
 import os
 import warnings
@@ -189,18 +188,6 @@ def file_fingerprint(path: Path) -> Fingerprint:
     except (OSError, ValueError):  # A NUL byte in the name is a ValueError.
         return {}
     return {SIZE: found.st_size, MTIME: found.st_mtime_ns}
-
-
-def content_hash(path: Path) -> str | None:
-    """Return the SHA-256 of a file, as hexadecimal digits; None if it cannot be read."""
-    try:
-        # A pipe or a device would be read without an end.
-        if not path.is_file():
-            return None
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError):
-        return None
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:

@@ -21,8 +21,11 @@ TABLE = """
         name BLOB PRIMARY KEY, start INTEGER, length INTEGER,
         state BLOB, size INTEGER, options BLOB, suffix TEXT, content TEXT
     );
-    CREATE INDEX by_content ON lines (size, options, suffix);
+    CREATE INDEX by_kind ON lines (size, options, suffix, start);
+    CREATE INDEX by_content ON lines (content);
 """
+# A million files of one size must not cost the square of their number.
+MAX_CONTENTS = 256
 SAME_KIND = "size = ? AND options = ? AND suffix = ?"
 
 
@@ -59,9 +62,12 @@ class LineIndex:
     def contents(self, name: str, made_of: Fingerprint) -> frozenset[str]:
         """Return the hashes of the files of this size, suffix and options that have a line.
 
-        A suffix is a hint to FFmpeg, so files that differ in it are different.
+        A suffix is a hint to FFmpeg, so files that differ in it are different. Where many files
+        have one size, the latest are returned.
         """
-        sql = f"SELECT content FROM lines WHERE {SAME_KIND}"
+        sql = (
+            f"SELECT content FROM lines WHERE {SAME_KIND} ORDER BY start DESC LIMIT {MAX_CONTENTS}"
+        )
         found = self._database.execute(sql, _kind(name, made_of))
         return frozenset(content for (content,) in found if content)
 

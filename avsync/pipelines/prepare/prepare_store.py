@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 
 from avsync.data.store.reader import CLIPS_TABLE, OPTIONAL, OptionalCrop
-from avsync.data.store.records import Rejection, SourceRecord
+from avsync.data.store.records import SourceRecord
 from avsync.data.store.splits import update_splits
 from avsync.data.store.writer import (
     SourceWriter,
@@ -23,8 +23,8 @@ from avsync.data.store.writer import (
 )
 from avsync.faces.detector import FaceDetector, find_detector
 from avsync.locks import locked
-from avsync.media.container import UnreadableMedia
-from avsync.pipelines.prepare.prepare_file import PrepareRules, prepare_file
+from avsync.pipelines.prepare.prepare_file import PrepareRules
+from avsync.pipelines.prepare.source_clips import Twins, prepare_source, rejection_of
 from avsync.pipelines.prepare.sources import Layout, VideoSource, plan_sources
 from avsync.pipelines.progress import ProgressCallback, progress_bar
 from avsync.pipelines.workers.jobs import JobOutcome, Shard, run_jobs
@@ -139,13 +139,18 @@ def prepare(
         todo = _todo(sources, records)
         if splits:
             update_splits(store, splits)
+        twins = Twins(records)
         work: Iterator[tuple[VideoSource, SourceRecord]]
         with progress_bar(f"preparing {folder.name}") as report:
             if here:
-                work = ((source, _prepare_source(source, store, found, rules)) for source in todo)
+                work = (
+                    (source, prepare_source(source, twins.of(source), store, found, rules))
+                    for source in todo
+                )
             else:
                 pool = partial(run_jobs, workers=workers, timeout_s=timeout_s, ray=ray)
-                work = _in_workers(todo, store.resolve(), rules, pool)
+                work = _in_workers(todo, twins, store.resolve(), rules, pool)
+            work = twins.kept(work)
             _collect(work, records, store, lambda n: report(n / len(todo)), tables=alone)
         if not alone:
             # Other shards have written since this one began.
@@ -202,45 +207,20 @@ def _write_nothing(store: Path, records: dict[str, SourceRecord]) -> None:
     """Leave the tables to whoever ends last."""
 
 
-def _prepare_source(
-    source: VideoSource, store: Path, detector: FaceDetector, rules: PrepareRules
-) -> SourceRecord:
-    """Prepare one file completely; whatever is wrong with it becomes a rejection."""
-    with SourceWriter(store, source.key) as writer:
-        try:
-            if source.path.is_file():
-                record = prepare_file(
-                    source.path, source.name, writer, detector, rules, source.segments
-                )
-            else:
-                record = _rejected(source, "missing", f"{source.path} is not there")
-        except UnreadableMedia as error:
-            writer.clear()
-            record = _rejected(source, error.reason, str(error))
-        except StoreWriteError:
-            raise  # Not the fault of the file, which is prepared by a later run.
-        except Exception as error:  # a damaged file may fail anywhere in a decoder
-            writer.clear()
-            record = _rejected(source, "damaged", f"{type(error).__name__}: {error}")
-        writer.finish(record)
-    return record
-
-
-def _rejected(source: VideoSource, reason: str, detail: str) -> SourceRecord:
-    return SourceRecord(source.name, rejected=(Rejection(source.name, reason, detail),))
-
-
 def _in_workers(
     todo: Sequence[VideoSource],
+    twins: Twins,
     store: Path,
     rules: PrepareRules,
     pool: Callable[..., Iterator[JobOutcome]],
 ) -> Iterator[tuple[VideoSource, SourceRecord]]:
     """Prepare files in workers; a file that kills its worker, or takes too long, is rejected."""
-    for number, outcome, died, cause in pool(partial(_start_worker, store, rules), todo):
+    jobs = ((source, twins.of(source)) for source in todo)
+    outcomes = pool(partial(_start_worker, store, rules), jobs, total=len(todo))
+    for number, outcome, died, cause in outcomes:
         source = todo[number]
         if died:
-            outcome = _rejected(source, "damaged", cause)
+            outcome = rejection_of(source, "damaged", cause)
             with SourceWriter(store, source.key) as writer:
                 writer.finish(outcome)
         yield source, outcome
@@ -250,9 +230,12 @@ def _start_worker(store: Path, rules: PrepareRules, index: int) -> Work:
     cv2.setNumThreads(1)
     detector = find_detector(rules.detector)
 
-    def prepare_limited(source: VideoSource, report: ProgressCallback) -> SourceRecord:
+    def prepare_limited(
+        job: tuple[VideoSource, dict[str, str]], report: ProgressCallback
+    ) -> SourceRecord:
+        source, twins = job
         limit_file_cpu(source.path)
-        return _prepare_source(source, store, detector, rules)
+        return prepare_source(source, twins, store, detector, rules)
 
     return prepare_limited
 

@@ -10,7 +10,7 @@ from avsync.data.corpora.acappella import list_acappella
 from avsync.data.corpora.listing import ListedVideo, TimeRange
 from avsync.data.corpora.lrs2 import list_lrs2
 from avsync.data.store.splits import source_name
-from avsync.media.video_files import find_videos
+from avsync.media.video_files import content_hash, find_videos
 from avsync.pipelines.prepare.prepare_file import PrepareRules
 
 # Part of every source's key: a new value makes every store prepare its clips again.
@@ -75,18 +75,34 @@ def _found(path: Path, folder: Path, rules: PrepareRules) -> VideoSource:
 def _key(
     path: Path, name: str, rules: PrepareRules, segments: tuple[TimeRange, ...] | None = None
 ) -> str:
-    # This text must not change: stores on disk would be prepared again. It names head crops always,
-    # the kinds that came after them only where they are stored.
-    named = rules._asdict()
-    crops = named.pop("crops")
-    named |= {"head": "head" in crops} | dict.fromkeys(crops, True)
-    options = ", ".join(f"{option}={value!r}" for option, value in named.items())
-    facts = [name, *_state(path), f"Rules({options})", GEOMETRY]
-    facts += [] if segments is None else [repr(segments)]
+    # This text must not change: stores on disk would be prepared again.
+    facts = [name, *_state(path), *_options(rules, segments)]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(name).stem)[:40]
     digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:10]
     key = f"{readable.lstrip('-')}-{digest}"
     return key if key[0] != "-" else f"_{key}"
+
+
+def content_digest(source: VideoSource, rules: PrepareRules) -> str:
+    """Return a digest of the content and the rules: sources that share it give equal clips.
+
+    It is empty for a file that cannot be read.
+    """
+    content = content_hash(source.path)
+    if content is None:
+        return ""
+    # The suffix is a hint to FFmpeg.
+    facts = [content, source.path.suffix, *_options(rules, source.segments)]
+    return hashlib.sha256("\n".join(facts).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _options(rules: PrepareRules, segments: tuple[TimeRange, ...] | None) -> list[str]:
+    # Head crops are named always, the kinds that came after them only where they are stored.
+    named = rules._asdict()
+    crops = named.pop("crops")
+    named |= {"head": "head" in crops} | dict.fromkeys(crops, True)
+    options = ", ".join(f"{option}={value!r}" for option, value in named.items())
+    return [f"Rules({options})", GEOMETRY, *([] if segments is None else [repr(segments)])]
 
 
 def _state(path: Path) -> list[str]:

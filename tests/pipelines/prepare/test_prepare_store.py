@@ -20,7 +20,7 @@ from avsync.faces.crops import Face
 from avsync.faces.mesh_regions import cut_region, region_from_points
 from avsync.locks import InUseError
 from avsync.media.video_reader import read_frames
-from avsync.pipelines.prepare import prepare_store
+from avsync.pipelines.prepare import prepare_store, source_clips
 from avsync.pipelines.prepare.prepare_file import MAX_SIDE, PrepareRules
 from avsync.pipelines.prepare.prepare_store import (
     PrepareSummary,
@@ -28,6 +28,7 @@ from avsync.pipelines.prepare.prepare_store import (
     _in_workers,
     prepare,
 )
+from avsync.pipelines.prepare.source_clips import Twins
 from avsync.pipelines.prepare.sources import VideoSource, plan_sources
 from avsync.pipelines.workers import run_jobs
 
@@ -277,12 +278,44 @@ def test_a_file_that_kills_its_process_is_rejected_and_the_others_are_prepared(v
     good = VideoSource(videos / "one.mp4", "one.mp4", "one")
     deadly = VideoSource(DeadlyPath("deadly.mp4"), "deadly.mp4", "deadly")
     pool = partial(run_jobs, workers=2)
-    work = _in_workers([deadly, good], tmp_path / "s", PrepareRules("haar", 32, 1), pool)
+    work = _in_workers([deadly, good], Twins({}), tmp_path / "s", PrepareRules("haar", 32, 1), pool)
     reasons = {source.key: record.rejected[0].detail for source, record in work}
     assert reasons == {
         "deadly": "reading it killed the process",
         "one": "no face was found in any frame",
     }
+
+
+def test_files_of_equal_content_share_their_clips(videos, tmp_path, make_clip, monkeypatch):
+    store, prepared = tmp_path / "s", []
+    real = source_clips.prepare_file
+
+    def recorded(path, *arguments):
+        prepared.append(path.name)
+        return real(path, *arguments)
+
+    monkeypatch.setattr(source_clips, "prepare_file", recorded)
+    prepare(videos, store, detector=RedDetector())
+    before = {clip.source: np.array(clip.mouth) for clip in Store(store)}
+    os.utime(videos / "one.mp4", (1, 1))
+    (videos / "eva").mkdir()
+    (videos / "two.mkv").rename(videos / "eva" / "two again.mkv")
+    (videos / "copy.mkv").write_bytes((videos / "one.mp4").read_bytes())
+    prepare(videos, store, detector=RedDetector())
+    assert prepared == ["one.mp4", "two.mkv", "copy.mkv"]
+    clips = {clip.source: clip for clip in Store(store)}
+    assert set(clips) == {"anna/one.mp4", "anna/two.mkv", "anna/eva/two again.mkv", "anna/copy.mkv"}
+    again = clips["anna/eva/two again.mkv"]
+    assert again.speaker == "eva"
+    np.testing.assert_array_equal(clips["anna/one.mp4"].mouth, before["anna/one.mp4"])
+    np.testing.assert_array_equal(again.mouth, before["anna/two.mkv"])
+    assert (store / "clips" / again.id.rsplit(".", 1)[0] / "0" / "mouth.npy").stat().st_nlink == 2
+
+
+def test_clips_of_other_rules_are_not_shared(videos, tmp_path):
+    prepare(videos, tmp_path / "s", detector=RedDetector())
+    prepare(videos, tmp_path / "s", detector=RedDetector(), min_duration_s=9)
+    assert set(rejections(tmp_path / "s").values()) == {"too_short"}
 
 
 def test_shards_fill_one_store(videos, tmp_path, make_clip):

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from avsync.faces.detector import FaceDetector, find_detector
+from avsync.hub import weights_path
 from avsync.outputs import check_output
 from avsync.pipelines.check.check_file import (
     MAX_SEARCH_S,
@@ -128,13 +129,14 @@ def check_files(
         raise ValueError("results must name the file to resume from")
     if workers and not isinstance(model, str):
         raise ValueError("workers must be 0 for a model object: other processes load it by name")
-    weights = None if weights is None else str(weights)
     # Wrong arguments are reported before anything is loaded.
     videos = find_videos(files)
     if isinstance(model, str):
         model_card(model)
     if results is not None:
         check_output(results, JSONL_RESULTS, videos, overwrite=overwrite or resume)
+    # Resolved once, so that all workers load the same files.
+    weights = None if weights is None else str(weights_path(weights))
     if not workers:
         load_model(model, weights)
     found = find_detector(detector).name

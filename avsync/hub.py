@@ -87,15 +87,18 @@ def _from_web(name: str) -> Path:
         )
     # By the whole name, because the config is not part of the hash of the weights.
     folder = cache_folder() / "weights" / hashlib.sha256(name.encode()).hexdigest()[:32]
-    config_path = folder / CONFIG_FILE
-    path = fetch(url, hashes.sha256, folder / WEIGHTS_FILE)
+    path, config_path = folder / WEIGHTS_FILE, folder / CONFIG_FILE
+    fetch(url, hashes.sha256, path)
     if not config_path.is_file():
         beside = parts._replace(path=parts.path.removesuffix(".safetensors") + ".json")
         fetch(beside.geturl(), None, config_path, max_bytes=MAX_CONFIG_BYTES)
     try:
-        _check(config_path, hashes.config_sha256, sha256_of_config, name)
+        # Without a hash too: an error page must not be kept as the config.
+        found = sha256_of_config(config_path)
+        if hashes.config_sha256 not in (None, found):
+            raise RuntimeError(_mismatch(config_path, name, found, hashes.config_sha256))
     except RuntimeError:
-        config_path.unlink()  # What is kept was verified.
+        config_path.unlink()
         raise
     return path
 
@@ -177,9 +180,11 @@ def _check(path: Path, expected: str | None, measure: Callable[[Path], str], nam
     if not path.is_file():
         raise RuntimeError(f"{path.name} of {name} is missing")
     if (found := measure(path)) != expected:
-        raise RuntimeError(
-            f"{path.name} of {name} is not the expected file: sha256 {found}, expected {expected}"
-        )
+        raise RuntimeError(_mismatch(path, name, found, expected))
+
+
+def _mismatch(path: Path, name: str, found: str, expected: str | None) -> str:
+    return f"{path.name} of {name} is not the expected file: sha256 {found}, expected {expected}"
 
 
 def _hashes(name: str, fragment: str) -> Hashes:

@@ -12,9 +12,11 @@ from local_hub import COMMIT, local_hub
 
 from avsync import hub
 from avsync.cli import main
+from avsync.encoders.pretrained.whisper import load_whisper_encoder
 from avsync.hub import weights_path
 from avsync.tasks.registry import create_model
-from avsync.weights import PRETRAINED, sha256_of, sha256_of_config
+from avsync.training.engine.checkpoint import start_model
+from avsync.weights import PRETRAINED, load, sha256_of, sha256_of_config
 
 WEIGHTS, CONFIG = PRETRAINED / "dense_sync.safetensors", PRETRAINED / "dense_sync.json"
 SHA256, CONFIG_SHA256 = sha256_of(WEIGHTS), sha256_of_config(CONFIG)
@@ -143,6 +145,32 @@ def test_another_config_at_the_address_is_refused_and_not_kept(server, cache):
     with pytest.raises(RuntimeError, match=f"sha256 {CONFIG_SHA256}, expected {OTHER}"):
         weights_path(name)
     assert not list(cache.rglob("*.json"))
+
+
+def test_an_error_page_is_not_kept_as_the_config(server):
+    url = f"{server.address}/model.safetensors#sha256={SHA256}"
+    server.files["model.json"] = b"<html>busy</html>"
+    with pytest.raises(RuntimeError, match=r"the config .*model\.json is damaged"):
+        weights_path(url)
+    server.files["model.json"] = CONFIG.read_bytes()
+    assert_is_dense_sync(url)
+
+
+def test_a_run_starts_from_weights_of_a_folder(folder):
+    start = start_model("dense_sync", {}, folder)
+    assert start.config == load(WEIGHTS).config
+
+
+def test_an_encoder_takes_a_folder(folder):
+    for file in ("safetensors", "json"):
+        shipped = PRETRAINED / f"whisper_tiny_en_1_layer.{file}"
+        (folder / f"model.{file}").write_bytes(shipped.read_bytes())
+    with pytest.raises(RuntimeError, match="is not the expected file"):
+        load_whisper_encoder(folder)
+    hashes = sha256_of(folder / "model.safetensors"), sha256_of_config(folder / "model.json")
+    (folder / "config.json").write_bytes(record(*hashes))
+    released = load_whisper_encoder().state_dict()
+    torch.testing.assert_close(load_whisper_encoder(folder).state_dict(), released)
 
 
 def test_a_config_that_is_too_large_is_refused(server):

@@ -90,7 +90,7 @@ def train(recipe: DenseSyncRecipe) -> Path:
     validation = StoreValidation(recipe.data[0], recipe.splits)
     batches, chance = _batches(recipe, sources, model), _chance(model, sources[0])
     trained = fit(step, batches, recipe.loop, chance, validation, validation.watch)
-    given = {} if recipe.init is None else checkpoints.load(recipe.init).config
+    given = {} if recipe.init is None else checkpoints.load(weights_path(recipe.init)).config
     config = {**sizes, **given, "zero_ms": recipe.answer_offset_ms}
     return save_model(recipe.loop.output, name, trained, config, half=True)
 

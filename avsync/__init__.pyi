@@ -18,6 +18,7 @@ from .report import write_report as write_report
 from .scoring.result import CheckResult as CheckResult
 from .scoring.result import TrackResult as TrackResult
 from .scoring.result_json import to_json as to_json
+from .tasks.publish import push_to_hub as push_to_hub
 from .tasks.registry import create_model as create_model
 from .tasks.registry import list_models as list_models
 from .timing import PROFILES as PROFILES

@@ -11,6 +11,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "torchvision": "torchvision",
     },
     "evaluate": {"jiwer": "jiwer", "torchmetrics": "torchmetrics"},
+    "hub": {"huggingface_hub": "huggingface_hub"},
     "scale": {"ray": "ray"},
     "tensorboard": {"tensorboard": "tensorboard"},
 }

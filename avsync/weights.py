@@ -7,7 +7,6 @@ also hold the `calibration` of its scores.
 import hashlib
 import json
 import os
-import shutil
 import threading
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
@@ -31,6 +30,8 @@ REINSTALL = (
 )
 # The key of the calibration in the config file; all other keys are fields of the config.
 CALIBRATION = "calibration"
+# Larger than the weights of any of the models in float32; a larger file is no download of ours.
+MAX_WEIGHTS_BYTES = 4 << 30
 # First bytes of files that are not safetensors -> what such a file is.
 FOREIGN_STARTS = {
     b"PK\x03\x04": f"a PyTorch or zip archive, which could run code when read; {CONVERT_FIRST}",
@@ -96,22 +97,42 @@ def sha256_of_state(state_dict: Mapping[str, "Tensor"]) -> str:
     return digest.hexdigest()
 
 
-def fetch(url: str, sha256: str, destination: str | Path, timeout_s: float = 5.0) -> Path:
+def fetch(
+    url: str,
+    sha256: str | None,
+    destination: str | Path,
+    timeout_s: float = 5.0,
+    max_bytes: int = MAX_WEIGHTS_BYTES,
+) -> Path:
     """Download `url` to `destination`, unless a file with this hash is there already.
 
+    Args:
+        url: the address.
+        sha256: the expected hash; None for a file whose content is checked otherwise, which is
+            downloaded each time.
+        destination: the file that is written.
+        timeout_s: longest time to the first answer, in seconds.
+        max_bytes: a longer file is refused.
+
     Raises:
-        RuntimeError: the server does not answer within `timeout_s`, or the file has another hash;
-            a file that was at `destination` before is then unchanged.
+        RuntimeError: the server does not answer within `timeout_s`, leads from https to another
+            protocol, or the file is too large or has another hash; a file that was at `destination`
+            before is then unchanged.
     """
     destination = Path(destination)
-    if destination.is_file() and sha256_of(destination) == sha256:
+    if sha256 and destination.is_file() and sha256_of(destination) == sha256:
         return destination
     try:
         with replacing(destination) as beside:
             answer = _within(timeout_s, lambda: urlopen(url, timeout=timeout_s))
             with answer, open(beside, "wb") as file:
-                shutil.copyfileobj(answer, file)
-            if (found := sha256_of(beside)) != sha256:
+                if url.startswith("https:") and not answer.geturl().startswith("https:"):
+                    raise RuntimeError(f"{url} leads to {answer.geturl()}, which is not https")
+                while chunk := answer.read(1 << 20):
+                    if file.tell() + len(chunk) > max_bytes:
+                        raise RuntimeError(f"{url} is larger than {max_bytes} bytes")
+                    file.write(chunk)
+            if sha256 and (found := sha256_of(beside)) != sha256:
                 raise RuntimeError(
                     f"{url} is not the expected file: sha256 {found}, expected {sha256}"
                 )

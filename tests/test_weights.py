@@ -334,3 +334,30 @@ def test_weights_that_replace_others_are_never_beside_the_config_of_those(tmp_pa
         save(path, {"a": torch.ones(1)}, {"dim": 2})
     with pytest.raises(RuntimeError, match=r"mine\.json"):
         load(path)
+
+
+class Insecure:
+    """An answer that came from another protocol than was asked for."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def geturl(self):
+        return "http://elsewhere/model.bin"
+
+
+def test_an_address_that_leads_from_https_to_http_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("avsync.weights.urlopen", lambda url, timeout: Insecure())
+    with pytest.raises(RuntimeError, match=r"leads to http://elsewhere/model\.bin, which is not"):
+        fetch("https://here/model.bin", GOOD, tmp_path / "model.bin")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_too_large_is_refused(site, tmp_path):
+    fetch(f"{site}/model.bin", GOOD, tmp_path / "a" / "model.bin", max_bytes=10)
+    with pytest.raises(RuntimeError, match="is larger than 9 bytes"):
+        fetch(f"{site}/model.bin", GOOD, tmp_path / "b" / "model.bin", max_bytes=9)
+    assert not list((tmp_path / "b").iterdir())

@@ -13,7 +13,7 @@ from avsync import __version__
 from avsync.cli.arguments import complain, say
 from avsync.cli.dataset_commands import audit, features, landmarks, prepare, score
 from avsync.cli.media_commands import check, demo, fix, separate, talk
-from avsync.cli.model_commands import convert, doctor, models
+from avsync.cli.model_commands import convert, doctor, models, weights
 from avsync.media.open_limits import own_process
 
 DESCRIPTION = (
@@ -151,6 +151,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "separate": separate,
     "talk": talk,
     "models": models,
+    "weights": weights,
     "convert": convert,
     "prepare": prepare,
     "audit": audit,

@@ -1,4 +1,4 @@
-"""Sub-commands on models and on the installation: models, convert, doctor.
+"""Sub-commands on models and on the installation: models, weights, convert, doctor.
 
 A function's signature is the command line; it returns the exit code. Pipelines are imported inside
 the functions, so that `--help` does not load torch.
@@ -6,7 +6,18 @@ the functions, so that `--help` does not load torch.
 
 from typing import Literal
 
-from avsync.cli.arguments import File, Flag, Frames, Name, Output, Pattern, say
+from avsync.cli.arguments import (
+    File,
+    Flag,
+    Frames,
+    Name,
+    OptionalFile,
+    OptionalName,
+    OptionalOutput,
+    Output,
+    Pattern,
+    say,
+)
 
 
 def models(
@@ -57,6 +68,48 @@ def convert(
     from avsync.pipelines.convert_weights import convert_file
 
     convert_file(name, file, output, window_frames, overwrite=overwrite, say=say)
+    return 0
+
+
+def weights(
+    name: OptionalName = None,
+    file: OptionalFile = None,
+    /,
+    output: OptionalOutput = None,
+    window_frames: Frames = None,
+    overwrite: Flag = False,
+) -> int:
+    """Say where published weights are, check a downloaded file, and convert it.
+
+    Nothing is downloaded.
+
+    Args:
+        name: the model or encoder; by default all that can be converted are listed.
+        file: the file that you downloaded: its size and sha256 are compared with the published
+            ones, where there are any.
+        output: convert the file to these weights, a file that ends in .safetensors.
+        window_frames: window length that vocalist or mtdvocalist was trained on; default 5.
+        overwrite: replace existing files.
+    """
+    from avsync.pipelines.convert_weights import convert_file
+    from avsync.pipelines.published_weights import (
+        check_published,
+        describe_published,
+        published_files,
+    )
+
+    if output is not None and file is None:
+        raise ValueError("-o needs the downloaded file: avsync weights NAME FILE -o PATH")
+    if name is None or file is None:
+        known = published_files(name)
+        for one in known:
+            say(*describe_published(one))
+        if name is not None:
+            say(f"next: avsync weights {name} {known[0].file} -o {known[0].model}.safetensors")
+        return 0
+    say(check_published(name, file))
+    if output is not None:
+        convert_file(name, file, output, window_frames, overwrite=overwrite, say=say)
     return 0
 
 

@@ -16,5 +16,8 @@ from .features.extract import extract_features as extract_features
 from .prepare.landmarks import store_landmarks as store_landmarks
 from .progress import ProgressBar as ProgressBar
 from .progress import progress_bar as progress_bar
+from .published_weights import PublishedFile as PublishedFile
+from .published_weights import check_published as check_published
+from .published_weights import published_files as published_files
 from .train import preflight_audit as preflight_audit
 from .train import train_recipe as train_recipe

@@ -11,6 +11,7 @@ from .features import AlignedFeatures as AlignedFeatures
 from .features import SyncFeatures as SyncFeatures
 from .input_spec import ClipSpec as ClipSpec
 from .input_spec import repeat_video as repeat_video
+from .publish import push_to_hub as push_to_hub
 from .registry import create_model as create_model
 from .registry import list_models as list_models
 from .registry import model_card as model_card

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from avsync import weights as checkpoints
+from avsync.hub import weights_path
 from avsync.tasks.calibration import read_calibration
 from avsync.tasks.card import Config, Job, ModelCard
 from avsync.tasks.catalog import MODELS
@@ -77,7 +78,8 @@ def create_model(
     Args:
         name: one of `list_models()`.
         pretrained: load the released weights.
-        weights: load this safetensors file (its config beside it) instead of the released weights.
+        weights: load these instead of the released ones: a safetensors file (its config beside it),
+            or a folder or name of `avsync.hub.weights_path`, such as `hf-hub:OWNER/REPO`.
         config: fields of the model's config that differ from the checkpoint's or from the defaults.
         features_only: return `avsync.tasks.SyncFeatures` of a sync model: it maps frames and audio
             of a clip to vectors of `num_features`, one for each window of either stream.
@@ -100,6 +102,7 @@ def create_model(
         return SyncFeatures(create_model(name, pretrained, weights, config))
     if weights is None and not pretrained:
         return card.build(config or {})
+    weights = None if weights is None else weights_path(weights)
     checkpoint = load_checkpoint(name, weights)
     model = _build_for(card, {**checkpoint.config, **(config or {})}, checkpoint, weights)
     if misfit := _describe_misfit(model.state_dict(), checkpoint.state_dict):
@@ -116,8 +119,8 @@ def load_checkpoint(name: str, weights: str | Path | None = None) -> checkpoints
 
     Args:
         name: one of `list_models()`.
-        weights: a safetensors file with its config beside it, not verified; None for the released
-            weights.
+        weights: a safetensors file with its config beside it, not verified, or a folder or name of
+            `avsync.hub.weights_path`; None for the released weights.
 
     Raises:
         ValueError: the name is unknown.
@@ -125,7 +128,7 @@ def load_checkpoint(name: str, weights: str | Path | None = None) -> checkpoints
     """
     card = model_card(name)
     if weights is not None:
-        return checkpoints.load(weights, as_float32=True)
+        return checkpoints.load(weights_path(weights), as_float32=True)
     if card.train is not None:
         raise RuntimeError(
             f"no weights of {card.name} were published: train your own with "

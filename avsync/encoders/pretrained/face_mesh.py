@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from avsync.hub import weights_path
 from avsync.weights import PRETRAINED, load
 
 FACE_MESH_FILE = "face_mesh.safetensors"
@@ -142,7 +143,7 @@ def load_face_mesh(weights: str | Path | None = None) -> FaceMesh:
     Raises:
         RuntimeError: the weights are missing, damaged, or of another network.
     """
-    path = PRETRAINED / FACE_MESH_FILE if weights is None else Path(weights)
+    path = PRETRAINED / FACE_MESH_FILE if weights is None else weights_path(weights)
     known = (FACE_MESH_SHA256, FACE_MESH_CONFIG_SHA256) if weights is None else (None, None)
     checkpoint = load(path, known[0], as_float32=True, config_sha256=known[1])
     model = FaceMesh()

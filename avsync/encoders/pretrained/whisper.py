@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from avsync.audio.features import WhisperMel
+from avsync.hub import weights_path
 from avsync.weights import PRETRAINED, load
 
 WHISPER_FILE = "whisper_tiny_en_1_layer.safetensors"
@@ -231,7 +232,7 @@ def load_whisper_encoder(weights: str | Path | None = None) -> WhisperEncoder:
     Raises:
         RuntimeError: a file is missing, damaged or another one.
     """
-    path = PRETRAINED / WHISPER_FILE if weights is None else Path(weights)
+    path = PRETRAINED / WHISPER_FILE if weights is None else weights_path(weights)
     known = (WHISPER_SHA256, WHISPER_CONFIG_SHA256) if weights is None else (None, None)
     checkpoint = load(path, known[0], as_float32=True, config_sha256=known[1])
     try:

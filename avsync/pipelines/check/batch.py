@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from avsync.faces.detector import FaceDetector, find_detector
+from avsync.hub import weights_path
 from avsync.media.video_files import content_hash, find_videos
 from avsync.outputs import check_output
 from avsync.pipelines.check.check_file import (
@@ -137,7 +138,6 @@ def check_files(
         raise ValueError(f"timeout_s must be positive, got {timeout_s}")
     if timeout_s is not None and here:
         raise ValueError("timeout_s needs workers: a file cannot be stopped in this process")
-    weights = None if weights is None else str(weights)
     # Wrong arguments are reported before anything is loaded.
     videos = find_videos(files)
     if shard is not None:
@@ -146,6 +146,8 @@ def check_files(
         model_card(model)
     if results is not None:
         check_output(results, JSONL_RESULTS, videos, overwrite=overwrite or resume)
+    # Resolved once, so that all workers load the same files.
+    weights = None if weights is None else str(weights_path(weights))
     if here:
         load_model(model, weights)
     found = find_detector(detector).name

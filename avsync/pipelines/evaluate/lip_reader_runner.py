@@ -12,6 +12,7 @@ from avsync import weights as checkpoints
 from avsync.data.corpora.transcripts import Transcript, read_transcript
 from avsync.data.store.reader import PreparedClip
 from avsync.evaluation.score_matrix import WavInMemory
+from avsync.hub import weights_path
 from avsync.metrics.word_error_rate import (
     WordErrors,
     count_word_errors,
@@ -36,7 +37,7 @@ def load_reader(weights: Path) -> LipReader:
     Raises:
         RuntimeError: the file cannot be read or holds another model.
     """
-    config = checkpoints.load(weights).config
+    config = checkpoints.load(weights_path(weights)).config
     name = "av_syncnet" if "reader" in config else "lip_reader"
     try:
         model = create_model(name, weights=weights)

@@ -16,6 +16,7 @@ from torch import nn
 from avsync.atomic import partial_path, replacing, write_text
 from avsync.data.store.reader import CLIPS_TABLE, PreparedClip, Store
 from avsync.faces.detector import FaceDetector, find_detector
+from avsync.hub import weights_path
 from avsync.json_files import parse_json, read_json, read_text
 from avsync.locks import locked
 from avsync.media.container import UnreadableMedia
@@ -94,7 +95,7 @@ def extract_features(
     name, sync_model = resolve_model(model, weights, _load, SYNC_CONTRACT)
     frozen = FrozenFeatures(sync_model, stream, layer)
     about = {"model": name, "stream": stream, "layer": frozen.layer}
-    about["weights"] = "released" if weights is None else sha256_of(Path(weights))
+    about["weights"] = "released" if weights is None else sha256_of(weights_path(weights))
     if isinstance(model, nn.Module):
         about["weights"] = sha256_of_state(model.state_dict())
 

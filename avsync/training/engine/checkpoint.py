@@ -10,6 +10,7 @@ from torch import nn
 from avsync import weights as checkpoints
 from avsync.atomic import replacing
 from avsync.convert.torch_file import load_torch_file
+from avsync.hub import weights_path
 from avsync.tasks.card import Config
 from avsync.tasks.registry import create_model
 
@@ -93,8 +94,9 @@ def start_model(name: str, config: Config, init: Path | None) -> InitialModel:
     """
     if init is None:
         return InitialModel(name, create_model(name, config=config).train(), dict(config))
-    model = create_model(name, weights=init)
-    return InitialModel(name, model.train(), checkpoints.load(init).config)
+    path = weights_path(init)
+    model = create_model(name, weights=path)
+    return InitialModel(name, model.train(), checkpoints.load(path).config)
 
 
 def save_model(

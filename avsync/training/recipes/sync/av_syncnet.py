@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 
 from avsync import weights as checkpoints
 from avsync.data.sampling.sync_sequences import SyncSequences
+from avsync.hub import weights_path
 from avsync.losses.frame_contrast import (
     MOST_NEGATIVES,
     AudioNegativesLoss,
@@ -156,7 +157,7 @@ def _start(recipe: AvSyncNetRecipe, sentences: TranscribedClips | None) -> Initi
         raise ValueError("reader and init must not both be given: init has a reader")
     sizes = asdict(recipe.model)
     if recipe.reader is not None:
-        sizes["reader"] = checkpoints.load(recipe.reader).config
+        sizes["reader"] = checkpoints.load(weights_path(recipe.reader)).config
     elif sentences is not None and not recipe.model.reader.symbols:
         sizes["reader"]["symbols"] = sentences.symbols(recipe.model.reader.unit)
     start = start_model("av_syncnet", sizes, recipe.init)

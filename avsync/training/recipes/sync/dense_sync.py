@@ -20,6 +20,7 @@ from avsync.data.sampling.sync_sequences import MouthSequences, VariedSegments
 from avsync.data.store.curation import read_clean_lists
 from avsync.data.store.reader import CROP_SIZE, Store
 from avsync.data.store.splits import clips_of_split
+from avsync.hub import weights_path
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.dense_sync import DenseSync, DenseSyncConfig, TimmDenseSyncConfig
 from avsync.timing import exact_div
@@ -89,7 +90,7 @@ def train(recipe: DenseSyncRecipe) -> Path:
     validation = StoreValidation(recipe.data[0], recipe.splits)
     batches, chance = _batches(recipe, sources, model), _chance(model, sources[0])
     trained = fit(step, batches, recipe.loop, chance, validation, validation.watch)
-    given = {} if recipe.init is None else checkpoints.load(recipe.init).config
+    given = {} if recipe.init is None else checkpoints.load(weights_path(recipe.init)).config
     config = {**sizes, **given, "zero_ms": recipe.answer_offset_ms}
     return save_model(recipe.loop.output, name, trained, config, half=True)
 
@@ -118,7 +119,8 @@ def _step(recipe: DenseSyncRecipe, model: DenseSync, first_step: int) -> nn.Modu
 
 
 def _teacher(weights: Path) -> DenseSync:
-    name = "dense_sync_timm" if "backbone" in checkpoints.load(weights).config else "dense_sync"
+    config = checkpoints.load(weights_path(weights)).config
+    name = "dense_sync_timm" if "backbone" in config else "dense_sync"
     model = create_model(name, weights=weights, config={"zero_ms": 0.0})
     assert isinstance(model, DenseSync)
     return model

@@ -20,6 +20,7 @@ from avsync.data.store.curation import read_clean_lists
 from avsync.data.store.reader import Store
 from avsync.data.store.splits import clips_of_split
 from avsync.encoders.pretrained.whisper import LocalWhisperEncoder
+from avsync.hub import weights_path
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.face_sync import FaceSync, FaceSyncConfig
 from avsync.timing import SAMPLE_RATE, SAMPLES_PER_FRAME, exact_div
@@ -92,7 +93,7 @@ def train(recipe: FaceSyncRecipe) -> Path:
     trained = fit(step, batches, recipe.loop, chance, validation, validation.watch)
     given = asdict(FaceSyncConfig())
     if recipe.init is not None:
-        given |= checkpoints.load(recipe.init).config
+        given |= checkpoints.load(weights_path(recipe.init)).config
     config = given | {"zero_ms": recipe.answer_offset_ms}
     return save_model(recipe.loop.output, "face_sync", trained, config, half=True)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from avsync import weights as checkpoints
+from avsync.hub import weights_path
 from avsync.tasks.registry import create_model
 from avsync.tasks.sync.av_syncnet import AvSyncNet
 from avsync.tasks.talking.discriminator import FaceDiscriminator
@@ -131,7 +132,7 @@ def _expert(recipe: SyncTalklipRecipe) -> AvSyncNet | None:
 def _start(recipe: SyncTalklipRecipe, expert: AvSyncNet | None) -> InitialModel:
     sizes = asdict(recipe.model)
     if expert is not None and recipe.expert is not None:
-        sizes["encoder"] = checkpoints.load(recipe.expert).config["reader"]["encoder"]
+        sizes["encoder"] = checkpoints.load(weights_path(recipe.expert)).config["reader"]["encoder"]
         sizes["window"] = expert.window
     start = start_model("synctalklip", sizes, recipe.init)
     if expert is not None and recipe.init is None:

@@ -191,11 +191,16 @@ def test_changes_are_in_percent_of_the_mean_of_clips_with_both():
 
 
 def test_tables_are_put_into_the_page(results, page_with_marks, tmp_path):
-    scores = score_ladder.fault_figures(levels_of(1, 2, 4, 8, None, 32))
+    levels = [{**level, "b": {"answered": k}} for k, level in enumerate(levels_of(*range(6)))]
+    scores = score_ladder.fault_figures(levels)
+    few = score_ladder.fault_figures([{**level, "c": {"answered": 0}} for level in levels])
     change = score_ladder.change_figures({"a": {"pri": 2.0}}, {"a": {"pri": 2.2}})
     neutral = {"VP8": {"kind": "codec", "scores": change}}
     record = {
-        "faults": {"delay": {"unit": "ms", "strengths": [1, 2, 3, 4, 5], "scores": scores}},
+        "faults": {
+            "delay": {"unit": "ms", "strengths": [1, 2, 3, 4, 5], "scores": scores},
+            "blur": {"unit": "px", "strengths": [1, 2, 3, 4, 5], "scores": few},
+        },
         "neutral": {"true": neutral, "delayed": neutral},
     }
     (results / "sync").mkdir(parents=True)
@@ -204,8 +209,9 @@ def test_tables_are_put_into_the_page(results, page_with_marks, tmp_path):
     page.write_text(page_with_marks("ladder"))
     score_ladder.write_page(page)
     rows = page.read_text().split("\n")
-    assert "| delay | 1.00 (1.00 to 1.00) |" in rows
-    assert "| delay | 0, 1, 3, 5 ms | 1 / 2 / 8 / 32 |" in rows
+    assert "| delay | 1.00 (1.00 to 1.00) | 1.00 (1.00 to 1.00) |" in rows
+    assert "| delay | 0, 1, 3, 5 ms | 0 / 1 / 3 / 5 | 0 / 1 / 3 / 5 |" in rows
+    assert "| blur | 0.50 (0.00 to 1.00) | 1.00 (1.00 to 1.00) |" in rows
     assert rows.count("| codec: VP8 | +10.0 (+10.0 to +10.0) |") == 2
 
 

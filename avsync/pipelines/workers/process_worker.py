@@ -25,6 +25,8 @@ NOT_STARTED = (
     "a worker process ended before it was ready; a script must start workers under "
     "`if __name__ == '__main__':`"
 )
+# A process may be killed while it starts, and none may be able to.
+START_ATTEMPTS = 3
 LOST = "its worker was lost again and again"
 # A pool whose process was killed in the middle of a message can wait for the rest of it for ever.
 STOP_WAIT_S = 5.0
@@ -58,7 +60,7 @@ class ProcessWorker:
     def __init__(self, start: Start, index: int) -> None:
         self._start, self._index = start, index
         self._pool: ProcessPool | None = None
-        self._starting = False
+        self._starting, self._deaths = False, 0
         self._timeout_s: float | None = None
 
     @property
@@ -94,8 +96,12 @@ class ProcessWorker:
         starting, self._starting = self._starting, False
         error = future.exception()
         if error is None:
+            self._deaths = 0
             return Reply("done", future.result())
         if starting and isinstance(error, (BrokenProcessPool, ProcessExpired)):
+            self._deaths += 1
+            if self._deaths < START_ATTEMPTS:
+                return Reply("lost", cause=LOST)
             return Reply("error", RuntimeError(NOT_STARTED))
         if isinstance(error, ProcessExpired):
             cause = death_cause(error.exitcode)

@@ -59,3 +59,11 @@ def start_badly(index: int) -> Callable[[Any, Report], Any]:
 
 def refuse(index: int) -> Callable[[Any, Report], Any]:
     raise RuntimeError("no weights")
+
+
+def start_at_the_fifth_attempt(folder: Path, index: int) -> Callable[[Any, Report], Any]:
+    """Leave a file for each attempt, and be killed at the first four."""
+    (folder / str(len(list(folder.iterdir())))).touch()
+    if len(list(folder.iterdir())) < 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return do

@@ -25,8 +25,9 @@ NOT_STARTED = (
     "a worker process ended before it was ready; a script must start workers under "
     "`if __name__ == '__main__':`"
 )
-# A process may be killed while it starts, and none may be able to.
-START_ATTEMPTS = 3
+# A process that ends while it starts is started again this often; one that a signal ended, as one
+# from outside may at any time, more often.
+START_ATTEMPTS, KILLED_START_ATTEMPTS = 3, 20
 LOST = "its worker was lost again and again"
 # A pool whose process was killed in the middle of a message can wait for the rest of it for ever.
 STOP_WAIT_S = 5.0
@@ -100,7 +101,8 @@ class ProcessWorker:
             return Reply("done", future.result())
         if starting and isinstance(error, (BrokenProcessPool, ProcessExpired)):
             self._deaths += 1
-            if self._deaths < START_ATTEMPTS:
+            killed = isinstance(error, ProcessExpired) and (error.exitcode or 0) < 0
+            if self._deaths < (KILLED_START_ATTEMPTS if killed else START_ATTEMPTS):
                 return Reply("lost", cause=LOST)
             return Reply("error", RuntimeError(NOT_STARTED))
         if isinstance(error, ProcessExpired):

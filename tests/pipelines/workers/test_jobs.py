@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,12 @@ def test_an_error_is_raised_here():
 def test_processes_that_cannot_start_are_no_fault_of_a_job():
     with pytest.raises(RuntimeError, match="a worker process ended before it was ready"):
         outcomes([1, 2], start=jobs.start_badly)
+
+
+def test_a_worker_that_is_killed_while_it_starts_is_started_again(tmp_path):
+    start = partial(jobs.start_at_the_fifth_attempt, tmp_path)
+    assert outcomes([3], workers=1, start=start) == [(0, 9, False, "")]
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_leaving_early_does_not_wait_for_jobs():

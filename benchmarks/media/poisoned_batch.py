@@ -19,7 +19,7 @@ from avsync.pipelines.progress import ProgressCallback
 from avsync.pipelines.workers.jobs import JobOutcome, run_jobs
 from avsync.pipelines.workers.process_worker import Start, Work
 
-HANGS, CRASHES, EATS = "poison-hangs", "poison-crashes", "poison-eats-memory"
+HANGS, CRASHES, EXHAUSTS = "poison-hangs", "poison-crashes", "poison-eats-memory"
 
 
 class PoisonedStart(NamedTuple):
@@ -43,7 +43,7 @@ def poison(job: str) -> None:
         time.sleep(3600)
     if CRASHES in job:
         ctypes.string_at(0)
-    if EATS in job:
+    if EXHAUSTS in job:
         # As a library does whose allocation fails.
         kept = []
         try:

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from avsync.media.video_files import SUFFIXES
-from benchmarks.media.poisoned_batch import CRASHES, EATS, HANGS
+from benchmarks.media.poisoned_batch import CRASHES, EXHAUSTS, HANGS
 from benchmarks.record import machine, write_record
 
 POISON_FILES = 2
@@ -89,7 +89,7 @@ def link_rows(shared: Path, videos: Path, rows: int, clips: int) -> None:
     kept = videos.parent / "clips"
     kept.mkdir()
     copies = [Path(shutil.copy(path, kept / f"{n}{path.suffix}")) for n, path in enumerate(real)]
-    poison = [f"{kind}-{n}" for kind in (HANGS, CRASHES, EATS) for n in range(POISON_FILES)]
+    poison = [f"{kind}-{n}" for kind in (HANGS, CRASHES, EXHAUSTS) for n in range(POISON_FILES)]
     for row in range(rows - len(poison)):
         clip = copies[row % len(copies)]
         path = videos / f"{row % 100:02}" / f"{row:06}{clip.suffix}"

@@ -43,5 +43,9 @@ def test_the_commands_and_the_code_of_the_page_run(tmp_path, monkeypatch, capsys
         f"clips/{name}.mp4" for name in ("broken", "early", "good", "late")
     ]
     assert Path("fixed.mp4").is_file()
-    table = Path("clean.csv").read_text()
-    assert [table.count(word) for word in ("early", "good", "late", "broken")] == [1, 1, 1, 0]
+    _, *rows = Path("clean.csv").read_text().splitlines()
+    assert sorted(name for row in rows for name in ("early", "good", "late") if name in row) == [
+        "early",
+        "good",
+        "late",
+    ]

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from avsync.pipelines.check import batch
 from avsync.pipelines.check.check_file import unreadable_result
 from avsync.pipelines.check.jsonl import ResultsFile
 from avsync.pipelines.progress import ProgressCallback
-from avsync.pipelines.workers.jobs import JobOutcome, run_jobs
+from avsync.pipelines.workers.jobs import JobOutcome, Pool, run_jobs
 from avsync.pipelines.workers.process_worker import Work
 from avsync.scoring.result import TimelinePoint, TrackResult
 from benchmarks.record import machine, write_record
@@ -45,17 +45,20 @@ def result_of(video: Path) -> Any:
     return replace(blank, status="ok", reason=None, offset_ms=83.1, tracks=(track,))
 
 
-def simulated_pool(
-    start: Any, jobs: Iterator[Any], *, total: int, report: ProgressCallback
-) -> Iterator[JobOutcome]:
-    """Yield an outcome for each job at once."""
-    for number, job in enumerate(jobs):
-        content = f"{number - number % 3 // 2:064x}"
-        if job.contents and content in job.contents:
-            yield JobOutcome(number, batch._Checked(None, content))
-        else:
-            yield JobOutcome(number, batch._Checked(result_of(job.video), content))
-        report(number / total)
+class SimulatedPool(Pool):
+    """Pool that has the outcome of each job at once."""
+
+    def run(
+        self, start: Any, jobs: Iterable[Any], *, total: int, report: ProgressCallback
+    ) -> Iterator[JobOutcome]:
+        """Yield the outcomes."""
+        for number, job in enumerate(jobs):
+            content = f"{number - number % 3 // 2:064x}"
+            if job.contents and content in job.contents:
+                yield JobOutcome(number, batch._Checked(None, content))
+            else:
+                yield JobOutcome(number, batch._Checked(result_of(job.video), content))
+            report(number / total)
 
 
 def measure(rows: int) -> dict[str, float]:
@@ -70,7 +73,7 @@ def measure(rows: int) -> dict[str, float]:
         for name in ("first", "resumed"):
             before = time.process_time()
             lines = ResultsFile(Path(folder) / "results.jsonl", resume=True)
-            found = batch._in_order(videos, OPTIONS, simulated_pool, lines)
+            found = batch._in_order(videos, OPTIONS, SimulatedPool(), lines)
             count = sum(1 for _ in found)
             if count != rows:
                 raise RuntimeError(f"{count} results of {rows} files")

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from avsync.cli import main
-from avsync.pipelines.check import batch
-from avsync.pipelines.prepare import prepare_store
 from avsync.pipelines.progress import ProgressCallback
+from avsync.pipelines.workers import jobs
 from avsync.pipelines.workers.jobs import JobOutcome, run_jobs
 from avsync.pipelines.workers.process_worker import Start, Work
 
@@ -53,15 +52,14 @@ def poison(job: str) -> None:
             ctypes.CDLL(None).abort()
 
 
-def run_poisoned(start: Start, jobs: Any, **options: Any) -> Iterator[JobOutcome]:
+def run_poisoned(start: Start, files: Any, **options: Any) -> Iterator[JobOutcome]:
     """Run jobs in workers that poison files bring down."""
-    return run_jobs(PoisonedStart(start), jobs, **options)
+    return run_jobs(PoisonedStart(start), files, **options)
 
 
 if __name__ == "__main__":
     # The pipelines of the command, with nothing else changed.
     from benchmarks.media.poisoned_batch import run_poisoned as named
 
-    batch.run_jobs = named
-    prepare_store.run_jobs = named
+    jobs.run_jobs = named
     sys.exit(main(sys.argv[1:]))

@@ -43,7 +43,7 @@ def measure(files: int) -> dict[str, float]:
     try:
         with tempfile.TemporaryDirectory() as folder:
             started = time.process_time()
-            prepare_store._collect(sources(files), {}, Path(folder), lambda done: None)
+            prepare_store._collect(sources(files), {}, Path(folder))
             cpu_s = time.process_time() - started
     finally:
         prepare_store.write_tables = write_tables

@@ -99,7 +99,7 @@ class SourceWriter:
             folder.mkdir(exist_ok=True)
             try:
                 os.link(path, folder / path.name)
-            except (OSError, NotImplementedError):  # Not every file system has links.
+            except OSError:  # Not every file system has links.
                 shutil.copyfile(path, folder / path.name)
 
     def drop(self, track: int) -> None:

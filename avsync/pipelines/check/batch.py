@@ -25,7 +25,7 @@ from avsync.pipelines.check.jsonl import JSONL_RESULTS, ResultsFile, file_finger
 from avsync.pipelines.check.line_index import CONTENT, Fingerprint
 from avsync.pipelines.check.messages import printable
 from avsync.pipelines.progress import ProgressCallback, progress_bar
-from avsync.pipelines.workers.jobs import JobOutcome, Shard, run_jobs
+from avsync.pipelines.workers.jobs import Pool, Shard
 from avsync.pipelines.workers.limits import MEMORY_CAUSE, limit_file_cpu
 from avsync.pipelines.workers.process_worker import Work
 from avsync.scoring.embeddings import SyncModel
@@ -34,9 +34,6 @@ from avsync.tasks.catalog import DEFAULT_SYNC_MODEL
 from avsync.tasks.registry import model_card
 from avsync.timing import DEFAULT_PROFILE, tolerance
 from avsync.weights import sha256_of_state
-
-# `run_jobs` with the number and limits of its workers.
-Pool = Callable[..., Iterator[JobOutcome]]
 
 
 @dataclass(frozen=True)
@@ -127,17 +124,11 @@ def check_files(
     tolerance(profile)
     if not 0 < search_s <= MAX_SEARCH_S:
         raise ValueError(f"search_s must lie in (0, {MAX_SEARCH_S}] seconds, got {search_s}")
-    if workers < 0:
-        raise ValueError(f"workers must be 0 or more, got {workers}")
+    pool = Pool(workers, timeout_s, ray)
     if resume and results is None:
         raise ValueError("results must name the file to resume from")
-    here = not workers and ray is None
-    if not here and not isinstance(model, str):
+    if not pool.is_this_process and not isinstance(model, str):
         raise ValueError("workers must be 0 for a model object: other processes load it by name")
-    if timeout_s is not None and not timeout_s > 0:
-        raise ValueError(f"timeout_s must be positive, got {timeout_s}")
-    if timeout_s is not None and here:
-        raise ValueError("timeout_s needs workers: a file cannot be stopped in this process")
     # Wrong arguments are reported before anything is loaded.
     videos = find_videos(files)
     if shard is not None:
@@ -148,13 +139,12 @@ def check_files(
         check_output(results, JSONL_RESULTS, videos, overwrite=overwrite or resume)
     # Resolved once, so that all workers load the same files.
     weights = None if weights is None else str(weights_path(weights))
-    if here:
+    if pool.is_this_process:
         load_model(model, weights)
     found = find_detector(detector).name
     choice = None if audio is None or audio == "all" else str(audio)
     options = CheckOptions(model, weights, profile, float(search_s), found, choice)
     lines = None if results is None else ResultsFile(results, resume=resume, overwrite=overwrite)
-    pool = None if here else partial(run_jobs, workers=workers, timeout_s=timeout_s, ray=ray)
     return _in_order(videos, options, pool, lines)
 
 
@@ -173,7 +163,7 @@ class _Checked(NamedTuple):
 
 
 def _in_order(
-    videos: list[Path], options: CheckOptions, pool: Pool | None, lines: ResultsFile | None
+    videos: list[Path], options: CheckOptions, pool: Pool, lines: ResultsFile | None
 ) -> Iterator[CheckResult]:
     """Yield the results in order; write new ones to `lines` as soon as they are there."""
     made_with = options.to_json()
@@ -206,7 +196,7 @@ def _check_all(
     videos: list[Path],
     options: CheckOptions,
     made_with: Fingerprint,
-    pool: Pool | None,
+    pool: Pool,
     lines: ResultsFile | None,
     report: ProgressCallback,
     *,
@@ -222,11 +212,9 @@ def _check_all(
             yield _FileJob(video, known)
 
     start = partial(_load, options, thin)
-    if pool is None:
-        outcomes = _run_in_this_process(start, jobs(), len(videos), report)
-    else:
+    if not pool.is_this_process:
         start = partial(_load_single_threaded, start)
-        outcomes = pool(start, jobs(), total=len(videos), report=report)
+    outcomes = pool.run(start, jobs(), total=len(videos), report=report)
     for number, outcome, died, cause in outcomes:
         video, inputs = videos[number], made_of.pop(number)
         if died:
@@ -239,18 +227,6 @@ def _check_all(
         if lines is not None:
             lines.add(outcome.result, inputs)
         yield video, outcome.result
-
-
-def _run_in_this_process(
-    start: Callable[[int], Work], jobs: Iterator[_FileJob], total: int, report: ProgressCallback
-) -> Iterator[JobOutcome]:
-    work = start(0)
-    for number, job in enumerate(jobs):
-
-        def report_share(share: float, before: int = number) -> None:
-            report((before + share) / total)
-
-        yield JobOutcome(number, work(job, report_share))
 
 
 def _load_single_threaded(start: Callable[[int], Work], index: int) -> Work:

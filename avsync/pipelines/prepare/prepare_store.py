@@ -1,11 +1,11 @@
 """Prepare a folder of videos as a store of clips: resumable, and no bad file stops it."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 
@@ -27,7 +27,7 @@ from avsync.pipelines.prepare.prepare_file import PrepareRules
 from avsync.pipelines.prepare.source_clips import Twins, prepare_source, rejection_of
 from avsync.pipelines.prepare.sources import Layout, VideoSource, plan_sources
 from avsync.pipelines.progress import ProgressCallback, progress_bar
-from avsync.pipelines.workers.jobs import JobOutcome, Shard, run_jobs
+from avsync.pipelines.workers.jobs import JobOutcome, Pool, Shard
 from avsync.pipelines.workers.limits import limit_file_cpu
 from avsync.pipelines.workers.process_worker import Work
 
@@ -111,15 +111,9 @@ def prepare(
         OSError: the store cannot be written, or has files that avsync did not write.
     """
     folder, store = Path(folder).resolve(), Path(store)
-    here = not workers and ray is None
-    if workers < 0:
-        raise ValueError(f"workers must be 0 or more, got {workers}")
-    if not here and not (detector is None or isinstance(detector, str)):
+    pool = Pool(workers, timeout_s, ray)
+    if not pool.is_this_process and not (detector is None or isinstance(detector, str)):
         raise ValueError("detector must be a name, not an object, where there are workers")
-    if timeout_s is not None and here:
-        raise ValueError("timeout_s needs workers: a file cannot be stopped in this process")
-    if timeout_s is not None and not timeout_s > 0:
-        raise ValueError(f"timeout_s must be positive, got {timeout_s}")
     if not folder.is_dir():
         raise ValueError(f"folder must be a folder with videos, got {folder}")
     if unknown := set(crops) - set(OPTIONAL):
@@ -140,18 +134,13 @@ def prepare(
         if splits:
             update_splits(store, splits)
         twins = Twins(records)
-        work: Iterator[tuple[VideoSource, SourceRecord]]
+        start = partial(_start_here, found) if pool.is_this_process else _start_worker
         with progress_bar(f"preparing {folder.name}") as report:
-            if here:
-                work = (
-                    (source, prepare_source(source, twins.of(source), store, found, rules))
-                    for source in todo
-                )
-            else:
-                pool = partial(run_jobs, workers=workers, timeout_s=timeout_s, ray=ray)
-                work = _in_workers(todo, twins, store.resolve(), rules, pool)
-            work = twins.kept(work)
-            _collect(work, records, store, lambda n: report(n / len(todo)), tables=alone)
+            jobs = ((source, twins.of(source)) for source in todo)
+            ready = partial(start, store.resolve(), rules)
+            outcomes = pool.run(ready, jobs, total=len(todo), report=report)
+            work = _with_rejections(outcomes, todo, store)
+            _collect(twins.kept(work), records, store, tables=alone)
         if not alone:
             # Other shards have written since this one began.
             with locked(table, wait_s=TABLE_WAIT_S):
@@ -173,50 +162,42 @@ def _collect(
     work: Iterator[tuple[VideoSource, SourceRecord]],
     records: dict[str, SourceRecord],
     store: Path,
-    report: Callable[[int], None],
     *,
     tables: bool = True,
 ) -> None:
-    """Add finished records, and keep the tables up to date."""
-    write = write_tables if tables else _write_nothing
+    """Add finished records, and keep the tables up to date, or leave them to whoever ends last."""
+
+    def write() -> None:
+        if tables:
+            write_tables(store, records)
+
     keys = _keys_by_source(records)
     next_s = time.monotonic() + TABLE_EVERY_S
     try:
-        for number, (source, record) in enumerate(work, start=1):
+        for source, record in work:
             # Clips of an older version of the file, or of other rules.
             for key in keys.get(source.name, ()):
                 del records[key]
                 forget_source(store, key)
             records[source.key], keys[source.name] = record, [source.key]
-            report(number)
             if (started_s := time.monotonic()) > next_s:
-                write(store, records)
+                write()
                 took_s = time.monotonic() - started_s
                 next_s = started_s + max(TABLE_EVERY_S, took_s / TABLE_SHARE)
     except BaseException as error:
         with suppress(OSError):  # On a full disk there may be space for these.
-            write(store, records)
+            write()
         if isinstance(error, StoreWriteError):
             advice = "what is prepared stays, and the same command continues when there is space"
             raise StoreWriteError(f"{error}; {advice}") from error
         raise
-    write(store, records)
+    write()
 
 
-def _write_nothing(store: Path, records: dict[str, SourceRecord]) -> None:
-    """Leave the tables to whoever ends last."""
-
-
-def _in_workers(
-    todo: Sequence[VideoSource],
-    twins: Twins,
-    store: Path,
-    rules: PrepareRules,
-    pool: Callable[..., Iterator[JobOutcome]],
+def _with_rejections(
+    outcomes: Iterator[JobOutcome], todo: Sequence[VideoSource], store: Path
 ) -> Iterator[tuple[VideoSource, SourceRecord]]:
-    """Prepare files in workers; a file that kills its worker, or takes too long, is rejected."""
-    jobs = ((source, twins.of(source)) for source in todo)
-    outcomes = pool(partial(_start_worker, store, rules), jobs, total=len(todo))
+    """Reject the files that killed their worker, or took too long."""
     for number, outcome, died, cause in outcomes:
         source = todo[number]
         if died:
@@ -226,18 +207,24 @@ def _in_workers(
         yield source, outcome
 
 
-def _start_worker(store: Path, rules: PrepareRules, index: int) -> Work:
-    cv2.setNumThreads(1)
-    detector = find_detector(rules.detector)
-
-    def prepare_limited(
-        job: tuple[VideoSource, dict[str, str]], report: ProgressCallback
-    ) -> SourceRecord:
+def _start_here(detector: FaceDetector, store: Path, rules: PrepareRules, index: int) -> Work:
+    def work(job: tuple[VideoSource, dict[str, str]], report: ProgressCallback) -> SourceRecord:
         source, twins = job
-        limit_file_cpu(source.path)
         return prepare_source(source, twins, store, detector, rules)
 
-    return prepare_limited
+    return work
+
+
+def _start_worker(store: Path, rules: PrepareRules, index: int) -> Work:
+    cv2.setNumThreads(1)
+    work = _start_here(find_detector(rules.detector), store, rules, index)
+
+    def limited(job: tuple[VideoSource, dict[str, str]], report: ProgressCallback) -> Any:
+        source, _ = job
+        limit_file_cpu(source.path)
+        return work(job, report)
+
+    return limited
 
 
 def _keys_by_source(records: Mapping[str, SourceRecord]) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from avsync.pipelines.progress import ProgressCallback
@@ -50,6 +51,44 @@ class Shard(NamedTuple):
         return list(items[self.number - 1 :: self.of])
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Where the jobs of a batch are done, and their limits.
+
+    Args:
+        workers: worker processes; 0 for this process, or for one worker for each CPU of `ray`.
+        timeout_s: seconds that a worker may take for a job, by the clock on the wall.
+        ray: address of a Ray cluster, `local` to start one here, None for processes of this
+            machine.
+
+    Raises:
+        ValueError: one is out of range, or a job of this process has a time limit.
+    """
+
+    workers: int = 0
+    timeout_s: float | None = None
+    ray: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ValueError(f"workers must be 0 or more, got {self.workers}")
+        if self.timeout_s is not None and not self.timeout_s > 0:
+            raise ValueError(f"timeout_s must be positive, got {self.timeout_s}")
+        if self.timeout_s is not None and self.is_this_process:
+            raise ValueError("timeout_s needs workers: a file cannot be stopped in this process")
+
+    @property
+    def is_this_process(self) -> bool:
+        return not self.workers and self.ray is None
+
+    def run(
+        self, start: Start, jobs: Iterable[Any], *, total: int, report: ProgressCallback
+    ) -> Iterator[JobOutcome]:
+        """Do jobs, by `run_jobs`."""
+        options = {"workers": self.workers, "timeout_s": self.timeout_s, "ray": self.ray}
+        return run_jobs(start, jobs, total=total, report=report, **options)  # type: ignore[arg-type]
+
+
 class Worker(Protocol):
     """A process that does one job at a time; see `ProcessWorker`."""
 
@@ -70,7 +109,7 @@ class _Task(NamedTuple):
 
 def run_jobs(
     start: Start,
-    jobs: Sequence[Any] | Iterable[Any],
+    jobs: Iterable[Any],
     *,
     workers: int,
     report: ProgressCallback = lambda share: None,
@@ -80,15 +119,16 @@ def run_jobs(
 ) -> Iterator[JobOutcome]:
     """Do jobs in worker processes and yield their outcomes as they finish.
 
-    Jobs are taken from `jobs` only when a worker is free. A job that kills its worker, or takes
-    longer than `timeout_s`, is done again by a new one, and given up after `ATTEMPTS`. An error in
-    a worker is raised here and stops all workers; so does closing this generator.
+    Jobs are taken from `jobs` only when a worker is free. A job that kills its worker process, or
+    takes longer than `timeout_s`, is done again by a new one, and given up after `ATTEMPTS`. An
+    error of a job is raised here and stops all workers; so does closing this generator.
 
     Args:
         start: called once in each process with the number of the worker from 0; returns the
             function that does a job. Picklable, as jobs and outcomes are.
         jobs: argument of each job, started in this order.
-        workers: number of processes, at least 1; with `ray`, 0 is one for each CPU of the cluster.
+        workers: number of processes; 0 does the jobs in this process, or with `ray` is one worker
+            for each CPU of the cluster.
         report: called with the share of all jobs that is done, 0 to 1.
         total: number of jobs, for `report`; by default the length of `jobs`.
         timeout_s: seconds that a job may take, by the clock on the wall; None for no limit.
@@ -101,6 +141,9 @@ def run_jobs(
     if total is None:
         total = len(jobs)  # type: ignore[arg-type]
     if not total:
+        return
+    if not workers and ray is None:
+        yield from _run_here(start, jobs, total, report)
         return
     make = _maker(start, ray)
     if ray is not None and not workers:
@@ -117,6 +160,19 @@ def run_jobs(
             report((finished + schedule.share()) / total)
     finally:
         schedule.stop()
+
+
+def _run_here(
+    start: Start, jobs: Iterable[Any], total: int, report: ProgressCallback
+) -> Iterator[JobOutcome]:
+    work = start(0)
+    for number, job in enumerate(jobs):
+
+        def report_share(share: float, done: int = number) -> None:
+            report((done + share) / total)
+
+        yield JobOutcome(number, work(job, report_share))
+        report_share(1.0)
 
 
 def _maker(start: Start, ray: str | None) -> Callable[[int], Worker]:

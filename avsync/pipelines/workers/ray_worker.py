@@ -114,15 +114,22 @@ class WorkerHost:
     """Actor that keeps a worker process on its machine."""
 
     def __init__(self, start: Start, index: int, folder: str, version: str) -> None:
-        here = metadata.version("avsync")
-        if here != version:
-            raise RuntimeError(f"a machine of the cluster has avsync {here}, this one {version}")
-        # Relative paths mean the same files as in the process that hands out the jobs.
-        os.chdir(folder)
+        self._folder, self._version = folder, version
         self._worker = ProcessWorker(start, index)
 
     def start(self) -> Reply:
-        """Start the process."""
+        """Start the process.
+
+        Raises:
+            RuntimeError, OSError: this machine has another version, or not the folder that relative
+                paths start from. Not raised by the constructor: a lost actor would look the same.
+        """
+        here = metadata.version("avsync")
+        if here != self._version:
+            raise RuntimeError(
+                f"a machine of the cluster has avsync {here}, this one {self._version}"
+            )
+        os.chdir(self._folder)
         return self._wait(self._worker.start())
 
     def do(self, job: Any, timeout_s: float | None) -> Reply:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ import torch
 
 from avsync.pipelines.check import batch
 from avsync.pipelines.check.batch import CheckOptions, check_files
-from avsync.pipelines.workers import run_jobs
+from avsync.pipelines.workers import Pool
 from avsync.tasks.calibration import Calibration
 from avsync.tasks.registry import create_model
 from avsync.weights import save, save_calibration
@@ -88,7 +87,7 @@ class DeadlyPath(type(Path())):
 def test_a_file_that_kills_its_process_is_a_result_and_the_batch_continues(clips, offline):
     options = CheckOptions("dense_sync", str(offline["weights"]), "ebu", 1.0, "haar")
     videos = [clips / "a.mp4", DeadlyPath(clips / "b.mp4"), clips / "c.mp4"]
-    results = list(batch._in_order(videos, options, partial(run_jobs, workers=1), None))
+    results = list(batch._in_order(videos, options, Pool(workers=1), None))
     assert reasons(results) == EXPECTED[:3]
     assert results[1].status == "unreadable"
     assert results[1].detail == "reading it killed the process"
@@ -177,7 +176,7 @@ class SlowPath(type(Path())):
 def test_a_file_that_takes_too_long_is_a_result_and_the_batch_continues(clips, offline):
     options = CheckOptions("dense_sync", str(offline["weights"]), "ebu", 1.0, "haar")
     videos = [SlowPath(clips / "a.mp4"), clips / "b.mp4"]
-    pool = partial(run_jobs, workers=1, timeout_s=2)
+    pool = Pool(workers=1, timeout_s=2)
     slow, other = batch._in_order(videos, options, pool, None)
     assert (slow.status, slow.reason) == ("unreadable", "damaged")
     assert slow.detail == "it takes longer than 2 s"

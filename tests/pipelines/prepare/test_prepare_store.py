@@ -25,10 +25,10 @@ from avsync.pipelines.prepare.prepare_file import MAX_SIDE, PrepareRules
 from avsync.pipelines.prepare.prepare_store import (
     PrepareSummary,
     _collect,
-    _in_workers,
+    _start_worker,
+    _with_rejections,
     prepare,
 )
-from avsync.pipelines.prepare.source_clips import Twins
 from avsync.pipelines.prepare.sources import VideoSource, plan_sources
 from avsync.pipelines.workers import run_jobs
 
@@ -277,8 +277,9 @@ class DeadlyPath(type(Path())):
 def test_a_file_that_kills_its_process_is_rejected_and_the_others_are_prepared(videos, tmp_path):
     good = VideoSource(videos / "one.mp4", "one.mp4", "one")
     deadly = VideoSource(DeadlyPath("deadly.mp4"), "deadly.mp4", "deadly")
-    pool = partial(run_jobs, workers=2)
-    work = _in_workers([deadly, good], Twins({}), tmp_path / "s", PrepareRules("haar", 32, 1), pool)
+    start = partial(_start_worker, tmp_path / "s", PrepareRules("haar", 32, 1))
+    outcomes = run_jobs(start, [(deadly, {}), (good, {})], workers=2)
+    work = _with_rejections(outcomes, [deadly, good], tmp_path / "s")
     reasons = {source.key: record.rejected[0].detail for source, record in work}
     assert reasons == {
         "deadly": "reading it killed the process",
@@ -355,9 +356,7 @@ def test_records_are_not_gone_through_for_every_file(tmp_path):
     records.scans = 0
     # 300 files have changed, 100 are new.
     files = [VideoSource(tmp_path, f"{n}.mp4", f"new-{n}") for n in range(400)]
-    _collect(
-        iter((file, SourceRecord(file.name)) for file in files), records, tmp_path, lambda n: None
-    )
+    _collect(iter((file, SourceRecord(file.name)) for file in files), records, tmp_path)
     assert records.scans <= 3
     assert sorted(records.keys()) == sorted(f"new-{n}" for n in range(400))
     assert list((tmp_path / "clips").iterdir()) == []
@@ -378,7 +377,7 @@ def test_tables_are_written_for_a_small_share_of_the_time(tmp_path, monkeypatch)
             now[0] += 1.0
             yield VideoSource(tmp_path, f"{n}.mp4", f"new-{n}"), SourceRecord(f"{n}.mp4")
 
-    _collect(work(), {}, tmp_path, lambda n: None)
+    _collect(work(), {}, tmp_path)
     starts = [start for start, _ in written]
     assert starts[0] <= 12
     assert np.diff(starts[:-1]) == pytest.approx(150, abs=4)
@@ -386,7 +385,7 @@ def test_tables_are_written_for_a_small_share_of_the_time(tmp_path, monkeypatch)
 
 
 def test_worker_processes_start_without_torch():
-    code = f"import sys, {_in_workers.__module__}; sys.exit('torch' in sys.modules)"
+    code = f"import sys, {_start_worker.__module__}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

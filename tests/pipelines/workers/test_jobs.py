@@ -17,6 +17,24 @@ def outcomes(todo, workers=2, start=jobs.start, report=lambda share: None):
     return list(run_jobs(start, todo, workers=workers, report=report))
 
 
+def run_script(code):
+    """Run code in a process of its own, as workers are started again from a script."""
+    tests = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": tests}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_without_workers_jobs_are_done_here_in_their_order():
+    shares = []
+    found = outcomes([3, "pid", 4], workers=0, report=shares.append)
+    assert [outcome.outcome for outcome in found] == [9, os.getpid(), 16]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    with pytest.raises(ValueError, match="this is no number"):
+        outcomes([1, "fail"], workers=0)
+
+
 def test_every_job_is_done_once():
     assert sorted(outcomes([1, 2, 3, 4, 5])) == [(k, (k + 1) ** 2, False, "") for k in range(5)]
 
@@ -111,14 +129,8 @@ def test_the_interrupt_of_a_terminal_is_left_to_the_parent():
         "if __name__ == '__main__':\n"
         " print([o.outcome for o in run_jobs(jobs.start, ['interrupt'] * 3, workers=2)][-1])"
     )
-    tests = str(Path(__file__).parents[2])
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": tests},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run_script(code)
+    assert done.returncode == 0
     assert done.stdout.endswith("ignored\n")
     assert done.stderr == ""
 
@@ -155,14 +167,7 @@ def test_a_worker_ends_with_its_parent():
         "  print(outcome.outcome, flush=True)\n"
         "  if outcome.number: os.kill(os.getpid(), signal.SIGKILL)"
     )
-    tests = str(Path(__file__).parents[2])
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": tests},
-        capture_output=True,
-        text=True,
-    )
-    (pid,) = set(done.stdout.split())
+    (pid,) = set(run_script(code).stdout.split())
     until = time.monotonic() + 20
     while _is_running(int(pid)) and time.monotonic() < until:
         time.sleep(0.1)

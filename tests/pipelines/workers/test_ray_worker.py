@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pipelines import jobs
 
+from avsync.pipelines.workers import ray_worker
 from avsync.pipelines.workers.jobs import run_jobs
 from avsync.pipelines.workers.ray_worker import RayWorker
 
@@ -52,6 +53,12 @@ def test_an_error_is_raised_here(cluster):
         list(run_jobs(jobs.start, [1, "fail", 2], workers=2, ray=cluster))
     with pytest.raises(RuntimeError, match="no weights"):
         list(run_jobs(jobs.refuse, [1, 2], workers=2, ray=cluster))
+
+
+def test_a_machine_with_another_version_is_named(cluster, monkeypatch):
+    monkeypatch.setattr(ray_worker.metadata, "version", lambda package: "9.9")
+    with pytest.raises(RuntimeError, match=r"a machine of the cluster has avsync .*, this one 9.9"):
+        list(run_jobs(jobs.start, [1], workers=1, ray=cluster))
 
 
 def test_a_cluster_that_is_not_there_is_named():

@@ -35,7 +35,7 @@ SYNC_MODELS = (
         ),
         measured=(
             "5-frame windows within a frame (benchmarks/sync/strangers.py): other GRID speakers "
-            "68.1 %, LRS3 61.1 %, 17 other people 50.5 %; clips right 11 of 11, 19 of 20, 26 of 26"
+            "69.2 %, LRS3 60.6 %, 17 other people 50.8 %; clips right 11 of 11, 19 of 20, 26 of 26"
         ),
         config_sha256="422bb2ad9e0da5eeef329cbd20c9ea114e72ac252418ba18f2f54d2df9c09ab3",
     ),
@@ -55,7 +55,7 @@ SYNC_MODELS = (
         ),
         measured=(
             "5-frame windows within a frame (benchmarks/sync/strangers.py): other GRID speakers "
-            "71.3 %, LRS3 75.1 %, 17 other people 62.3 %; clips right 11 of 11, 20 of 20, 26 of 26"
+            "70.3 %, LRS3 75.0 %, 17 other people 60.7 %; clips right 11 of 11, 19 of 20, 26 of 26"
         ),
         config_sha256="b4ced43d7148ec0d1f178f4fcec13788714bd43560ae7701fa53f4f621b1248f",
     ),
